@@ -1,0 +1,120 @@
+"""Arrays of examples, the data set they belong to, and the test set behind its seal."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from downslope.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Hold inputs and their targets, whole in memory.
+
+    Args:
+        inputs: shape (examples, features); uint8 as read, float32 once scaled.
+        targets: int64 classes of shape (examples,), or float32 of shape (examples, outputs).
+
+    Raises:
+        InputError: the counts differ.
+    """
+
+    inputs: NDArray[np.uint8] | NDArray[np.float32]
+    targets: NDArray[np.int64] | NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        if len(self.inputs) != len(self.targets):
+            raise InputError(
+                f"examples: {len(self.inputs)} inputs but {len(self.targets)} targets; "
+                "the counts must agree"
+            )
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, rows: NDArray[np.int64]) -> Examples:
+        """Return the examples of the given rows, in that order."""
+        return Examples(self.inputs[rows], self.targets[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Record one opening of the sealed test set."""
+
+    reason: str
+
+
+class SealedTestSet:
+    """Keep the test examples where only `open` reaches them, and count every opening.
+
+    >>> rows = Examples(np.zeros((2, 3), np.float32), np.zeros(2, np.int64))
+    >>> test = SealedTestSet(rows)
+    >>> len(test), len(test.openings)
+    (2, 0)
+    >>> opened = test.open("final accuracy of seed 0")
+    >>> test.openings
+    (Opening(reason='final accuracy of seed 0'),)
+    """
+
+    def __init__(self, examples: Examples) -> None:
+        self.__examples = examples
+        self.__openings: list[Opening] = []
+
+    def __len__(self) -> int:
+        return len(self.__examples)
+
+    @property
+    def openings(self) -> tuple[Opening, ...]:
+        """List every opening so far, oldest first."""
+        return tuple(self.__openings)
+
+    def open(self, reason: str) -> Examples:
+        """Return the test examples and record why they were needed.
+
+        Raises:
+            InputError: the reason is empty.
+        """
+        if not reason.strip():
+            raise InputError("test set: open(reason) needs a reason; it is printed in the report")
+        self.__openings.append(Opening(reason))
+        return self.__examples
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Hold a whole data set: what may be trained and validated on, and the sealed test set.
+
+    Args:
+        name: as given to `load`.
+        source: where the bytes came from, in words for the report.
+        shape: of one example, for example (28, 28); its product is the number of features.
+        class_names: one name per class; empty for unlabelled data.
+        training: all examples that are not test examples.
+        test: the sealed test set.
+        sha256: digest of the decompressed content, all arrays in order.
+    """
+
+    name: str
+    source: str
+    shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    training: Examples
+    test: SealedTestSet = field(repr=False)
+    sha256: str
+
+
+def content_digest(*arrays: NDArray[np.generic]) -> str:
+    """Return the SHA-256 of the bytes, shapes and types of some arrays.
+
+    >>> content_digest(np.zeros(2)) == content_digest(np.zeros((2, 1)))
+    False
+    """
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

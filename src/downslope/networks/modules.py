@@ -1,0 +1,101 @@
+"""From a network spec to the `nn.Sequential` that a PyTorch user would write."""
+
+import math
+
+import torch
+from torch import nn
+
+from downslope.errors import InputError
+from downslope.networks.specs import Activation, Initialization, NetworkSpec
+
+
+def activation_module(name: Activation) -> nn.Module:
+    """Make the module of an activation.
+
+    >>> activation_module("leaky_relu")
+    LeakyReLU(negative_slope=0.01)
+    """
+    match name:
+        case "relu":
+            return nn.ReLU()
+        case "leaky_relu":
+            return nn.LeakyReLU(0.01)
+        case "elu":
+            return nn.ELU()
+        case "prelu":
+            return nn.PReLU()
+        case "gelu":
+            return nn.GELU()
+        case "tanh":
+            return nn.Tanh()
+
+
+def build(spec: NetworkSpec, generator: torch.Generator) -> nn.Sequential:
+    """Build and initialize the module of a spec, drawing from `generator` alone.
+
+    With "pytorch" initialization the parameters are, bit for bit, those of the same layers
+    constructed after `torch.manual_seed` with the generator's seed, and the generator is left
+    where that construction leaves the global one.
+
+    Args:
+        spec: the network.
+        generator: a CPU generator; it is advanced.
+
+    Returns:
+        The module on the CPU in float32, in training mode.
+
+    >>> network = build(NetworkSpec(widths=(4, 3, 2)), torch.Generator().manual_seed(541))
+    >>> reference = torch.manual_seed(541) and torch.nn.Linear(4, 3)
+    >>> torch.equal(network[0].weight, reference.weight)
+    True
+    """
+    layers: list[nn.Module] = []
+    for i, (fan_in, fan_out) in enumerate(zip(spec.widths, spec.widths[1:], strict=False)):
+        # skip_init: nn.Linear would draw its parameters from the global generator.
+        linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
+        initialize(linear, spec.initialization, generator)
+        layers.append(linear)
+        if i == len(spec.widths) - 2:
+            break
+        if spec.normalization == "batch":
+            layers.append(nn.BatchNorm1d(fan_out))
+        layers.append(activation_module(spec.activation))
+        if spec.dropout > 0:
+            layers.append(nn.Dropout(spec.dropout))
+    if spec.output == "sigmoid":
+        layers.append(nn.Sigmoid())
+    return nn.Sequential(*layers)
+
+
+def initialize(
+    linear: nn.Linear, initialization: Initialization, generator: torch.Generator
+) -> None:
+    """Draw the parameters of one Linear layer in place.
+
+    Sources: He et al. (2015), eq. 10, variance 2/fan_in; Glorot and Bengio (2010), eq. 12 (its
+    variance, drawn normal), 2/(fan_in + fan_out); LeCun et al. (1998), 1/fan_in; Saxe et al.
+    (2014), orthogonal. "pytorch" is uniform on +-1/sqrt(fan_in) for weights and biases.
+
+    Raises:
+        InputError: a layer without inputs or outputs.
+    """
+    fan_out, fan_in = linear.weight.shape
+    if fan_in == 0 or fan_out == 0:
+        raise InputError(f"initialize: a Linear layer {fan_in} -> {fan_out} has nothing to draw")
+    weight, bias = linear.weight, linear.bias
+    with torch.no_grad():
+        if initialization == "pytorch":
+            nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
+            bound = 1 / math.sqrt(fan_in)
+            nn.init.uniform_(bias, -bound, bound, generator=generator)
+            return
+        if initialization == "orthogonal":
+            nn.init.orthogonal_(weight, gain=math.sqrt(2), generator=generator)
+        else:
+            variance = {
+                "he": 2 / fan_in,
+                "xavier": 2 / (fan_in + fan_out),
+                "lecun": 1 / fan_in,
+            }[initialization]
+            nn.init.normal_(weight, std=math.sqrt(variance), generator=generator)
+        bias.zero_()

@@ -1,0 +1,204 @@
+"""What a member is: its network, its training and its seed, frozen and validated when made."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import msgspec
+
+from downslope.errors import InputError
+
+Activation = Literal["relu", "leaky_relu", "elu", "prelu", "gelu", "tanh"]
+Normalization = Literal["none", "batch"]
+Output = Literal["logits", "sigmoid"]
+Initialization = Literal["pytorch", "he", "xavier", "lecun", "orthogonal"]
+Loss = Literal["cross_entropy", "mean_squared_error"]
+Optimizer = Literal["sgd", "adam", "adamw"]
+Schedule = Literal["constant", "cosine", "one_cycle"]
+DecayOn = Literal["weights", "all"]
+
+
+def _require(condition: bool, spec: str, field: str, value: object, allowed: str) -> None:
+    if not condition:
+        raise InputError(f"{spec}: {field} = {value!r} is not allowed; {field} must be {allowed}")
+
+
+def _choice(spec: str, field: str, value: object, choices: object) -> None:
+    allowed = get_args(choices)
+    _require(value in allowed, spec, field, value, "one of " + ", ".join(map(repr, allowed)))
+
+
+class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Describe a dense network.
+
+    Each hidden layer is Linear, normalization, activation, dropout; the last layer is Linear and
+    the output function.
+
+    Args:
+        widths: units per layer, inputs first and outputs last, for example
+            (784, 40, 40, 40, 10).
+        activation: of the hidden layers. leaky_relu has slope 0.01, elu alpha 1, prelu one
+            learned slope per layer that starts at 0.25, as PyTorch's defaults.
+        normalization: "batch" puts a BatchNorm1d after each hidden Linear.
+        dropout: the probability that a hidden unit is dropped in training, in [0, 1).
+        output: "logits" or "sigmoid".
+        initialization: how weights start. "pytorch" is `nn.Linear`'s default; "he", "xavier",
+            "lecun" are normal with variance 2/fan_in, 2/(fan_in+fan_out), 1/fan_in and
+            "orthogonal" has gain sqrt(2); all four start biases at zero.
+
+    Raises:
+        InputError: a field is outside of what is allowed; the message names it.
+
+    >>> NetworkSpec(widths=(784, 40, 10)).parameters
+    31810
+    """
+
+    widths: tuple[int, ...]
+    activation: Activation = "relu"
+    normalization: Normalization = "none"
+    dropout: float = 0.0
+    output: Output = "logits"
+    initialization: Initialization = "pytorch"
+
+    def __post_init__(self) -> None:
+        name = "NetworkSpec"
+        _require(
+            len(self.widths) >= 2 and all(isinstance(w, int) and w >= 1 for w in self.widths),
+            name,
+            "widths",
+            self.widths,
+            "at least two whole numbers of 1 or more: inputs, hidden layers, outputs",
+        )
+        _choice(name, "activation", self.activation, Activation)
+        _choice(name, "normalization", self.normalization, Normalization)
+        _require(0 <= self.dropout < 1, name, "dropout", self.dropout, "at least 0 and below 1")
+        _choice(name, "output", self.output, Output)
+        _choice(name, "initialization", self.initialization, Initialization)
+
+    @property
+    def parameters(self) -> int:
+        """Count the trainable parameters."""
+        linear = sum((a + 1) * b for a, b in zip(self.widths, self.widths[1:], strict=False))
+        hidden = self.widths[1:-1]
+        batch = 2 * sum(hidden) if self.normalization == "batch" else 0
+        slopes = len(hidden) if self.activation == "prelu" else 0
+        return linear + batch + slopes
+
+    @property
+    def label(self) -> str:
+        """Name the shape as the field writes it, for example 784-40-40-40-10."""
+        return "-".join(map(str, self.widths))
+
+
+class TrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Describe how a network is trained.
+
+    Args:
+        loss: "cross_entropy" on logits and integer classes, or "mean_squared_error" over all
+            outputs of all examples.
+        optimizer: "sgd", "adam" or "adamw", with PyTorch's defaults for what is not named here.
+        learning_rate: the constant rate, the start of "cosine", the peak of "one_cycle".
+        schedule: stepped after every minibatch. "cosine" falls to zero over the whole training;
+            "one_cycle" is Smith and Topin (2018) as in `OneCycleLR` without momentum cycling.
+        momentum: of SGD, in [0, 1).
+        nesterov: Nesterov's form of momentum; needs momentum above 0.
+        weight_decay: L2 penalty added to the gradient (decoupled for "adamw").
+        decay_on: "weights" decays the weight matrices of Linear layers only, "all" every
+            parameter.
+        batch_size: examples per minibatch; the last short one is kept.
+        epochs: passes over the training examples.
+        evaluation_draw: the PyTorch loop that is replayed also iterates over a `DataLoader` of
+            evaluation examples after each epoch. That pass draws one number from the random
+            stream, so it moves all later minibatch orders.
+
+    Raises:
+        InputError: a field is outside of what is allowed; the message names it.
+
+    >>> TrainingSpec(learning_rate=-1.0)
+    Traceback (most recent call last):
+    ...
+    downslope.errors.InputError: TrainingSpec: learning_rate = -1.0 is not allowed; ...
+    """
+
+    loss: Loss = "cross_entropy"
+    optimizer: Optimizer = "sgd"
+    learning_rate: float = 0.01
+    schedule: Schedule = "constant"
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    decay_on: DecayOn = "weights"
+    batch_size: int = 32
+    epochs: int = 20
+    evaluation_draw: bool = False
+
+    def __post_init__(self) -> None:
+        name = "TrainingSpec"
+        _choice(name, "loss", self.loss, Loss)
+        _choice(name, "optimizer", self.optimizer, Optimizer)
+        rate = self.learning_rate
+        _require(rate > 0 and math.isfinite(rate), name, "learning_rate", rate, "above 0, finite")
+        _choice(name, "schedule", self.schedule, Schedule)
+        _require(0 <= self.momentum < 1, name, "momentum", self.momentum, "at least 0 and below 1")
+        _require(
+            self.momentum == 0 or self.optimizer == "sgd",
+            name,
+            "momentum",
+            self.momentum,
+            f"0 with optimizer {self.optimizer!r}; it belongs to 'sgd'",
+        )
+        _require(
+            not self.nesterov or self.momentum > 0,
+            name,
+            "nesterov",
+            self.nesterov,
+            "false unless momentum is above 0",
+        )
+        decay = self.weight_decay
+        _require(decay >= 0 and math.isfinite(decay), name, "weight_decay", decay, "0 or above")
+        _choice(name, "decay_on", self.decay_on, DecayOn)
+        _require(self.batch_size >= 1, name, "batch_size", self.batch_size, "1 or more")
+        _require(self.epochs >= 1, name, "epochs", self.epochs, "1 or more")
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Join a network, a training and a seed: the unit of all work.
+
+    The seed is that of `torch.manual_seed` in the PyTorch loop that this member equals.
+
+    >>> Member(network=NetworkSpec(widths=(4, 3)), training=TrainingSpec(), seed=-1)
+    Traceback (most recent call last):
+    ...
+    downslope.errors.InputError: Member: seed = -1 is not allowed; seed must be from 0 to 2**63 - 1
+    """
+
+    network: NetworkSpec
+    training: TrainingSpec
+    seed: int
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.seed < 2**63, "Member", "seed", self.seed, "from 0 to 2**63 - 1")
+        classes = self.training.loss == "cross_entropy"
+        _require(
+            not (classes and self.network.output == "sigmoid"),
+            "Member",
+            "network.output",
+            self.network.output,
+            "'logits' with loss 'cross_entropy'",
+        )
+
+    def expected_cost(self, examples: int) -> float:
+        """Estimate the work of training on `examples` rows, in arbitrary units.
+
+        A step costs its overhead plus its arithmetic; the weights below were fitted to the plain
+        PyTorch loop, so that progress bars and longest-first scheduling are about right.
+        """
+        steps = math.ceil(examples / self.training.batch_size)
+        layers = len(self.network.widths) - 1
+        blocks = 1.0 + (self.network.normalization == "batch") + (self.network.dropout > 0)
+        overhead = 40.0 + 35.0 * layers * blocks
+        if self.training.optimizer != "sgd" or self.training.momentum > 0:
+            overhead += 30.0 * layers
+        arithmetic = self.training.batch_size * self.network.parameters * 6 / 60_000
+        return self.training.epochs * steps * (overhead + arithmetic)

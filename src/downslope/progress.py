@@ -1,0 +1,44 @@
+"""How a long computation says where it is: it yields `Progress` and returns its result."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Say how much of one task is done, in units of expected work.
+
+    Args:
+        task: what is being done, a few words.
+        done: work finished so far, in the units of `total`.
+        total: all the work of this task.
+        note: the newest figure worth seeing, for example a validation accuracy.
+    """
+
+    task: str
+    done: float
+    total: float
+    note: str = ""
+
+
+Steps = Generator[Progress, None, T]
+"""A computation that can be watched: yields `Progress`, returns a `T`."""
+
+
+def drain(steps: Steps[T]) -> T:
+    """Run a computation to its end without watching it and return its result.
+
+    >>> def count():
+    ...     yield Progress("counting", 1, 2)
+    ...     return 42
+    >>> drain(count())
+    42
+    """
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
