@@ -95,6 +95,8 @@ class Dataset:
         class_names: one name per class; empty for unlabelled data.
         training: all examples that are not test examples.
         test: the sealed test set.
+        white: the grey level of full white where the examples are images (255, or 16 for
+            digits); None for a table.
         sha256: digest of the decompressed content, all arrays in order.
     """
 
@@ -104,6 +106,7 @@ class Dataset:
     class_names: tuple[str, ...]
     training: Examples
     test: SealedTestSet = field(repr=False)
+    white: float | None
     sha256: str
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 import numpy as np
 import torch
@@ -63,29 +61,19 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
     spread: list[float] | float = 1.0
 
     @staticmethod
-    def fit(
-        training: Examples, method: Literal["auto", "pixels", "standard", "none"], center: float
-    ) -> Scaling:
+    def fit(training: Examples, white: float | None, center: float) -> Scaling:
         """Choose a scaling from training examples only, so that nothing leaks.
 
         Args:
             training: the examples to take means and deviations from.
-            method: "pixels" divides by 255 (16 for digits' 0 to 16 grey levels is recognized by
-                the data's own maximum), "standard" subtracts each feature's mean and divides by
-                its deviation, "none" leaves floats as they are; "auto" is "pixels" for bytes and
-                "standard" for floats.
+            white: the grey level of full white; pixels are divided by it. None (a table)
+                subtracts each feature's mean and divides by its deviation instead.
             center: subtracted from scaled pixels, for example 0.5.
         """
-        inputs = training.inputs
-        if method == "auto":
-            method = "pixels" if inputs.dtype == np.uint8 else "standard"
-        if method == "pixels":
-            divisor = 255.0 if inputs.dtype == np.uint8 else float(inputs.max()) or 1.0
-            return Scaling(divisor=divisor, shift=center)
-        if method == "none":
-            return Scaling()
-        mean = inputs.mean(axis=0, dtype=np.float64)
-        deviation = inputs.std(axis=0, dtype=np.float64)
+        if white is not None:
+            return Scaling(divisor=white, shift=center)
+        mean = training.inputs.mean(axis=0, dtype=np.float64)
+        deviation = training.inputs.std(axis=0, dtype=np.float64)
         return Scaling(
             shift=mean.tolist(),
             spread=np.where(deviation > 0, deviation, 1.0).tolist(),
