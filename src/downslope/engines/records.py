@@ -1,0 +1,63 @@
+"""What an engine yields: one immutable record per epoch of a member."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+Outcome = Literal["completed", "diverged", "failed"]
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold the parameters after a step of training.
+
+    Args:
+        step: minibatches seen since the start.
+        loss: of the minibatch of that step, before its update.
+        parameters: flat vector, shape (parameters,), float32.
+    """
+
+    step: int
+    loss: float
+    parameters: NDArray[np.float32]
+
+
+class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Report one epoch of one member.
+
+    Args:
+        member: position of the member in its population.
+        epoch: from 1.
+        step: minibatches seen since the start.
+        train_loss: mean over this epoch's examples of the loss at the time they were seen.
+        batch_losses: the loss of each minibatch of this epoch, shape (steps,), float32.
+        validation_loss: after the epoch; NaN without validation examples.
+        validation_accuracy: in [0, 1]; NaN without validation examples or classes.
+        learning_rate: of the last step of the epoch.
+        seconds: wall time of the epoch, validation included.
+        snapshots: parameters within and at the end of the epoch, oldest first.
+        state: the module's whole state by name, in a member's last record only.
+        outcome: in a member's last record: "completed", "diverged" (a loss was not finite; the
+            member has stopped) or "failed" (see `reason`); None while it goes on.
+        reason: one line that explains "diverged" or "failed".
+    """
+
+    member: int
+    epoch: int
+    step: int
+    train_loss: float = math.nan
+    batch_losses: NDArray[np.float32] = msgspec.field(
+        default_factory=lambda: np.empty(0, np.float32)
+    )
+    validation_loss: float = math.nan
+    validation_accuracy: float = math.nan
+    learning_rate: float = math.nan
+    seconds: float = 0.0
+    snapshots: tuple[Snapshot, ...] = ()
+    state: dict[str, NDArray[np.generic]] | None = None
+    outcome: Outcome | None = None
+    reason: str = ""
