@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from downslope.data import Examples
-from downslope.engines.pytorch import check_fit, train_member
+from downslope.engines.pytorch import check_fit, one_thread, train_member
 from downslope.engines.records import EpochRecord
 from downslope.errors import InputError
 from downslope.networks import Member
@@ -124,12 +124,8 @@ def _fail_gently(records: Iterator[EpochRecord], index: int) -> Iterator[EpochRe
 def _with_one_thread(records: Iterator[EpochRecord]) -> Iterator[EpochRecord]:
     """Advance a training with one torch thread: the order of its sums must not depend on cores."""
     while True:
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
+        with one_thread():
             record = next(records, None)
-        finally:
-            torch.set_num_threads(before)
         if record is None:
             return
         yield record

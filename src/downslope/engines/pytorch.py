@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -136,7 +137,7 @@ def predict_module(module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     """Evaluate a module in evaluation mode, in chunks of fixed size; its mode is restored."""
     training = module.training
     module.eval()
-    with torch.no_grad():
+    with one_thread(), torch.no_grad():
         outputs = torch.cat([module(chunk) for chunk in inputs.split(EVALUATION_ROWS)])
     module.train(training)
     return outputs
@@ -162,6 +163,17 @@ def loss_of(loss: Loss, outputs: torch.Tensor, targets: torch.Tensor) -> torch.T
     if loss == "cross_entropy":
         return functional.cross_entropy(outputs, targets)
     return functional.mse_loss(outputs, targets)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one torch thread: the order of a sum must not depend on the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def base_seed(generator: torch.Generator) -> int:
