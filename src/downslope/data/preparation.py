@@ -79,6 +79,20 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
             spread=np.where(deviation > 0, deviation, 1.0).tolist(),
         )
 
+    @staticmethod
+    def unit(training: Examples, white: float | None) -> Scaling:
+        """Choose the scaling to [0, 1] that a sigmoid output can reconstruct.
+
+        Args:
+            training: the examples to take a table's column ranges from.
+            white: the grey level of full white; None for a table.
+        """
+        if white is not None:
+            return Scaling(divisor=white)
+        low = training.inputs.min(axis=0).astype(np.float64)
+        span = training.inputs.max(axis=0) - low
+        return Scaling(shift=low.tolist(), spread=np.where(span > 0, span, 1.0).tolist())
+
     def apply(self, examples: Examples) -> Examples:
         """Return the examples with scaled float32 inputs.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -66,6 +66,7 @@ def train_member(
     step = 0
     for epoch in range(1, spec.epochs + 1):
         start = time.perf_counter()
+        rate = spec.learning_rate
         losses: list[torch.Tensor] = []
         snapshots: list[Snapshot] = []
         module.train()
@@ -80,7 +81,7 @@ def train_member(
             losses.append(loss.detach())
             if len(losses) in snapshot_steps:
                 snapshots.append(
-                    Snapshot(step=step, loss=float(loss), parameters=flatten(module))
+                    Snapshot(step=step, loss=float(losses[-1]), parameters=flatten(module))
                 )
             rate = optimizer.param_groups[0]["lr"]
             if scheduler is not None:
@@ -124,6 +125,18 @@ def train_member(
             return
 
 
+def fail_gently(records: Iterator[EpochRecord], index: int) -> Iterator[EpochRecord]:
+    """Turn an error inside a member (no memory, a batch too short for a norm) into its outcome."""
+    epoch = step = 0
+    try:
+        for record in records:
+            yield record
+            epoch, step = record.epoch, record.step
+    except (RuntimeError, ValueError, MemoryError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        yield EpochRecord(member=index, epoch=epoch, step=step, outcome="failed", reason=reason)
+
+
 def predict(
     network: NetworkSpec, state: dict[str, NDArray[np.generic]], inputs: NDArray[np.float32]
 ) -> NDArray[np.float32]:
@@ -143,7 +156,9 @@ def predict_module(module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     return outputs
 
 
-def forward(module: nn.Sequential, inputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def forward(
+    module: nn.Sequential, inputs: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
     """Run a network in training mode with dropout masks drawn from the member's own stream.
 
     `nn.Dropout` would draw the same mask from the global generator.
@@ -166,7 +181,7 @@ def loss_of(loss: Loss, outputs: torch.Tensor, targets: torch.Tensor) -> torch.T
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def one_thread() -> Generator[None, None, None]:
     """Compute with one torch thread: the order of a sum must not depend on the cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -193,9 +208,7 @@ def minibatch_order(examples: int, generator: torch.Generator) -> torch.Tensor:
 
 def make_optimizer(module: nn.Module, spec: TrainingSpec) -> torch.optim.Optimizer:
     """Make the `torch.optim` optimizer of a spec for the parameters of a module."""
-    weights = [
-        layer.weight for layer in module.modules() if isinstance(layer, nn.Linear)
-    ]
+    weights = [layer.weight for layer in module.modules() if isinstance(layer, nn.Linear)]
     is_weight = {id(weight) for weight in weights}
     rest = [p for p in module.parameters() if id(p) not in is_weight]
     if spec.decay_on == "all":

@@ -45,7 +45,9 @@ def unflatten(module: nn.Module, vector: NDArray[np.float32]) -> dict[str, torch
             f"flat vector: shape {vector.shape} does not fit a module of {total} parameters; "
             f"it must be ({total},)"
         )
-    parts = torch.from_numpy(np.array(vector, dtype=np.float32)).split([p.numel() for _, p in named])
+    parts = torch.from_numpy(np.array(vector, dtype=np.float32)).split(
+        [p.numel() for _, p in named]
+    )
     return {
         name: part.reshape(p.shape).to(p.device, p.dtype)
         for (name, p), part in zip(named, parts, strict=True)

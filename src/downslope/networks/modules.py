@@ -53,6 +53,7 @@ def build(spec: NetworkSpec, generator: torch.Generator) -> nn.Sequential:
     for i, (fan_in, fan_out) in enumerate(zip(spec.widths, spec.widths[1:], strict=False)):
         # skip_init: nn.Linear would draw its parameters from the global generator.
         linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
+        assert isinstance(linear, nn.Linear)
         initialize(linear, spec.initialization, generator)
         layers.append(linear)
         if i == len(spec.widths) - 2:

@@ -64,7 +64,7 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def __post_init__(self) -> None:
         name = "NetworkSpec"
         _require(
-            len(self.widths) >= 2 and all(isinstance(w, int) and w >= 1 for w in self.widths),
+            len(self.widths) >= 2 and all(w >= 1 and w == int(w) for w in self.widths),
             name,
             "widths",
             self.widths,

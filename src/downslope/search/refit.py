@@ -135,11 +135,11 @@ def refit(
     confusion: list[list[int]] = []
     for seed, state in states.items():
         examples = monitored or scaling.apply(test.open(f"{task}: final accuracy of seed {seed}"))
-        chosen = predict(member.network, state, examples.inputs).argmax(axis=1)
-        accuracies.append(float((chosen == examples.targets).mean()))
-        confusion = confusion or confusion_matrix(
-            examples.targets, chosen, member.network.widths[-1]
-        )
+        classes = examples.targets.astype(np.int64)
+        inputs = examples.inputs.astype(np.float32)
+        chosen = predict(member.network, state, inputs).argmax(axis=1)
+        accuracies.append(float((chosen == classes).mean()))
+        confusion = confusion or confusion_matrix(classes, chosen, member.network.widths[-1])
     final = records[0][-1]
     last_losses = np.concatenate([r.batch_losses for r in records[0]])[-LAST:]
     result = RefitResult(

@@ -63,7 +63,8 @@ def _draw(values: list[Value] | Range, generator: np.random.Generator) -> Value:
 
 
 def _published(space: Space, seed: int) -> Iterator[dict[str, Value]]:
-    generator = np.random.RandomState(seed)  # noqa: NPY002 - the published draws need it
+    # The legacy generator: what the published procedure seeded and drew from.
+    generator = np.random.RandomState(seed)
     choices: dict[str, list[Value]] = {}
     for name, values in space.values.items():
         if isinstance(values, Range):

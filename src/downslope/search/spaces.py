@@ -88,8 +88,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for name in changes:
             if name not in self.__struct_fields__:
                 close = difflib.get_close_matches(name, self.__struct_fields__, 1)
-                hint = f"did you mean {close[0]!r}?" if close else "settings: " + ", ".join(
-                    self.__struct_fields__
+                hint = (
+                    f"did you mean {close[0]!r}?"
+                    if close
+                    else "settings: " + ", ".join(self.__struct_fields__)
                 )
                 raise InputError(f"{name!r} is no setting; {hint}")
         try:

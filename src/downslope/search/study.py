@@ -91,9 +91,7 @@ def search(
                 worked += costs[record.member] / members[i].training.epochs * left
             yield Progress(task, worked, total, _note(done, len(members)))
     ordered = [done[i] for i in range(len(members))]
-    return SearchResult(
-        trials=ordered, best=best_of(ordered), validation_examples=len(validation)
-    )
+    return SearchResult(trials=ordered, best=best_of(ordered), validation_examples=len(validation))
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:

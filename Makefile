@@ -1,0 +1,53 @@
+# Everything happens in .venv; nothing outside of this folder is touched, except for the user's
+# data cache. PIP_FLAGS reaches pip, for example to name an index with a CPU build of torch.
+PYTHON ?= python3
+PIP_FLAGS ?=
+BIN := .venv/bin
+SOURCES := src tests examples benchmarks
+
+.PHONY: help demo test check format bench clean
+
+help: ## say what each target does
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' \
+	  | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+demo: .venv/run ## set up, get Fashion-MNIST, run the main job, write the report
+	@echo "==> downslope run fashion-mnist (about six minutes on two cores; Ctrl-C is safe, repeat to go on)"
+	@$(BIN)/downslope run fashion-mnist --out runs/demo
+
+test: .venv/dev ## set up and run all tests, doctests and README blocks, with coverage
+	@echo "==> all tests (some minutes on two cores)"
+	@$(BIN)/python -m pytest --cov --cov-report=term
+
+check: .venv/dev ## format, lint and types, as CI does
+	@echo "==> format, lint, types"
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/pyright
+
+format: .venv/dev ## let ruff mend format and lint
+	@$(BIN)/ruff check --fix $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+bench: .venv/dev ## run the benchmarks; see benchmarks/README.md
+	@for script in benchmarks/*.py; do echo "==> $$script"; $(BIN)/python $$script || exit 1; done
+
+clean: ## remove what was set up; runs and the data cache stay
+	rm -rf .venv build dist .coverage .pytest_cache .ruff_cache .hypothesis
+
+.venv/bin/python:
+	@echo "==> setting up .venv"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "downslope needs Python 3.11 or newer; name one: make PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+	  echo "Python's venv module is missing; on Debian: apt install python3-venv" >&2; exit 2; }
+
+.venv/run: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "==> installing downslope and what it needs (torch is large; a minute or a few)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e .
+	@touch $@
+
+.venv/dev: .venv/run
+	@echo "==> installing what tests and checks need"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[dev]'
+	@touch $@

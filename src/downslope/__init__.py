@@ -1,0 +1,71 @@
+"""Train many small networks at once, tune them honestly, and see how each came downslope.
+
+>>> import downslope
+>>> digits = downslope.load("digits")
+>>> len(digits.training), len(digits.test), len(digits.test.openings)
+(1437, 360, 0)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from downslope.errors import InputError
+
+if TYPE_CHECKING:
+    from downslope.data import Dataset, Examples, load
+    from downslope.engines import EpochRecord, predict, train
+    from downslope.landscape import Trajectory, landscape
+    from downslope.networks import Member, NetworkSpec, TrainingSpec, build
+    from downslope.progress import drain
+    from downslope.recipes import load_recipe, run_recipe
+    from downslope.runs import Run
+
+__all__ = [
+    "Dataset",
+    "EpochRecord",
+    "Examples",
+    "InputError",
+    "Member",
+    "NetworkSpec",
+    "Run",
+    "TrainingSpec",
+    "Trajectory",
+    "build",
+    "drain",
+    "landscape",
+    "load",
+    "load_recipe",
+    "predict",
+    "run_recipe",
+    "train",
+]
+
+# Names are imported when first used: `downslope --help` must not wait for torch.
+_HOMES = {
+    "Dataset": "data",
+    "EpochRecord": "engines",
+    "Examples": "data",
+    "Member": "networks",
+    "NetworkSpec": "networks",
+    "Run": "runs",
+    "TrainingSpec": "networks",
+    "Trajectory": "landscape",
+    "build": "networks",
+    "drain": "progress",
+    "landscape": "landscape",
+    "load": "data",
+    "load_recipe": "recipes",
+    "predict": "engines",
+    "run_recipe": "recipes",
+    "train": "engines",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'downslope' has no attribute {name!r}")
+    return getattr(import_module(f"downslope.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

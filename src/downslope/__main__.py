@@ -1,0 +1,5 @@
+"""Let `python -m downslope` be the command line."""
+
+from downslope.cli import main
+
+main()

@@ -1,0 +1,323 @@
+"""The command line: parse, call, print. Nothing here computes, and --help imports no torch."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from downslope.errors import InputError
+from downslope.watch import console, watch
+
+if TYPE_CHECKING:
+    from downslope.data import Dataset
+    from downslope.runs import Results
+
+app = typer.Typer(
+    name="downslope",
+    help="Train many small neural networks at once, tune them without touching the test set, and "
+    "see how each one came down its loss landscape.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+data_app = typer.Typer(no_args_is_help=True, help="List, fetch, verify and describe data sets.")
+app.add_typer(data_app, name="data")
+
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="[RECIPE]", help="fashion-mnist, quick, hw3 or a TOML file.")
+]
+DataOption = Annotated[
+    str | None, typer.Option("--data", metavar="PATH", help="A data set's name or path.")
+]
+LabelOption = Annotated[
+    str | None, typer.Option("--label", metavar="COLUMN", help="Label column of a CSV file.")
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Run directory; an unfinished run goes on."),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key, as search.trials=20."),
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", metavar="N", help="The recipe's seed.")]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="N", min=1, help="Members at a time; default all cores."),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Print the report's path alone.")]
+
+
+@app.command()
+def run(
+    recipe: RecipeArgument = "fashion-mnist",
+    data: DataOption = None,
+    label: LabelOption = None,
+    out: OutOption = None,
+    stages: Annotated[
+        str | None,
+        typer.Option(metavar="a,b", help="theory, search, refit, variants, landscape, autoencoder"),
+    ] = None,
+    changes: SetOption = None,
+    seed: SeedOption = None,
+    threads: ThreadsOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Run a recipe, all of it or some stages, and write a report. Repeat to resume."""
+    from downslope.recipes import STAGES
+
+    chosen = STAGES if stages is None else [s.strip() for s in stages.split(",") if s.strip()]
+    _run(recipe, chosen, data, label, out, changes, seed, threads, quiet)
+
+
+def _part(name: str, stage: str, what: str) -> None:
+    @app.command(name, help=what)
+    def part(  # pyright: ignore[reportUnusedFunction] - the decorator registers it
+        recipe: RecipeArgument = "fashion-mnist",
+        data: DataOption = None,
+        label: LabelOption = None,
+        out: OutOption = None,
+        changes: SetOption = None,
+        seed: SeedOption = None,
+        threads: ThreadsOption = None,
+        quiet: QuietOption = False,
+    ) -> None:
+        _run(recipe, [stage], data, label, out, changes, seed, threads, quiet)
+
+
+_part("theory", "theory", "Check the theory of He initialization, on paper and by measurement.")
+_part("search", "search", "Search for the best settings on validation data.")
+_part("refit", "refit", "Train the winner again on all training data and test it.")
+_part("variants", "variants", "Search over batch norm, dropout and activations; test the best.")
+_part("landscape", "landscape", "Draw the loss landscape under the path of the refit.")
+_part("autoencode", "autoencoder", "Train a dense autoencoder and compare it with PCA.")
+
+
+@app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")],
+    quiet: QuietOption = False,
+) -> None:
+    """Build the report of a run again, without training."""
+    from downslope.report import write_report
+    from downslope.runs import Run
+
+    path = write_report(Run(directory))
+    print(path if quiet else f"report: {path}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this installation has: versions, processor, engine and data."""
+    from downslope.data import list_datasets
+    from downslope.runs import hardware, versions
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in [*versions().items(), *hardware().items(), ("engine", "pytorch")]:
+        table.add_row(name, escape(value))
+    for listing in list_datasets():
+        table.add_row(
+            f"data {listing.name}", escape(str(listing.found or "not here; fetched when needed"))
+        )
+    console().print(table)
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """List the data sets known by name and where they are."""
+    from downslope.data import list_datasets
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "examples", "found", "what it is"):
+        table.add_column(heading, overflow="fold")
+    for listing in list_datasets():
+        found = str(listing.found) if listing.found else "no; downslope data fetch"
+        row = (listing.name, f"{listing.examples:,}", found, listing.description)
+        table.add_row(*map(escape, row))
+    console().print(table)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="A data set's name.")] = "fashion-mnist",
+    quiet: QuietOption = False,
+) -> None:
+    """Fetch a data set into the user's cache and verify it."""
+    from downslope.data import fetch, verify
+
+    path = watch(fetch(name), quiet)
+    for check in verify(name):
+        if not check.ok:
+            raise InputError(f"{check.path}: {check.note}")
+    print(path if quiet else f"{name}: verified, in {path}")
+
+
+@data_app.command("verify")
+def data_verify(
+    name: Annotated[str, typer.Argument(help="A data set's name or path.")] = "fashion-mnist",
+) -> None:
+    """Check the content of a data set, file by file."""
+    from downslope.data import verify
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("content", "file", "SHA-256"):
+        table.add_column(heading, overflow="fold")
+    checks = verify(name)
+    words = {True: "[green]as published[/]", False: "[red]wrong[/]", None: "readable"}
+    for check in checks:
+        text = words[check.ok] + (f": {escape(check.note)}" if check.note else "")
+        table.add_row(text, escape(str(check.path)), check.sha256)
+    console().print(table)
+    if wrong := [check for check in checks if check.ok is False]:
+        raise InputError(
+            f"{wrong[0].path}: not the published content; fetch it again with 'downslope data "
+            f"fetch {name}'"
+        )
+
+
+@data_app.command("describe")
+def data_describe(
+    name: Annotated[str, typer.Argument(help="A data set's name or path.")] = "fashion-mnist",
+    label: LabelOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Describe a data set; the test set stays sealed."""
+    from downslope.data import describe
+
+    seen = describe(_load(name, label, quiet))
+    table = Table(box=None, show_header=False, pad_edge=False)
+    shape = " x ".join(map(str, seen.shape))
+    rows = [
+        ("name", seen.name),
+        ("source", seen.source),
+        ("training", f"{seen.training:,} examples, validation included"),
+        ("test", f"{seen.test:,} examples, sealed"),
+        (
+            "one example",
+            f"{shape} = {seen.features} {seen.dtype} from {seen.lowest:g} to {seen.highest:g}",
+        ),
+        ("SHA-256", seen.sha256),
+    ]
+    for row in rows:
+        table.add_row(*map(escape, row))
+    for count in seen.classes:
+        table.add_row("class", escape(f"{count.name}: {count.training:,} training examples"))
+    console().print(table)
+
+
+def main() -> NoReturn:
+    """Run the command line; see the design for its exit statuses."""
+    # Signals end the program as SystemExit: every `finally` runs, and no library takes them for
+    # an error of its own.
+    signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        app()
+    except InputError as error:
+        print(f"downslope: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    sys.exit(0)
+
+
+def _stop(number: int, _: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _run(
+    recipe: str,
+    stages: Sequence[str],
+    data: str | None,
+    label: str | None,
+    out: Path | None,
+    changes: list[str] | None,
+    seed: int | None,
+    threads: int | None,
+    quiet: bool,
+) -> None:
+    from downslope.recipes import free_directory, load_recipe, needed, run_recipe
+    from downslope.report import write_report
+    from downslope.runs import Run
+
+    edits = list(changes or [])
+    if data is not None:
+        edits.append(f"data.name={_quoted(data)}")
+    if label is not None:
+        edits.append(f"data.label={_quoted(label)}")
+    if seed is not None:
+        edits.append(f"seed={seed}")
+    chosen = load_recipe(recipe, edits)
+    order = needed(stages, chosen)
+    dataset = _load(chosen.data.name, chosen.data.label, quiet)
+    path = out or free_directory(Path(recipe).stem, chosen)
+    held = Run(path)
+
+    def say(text: str) -> None:
+        if not quiet:
+            console(stderr=True).print(text)
+
+    if added := [s for s in order if s not in stages]:
+        say(f"also running {', '.join(added)}: {', '.join(stages)} builds on it")
+    say(f"run: {escape(str(path))}" + (" (going on with it)" if held.exists else ""))
+    start = time.perf_counter()
+    steps = run_recipe(chosen, dataset, held, stages=stages, threads=threads)
+    try:
+        results = watch(steps, quiet)
+    except SystemExit:
+        resume = shlex.join(["downslope", *sys.argv[1:], *([] if out else ["--out", str(path)])])
+        if held.exists:
+            print(f"\nstopped; what was finished is kept. To go on: {resume}", file=sys.stderr)
+        raise
+    except InputError:
+        if held.exists:
+            write_report(held)
+        raise
+    page = write_report(held)
+    held.write_manifest(results)
+    if not quiet:
+        _print_summary(results, time.perf_counter() - start)
+        print("report:", end=" ")
+    print(page)
+
+
+def _quoted(text: str) -> str:
+    """Write a string as TOML, so that a path of digits is not taken for a number."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _load(name: str, label: str | None, quiet: bool) -> Dataset:
+    from downslope.data import fetch, find, list_datasets, load
+
+    if name in {listing.name for listing in list_datasets()} and find(name) is None:
+        watch(fetch(name), quiet)
+    return load(name, label=label)
+
+
+def _print_summary(results: Results, seconds: float) -> None:
+    from downslope.report import summary
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for row in summary(results):
+        table.add_row(*map(escape, row))
+    table.add_row(
+        "time",
+        f"{seconds:.0f} s here; "
+        + ", ".join(f"{stage} {spent:.0f} s" for stage, spent in results.seconds.items()),
+    )
+    console().print(table)

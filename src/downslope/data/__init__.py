@@ -1,0 +1,41 @@
+"""Data sets by name or path, splits, scaling and the sealed test set."""
+
+from downslope.data.description import (
+    ClassCount,
+    Description,
+    FileCheck,
+    Listing,
+    describe,
+    list_datasets,
+    verify,
+)
+from downslope.data.examples import (
+    Dataset,
+    Examples,
+    Opening,
+    SealedTestSet,
+    content_digest,
+)
+from downslope.data.fetching import fetch, find
+from downslope.data.loading import load
+from downslope.data.preparation import Scaling, split
+
+__all__ = [
+    "ClassCount",
+    "Dataset",
+    "Description",
+    "Examples",
+    "FileCheck",
+    "Listing",
+    "Opening",
+    "Scaling",
+    "SealedTestSet",
+    "content_digest",
+    "describe",
+    "fetch",
+    "find",
+    "list_datasets",
+    "load",
+    "split",
+    "verify",
+]

@@ -1,0 +1,148 @@
+"""NumPy's .npy and .npz files, read without ever unpickling and without trusting a header."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+import zipfile
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from downslope.data.files import MAXIMUM_BYTES, fault, open_plain, read_whole
+from downslope.data.idx import ROLES, list_folder
+from downslope.errors import InputError
+
+NPZ_KEYS: tuple[tuple[str, ...], ...] = (
+    ("x_train", "y_train", "x_test", "y_test"),
+    ("train_images", "train_labels", "test_images", "test_labels"),
+    ("x", "y"),
+    ("images", "labels"),
+)
+"""The sets of keys that a .npz may have, in lower case; two keys mean no test set of its own."""
+
+_NPY_NAME = re.compile(r"(?P<prefix>.*?)(?P<part>train|test)_(?P<what>images|labels)\.npy")
+
+
+def parse_npy(data: bytes, where: Path | str) -> NDArray[Any]:
+    """Return the array in the bytes of a .npy file.
+
+    Raises:
+        InputError: the bytes are no .npy, are truncated, or hold Python objects.
+
+    >>> stream = io.BytesIO(); np.save(stream, np.arange(3)); parse_npy(stream.getvalue(), "a.npy")
+    array([0, 1, 2])
+    """
+    if not data.startswith(npy.MAGIC_PREFIX):
+        pickled = data[:1] == b"\x80"
+        raise fault(
+            where,
+            "is a pickle, which is never loaded because it can run code; save plain arrays with "
+            "numpy.save(..., allow_pickle=False)"
+            if pickled
+            else f"is not a .npy file (it starts with {data[:6]!r}); write it with numpy.save",
+        )
+    stream = io.BytesIO(data)
+    try:
+        with warnings.catch_warnings():  # a damaged header may look like Python 2's
+            warnings.simplefilter("ignore")
+            version = npy.read_magic(stream)
+            read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
+            shape, fortran, dtype = read(stream)
+    except Exception:  # NumPy's parser raises many types on damaged bytes
+        raise fault(where, "has a damaged .npy header; get the file again") from None
+    if dtype.hasobject:
+        raise fault(
+            where,
+            "holds Python objects (a pickle), which are never loaded because they can run code; "
+            "save plain numbers with numpy.save(..., allow_pickle=False)",
+        )
+    if dtype.kind not in "biuf":
+        raise fault(where, f"has dtype {dtype}; only whole and floating numbers are read")
+    size = prod(shape) * dtype.itemsize
+    held = len(data) - stream.tell()
+    if min(shape, default=0) < 0 or size != held:
+        raise fault(
+            where,
+            f"{'is truncated' if held < size else 'is damaged'}: its header promises {size:,} "
+            f"bytes of shape {shape} and dtype {dtype}, it holds {held:,}; get the file again",
+        )
+    array = np.frombuffer(data, dtype, offset=stream.tell())
+    return array.reshape(shape, order="F" if fortran else "C")
+
+
+def read_npy_folder(folder: Path) -> tuple[str, dict[str, tuple[Path, NDArray[Any]]]] | None:
+    """Read the four arrays PREFIX_{train,test}_{images,labels}.npy of a folder, if they are there.
+
+    Returns:
+        The prefix and, by role in the order of `ROLES`, each path and its array; None where the
+        folder has no file of such a name.
+
+    Raises:
+        InputError: some of the four are missing, there are several sets, or as `parse_npy`.
+    """
+    found: dict[str, Path] = {}
+    prefixes: set[str] = set()
+    for path in list_folder(folder):
+        if match := _NPY_NAME.fullmatch(path.name):
+            prefixes.add(match["prefix"])
+            found[f"{match['part']} {match['what']}"] = path
+    if not found:
+        return None
+    if len(prefixes) > 1:
+        names = ", ".join(f"{prefix}train_images.npy" for prefix in sorted(prefixes))
+        raise fault(folder, f"holds several sets ({names}); put each in a folder of its own")
+    prefix = prefixes.pop()
+    missing = [f"{prefix}{r.replace(' ', '_')}.npy" for r in ROLES if r not in found]
+    if missing:
+        raise fault(folder, f"lacks {', '.join(missing)}; a set is four .npy files")
+    return prefix, {
+        role: (found[role], parse_npy(read_whole(found[role]), found[role])) for role in ROLES
+    }
+
+
+def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """Read the arrays of a .npz under one of the accepted sets of keys (`NPZ_KEYS`).
+
+    Returns:
+        The arrays by key in lower case, in the order of the set of keys: four with a test set,
+        two without.
+
+    Raises:
+        InputError: the file is no .npz or damaged, its keys are not accepted, or as `parse_npy`.
+    """
+    with open_plain(path) as stream:
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                # No two keys of an accepted set differ by case only, so none is lost here.
+                members = {
+                    info.filename.removesuffix(".npy").lower(): info for info in archive.infolist()
+                }
+                keys = next((k for k in NPZ_KEYS if members.keys() >= set(k)), None)
+                if keys is None:
+                    accepted = "; or ".join(", ".join(k) for k in NPZ_KEYS)
+                    raise fault(
+                        path,
+                        f"has the keys {', '.join(sorted(members)) or '(none)'}; accepted are "
+                        f"{accepted} (in any case)",
+                    )
+                return {key: _read_member(archive, members[key], f"{path}: {key}") for key in keys}
+        except InputError:
+            raise
+        except Exception as error:  # zipfile and its codecs raise many types on damaged bytes
+            raise fault(
+                path, f"is not a readable .npz ({error}); write it with numpy.savez"
+            ) from None
+
+
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> NDArray[Any]:
+    with archive.open(info) as stream:
+        data = stream.read(MAXIMUM_BYTES + 1)
+    if len(data) > MAXIMUM_BYTES:
+        raise fault(where, f"is larger than {MAXIMUM_BYTES:,} bytes, the most that is read")
+    return parse_npy(data, where)

@@ -1,0 +1,195 @@
+"""What can be said of data sets without training on them: listing, verifying, describing."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from downslope.data import fashion
+from downslope.data.examples import Dataset
+from downslope.data.fetching import NAMES, find
+from downslope.data.files import fault, open_decompressed
+from downslope.data.idx import ROLES, find_idx, read_idx
+from downslope.data.loading import load
+from downslope.errors import InputError
+
+DIGITS_SHA256 = "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b8"
+"""Of scikit-learn's digits.csv once decompressed, the same in every release so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Describe one data set that is known by name.
+
+    Args:
+        name: for `load`.
+        found: where it lies on this machine, or None.
+        description: one line.
+        examples: training and test examples together.
+        download: bytes to fetch, 0 where nothing is.
+    """
+
+    name: str
+    found: Path | None
+    description: str
+    examples: int
+    download: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileCheck:
+    """Hold the check of one file.
+
+    Args:
+        path: of the file, or the name of what is missing.
+        sha256: of the decompressed bytes; empty where they cannot be read.
+        ok: whether they are what was published; None where nothing is published to compare with.
+        note: what is wrong, in one line.
+    """
+
+    path: Path
+    sha256: str
+    ok: bool | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassCount:
+    """Count the training examples of one class."""
+
+    name: str
+    training: int
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Describe a data set; of the test set only its size, so that it stays sealed.
+
+    Args:
+        name: as given to `load`.
+        source: where it came from.
+        shape: of one example.
+        features: the product of `shape`.
+        training: number of training examples, validation included.
+        test: number of test examples.
+        classes: training examples per class.
+        dtype: of the inputs.
+        lowest: smallest input of the training examples.
+        highest: largest input of the training examples.
+        white: grey level of full white, None for a table.
+        sha256: of all arrays.
+    """
+
+    name: str
+    source: str
+    shape: tuple[int, ...]
+    features: int
+    training: int
+    test: int
+    classes: tuple[ClassCount, ...]
+    dtype: str
+    lowest: float
+    highest: float
+    white: float | None
+    sha256: str
+
+
+def list_datasets() -> tuple[Listing, ...]:
+    """List the data sets that are known by name, and where each lies.
+
+    Raises:
+        InputError: DOWNSLOPE_DATA names no folder.
+    """
+    known = {
+        "fashion-mnist": ("28x28 grey pictures of clothing in 10 classes", 70_000, 30_900_000),
+        "digits": ("8x8 handwritten digits in 10 classes, with scikit-learn", 1_797, 0),
+    }
+    return tuple(Listing(name, find(name), *known[name]) for name in NAMES)
+
+
+def verify(name_or_path: str | Path) -> tuple[FileCheck, ...]:
+    """Check every file of a data set: it can be read and, where known, it is what was published.
+
+    Raises:
+        InputError: the data set is not on this machine, or a file of unknown content is malformed.
+
+    >>> [check.ok for check in verify("digits")]
+    [True]
+    """
+    name = str(name_or_path)
+    if name == "digits":
+        path = find(name)
+        assert path is not None
+        sha256 = _sha256(path)
+        return (FileCheck(path, sha256, sha256 == DIGITS_SHA256),)
+    if name == fashion.NAME:
+        copy = fashion.find_copy()
+        if copy is None:
+            raise fault(
+                name, f"is not on this machine; run `downslope data fetch {name}` to get it"
+            )
+        return _verify_idx(copy[1], fashion.remedy(copy[0]))
+    path = Path(name_or_path).expanduser()
+    for folder in (path, path / fashion.TORCHVISION):
+        if folder.is_dir() and len(find_idx(folder)) == len(ROLES):
+            checks = _verify_idx(folder, "")
+            if any(check.ok for check in checks):
+                return checks
+    load(path)
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return tuple(FileCheck(file, _sha256(file), None) for file in files if _is_data(file))
+
+
+def describe(dataset: Dataset) -> Description:
+    """Describe a data set without opening its test set.
+
+    >>> seen = describe(load("digits"))
+    >>> seen.training, seen.test, seen.classes[0], seen.highest
+    (1437, 360, ClassCount(name='0', training=142), 16.0)
+    """
+    inputs, targets = dataset.training.inputs, dataset.training.targets
+    counts = np.bincount(targets.astype(np.int64), minlength=len(dataset.class_names))
+    return Description(
+        name=dataset.name,
+        source=dataset.source,
+        shape=dataset.shape,
+        features=inputs.shape[1],
+        training=len(dataset.training),
+        test=len(dataset.test),
+        classes=tuple(
+            ClassCount(name, int(count))
+            for name, count in zip(dataset.class_names, counts, strict=True)
+        ),
+        dtype=str(inputs.dtype),
+        lowest=float(inputs.min()),
+        highest=float(inputs.max()),
+        white=dataset.white,
+        sha256=dataset.sha256,
+    )
+
+
+def _verify_idx(folder: Path, remedy: str) -> tuple[FileCheck, ...]:
+    checks: list[FileCheck] = []
+    for role, path in sorted(find_idx(folder).items(), key=lambda item: ROLES.index(item[0])):
+        try:
+            file = read_idx(path, 3 if "images" in role else 1)
+        except InputError as error:
+            checks.append(FileCheck(path, "", False, f"{error}; {remedy}".rstrip("; ")))
+            continue
+        ok = file.sha256 == fashion.DIGESTS[role]
+        note = f"other content than Fashion-MNIST's {role}; {remedy}".rstrip("; ")
+        checks.append(FileCheck(path, file.sha256, ok, "" if ok else note))
+    return tuple(checks)
+
+
+def _is_data(path: Path) -> bool:
+    names = (".npy", ".npz", ".csv", ".gz", ".idx", "ubyte")
+    return path.is_file() and path.name.lower().endswith(names)
+
+
+def _sha256(path: Path) -> str:
+    with open_decompressed(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]

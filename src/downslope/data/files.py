@@ -1,0 +1,85 @@
+"""Open files that nobody vouches for: regular files only, bounded, every fault in one line."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from downslope.errors import InputError
+
+MAXIMUM_BYTES = 2**30
+"""The most that is ever read of one array or file, after decompression: 1 GiB."""
+
+
+def fault(where: Path | str, what: str) -> InputError:
+    r"""Make an error of one line that starts with the place.
+
+    >>> str(fault(Path("a\nb.csv"), "is empty"))
+    'a\\nb.csv: is empty'
+    """
+    text = f"{where}: {what}"
+    # A file name or a cell may hold line breaks, escapes or half a character.
+    return InputError("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
+
+
+@contextmanager
+def open_plain(path: Path) -> Generator[io.BufferedIOBase, None, None]:
+    """Open a regular file for reading bytes; what the system refuses becomes an `InputError`.
+
+    Raises:
+        InputError: the path is missing, not a regular file, unreadable or empty.
+    """
+    try:
+        if path.is_dir():
+            raise fault(path, "is a folder, where a file is needed")
+        if path.exists() and not path.is_file():  # a pipe would block, a device never ends
+            raise fault(path, "is not a regular file; give one that is stored on disk")
+        with path.open("rb") as stream:
+            if path.stat().st_size == 0:
+                raise fault(path, "is empty; get the file again")
+            yield stream
+    except FileNotFoundError:
+        raise fault(path, "does not exist; check the path") from None
+    except PermissionError:
+        raise fault(path, "may not be read by this user; change its permissions") from None
+    except OSError as error:
+        raise fault(path, f"cannot be read ({error.strerror or error})") from None
+
+
+@contextmanager
+def open_decompressed(path: Path) -> Generator[io.BufferedIOBase, None, None]:
+    """Open a file for reading its bytes, through gzip where its first two bytes say so.
+
+    Raises:
+        InputError: as `open_plain`, or the gzip data is truncated or damaged.
+    """
+    with open_plain(path) as stream:
+        compressed = stream.read(2) == b"\x1f\x8b"
+        stream.seek(0)
+        if not compressed:
+            yield stream
+            return
+        try:
+            with gzip.GzipFile(fileobj=stream, mode="rb") as decompressed:
+                yield decompressed
+        except EOFError:
+            raise fault(path, "is a truncated .gz (it ends too early); get it again") from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            raise fault(path, f"is a damaged .gz ({error}); get the file again") from None
+
+
+def read_whole(path: Path) -> bytes:
+    """Read a plain file of at most `MAXIMUM_BYTES`.
+
+    Raises:
+        InputError: as `open_plain`, or the file is larger.
+    """
+    with open_plain(path) as stream:
+        data = stream.read(MAXIMUM_BYTES + 1)
+    if len(data) > MAXIMUM_BYTES:
+        raise fault(path, f"is larger than {MAXIMUM_BYTES:,} bytes, the most that is read")
+    return data

@@ -1,0 +1,173 @@
+"""The IDX format of the MNIST family: a magic number, the dimensions, unsigned bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from downslope.data.files import MAXIMUM_BYTES, fault, open_decompressed
+from downslope.errors import InputError
+
+ROLES = ("train images", "train labels", "test images", "test labels")
+"""What the four files of a set hold, in the order of every digest."""
+
+_NAME = re.compile(
+    r"(?P<prefix>.*?)(?P<part>train|t10k|test)[-_.](?P<what>images|labels)"
+    r"(?:[-_.]idx[13])?(?:[-_.]ubyte)?(?:\.idx)?(?:\.gz)?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class IdxFile:
+    """Hold what one IDX file says.
+
+    Args:
+        path: of the file.
+        array: uint8, of the shape in the header.
+        sha256: of the decompressed bytes, header included.
+    """
+
+    path: Path
+    array: NDArray[np.uint8]
+    sha256: str
+
+
+def idx_header(shape: tuple[int, ...]) -> bytes:
+    """Return the header of an IDX file of unsigned bytes.
+
+    >>> idx_header((60000,)).hex(" ", 4)
+    '00000801 0000ea60'
+    """
+    return struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
+
+
+def idx_digest(array: NDArray[np.uint8]) -> str:
+    """Return the SHA-256 that an IDX file with this array has."""
+    digest = hashlib.sha256(idx_header(array.shape))
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def read_idx(path: Path, dimensions: int) -> IdxFile:
+    """Read one IDX file, plain or gzip; no more is read than its header allows.
+
+    Args:
+        path: of the file.
+        dimensions: 3 for images, 1 for labels.
+
+    Raises:
+        InputError: the file is missing, unreadable, empty, truncated or damaged, its magic number
+            is not the one that is needed, or it is longer than its header says.
+    """
+    with open_decompressed(path) as stream:
+        header = stream.read(4 + 4 * dimensions)
+        magic = idx_header((0,) * dimensions)[:4]
+        if not header:
+            raise fault(path, "is empty once decompressed; get the file again")
+        if header[:4] != magic:
+            kinds = {1: "labels (unsigned bytes, 1 dimension)", 3: "images (3 dimensions)"}
+            raise fault(
+                path,
+                f"starts with the wrong magic number 0x{header[:4].hex()}; an IDX file of "
+                f"{kinds.get(dimensions, f'{dimensions} dimensions')} starts with 0x{magic.hex()}",
+            )
+        if len(header) < 4 + 4 * dimensions:
+            raise fault(path, "is truncated within its header; get the file again")
+        shape: tuple[int, ...] = struct.unpack(f">{dimensions}I", header[4:])
+        size = prod(shape)
+        if size > MAXIMUM_BYTES:
+            raise fault(
+                path,
+                f"claims {size:,} bytes in its header, shape {shape}; at most "
+                f"{MAXIMUM_BYTES:,} are read",
+            )
+        data = stream.read(size)
+        if len(data) < size:
+            raise fault(
+                path,
+                f"is truncated: its header promises {size:,} bytes of shape {shape}, it holds "
+                f"{len(data):,}; get the file again",
+            )
+        if stream.read(1):
+            raise fault(
+                path, f"holds more than the {size:,} bytes that its header {shape} promises"
+            )
+    digest = hashlib.sha256(header)
+    digest.update(data)
+    # Through a bytearray, so that the array is writable: PyTorch warns about any other.
+    array = np.frombuffer(bytearray(data), np.uint8).reshape(shape)
+    return IdxFile(path, array, digest.hexdigest())
+
+
+def find_idx(folder: Path) -> dict[str, Path]:
+    """Return the IDX files of a folder by role, as many of the four as there are.
+
+    A plain file wins over a compressed one of the same role. Spellings such as
+    train-images-idx3-ubyte.gz, train-images.idx3-ubyte and test_labels.idx all count.
+
+    Raises:
+        InputError: the folder cannot be listed, or holds several sets.
+    """
+    found: dict[str, Path] = {}
+    prefixes: set[str] = set()
+    for path in list_folder(folder):
+        match = _NAME.fullmatch(path.name)
+        if match is None:
+            continue
+        prefixes.add(match["prefix"])
+        part = "train" if match["part"].lower() == "train" else "test"
+        role = f"{part} {match['what'].lower()}"
+        if role not in found or found[role].suffix.lower() == ".gz":
+            found[role] = path
+    if len(prefixes) > 1:
+        raise fault(
+            folder,
+            f"holds IDX files of several sets ({', '.join(sorted(map(repr, prefixes)))} before "
+            "'train'); put each in a folder of its own",
+        )
+    return found
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """List a folder, sorted by name.
+
+    Raises:
+        InputError: the folder cannot be listed.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise fault(folder, f"cannot be listed ({error.strerror or error})") from None
+
+
+def read_idx_folder(folder: Path) -> dict[str, IdxFile]:
+    """Read the four IDX files of a folder, by role in the order of `ROLES`.
+
+    Raises:
+        InputError: a file is missing, or as `read_idx`.
+    """
+    found = find_idx(folder)
+    missing = [role for role in ROLES if role not in found]
+    if missing:
+        raise InputError(missing_files(folder, missing))
+    return {role: read_idx(found[role], 3 if "images" in role else 1) for role in ROLES}
+
+
+def missing_files(folder: Path, missing: list[str]) -> str:
+    """Say in one line which of the four files a folder lacks."""
+    usual = {
+        "train images": "train-images-idx3-ubyte",
+        "train labels": "train-labels-idx1-ubyte",
+        "test images": "t10k-images-idx3-ubyte",
+        "test labels": "t10k-labels-idx1-ubyte",
+    }
+    names = ", ".join(usual[role] for role in missing)
+    return str(fault(folder, f"lacks {names} (with or without .gz); a set is four IDX files"))

@@ -1,0 +1,16 @@
+"""Recipes: what a whole run does, as TOML, and the stages that do it."""
+
+from downslope.recipes.context import free_directory
+from downslope.recipes.schema import Recipe, load_recipe, parse_recipe, shipped
+from downslope.recipes.stages import STAGES, needed, run_recipe
+
+__all__ = [
+    "STAGES",
+    "Recipe",
+    "free_directory",
+    "load_recipe",
+    "needed",
+    "parse_recipe",
+    "run_recipe",
+    "shipped",
+]

@@ -1,0 +1,279 @@
+"""The stages of a run: each takes what earlier ones left in the run and adds its own results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from downslope.data import Dataset, Scaling
+from downslope.engines import Snapshot
+from downslope.errors import InputError
+from downslope.landscape import Trajectory, landscape
+from downslope.networks import build, flatten
+from downslope.progress import Steps
+from downslope.recipes.context import Context, prepare
+from downslope.recipes.schema import Recipe, RefitRecipe
+from downslope.reconstruction import autoencode
+from downslope.results import Results, SealResult, VariantsResult
+from downslope.runs import Run
+from downslope.search import (
+    Refit,
+    RefitResult,
+    SearchResult,
+    Settings,
+    TrialStore,
+    best_of,
+    compare,
+    propose,
+    refit,
+    search,
+)
+from downslope.theory import study
+
+STAGES = ("theory", "search", "refit", "variants", "landscape", "autoencoder")
+
+
+def needed(stages: Sequence[str], recipe: Recipe) -> list[str]:
+    """Complete a choice of stages with those that they build on, in order.
+
+    Raises:
+        InputError: a stage that does not exist.
+
+    >>> needed(["landscape"], Recipe())
+    ['search', 'refit', 'landscape']
+    """
+    for stage in stages:
+        if stage not in STAGES:
+            raise InputError(f"stages: {stage!r} is no stage; stages: {', '.join(STAGES)}")
+    wanted = set(stages)
+    if wanted & {"variants", "landscape"}:
+        wanted.add("refit")
+    if "refit" in wanted and recipe.refit.choice is None:
+        wanted.add("search")
+    return [stage for stage in STAGES if stage in wanted]
+
+
+def run_recipe(
+    recipe: Recipe,
+    dataset: Dataset,
+    run: Run,
+    *,
+    stages: Sequence[str] = STAGES,
+    threads: int | None = None,
+) -> Steps[Results]:
+    """Run the stages of a recipe that the run does not hold yet.
+
+    After each stage, results.json holds all finished ones. An interrupt in between loses at most
+    the members in training: finished trials are kept, and the same call goes on from there.
+
+    Args:
+        recipe: what to do.
+        dataset: loaded beforehand, so that a mistake in it costs nothing.
+        run: the directory; made here.
+        stages: which stages; those they build on are added.
+        threads: members trained at the same time, by default one per core.
+
+    Raises:
+        InputError: the directory cannot be written, or holds a run of another recipe or data.
+    """
+    order = needed(stages, recipe)
+    context = prepare(recipe, dataset, run, threads)
+    results = context.results
+    before = list(results.test_set.openings)
+    for stage in order:
+        if stage in results.seconds:
+            continue
+        start = time.perf_counter()
+        try:
+            yield from _STAGES[stage](context)
+            results.seconds[stage] = time.perf_counter() - start
+        except BaseException:
+            _keep_finished_trials(context)
+            raise
+        finally:
+            opened = [*before, *dataset.test.openings]
+            results.test_set = SealResult(examples=len(dataset.test), openings=opened)
+            run.write_results(results)
+            run.write_manifest(results)
+    return results
+
+
+def _theory(context: Context) -> Steps[None]:
+    recipe = context.recipe.theory
+    context.results.theory = yield from study(
+        np.asarray(context.training.inputs, np.float32),
+        depth=recipe.depth,
+        width=recipe.width,
+        repetitions=recipe.repetitions,
+        examples=min(recipe.examples, len(context.training)),
+        seed=context.recipe.seed,
+    )
+
+
+def _search(context: Context) -> Steps[None]:
+    context.results.search = yield from _search_part(context, "search")
+
+
+def _search_part(context: Context, part: str) -> Steps[SearchResult]:
+    recipe = context.recipe.search if part == "search" else context.recipe.variants
+    proposals = propose(recipe.resolved(), recipe.sampler, context.recipe.seed, recipe.trials)
+    return (
+        yield from search(
+            proposals,
+            context.training,
+            context.validation,
+            classes=context.classes,
+            seed=context.recipe.seed,
+            store=context.run.file(f"{part}/trials.sqlite"),
+            threads=context.threads,
+            task=part,
+        )
+    )
+
+
+def _refit(context: Context) -> Steps[None]:
+    winner = Settings()
+    if context.recipe.refit.choice is None:
+        found = context.results.search
+        if found is None or found.best is None:
+            raise InputError(
+                "refit: no trial of the search completed, so there is nothing to train again; "
+                "lower search.space.learning_rate"
+            )
+        winner = found.best.settings
+    done = yield from _refit_part(context, context.recipe.refit, winner, "refit")
+    context.results.refit = done.result
+    trajectory: list[Snapshot] = list(done.snapshots)
+    if context.recipe.landscape.start:
+        member = done.result.member
+        module = build(member.network, torch.Generator().manual_seed(member.seed))
+        loss = done.result.epochs[0].train_loss
+        first = Snapshot(step=0, loss=loss or np.nan, parameters=flatten(module))
+        trajectory.insert(0, first)
+    context.run.write_arrays(
+        "refit/trajectory.npz",
+        {
+            "steps": np.array([s.step for s in trajectory], np.int64),
+            "losses": np.array([s.loss for s in trajectory], np.float64),
+            "vectors": np.stack([s.parameters for s in trajectory]),
+        },
+    )
+
+
+def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: str) -> Steps[Refit]:
+    features = context.everything.inputs.shape[1]
+    member = recipe.resolved(winner).member(features, context.classes, context.recipe.seed)
+    done = yield from refit(
+        member,
+        recipe.seeds_from(context.recipe.seed),
+        context.everything,
+        context.dataset.test,
+        context.scaling,
+        monitor_test=recipe.monitor_test,
+        snapshots_per_epoch=context.recipe.landscape.snapshots_per_epoch if part == "refit" else 0,
+        threads=context.threads,
+        task=part,
+    )
+    folder = part.partition(" ")[0]
+    for seed, state in done.states.items():
+        context.run.write_weights(f"{folder}/seed-{seed}.safetensors", state)
+    return done
+
+
+def _variants(context: Context) -> Steps[None]:
+    found = yield from _search_part(context, "variants")
+    refitted: RefitResult | None = None
+    comparison = None
+    if found.best is not None:
+        done = yield from _refit_part(
+            context, context.recipe.variants.refit, found.best.settings, "variants refit"
+        )
+        refitted = done.result
+        plain = context.results.refit
+        if plain and plain.test_accuracy and refitted.test_accuracy:
+            comparison = compare(plain.test_accuracy.per_seed, refitted.test_accuracy.per_seed)
+    context.results.variants = VariantsResult(search=found, refit=refitted, comparison=comparison)
+
+
+def _landscape(context: Context) -> Steps[None]:
+    trained = context.results.refit
+    assert trained is not None
+    arrays = context.run.read_arrays("refit/trajectory.npz")
+    trajectory = Trajectory()
+    for step, loss, vector in zip(
+        arrays["steps"], arrays["losses"], arrays["vectors"], strict=True
+    ):
+        trajectory.add(vector, step=int(step), loss=float(loss))
+    module = build(trained.member.network, torch.Generator().manual_seed(trained.member.seed))
+    seed = trained.member.seed
+    weights = f"refit/seed-{seed}.safetensors"
+    if (context.run.path / weights).exists():  # buffers of batch norm, at the end of training
+        state = context.run.read_weights(weights)
+        module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()})
+    recipe = context.recipe.landscape
+    drawn = yield from landscape(
+        module,
+        trajectory,
+        context.everything,
+        grid=recipe.grid,
+        margin=recipe.margin,
+        subset=recipe.examples,
+        seed=context.recipe.seed,
+        label=f"{trained.member.network.label}, seed {seed}",
+    )
+    context.run.write_arrays(
+        "landscape/surface.npz",
+        {
+            "x": drawn.surface.x,
+            "y": drawn.surface.y,
+            "loss": drawn.surface.loss,
+            "origin": drawn.plane.origin,
+            "directions": drawn.plane.directions,
+        },
+    )
+    context.results.landscape = drawn.result
+
+
+def _autoencoder(context: Context) -> Steps[None]:
+    scaling = Scaling.unit(context.dataset.training, context.dataset.white)
+    inputs = scaling.apply(context.dataset.training)
+    member = context.recipe.autoencoder.member(inputs.inputs.shape[1], context.recipe.seed)
+    made = yield from autoencode(member, inputs, context.dataset.test, scaling)
+    if made.state:
+        context.run.write_weights("autoencoder/weights.safetensors", made.state)
+    context.run.write_arrays(
+        "autoencoder/images.npz",
+        {
+            "originals": made.originals,
+            "reconstructions": made.reconstructions,
+            "pca_reconstructions": made.pca_reconstructions,
+            "labels": made.labels,
+        },
+    )
+    context.results.autoencoder = made.result
+
+
+def _keep_finished_trials(context: Context) -> None:
+    """Put the trials of an interrupted search into the results."""
+    store = context.run.path / "search" / "trials.sqlite"
+    if "search" in context.results.seconds or not store.exists():
+        return
+    with TrialStore(store) as trials:
+        done = trials.trials()
+    if done:
+        context.results.search = SearchResult(
+            trials=done, best=best_of(done), validation_examples=len(context.validation)
+        )
+
+
+_STAGES: dict[str, Callable[[Context], Steps[None]]] = {
+    "theory": _theory,
+    "search": _search,
+    "refit": _refit,
+    "variants": _variants,
+    "landscape": _landscape,
+    "autoencoder": _autoencoder,
+}

@@ -1,0 +1,260 @@
+"""Run directories: the only place that writes or reads them.
+
+Every file is written whole to a temporary name in the same directory, synced and renamed, so that
+a reader never sees half of one. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import tomli_w
+from numpy.typing import NDArray
+from safetensors.numpy import load as load_safetensors
+from safetensors.numpy import save as save_safetensors
+
+from downslope.engines import cores
+from downslope.errors import InputError
+from downslope.results import Results
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Say what a run consists of and where it was made; `manifest.json` is this structure.
+
+    Args:
+        downslope: version of this package.
+        command: what repeats the run.
+        seed: of the recipe.
+        data_sha256: digest of the data's content.
+        versions: of Python and the packages that compute.
+        hardware: processor, architecture and usable cores.
+        seconds: wall time by stage.
+        files: SHA-256 by path within the run.
+    """
+
+    downslope: str
+    command: str
+    seed: int
+    data_sha256: str
+    versions: dict[str, str]
+    hardware: dict[str, str]
+    seconds: dict[str, float]
+    files: dict[str, str]
+
+
+class Run:
+    """Read and write one run directory.
+
+    Args:
+        path: the directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def exists(self) -> bool:
+        """Tell whether the directory holds a run."""
+        return (self.path / "results.json").is_file()
+
+    def prepare(self) -> None:
+        """Make the directory and check that it can be written, before any work is done.
+
+        Raises:
+            InputError: it cannot be made or written, or holds something that is no run.
+        """
+        if self.path.is_dir() and any(self.path.iterdir()) and not self.exists:
+            raise InputError(
+                f"{self.path}: holds files but no run; give --out a new or an empty directory"
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: cannot be written ({error.strerror}); give --out a directory that "
+                "can"
+            ) from None
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file of the run, its folder made."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file whole: temporary name, sync, rename, sync of the directory."""
+        write_whole(self.file(name), content)
+
+    def write_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Write arrays as one npz file."""
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        self.write(name, buffer.getvalue())
+
+    def read_arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        """Read an npz file of the run.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+        try:
+            with np.load(self.path / name, allow_pickle=False) as archive:
+                return {key: archive[key] for key in archive.files}
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(
+                f"{self.path / name}: missing or damaged ({error}); run its stage again"
+            ) from None
+
+    def write_weights(self, name: str, state: Mapping[str, NDArray[Any]]) -> None:
+        """Write a module's state as safetensors."""
+        contiguous = {key: np.ascontiguousarray(value) for key, value in state.items()}
+        self.write(name, save_safetensors(contiguous))
+
+    def read_weights(self, name: str) -> dict[str, NDArray[Any]]:
+        """Read a module's state.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+        try:
+            return load_safetensors((self.path / name).read_bytes())
+        except Exception as error:
+            raise InputError(
+                f"{self.path / name}: missing or damaged ({error}); run its stage again"
+            ) from None
+
+    def write_results(self, results: Results) -> None:
+        """Write results.json."""
+        self.write("results.json", msgspec.json.format(msgspec.json.encode(results)) + b"\n")
+
+    def read_results(self) -> Results:
+        """Read results.json.
+
+        Raises:
+            InputError: there is none, or it is not of this version's schema.
+        """
+        path = self.path / "results.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Results)
+        except OSError:
+            raise InputError(
+                f"{self.path}: holds no run (no results.json); give the directory of a run"
+            ) from None
+        except msgspec.DecodeError as error:
+            raise InputError(f"{path}: damaged or of another version ({error})") from None
+
+    def write_recipe(self, recipe: dict[str, Any]) -> None:
+        """Write the resolved recipe, ready to be run again."""
+        self.write("recipe.toml", tomli_w.dumps(without_none(recipe)).encode())
+
+    def write_manifest(self, results: Results) -> None:
+        """Write manifest.json: where the run was made and the digest of every other file."""
+        files = {
+            path.relative_to(self.path).as_posix(): _sha256(path)
+            for path in sorted(self.path.rglob("*"))
+            if path.is_file() and path.name != "manifest.json" and not path.name.startswith(".")
+        }
+        manifest = Manifest(
+            downslope=metadata.version("downslope"),
+            command="downslope run recipe.toml",
+            seed=int(results.recipe["seed"]),
+            data_sha256=results.data.sha256,
+            versions=versions(),
+            hardware=hardware(),
+            seconds=results.seconds,
+            files=files,
+        )
+        self.write("manifest.json", msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+
+    def read_manifest(self) -> Manifest | None:
+        """Read manifest.json; None where the run has none yet."""
+        try:
+            return msgspec.json.decode((self.path / "manifest.json").read_bytes(), type=Manifest)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that its name only ever holds all of it.
+
+    Raises:
+        InputError: the directory cannot be written, or the disk is full.
+    """
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o666 & ~_umask())  # mkstemp makes files private
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        if os.name == "posix":
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def versions() -> dict[str, str]:
+    """Name the versions of Python and of the packages that compute."""
+    packages = ("downslope", "torch", "numpy", "scipy", "scikit-learn", "sympy")
+    return {"python": platform.python_version()} | {p: metadata.version(p) for p in packages}
+
+
+def hardware() -> dict[str, str]:
+    """Describe the processor."""
+    model = platform.processor() or "unknown"
+    if sys.platform == "linux":
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        model = names[0] if names else model
+    return {
+        "processor": model,
+        "architecture": platform.machine(),
+        "system": platform.system(),
+        "cores": str(cores()),
+    }
+
+
+def without_none(value: Any) -> Any:
+    """Drop keys without a value: TOML has no word for none.
+
+    >>> without_none({"a": None, "b": {"c": None, "d": 1}})
+    {'b': {'d': 1}}
+    """
+    if isinstance(value, dict):
+        return {k: without_none(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return [without_none(v) for v in value]
+    return value
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

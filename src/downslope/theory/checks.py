@@ -1,0 +1,234 @@
+"""Verdicts: what was measured in random networks against what the derivation predicts.
+
+Which statistic. The second moment of the last layer is a product of many random factors: over
+initializations its relative variance is (1 + 5/n)^(l-1) (1 + 2/n) - 1 before the ReLU of layer l
+(bias-free, width n, one input row), so it is skewed, its median lies far below its mean in deep
+narrow networks, and 20 networks say little about its mean. Its growth from one layer to the next,
+x_second[l] / x_second[l-1], has the predicted factor as expectation exactly, at every width,
+whatever came before. Such ratios are uncorrelated between layers, so their average over the layers
+of one network has a relative variance near 5/(n layers) and is nearly normal: one number per
+network, a t interval over networks, no logarithm and hence no shift between median and mean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from downslope.errors import InputError
+from downslope.theory.measurement import Measurement
+from downslope.theory.variances import bias_variance, predict_forward, weight_variance
+
+CONFIDENCE: Final = 0.99
+"""The chance that all intervals of one list of checks cover their true values at once."""
+
+TOLERANCE: Final = 0.10
+"""The widest half interval that may pass, relative to what is expected (absolute where that is 0).
+
+A true departure of 15 % is then found with a chance above 95 %.
+"""
+
+Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold one prediction, its measurement and the verdict.
+
+    Args:
+        name: what is compared.
+        expected: the predicted value.
+        measured: its mean over networks.
+        interval: the confidence interval of the mean, widened for the number of checks.
+        tolerance: the widest half interval that may pass, in the units of `expected`.
+        verdict: "FAIL" if the interval does not contain what is expected; otherwise "PASS" if it
+            is narrow enough to have found a relevant departure, else "INCONCLUSIVE".
+        explanation: where the prediction comes from and how it was compared.
+    """
+
+    name: str
+    expected: float
+    measured: float
+    interval: tuple[float, float]
+    tolerance: float
+    verdict: Verdict
+    explanation: str
+
+
+class _Prediction(NamedTuple):
+    name: str
+    expected: float
+    samples: NDArray[np.float64]  # one per network
+    reason: str
+
+
+def compare(
+    name: str,
+    expected: float,
+    samples: NDArray[np.float64],
+    *,
+    comparisons: int = 1,
+    reason: str = "",
+) -> Check:
+    """Compare the mean of independent samples with what is expected.
+
+    Student's t interval at the Sidak level CONFIDENCE^(1/comparisons): a whole list of true
+    predictions is then free of a FAIL with a chance of 99 % if the checks are independent, and of
+    99 % or more if they are correlated (Sidak 1967, for normal means).
+
+    Args:
+        name: what is compared.
+        expected: the predicted mean.
+        samples: shape (networks,), 3 or more, one independent value per network.
+        comparisons: how many comparisons are made together.
+        reason: where the prediction comes from; opens the explanation.
+
+    Raises:
+        InputError: fewer than 3 samples, or some that are not finite.
+
+    >>> compare("a fair coin", 0.5, np.array([0.3, 0.8, 0.4, 0.6])).verdict
+    'INCONCLUSIVE'
+    >>> compare("a fair coin", 0.7, np.array([0.49, 0.51, 0.50, 0.50])).verdict
+    'FAIL'
+    """
+    if samples.ndim != 1 or len(samples) < 3 or not np.isfinite(samples).all():
+        raise InputError(
+            f"check {name!r}: samples of shape {samples.shape} are not allowed; "
+            "they must be one finite value per network, of 3 networks or more"
+        )
+    level = CONFIDENCE ** (1 / comparisons)
+    quantile = float(stdtrit(len(samples) - 1, (1 + level) / 2))
+    measured = float(samples.mean())
+    half = quantile * float(samples.std(ddof=1)) / math.sqrt(len(samples))
+    # Float32 products are good to about 1e-6; without noise (orthogonal weights) that would show.
+    half = max(half, 1e-5 * abs(expected))
+    tolerance = TOLERANCE * (abs(expected) or 1.0)
+    verdict: Verdict = "INCONCLUSIVE"
+    if abs(measured - expected) > half:
+        verdict = "FAIL"
+    elif half <= tolerance:
+        verdict = "PASS"
+    explanation = (
+        f"{reason}{' ' if reason else ''}{len(samples)} independent networks; t interval at "
+        f"{level:.3%} (Sidak), so that all {comparisons} intervals together hold at "
+        f"{CONFIDENCE:.0%}; passes if it contains {expected:.4g} and its half width is at most "
+        f"{tolerance:.3g}."
+    )
+    return Check(
+        name=name,
+        expected=expected,
+        measured=measured,
+        interval=(measured - half, measured + half),
+        tolerance=tolerance,
+        verdict=verdict,
+        explanation=explanation,
+    )
+
+
+def checks(measurements: Sequence[Measurement]) -> list[Check]:
+    """Compare every prediction that the measured initializations allow.
+
+    For "he": E[z] = 0, Var[z] = n Var[w] E[x^2], E[x^2] = Var[z] / 2 in every hidden layer. For
+    each initialization: the growth of signals and of gradients per layer. Over all: Var[z] of the
+    first layer on the inputs given.
+
+    Args:
+        measurements: from `measure`, one per initialization.
+
+    >>> from downslope.progress import drain
+    >>> from downslope.theory.measurement import measure
+    >>> rows = np.ones((4, 64), np.float32)
+    >>> he = drain(measure(rows, depth=8, width=64, initializations=["he"], repetitions=9,
+    ...                    seed=0, examples=4))
+    >>> [check.name for check in checks(he)][:2]
+    ['first layer: Var[z] over its prediction', 'he: E[z] over the deviation of z']
+    """
+    predictions = [_first_layer(measurements)]
+    for one in measurements:
+        if one.initialization == "he":
+            predictions += _rectified(one)
+    predictions += [_forward(one) for one in measurements]
+    predictions += [_backward(one) for one in measurements]
+    return [
+        compare(p.name, p.expected, p.samples, comparisons=len(predictions), reason=p.reason)
+        for p in predictions
+    ]
+
+
+def _first_layer(measurements: Sequence[Measurement]) -> _Prediction:
+    samples: list[NDArray[np.float64]] = []
+    for one in measurements:
+        fan_in, fan_out = one.widths[:2]
+        variance = fan_in * weight_variance(one.initialization, fan_in, fan_out)
+        predicted = variance * one.input_second + bias_variance(one.initialization, fan_in)
+        samples.append(one.moments.z_second[:, 0] / predicted)
+    return _Prediction(
+        "first layer: Var[z] over its prediction",
+        1.0,
+        np.concatenate(samples),
+        "Var[z] = fan_in Var[w] E[x^2] + Var[b] on the inputs given, whose features are neither "
+        "independent nor of mean zero; all initializations together.",
+    )
+
+
+def _rectified(one: Measurement) -> list[_Prediction]:
+    moments = one.moments
+    width = one.widths[1]
+    gain = width * weight_variance(one.initialization, width, width)
+    return [
+        _Prediction(
+            f"{one.initialization}: E[z] over the deviation of z",
+            0.0,
+            (moments.z_mean / np.sqrt(moments.z_second)).mean(axis=1),
+            "Weights of mean zero, whatever x is; mean over units and rows in units of the root "
+            "mean square, averaged over layers.",
+        ),
+        _Prediction(
+            f"{one.initialization}: Var[z] over E[x^2]",
+            gain,
+            (moments.z_second[:, 1:] / moments.x_second[:, :-1]).mean(axis=1),
+            "Var[z] = n Var[w] E[x^2] between hidden layers, averaged over layers.",
+        ),
+        _Prediction(
+            f"{one.initialization}: E[x^2] over Var[z]",
+            0.5,
+            (moments.x_second / moments.z_second).mean(axis=1),
+            "ReLU passes half of a symmetric z's second moment on, averaged over layers.",
+        ),
+    ]
+
+
+def _forward(one: Measurement) -> _Prediction:
+    width = one.widths[1]
+    noise = bias_variance(one.initialization, width) / 2
+    second = one.moments.x_second
+    ratios = (second[:, 1:] - noise) / second[:, :-1]
+    # Where the bias makes most of the signal, the ratio says little: weight by the inverse of its
+    # predicted variance. The weights are fixed before any measurement, so nothing is biased.
+    predicted = predict_forward(one.initialization, one.widths, one.input_second)
+    weights = (1 - noise / predicted[1:]) ** 2
+    factor = width * weight_variance(one.initialization, width, width) / 2
+    bias = ", after the biases' part 1/(6 n) is taken off" if noise > 0 else ""
+    return _Prediction(
+        f"{one.initialization}: growth of E[x^2] per layer, forward",
+        factor,
+        ratios @ (weights / weights.sum()),
+        f"n Var[w] / 2 between hidden layers{bias}; average over layers, exact at every width.",
+    )
+
+
+def _backward(one: Measurement) -> _Prediction:
+    width = one.widths[1]
+    return _Prediction(
+        f"{one.initialization}: growth of E[d^2] per layer, backward",
+        width * weight_variance(one.initialization, width, width) / 2,
+        # The last column compares with the output, whose fan out is another.
+        one.moments.d_growth[:, :-1].mean(axis=1),
+        "m Var[w] / 2 between hidden layers for the gradient d with respect to z, per row; "
+        "average over layers.",
+    )

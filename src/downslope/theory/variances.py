@@ -1,0 +1,93 @@
+"""What theory predicts for a dense ReLU network: variances at the start, moments by layer.
+
+All predictions are expectations over initializations, exact at every width and not only in the
+limit of wide layers: forward because each layer's weights are drawn independently of what comes
+in, backward because of the weights' sign symmetry (up to the chance 2^-width of a dead layer).
+"""
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from downslope.networks import Initialization
+
+
+def weight_variance(initialization: Initialization, fan_in: int, fan_out: int) -> float:
+    """Return Var[w] of a Linear layer's weights.
+
+    He et al. (2015), equation 10; Glorot and Bengio (2010), equation 12; LeCun et al. (1998);
+    Saxe et al. (2014), with gain sqrt(2). PyTorch's default is Kaiming-uniform with a = sqrt(5):
+    uniform on +-1/sqrt(fan_in), of variance 1/(3 fan_in).
+
+    >>> weight_variance("he", 200, 100), weight_variance("xavier", 200, 100)
+    (0.01, 0.006666666666666667)
+    """
+    match initialization:
+        case "he":
+            return 2 / fan_in
+        case "xavier":
+            return 2 / (fan_in + fan_out)
+        case "lecun":
+            return 1 / fan_in
+        case "orthogonal":
+            return 2 / max(fan_in, fan_out)
+        case "pytorch":
+            return 1 / (3 * fan_in)
+
+
+def bias_variance(initialization: Initialization, fan_in: int) -> float:
+    """Return Var[b] of a Linear layer's biases: 1/(3 fan_in) for "pytorch", else 0.
+
+    >>> bias_variance("he", 200)
+    0.0
+    """
+    return 1 / (3 * fan_in) if initialization == "pytorch" else 0.0
+
+
+def predict_forward(
+    initialization: Initialization, widths: tuple[int, ...], second_moment: float
+) -> NDArray[np.float64]:
+    """Predict E[x_l^2] after the ReLU of each hidden layer.
+
+    E[x_l^2] = (fan_in Var[w] E[x_(l-1)^2] + Var[b]) / 2; He et al. (2015), equation 8, with a bias.
+
+    Args:
+        initialization: how weights and biases start.
+        widths: units per layer, inputs first and outputs last.
+        second_moment: E[x^2] over all features of the inputs.
+
+    Returns:
+        Shape (hidden layers,).
+
+    >>> predict_forward("xavier", (64, 64, 64, 10), 1.0)
+    array([0.5 , 0.25])
+    """
+    moments: list[float] = []
+    for fan_in, fan_out in pairwise(widths[:-1]):
+        variance = fan_in * weight_variance(initialization, fan_in, fan_out) * second_moment
+        second_moment = (variance + bias_variance(initialization, fan_in)) / 2
+        moments.append(second_moment)
+    return np.array(moments)
+
+
+def predict_backward(
+    initialization: Initialization, widths: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Predict the gradient's second moment with respect to each hidden layer's pre-activations.
+
+    E[d_l^2] = fan_out Var[w] E[d_(l+1)^2] / 2; He et al. (2015), equation 13. The gradient that
+    enters at the outputs has second moment 1.
+
+    Returns:
+        Shape (hidden layers,).
+
+    >>> predict_backward("he", (64, 64, 64, 10))
+    array([0.15625, 0.15625])
+    """
+    moments: list[float] = []
+    second_moment = 1.0
+    for fan_in, fan_out in reversed(list(pairwise(widths[1:]))):
+        second_moment *= fan_out * weight_variance(initialization, fan_in, fan_out) / 2
+        moments.append(second_moment)
+    return np.array(moments[::-1])

@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from downslope.data import FileCheck, describe, fashion, list_datasets, load, verify
+from downslope.errors import InputError
+
+
+def test_list(bare_machine, put_fashion):
+    missing, digits = list_datasets()
+    assert (missing.name, missing.found) == ("fashion-mnist", None)
+    assert digits.found is not None
+    assert (digits.examples, digits.download) == (len(load_digits().data), 0)
+    put_fashion(fashion.PACKAGE_FOLDER)
+    assert list_datasets()[0].found == fashion.PACKAGE_FOLDER
+
+
+def test_describe_keeps_the_seal():
+    dataset = load("digits")
+    seen = describe(dataset)
+    assert dataset.test.openings == ()
+    counts = np.bincount(dataset.training.targets)
+    assert [kind.training for kind in seen.classes] == counts.tolist()
+    assert (seen.features, seen.shape, seen.dtype) == (64, (8, 8), "uint8")
+    assert (seen.lowest, seen.highest, seen.white) == (0, 16, 16)
+    assert seen.sha256 == dataset.sha256
+    assert seen.training + seen.test == 1797
+
+
+def test_verify_named(bare_machine, put_fashion):
+    with pytest.raises(InputError, match="not on this machine; run `downslope data fetch"):
+        verify("fashion-mnist")
+    folder = put_fashion(bare_machine / "fashion-mnist")
+    checks = verify("fashion-mnist")
+    assert [check.ok for check in checks] == [True] * 4
+    assert [check.sha256 for check in checks] == list(fashion.DIGESTS.values())
+    damaged = folder / "train-labels-idx1-ubyte.gz"
+    damaged.write_bytes(damaged.read_bytes()[:20])
+    check = verify("fashion-mnist")[1]
+    assert (check.path, check.sha256, check.ok) == (damaged, "", False)
+    assert "truncated" in check.note
+    assert "downslope data fetch" in check.note
+
+
+def test_verify_a_path(idx_folder: Path, small_fashion, to_idx, monkeypatch):
+    assert [check.ok for check in verify(idx_folder)] == [True] * 4
+    labels = idx_folder / "t10k-labels-idx1-ubyte"
+    labels.write_bytes(to_idx(np.zeros(10, np.uint8)))
+    *_, last = verify(idx_folder)
+    assert (last.ok, last.path) == (False, labels)
+    assert last.note == "other content than Fashion-MNIST's test labels"
+    monkeypatch.setattr(fashion, "DIGESTS", dict.fromkeys(fashion.DIGESTS, "0"))
+    checks = verify(idx_folder)
+    assert [check.ok for check in checks] == [None] * 4
+    assert all(check.sha256 for check in checks)
+    labels.write_bytes(b"x")
+    with pytest.raises(InputError, match="wrong magic"):
+        verify(idx_folder)
+
+
+def test_verify_a_table(tmp_path: Path):
+    import hashlib
+
+    path = tmp_path / "t.csv"
+    path.write_text("a,y\n" + "1,0\n2,1\n" * 5)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert verify(path) == (FileCheck(path, digest, None),)
