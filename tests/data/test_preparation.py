@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from downslope.data import Examples, Scaling, split
 from downslope.errors import InputError
@@ -58,3 +58,13 @@ def test_scaling_of_a_table_is_sklearn_s():
     oracle = StandardScaler().fit_transform(values.astype(np.float64))
     assert scaled.dtype == np.float32
     np.testing.assert_allclose(scaled, oracle, rtol=1e-4, atol=1e-5)
+
+
+def test_the_unit_scaling_of_a_table_is_sklearn_s():
+    draw = np.random.default_rng(0)
+    values = (draw.normal(size=(50, 3)) * [1, 100, 0] + [0, -7, 3]).astype(np.float32)
+    table = Examples(values, np.zeros(50, np.int64))
+    scaled = Scaling.unit(table, None).apply(table).inputs
+    oracle = MinMaxScaler().fit_transform(values.astype(np.float64))
+    np.testing.assert_allclose(scaled, oracle, rtol=1e-5, atol=1e-6)
+    assert Scaling.unit(table, 255.0) == Scaling(divisor=255.0)

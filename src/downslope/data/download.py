@@ -5,11 +5,14 @@ from __future__ import annotations
 import queue
 import threading
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from downslope.errors import InputError
 from downslope.progress import Progress, Steps
+
+if TYPE_CHECKING:
+    from requests import Response
 
 CONNECT_SECONDS = 5.0
 """The longest wait for a connection."""
@@ -65,9 +68,17 @@ def download(address: str, target: Path, limit: int) -> Steps[Path]:
     from pooch import HTTPDownloader
 
     meter = _Meter(limit)
-    # Annotated as bool, documented to take any object with tqdm's methods as well.
-    bar = cast(bool, meter)
-    fetcher = HTTPDownloader(progressbar=bar, timeout=(CONNECT_SECONDS, SILENCE_SECONDS))
+    answers: list[Response] = []
+
+    def keep(answer: Response, *_: object, **__: object) -> None:
+        answers.append(answer)
+
+    fetcher = HTTPDownloader(
+        # Annotated as bool, documented to take any object with tqdm's methods as well.
+        progressbar=cast(bool, meter),
+        timeout=(CONNECT_SECONDS, SILENCE_SECONDS),
+        hooks={"response": keep},
+    )
 
     def work() -> None:
         try:
@@ -75,6 +86,9 @@ def download(address: str, target: Path, limit: int) -> Steps[Path]:
             meter.news.put(True)
         except Exception as error:  # told to the thread that waits
             meter.news.put(error)
+        finally:
+            for answer in answers:
+                answer.close()  # pooch leaves the connection open after an error
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()

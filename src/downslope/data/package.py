@@ -66,6 +66,7 @@ def unpack_package(work: Path) -> Steps[Path]:
         "--option=Dir::State::Status=/var/lib/dpkg/status",
         f"--option=Dir::State::Lists={work / 'lists'}",
         f"--option=Dir::Cache={work / 'cache'}",
+        "--option=APT::Update::Error-Mode=any",  # say so even if only the network is down
         "--option=Acquire::Languages=none",
         "--option=Acquire::Retries=1",
         "--option=Acquire::http::Timeout=10",
@@ -84,7 +85,7 @@ def unpack_package(work: Path) -> Steps[Path]:
     )  # fmt: skip
     archives = list(download.glob(f"{PACKAGE}_*.deb"))
     if failure is not None or len(archives) != 1:
-        raise InputError(updated or failure or "apt-get left no package")
+        raise InputError("; ".join(filter(None, (failure or "apt-get left no package", updated))))
     failure = yield from _watch(
         [dpkg, "-x", str(archives[0]), str(work / "root")], work, work / "root",
         f"unpacking {PACKAGE}", _ARCHIVE, UPDATE_SECONDS,

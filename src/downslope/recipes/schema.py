@@ -33,7 +33,7 @@ class TheoryRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     depth: int = 20
     width: int = 256
-    repetitions: int = 20
+    repetitions: int = 30
     examples: int = 256
 
 
