@@ -1,0 +1,198 @@
+"""A member's result depends on the member and the data alone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from downslope import EpochRecord, Examples, InputError, Member, NetworkSpec, TrainingSpec
+from downslope.engines import population, train
+
+generator = np.random.default_rng(0)
+DATA = Examples(
+    generator.standard_normal((200, 12)).astype(np.float32), generator.integers(0, 4, 200)
+)
+HELD_OUT = Examples(DATA.inputs[:50], DATA.targets[:50])
+
+
+def make(seed: int, units: int, batch: int, epochs: int, **network) -> Member:
+    return Member(
+        network=NetworkSpec(widths=(12, units, 4), **network),
+        training=TrainingSpec(batch_size=batch, epochs=epochs, learning_rate=0.1),
+        seed=seed,
+    )
+
+
+MEMBERS = [
+    make(1, 30, 16, 3),
+    make(2, 7, 5, 2, normalization="batch", dropout=0.3),
+    make(3, 16, 200, 4, activation="gelu"),
+    make(1, 30, 16, 3),
+]
+
+
+def bits(records: list[EpochRecord], index: int) -> list[tuple[object, ...]]:
+    """Collect everything that must be the same about a member: all but its wall time."""
+    return [
+        (
+            r.epoch,
+            r.step,
+            r.train_loss,
+            r.validation_loss,
+            r.validation_accuracy,
+            r.batch_losses.tobytes(),
+            r.outcome,
+            [(s.step, s.loss, s.parameters.tobytes()) for s in r.snapshots],
+            None if r.state is None else {k: v.tobytes() for k, v in r.state.items()},
+        )
+        for r in records
+        if r.member == index
+    ]
+
+
+def stat(pid: int) -> list[str] | None:
+    """Read what the kernel says of a process after its name: state, parent, ..."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def status(pid: int) -> str | None:
+    found = stat(pid)
+    return found[0] if found else None
+
+
+def workers_of(parent: int) -> list[int]:
+    pids = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit()]
+    return [
+        pid
+        for pid in pids
+        if (found := stat(pid)) and int(found[1]) == parent
+        if b"downslope.engines.workers" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let even small work go to worker processes."""
+    monkeypatch.setattr(population, "WORTH_WORKERS", 0)
+
+
+def test_alone_among_others_and_in_workers_the_bits_are_the_same(workers) -> None:
+    def run(threads: int, members: list[Member]) -> list[EpochRecord]:
+        return list(train(members, DATA, HELD_OUT, threads=threads, snapshots_per_epoch=2))
+
+    together = run(1, MEMBERS)
+    for threads in (2, 3):
+        parallel = run(threads, MEMBERS)
+        for i in range(len(MEMBERS)):
+            assert bits(parallel, i) == bits(together, i)
+    for i, member in enumerate(MEMBERS):
+        assert bits(run(1, [member]), 0) == bits(together, i)
+    # Equal members are equal, different seeds are not: the comparison can fail.
+    assert bits(together, 0) == bits(together, 3)
+    assert bits(together, 0) != bits(together, 1)
+
+
+@pytest.mark.parametrize("torch_threads", [1, 2])
+def test_the_callers_torch_threads_do_not_matter(torch_threads: int) -> None:
+    wide = make(5, 300, 128, 2)
+    before = torch.get_num_threads()
+    reference = bits(list(train([wide], DATA, HELD_OUT)), 0)
+    try:
+        torch.set_num_threads(torch_threads)
+        records = train([wide], DATA, HELD_OUT)
+        first = next(records)
+        assert torch.get_num_threads() == torch_threads, "restored between records"
+        assert bits([first, *records], 0) == reference
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_longest_member_starts_first() -> None:
+    records = list(train([make(1, 8, 50, 1), make(2, 8, 50, 5)], DATA, threads=1))
+    assert [r.member for r in records] == [1] * 5 + [0]
+
+
+def test_a_member_that_cannot_be_trained_fails_and_the_others_go_on(workers) -> None:
+    # 200 rows in minibatches of 199 leave one row, on which batch norm cannot train.
+    bad = make(1, 8, 199, 2, normalization="batch")
+    for threads in (1, 2):
+        records = list(train([bad, MEMBERS[0]], DATA, threads=threads))
+        ends = {r.member: r for r in records if r.outcome}
+        assert ends[0].outcome == "failed"
+        assert "more than 1 value per channel" in ends[0].reason
+        assert ends[1].outcome == "completed"
+
+
+@linux
+def test_a_killed_worker_fails_its_member_alone(workers) -> None:
+    slow = make(1, 64, 1, 500)
+    records = train([slow, MEMBERS[0], MEMBERS[2]], DATA, threads=2)
+    next(records)
+    os.kill(min(workers_of(os.getpid())), signal.SIGKILL)
+    ends = {r.member: r for r in records if r.outcome}
+    assert ends[0].outcome == "failed"
+    assert ends[0].reason == "its worker process ended with status -9"
+    assert ends[1].outcome == ends[2].outcome == "completed"
+
+
+@linux
+def test_closing_the_generator_ends_the_workers(workers) -> None:
+    slow = [make(s, 64, 1, 500) for s in range(2)]
+    records = train(slow, DATA, threads=2)
+    next(records)
+    records.close()
+    assert workers_of(os.getpid()) == []
+
+
+@linux
+def test_workers_end_when_their_parent_is_killed() -> None:
+    program = """
+import numpy as np
+from downslope import *
+from downslope.engines import population
+population.WORTH_WORKERS = 0
+data = Examples(np.zeros((200, 12), np.float32), np.zeros(200, np.int64))
+member = lambda s: Member(network=NetworkSpec(widths=(12, 64, 4)),
+    training=TrainingSpec(batch_size=1, epochs=500), seed=s)
+for record in train([member(0), member(1)], data, threads=2):
+    print(record.epoch, flush=True)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    parent.stdout.readline()
+    children = workers_of(parent.pid)
+    assert len(children) == 2
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 30
+    while any(status(child) not in (None, "Z") for child in children):
+        assert time.monotonic() < deadline, "workers outlive their parent"
+        time.sleep(0.05)
+
+
+def test_an_empty_population_yields_nothing() -> None:
+    assert list(train([], DATA)) == []
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_threads_below_one_are_refused(threads: int) -> None:
+    with pytest.raises(InputError, match="threads"):
+        train(MEMBERS, DATA, threads=threads)
+
+
+def test_data_are_checked_before_anything_starts() -> None:
+    with pytest.raises(InputError, match="do not fit"):
+        train([make(1, 8, 16, 1)], Examples(DATA.inputs[:, :3].copy(), DATA.targets))
