@@ -14,7 +14,7 @@ from downslope.errors import InputError
 if TYPE_CHECKING:
     from downslope.data import Dataset, Examples, load
     from downslope.engines import EpochRecord, predict, train
-    from downslope.landscape import Trajectory, landscape
+    from downslope.landscape import Trajectory, compute_landscape
     from downslope.networks import Member, NetworkSpec, TrainingSpec, build
     from downslope.progress import drain
     from downslope.recipes import load_recipe, run_recipe
@@ -31,8 +31,8 @@ __all__ = [
     "TrainingSpec",
     "Trajectory",
     "build",
+    "compute_landscape",
     "drain",
-    "landscape",
     "load",
     "load_recipe",
     "predict",
@@ -51,8 +51,8 @@ _HOMES = {
     "TrainingSpec": "networks",
     "Trajectory": "landscape",
     "build": "networks",
+    "compute_landscape": "landscape",
     "drain": "progress",
-    "landscape": "landscape",
     "load": "data",
     "load_recipe": "recipes",
     "predict": "engines",

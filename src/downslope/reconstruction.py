@@ -91,7 +91,7 @@ def autoencode(
             "it needs as many outputs as inputs and mean_squared_error"
         )
     inputs = np.asarray(training.inputs, np.float32)
-    if inputs.min() < 0 or inputs.max() > 1:
+    if not (inputs.min() >= 0 and inputs.max() <= 1):  # NaN included
         raise InputError(
             f"autoencoder: inputs from {inputs.min():g} to {inputs.max():g}; a sigmoid can only "
             "reconstruct inputs scaled to [0, 1]"

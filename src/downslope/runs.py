@@ -74,11 +74,11 @@ class Run:
         Raises:
             InputError: it cannot be made or written, or holds something that is no run.
         """
-        if self.path.is_dir() and any(self.path.iterdir()) and not self.exists:
-            raise InputError(
-                f"{self.path}: holds files but no run; give --out a new or an empty directory"
-            )
         try:
+            if self.path.is_dir() and any(self.path.iterdir()) and not self.exists:
+                raise InputError(
+                    f"{self.path}: holds files but no run; give --out a new or an empty directory"
+                )
             self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
                 pass
@@ -89,9 +89,16 @@ class Run:
             ) from None
 
     def file(self, name: str) -> Path:
-        """Return the path of a file of the run, its folder made."""
+        """Return the path of a file of the run, its folder made.
+
+        Raises:
+            InputError: its folder cannot be made.
+        """
         path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{path.parent}: cannot be made ({error.strerror})") from None
         return path
 
     def write(self, name: str, content: bytes) -> None:
@@ -113,7 +120,7 @@ class Run:
         try:
             with np.load(self.path / name, allow_pickle=False) as archive:
                 return {key: archive[key] for key in archive.files}
-        except (OSError, ValueError, EOFError) as error:
+        except Exception as error:  # zipfile, zlib and NumPy each have their own
             raise InputError(
                 f"{self.path / name}: missing or damaged ({error}); run its stage again"
             ) from None

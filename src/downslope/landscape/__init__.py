@@ -1,7 +1,7 @@
 """Loss landscapes: trajectories, planes, surfaces and the path over them."""
 
 from downslope.landscape.planes import Plane, pca_plane
-from downslope.landscape.study import Landscape, LandscapeResult, landscape
+from downslope.landscape.study import Landscape, LandscapeResult, compute_landscape
 from downslope.landscape.surfaces import (
     PathPoint,
     Surface,
@@ -19,9 +19,9 @@ __all__ = [
     "Plane",
     "Surface",
     "Trajectory",
+    "compute_landscape",
     "evaluate_surface",
     "fit_grid",
-    "landscape",
     "losses_at",
     "pca_plane",
     "trace_path",

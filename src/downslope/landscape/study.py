@@ -56,7 +56,7 @@ class Landscape:
     surface: Surface
 
 
-def landscape(
+def compute_landscape(
     module: nn.Module,
     trajectory: Trajectory,
     examples: Examples,

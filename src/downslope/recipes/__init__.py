@@ -1,7 +1,8 @@
 """Recipes: what a whole run does, as TOML, and the stages that do it."""
 
 from downslope.recipes.context import free_directory
-from downslope.recipes.schema import Recipe, load_recipe, parse_recipe, shipped
+from downslope.recipes.loading import load_recipe, parse_recipe, shipped
+from downslope.recipes.schema import Recipe
 from downslope.recipes.stages import STAGES, needed, run_recipe
 
 __all__ = [

@@ -75,8 +75,9 @@ def prepare(recipe: Recipe, dataset: Dataset, run: Run, threads: int | None) -> 
     results = _continue(run, fresh) if run.exists else fresh
     run.prepare()
     if not run.exists:
-        run.write_recipe(table)
+        # First, because it makes the directory a run: an interrupt between the two is no dead end.
         run.write_results(results)
+    run.write_recipe(table)
     return Context(
         recipe=recipe,
         dataset=dataset,

@@ -11,7 +11,7 @@ import torch
 from downslope.data import Dataset, Scaling
 from downslope.engines import Snapshot
 from downslope.errors import InputError
-from downslope.landscape import Trajectory, landscape
+from downslope.landscape import Trajectory, compute_landscape
 from downslope.networks import build, flatten
 from downslope.progress import Steps
 from downslope.recipes.context import Context, prepare
@@ -27,7 +27,6 @@ from downslope.search import (
     TrialStore,
     best_of,
     compare,
-    propose,
     refit,
     search,
 )
@@ -40,11 +39,13 @@ def needed(stages: Sequence[str], recipe: Recipe) -> list[str]:
     """Complete a choice of stages with those that they build on, in order.
 
     Raises:
-        InputError: a stage that does not exist.
+        InputError: no stage, or one that does not exist.
 
     >>> needed(["landscape"], Recipe())
     ['search', 'refit', 'landscape']
     """
+    if not stages:
+        raise InputError(f"stages: no stage is named; stages: {', '.join(STAGES)}")
     for stage in stages:
         if stage not in STAGES:
             raise InputError(f"stages: {stage!r} is no stage; stages: {', '.join(STAGES)}")
@@ -83,6 +84,7 @@ def run_recipe(
     context = prepare(recipe, dataset, run, threads)
     results = context.results
     before = list(results.test_set.openings)
+    elsewhere = len(dataset.test.openings)  # already counted, or of another run
     for stage in order:
         if stage in results.seconds:
             continue
@@ -94,7 +96,7 @@ def run_recipe(
             _keep_finished_trials(context)
             raise
         finally:
-            opened = [*before, *dataset.test.openings]
+            opened = [*before, *dataset.test.openings[elsewhere:]]
             results.test_set = SealResult(examples=len(dataset.test), openings=opened)
             run.write_results(results)
             run.write_manifest(results)
@@ -119,10 +121,9 @@ def _search(context: Context) -> Steps[None]:
 
 def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     recipe = context.recipe.search if part == "search" else context.recipe.variants
-    proposals = propose(recipe.resolved(), recipe.sampler, context.recipe.seed, recipe.trials)
     return (
         yield from search(
-            proposals,
+            recipe.proposals(context.recipe.seed),
             context.training,
             context.validation,
             classes=context.classes,
@@ -146,19 +147,20 @@ def _refit(context: Context) -> Steps[None]:
         winner = found.best.settings
     done = yield from _refit_part(context, context.recipe.refit, winner, "refit")
     context.results.refit = done.result
-    trajectory: list[Snapshot] = list(done.snapshots)
+    snapshots = list(done.snapshots)
     if context.recipe.landscape.start:
         member = done.result.member
         module = build(member.network, torch.Generator().manual_seed(member.seed))
         loss = done.result.epochs[0].train_loss
         first = Snapshot(step=0, loss=loss or np.nan, parameters=flatten(module))
-        trajectory.insert(0, first)
+        snapshots.insert(0, first)
+    trajectory = Trajectory.of(snapshots)
     context.run.write_arrays(
         "refit/trajectory.npz",
         {
-            "steps": np.array([s.step for s in trajectory], np.int64),
-            "losses": np.array([s.loss for s in trajectory], np.float64),
-            "vectors": np.stack([s.parameters for s in trajectory]),
+            "steps": np.array(trajectory.steps, np.int64),
+            "losses": np.array(trajectory.losses, np.float64),
+            "vectors": trajectory.vectors,
         },
     )
 
@@ -214,7 +216,7 @@ def _landscape(context: Context) -> Steps[None]:
         state = context.run.read_weights(weights)
         module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()})
     recipe = context.recipe.landscape
-    drawn = yield from landscape(
+    drawn = yield from compute_landscape(
         module,
         trajectory,
         context.everything,
@@ -257,12 +259,13 @@ def _autoencoder(context: Context) -> Steps[None]:
 
 
 def _keep_finished_trials(context: Context) -> None:
-    """Put the trials of an interrupted search into the results."""
+    """Put the trials of an interrupted search into the results, but none of another search."""
     store = context.run.path / "search" / "trials.sqlite"
     if "search" in context.results.seconds or not store.exists():
         return
+    proposals = dict(enumerate(context.recipe.search.proposals(context.recipe.seed)))
     with TrialStore(store) as trials:
-        done = trials.trials()
+        done = [trial for trial in trials.trials() if trial.settings == proposals.get(trial.id)]
     if done:
         context.results.search = SearchResult(
             trials=done, best=best_of(done), validation_examples=len(context.validation)

@@ -91,12 +91,20 @@ def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
         )
     variances = [float(np.var(side, ddof=1)) for side in (first, second)]
     spread = float(np.sqrt(np.mean(variances)))
-    if spread == 0:
-        low = high = difference
-    else:
-        found = stats.ttest_ind(second, first, equal_var=False).confidence_interval(CONFIDENCE)
-        low, high = float(found.low), float(found.high)
+    reach = _welch_reach(variances, (len(first), len(second)))
+    low, high = difference - reach, difference + reach
     verdict = "better" if low > 0 else "worse" if high < 0 else "undecided"
     return Comparison(
         difference=difference, interval=(low, high), seed_spread=spread, verdict=verdict
     )
+
+
+def _welch_reach(variances: Sequence[float], counts: Sequence[int]) -> float:
+    # Written out: scipy's ttest_ind warns where one side has no spread, which is no mistake here.
+    parts = np.divide(variances, counts)
+    if not parts.any():
+        return 0.0
+    # Shares of the whole, because the square of a small variance underflows.
+    shares = parts / parts.sum()
+    freedom = 1 / float(np.sum(shares**2 / np.subtract(counts, 1)))
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(parts.sum()))

@@ -29,7 +29,7 @@ def propose(space: Space, sampler: Sampler, seed: int, trials: int) -> list[Sett
         trials: how many.
 
     Raises:
-        InputError: the published sampler on a range.
+        InputError: the published sampler on a range, or with a seed of 2**32 or above.
 
     >>> space = Space(base=Settings(), values={"hidden_layers": [2, 3, 4, 5, 6]})
     >>> [s.hidden_layers for s in propose(space, "published", 541, 3)]
@@ -63,6 +63,8 @@ def _draw(values: list[Value] | Range, generator: np.random.Generator) -> Value:
 
 
 def _published(space: Space, seed: int) -> Iterator[dict[str, Value]]:
+    if seed >= 2**32:
+        raise InputError(f"seed = {seed}: the published sampler needs one below 2**32")
     # The legacy generator: what the published procedure seeded and drew from.
     generator = np.random.RandomState(seed)
     choices: dict[str, list[Value]] = {}

@@ -25,6 +25,7 @@ from downslope.networks import (
 )
 
 Value = str | int | float | bool
+MOST_LAYERS = 1000  # more is a slip, and would fill the memory before any spec could refuse it
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,8 +63,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Raises:
             InputError: a setting is outside of what is allowed; the message names it.
         """
-        if self.hidden_layers < 0:
-            raise InputError(f"hidden_layers = {self.hidden_layers} is below 0")
+        if not 0 <= self.hidden_layers <= MOST_LAYERS:
+            raise InputError(
+                f"hidden_layers = {self.hidden_layers} is not allowed; it must be from 0 to "
+                f"{MOST_LAYERS}"
+            )
         own = msgspec.structs.asdict(self)
         network = {k: own[k] for k in NetworkSpec.__struct_fields__ if k in own}
         training = {k: own[k] for k in TrainingSpec.__struct_fields__}
@@ -104,7 +108,8 @@ class Range(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Give an interval to draw from: whole numbers if both ends are, uniform or log-uniform.
 
     Raises:
-        InputError: an empty interval, or a logarithm of a number that is not above 0.
+        InputError: an empty interval, a logarithm of a number that is not above 0, or whole
+            numbers beyond 64 bits.
     """
 
     low: int | float
@@ -116,6 +121,8 @@ class Range(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise InputError(f"range: low = {self.low} must be below high = {self.high}")
         if self.log and self.low <= 0:
             raise InputError(f"range: low = {self.low} must be above 0 with log = true")
+        if self.whole and max(abs(self.low), abs(self.high)) >= 2**62:
+            raise InputError(f"range: {self.low} to {self.high} goes beyond 2**62")
 
     @property
     def whole(self) -> bool:

@@ -99,7 +99,11 @@ def best_of(trials: Sequence[Trial]) -> Trial | None:
     completed = [t for t in trials if t.outcome == "completed"]
     return max(
         completed,
-        key=lambda t: (t.validation_accuracy or 0.0, -(t.validation_loss or math.inf), -t.id),
+        key=lambda t: (
+            t.validation_accuracy or 0.0,
+            -math.inf if t.validation_loss is None else -t.validation_loss,
+            -t.id,
+        ),
         default=None,
     )
 

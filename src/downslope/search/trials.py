@@ -62,6 +62,9 @@ class TrialStore:
         self.path = path
         try:
             self._connection = sqlite3.connect(path)
+        except sqlite3.Error as error:
+            raise InputError(f"{path}: cannot be opened ({error})") from None
+        try:
             self._connection.execute("PRAGMA journal_mode=DELETE")
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.execute(
@@ -70,6 +73,7 @@ class TrialStore:
             )
             self._connection.commit()
         except sqlite3.Error as error:
+            self._connection.close()
             raise InputError(f"{path}: not a trial store ({error}); remove or move it") from None
 
     def __enter__(self) -> TrialStore:
@@ -84,18 +88,25 @@ class TrialStore:
         self._connection.close()
 
     def add(self, trial: Trial) -> None:
-        """Store a finished trial durably."""
-        with self._connection:
-            self._connection.execute(
-                "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?)",
-                (
-                    trial.id,
-                    trial.member.seed,
-                    trial.outcome,
-                    trial.validation_accuracy,
-                    msgspec.json.encode(trial).decode(),
-                ),
-            )
+        """Store a finished trial durably.
+
+        Raises:
+            InputError: the file cannot be written: a full disk, or another process writes to it.
+        """
+        row = (
+            trial.id,
+            trial.member.seed,
+            trial.outcome,
+            trial.validation_accuracy,
+            msgspec.json.encode(trial).decode(),
+        )
+        try:
+            with self._connection:
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?)", row
+                )
+        except sqlite3.Error as error:
+            raise InputError(f"{self.path}: trial {trial.id} cannot be stored ({error})") from None
 
     def trials(self) -> list[Trial]:
         """Read all stored trials, by id.

@@ -1,0 +1,203 @@
+"""Loading a recipe: from a name or a file, with changes, to a checked `Recipe`."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from downslope.errors import InputError
+from downslope.recipes.schema import DataRecipe, Recipe
+from downslope.search import Range, Settings
+from downslope.search.spaces import Value
+from downslope.theory import study
+
+MOST_TRIALS = 10_000
+MOST_SEED = 2**62  # trials and refits count up from a seed, and the sum must fit 64 bits
+_SEEDS = "from 0 to 2**62 - 1"
+# tomllib lets through what int() says of thousands of digits, and what nesting does to the stack.
+_NOT_TOML = (ValueError, RecursionError)
+
+
+def shipped() -> list[str]:
+    """List the names of the shipped recipes.
+
+    >>> shipped()
+    ['fashion-mnist', 'hw3', 'quick']
+    """
+    folder = resources.files("downslope.recipes")
+    return sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".toml"))
+
+
+def load_recipe(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
+    """Load a recipe by its shipped name or its path, with changes like "search.trials=3".
+
+    Raises:
+        InputError: no such recipe, broken TOML, an unknown key or a value that is not allowed;
+            the message names the key.
+
+    >>> load_recipe("quick", ["search.trials=3"]).search.trials
+    3
+    >>> load_recipe("quick", ["search.trails=3"])
+    Traceback (most recent call last):
+    ...
+    downslope.errors.InputError: quick: 'search.trails' is not a key; did you mean 'search.trials'?
+    """
+    if name_or_path in shipped():
+        text = (resources.files("downslope.recipes") / f"{name_or_path}.toml").read_text("utf-8")
+    else:
+        path = Path(name_or_path)
+        if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises on an overlong name
+            raise InputError(
+                f"{name_or_path}: no recipe of that name and no such file; shipped recipes: "
+                + ", ".join(shipped())
+            )
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: cannot be read ({error})") from None
+    try:
+        table = tomllib.loads(text)
+    except _NOT_TOML as error:
+        raise InputError(f"{name_or_path}: not valid TOML: {error}") from None
+    for change in changes:
+        _change(table, change)
+    return parse_recipe(table, name_or_path)
+
+
+def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
+    """Check a table and make the recipe of it; `source` names it in errors.
+
+    Raises:
+        InputError: an unknown key or a value that is not allowed; the message names the key.
+    """
+    try:
+        recipe = msgspec.convert(table, Recipe)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{source}: {_readable(str(error), table)}") from None
+    _within(f"{source}: recipe", 0 <= recipe.seed < MOST_SEED, f"seed = {recipe.seed}; {_SEEDS}")
+    _check_data(recipe.data, f"{source}: data")
+    measured = msgspec.structs.asdict(recipe.theory)
+    try:
+        study(np.ones((1, 1), np.float32), **measured, seed=recipe.seed)  # refuses when called
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    for name, part in (("search", recipe.search), ("variants", recipe.variants)):
+        where = f"{source}: {name}"
+        count = f"trials = {part.trials}; from 1 to {MOST_TRIALS}"
+        _within(where, 1 <= part.trials <= MOST_TRIALS, count)
+        try:
+            # Every trial, because two settings may each be allowed and not go together.
+            for settings in part.proposals(recipe.seed):
+                settings.member(1, 2, seed=0)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
+    for name, refit in (("refit", recipe.refit), ("variants.refit", recipe.variants.refit)):
+        where = f"{source}: {name}"
+        count = refit.seeds if isinstance(refit.seeds, int) else len(refit.seeds)
+        _within(where, count <= MOST_TRIALS, f"seeds = {refit.seeds}; at most {MOST_TRIALS}")
+        seeds = refit.seeds_from(recipe.seed)
+        _within(where, len(seeds) > 0, f"seeds = {refit.seeds}; at least one")
+        _within(where, len(set(seeds)) == len(seeds), f"seeds = {refit.seeds}; each only once")
+        _within(where, all(0 <= s < MOST_SEED for s in seeds), f"seeds = {refit.seeds}; {_SEEDS}")
+        try:
+            refit.resolved(Settings()).member(1, 2, seed=0)
+        except InputError as error:
+            raise InputError(f"{source}: {name}: {error}") from None
+    drawn = recipe.landscape
+    where = f"{source}: landscape"
+    _within(where, min(drawn.grid) >= 2, f"grid = {list(drawn.grid)}; 2 or more each way")
+    _within(where, 0 <= drawn.margin < 100, f"margin = {drawn.margin}; 0 or above")
+    _within(where, drawn.examples >= 1, f"examples = {drawn.examples}; 1 or more")
+    per_epoch = drawn.snapshots_per_epoch
+    _within(where, per_epoch >= 1, f"snapshots_per_epoch = {per_epoch}; 1 or more")
+    try:
+        recipe.autoencoder.member(4, seed=0)
+    except InputError as error:
+        raise InputError(f"{source}: autoencoder: {error}") from None
+    loss = recipe.autoencoder.training.loss
+    _within(
+        f"{source}: autoencoder.training",
+        loss == "mean_squared_error",
+        f"loss = {loss!r}; 'mean_squared_error'",
+    )
+    return recipe
+
+
+def _check_data(data: DataRecipe, where: str) -> None:
+    for name in ("validation", "center"):
+        value = getattr(data, name)
+        _within(where, math.isfinite(value), f"{name} = {value}; a finite number")
+    seed = data.split_seed
+    _within(where, seed is None or 0 <= seed < MOST_SEED, f"split_seed = {seed}; {_SEEDS}")
+
+
+def _within(where: str, condition: bool, message: str) -> None:
+    if not condition:
+        value, allowed = message.rsplit("; ", 1)
+        raise InputError(f"{where}: {value} is not allowed; it must be {allowed}")
+
+
+def _change(table: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    names = key.strip().split(".")
+    if not equals or not all(names):
+        raise InputError(f"--set {change!r}: write key=value, for example search.trials=20")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except _NOT_TOML:
+        value = text  # a word without quotes is a string
+    for name in names[:-1]:
+        below = table.setdefault(name, {})
+        if not isinstance(below, dict):
+            raise InputError(f"--set {change!r}: {name!r} is a value and has no keys below it")
+        table = below
+    table[names[-1]] = value
+
+
+def _readable(message: str, table: dict[str, Any]) -> str:
+    """Turn msgspec's message into one that names the key and what is meant."""
+    found = re.fullmatch(r"(.*?)(?: - at `\$\.?(.*)`)?", message, re.DOTALL)
+    assert found is not None
+    text, path = found[1], found[2] or ""
+    if "[...]" in path:
+        path = _named(path, table)
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", text, re.DOTALL)
+    if unknown is None:
+        return f"{path}: {text}" if path else text
+    key = f"{path}.{unknown[1]}" if path else unknown[1]
+    close = difflib.get_close_matches(key, _keys(Recipe, ""), 1)
+    hint = f"did you mean {close[0]!r}?" if close else "see the recipes' documentation"
+    return f"{key!r} is not a key; {hint}"
+
+
+def _named(path: str, table: dict[str, Any]) -> str:
+    """Put the key in place of the "[...]" with which msgspec points into settings or a space."""
+    above, _, rest = path.partition("[...]")
+    for name in above.split("."):
+        table = table[name]
+    kind = list[Value] | Range if above.endswith("space") else Value
+    for name, value in table.items():
+        try:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError:
+            return f"{above}.{name}{rest}"
+    return path
+
+
+def _keys(struct: type[msgspec.Struct], prefix: str) -> list[str]:
+    keys: list[str] = []
+    for field in msgspec.structs.fields(struct):
+        keys.append(prefix + field.name)
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            keys += _keys(field.type, f"{prefix}{field.name}.")
+    return keys

@@ -1,0 +1,158 @@
+"""The autoencoder: its training, and what it makes of test examples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from downslope.reconstruction import AutoencoderResult
+from downslope.report.figures.style import INDIGO, INK, MUTED, OCHRE, TEAL, panel, plain, styled
+
+PAIRS = 2
+"""The first examples of the arrays are the labelled pairs, the rest is the grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Hold shown examples, each of the data's shape; a row of a table is a strip one unit high.
+
+    Args:
+        originals: shape (shown, height, width), in [0, 1].
+        reconstructions: by the autoencoder.
+        linear: by principal components.
+        names: of the examples' classes.
+    """
+
+    originals: NDArray[np.float64]
+    reconstructions: NDArray[np.float64]
+    linear: NDArray[np.float64]
+    names: list[str]
+
+
+def pictures(
+    arrays: dict[str, NDArray[Any]], shape: Sequence[int], names: Sequence[str]
+) -> Pictures:
+    """Give the arrays of `autoencoder/images.npz` the shape of one example."""
+    height, width = shape if len(shape) == 2 else (1, math.prod(shape))
+    size = (-1, height, width)
+    return Pictures(
+        originals=np.asarray(arrays["originals"], np.float64).reshape(size),
+        reconstructions=np.asarray(arrays["reconstructions"], np.float64).reshape(size),
+        linear=np.asarray(arrays["pca_reconstructions"], np.float64).reshape(size),
+        names=[names[int(label)] for label in arrays["labels"]],
+    )
+
+
+@styled
+def draw_training(result: AutoencoderResult) -> Figure:
+    """Draw the training error by epoch beside the test errors."""
+    figure, axes = panel("epoch", "mean squared error per pixel")
+    epochs = [e.epoch for e in result.epochs]
+    losses = [math.nan if e.train_loss is None else e.train_loss for e in result.epochs]
+    axes.plot(epochs, losses, color=INDIGO, marker="o", markersize=3.5, label="training")
+    if result.test_mse is not None:
+        axes.plot(
+            epochs[-1], result.test_mse, "D", color=TEAL, markersize=7, zorder=4,
+            label=f"test, {result.test_mse:.5f}",
+        )  # fmt: skip
+    if result.pca_test_mse is not None:
+        axes.axhline(
+            result.pca_test_mse, color=OCHRE, dashes=(5, 3),
+            label=f"PCA of the same code size, test, {result.pca_test_mse:.5f}",
+        )  # fmt: skip
+    finite = [x for x in losses if x > 0]
+    if finite and max(finite) > 5 * min(finite):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(_log_steps())
+        axes.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
+        axes.yaxis.set_minor_locator(_none())
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.legend(loc="upper right")
+    return figure
+
+
+def _log_steps() -> Any:
+    from matplotlib.ticker import LogLocator
+
+    return LogLocator(subs=(1, 2, 5), numticks=12)
+
+
+def _none() -> Any:
+    from matplotlib.ticker import NullLocator
+
+    return NullLocator()
+
+
+@styled
+def draw_pairs(pictures: Pictures) -> Figure:
+    """Draw the labelled pairs: originals above their reconstructions, with class names."""
+    count = min(PAIRS, len(pictures.originals))
+    figure = Figure(figsize=(5.0, 5.0), layout="constrained")
+    cells = figure.subplots(2, max(count, 1), squeeze=False)
+    for column in range(count):
+        name = plain(pictures.names[column], 24)
+        for row, images, kind in (
+            (0, pictures.originals, "original"),
+            (1, pictures.reconstructions, "reconstruction"),
+        ):
+            axes = cells[row, column]
+            _show(axes, images[column])
+            axes.set_title(f"{name}: {kind}", parse_math=False, fontsize=9.5)
+    return figure
+
+
+@styled
+def draw_grid(pictures: Pictures) -> Figure:
+    """Draw, class by class, originals, the autoencoder's and PCA's reconstructions in bands."""
+    names = pictures.names[PAIRS:]
+    classes = list(dict.fromkeys(names))
+    columns = len(classes)
+    deep = max((names.count(name) for name in classes), default=0)
+    bands = (
+        ("original", pictures.originals, INK),
+        ("autoencoder", pictures.reconstructions, INDIGO),
+        ("PCA", pictures.linear, MUTED),
+    )
+    rows = len(bands) * deep
+    height, width = pictures.originals.shape[1:]
+    cell = 5.6 / max(columns, 1)
+    tall = max(0.35, min(1.5, height / width)) * cell
+    figure = Figure(figsize=(6.2, 0.75 + rows * tall))
+    cells = figure.subplots(rows, columns, squeeze=False)
+    figure.subplots_adjust(
+        left=0.1, right=0.995, bottom=0.01, top=1 - 0.7 / (0.75 + rows * tall), wspace=0.05,
+        hspace=0.05,
+    )  # fmt: skip
+    for axes in cells.ravel():
+        axes.set_axis_off()
+    for column, name in enumerate(classes):
+        own = [i + PAIRS for i, one in enumerate(names) if one == name]
+        for example, index in enumerate(own):
+            for band, (_, images, _) in enumerate(bands):
+                # A whole triple per example: original, then what each made of it.
+                _show(cells[example * len(bands) + band, column], images[index])
+        cells[0, column].set_title(
+            plain(name, 12), fontsize=7.5, parse_math=False, rotation=40, ha="left", x=0.25
+        )
+    for row in range(rows):
+        name, _, colour = bands[row % len(bands)]
+        cells[row, 0].text(
+            -0.08, 0.5, name, transform=cells[row, 0].transAxes, ha="right", va="center",
+            fontsize=7, color=colour,
+        )  # fmt: skip
+    return figure
+
+
+def _show(axes: Any, image: NDArray[np.float64]) -> None:
+    axes.imshow(
+        image, cmap="gray", vmin=0, vmax=1, interpolation="nearest",
+        aspect="equal" if image.shape[0] > 1 else "auto",
+    )  # fmt: skip
+    axes.set_axis_off()

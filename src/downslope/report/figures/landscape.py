@@ -1,0 +1,235 @@
+"""The loss landscape under the path of the final training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal, Stroke
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
+from numpy.typing import NDArray
+
+from downslope.landscape import LandscapeResult
+from downslope.report.figures.style import (
+    INDIGO,
+    INK,
+    MUTED,
+    ROSE,
+    panel,
+    slope_colours,
+    styled,
+)
+
+WIDE = 12.0
+"""Losses whose highest is this many times the lowest are drawn on a logarithmic scale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terrain:
+    """Hold a surface with the path over it.
+
+    Args:
+        x: coordinates along the first direction, shape (columns,).
+        y: coordinates along the second, shape (rows,).
+        loss: shape (rows, columns), NaN where not finite.
+        steps: of the path's snapshots, shape (snapshots,).
+        path: coordinates of the snapshots, shape (snapshots, 2).
+        true: losses of the snapshots themselves, NaN where not finite.
+        projected: losses of their projections onto the plane.
+        residual: distances of the snapshots from the plane.
+        labels: of the two axes.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    steps: NDArray[np.int64]
+    path: NDArray[np.float64]
+    true: NDArray[np.float64]
+    projected: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    labels: tuple[str, str]
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Return the lowest and highest finite loss of the surface and the path together."""
+        every = np.concatenate([self.loss.ravel(), self.true, self.projected])
+        finite = every[np.isfinite(every)]
+        return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+
+    @property
+    def logarithmic(self) -> bool:
+        """Tell whether losses differ so much that a logarithmic scale shows more."""
+        low, high = self.range
+        return low > 0 and high > WIDE * low
+
+
+def terrain(result: LandscapeResult, arrays: dict[str, NDArray[Any]]) -> Terrain:
+    """Join a landscape's result with the arrays of `landscape/surface.npz`."""
+    loss = np.array(arrays["loss"], np.float64)
+    loss[~np.isfinite(loss)] = np.nan
+    first, second = result.explained_variance
+    return Terrain(
+        x=np.asarray(arrays["x"], np.float64),
+        y=np.asarray(arrays["y"], np.float64),
+        loss=loss,
+        steps=np.array([p.step for p in result.path], np.int64),
+        path=np.array([(p.x, p.y) for p in result.path]).reshape(-1, 2),
+        true=np.array([math.nan if p.true_loss is None else p.true_loss for p in result.path]),
+        projected=np.array(
+            [math.nan if p.projected_loss is None else p.projected_loss for p in result.path]
+        ),
+        residual=np.array([p.residual for p in result.path]),
+        labels=(
+            f"first principal direction ({100 * first:.1f} % of variance)",
+            f"second principal direction ({100 * second:.1f} %)",
+        ),
+    )
+
+
+def _norm(terrain: Terrain) -> Normalize:
+    low, high = terrain.range
+    high = high if high > low else low + 1e-9
+    return LogNorm(low, high) if terrain.logarithmic else Normalize(low, high)
+
+
+@styled
+def draw_contour(terrain: Terrain) -> Figure:
+    """Draw the surface from above with the path; points that are not finite are holes."""
+    figure, axes = panel(*terrain.labels, height=4.0)
+    norm = _norm(terrain)
+    low, high = float(norm.vmin or 0), float(norm.vmax or 1)
+    space = np.geomspace if terrain.logarithmic else np.linspace
+    levels = space(low, high, 25)
+    axes.set_facecolor("#00000018")
+    masked = np.ma.masked_invalid(terrain.loss)
+    filled = axes.contourf(
+        terrain.x, terrain.y, masked, levels=levels, norm=norm, cmap=slope_colours(), extend="both"
+    )
+    axes.contour(
+        terrain.x,
+        terrain.y,
+        masked,
+        levels=levels[::2],
+        colors="#ffffff",
+        linewidths=0.4,
+        alpha=0.5,
+    )
+    casing = [Stroke(linewidth=3.6, foreground="#fdfdfd"), Normal()]
+    axes.plot(*terrain.path.T, color="#c9305a", linewidth=1.7, path_effects=casing)
+    axes.plot(*terrain.path.T, ".", color="#c9305a", markersize=3)
+    for index, marker, name in ((0, "o", "start"), (-1, "*", "end")):
+        axes.plot(
+            *terrain.path[index],
+            marker,
+            color="#c9305a",
+            markeredgecolor="#fdfdfd",
+            markeredgewidth=1.2,
+            markersize=9 if marker == "o" else 15,
+            linestyle="none",
+            label=f"{name}, step {terrain.steps[index]:,}",
+        )
+    wide = float(np.ptp(terrain.x)) / max(float(np.ptp(terrain.y)), 1e-12)
+    if 0.6 < wide < 2.2:
+        axes.set_aspect("equal")
+    axes.grid(False)
+    bar = figure.colorbar(filled, ax=axes, fraction=0.06, pad=0.02)
+    bar.set_label("cross-entropy loss (nats)")
+    locator = LogLocator(subs=(1, 2, 5)) if terrain.logarithmic else MaxNLocator(7)
+    bar.ax.yaxis.set_major_locator(locator)
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+    bar.ax.grid(False)
+    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2, handletextpad=0.3
+    )
+    return figure
+
+
+@styled
+def draw_surface(terrain: Terrain) -> Figure:
+    """Draw the surface in three dimensions with the path at its true loss, and as projected."""
+    height = np.log10 if terrain.logarithmic else np.asarray
+    figure = Figure(figsize=(5.0, 4.3))
+    axes: Any = figure.add_axes((0.0, 0.0, 0.93, 0.98), projection="3d", computed_zorder=False)
+    norm, colours = _norm(terrain), slope_colours()
+    corners = np.stack([*np.meshgrid(terrain.x, terrain.y), height(terrain.loss)], axis=-1)
+    cells = np.stack(
+        [corners[:-1, :-1], corners[:-1, 1:], corners[1:, 1:], corners[1:, :-1]], axis=2
+    ).reshape(-1, 4, 3)
+    losses = np.stack(
+        [terrain.loss[:-1, :-1], terrain.loss[:-1, 1:], terrain.loss[1:, 1:], terrain.loss[1:, :-1]]
+    ).reshape(4, -1)
+    whole = np.isfinite(losses).all(axis=0)
+    axes.add_collection3d(
+        Poly3DCollection(
+            list(cells[whole]),
+            facecolors=colours(norm(losses.mean(axis=0)[whole])),
+            edgecolors="#ffffff55",
+            linewidths=0.25,
+            alpha=0.9,
+            zorder=1,
+        )
+    )
+    x, y = terrain.path.T
+    true, projected = height(terrain.true), height(terrain.projected)
+    both = np.isfinite(true) & np.isfinite(projected)
+    stems = np.stack(
+        [np.stack([x, y, true], axis=1), np.stack([x, y, projected], axis=1)], axis=1
+    )[both]
+    axes.add_collection3d(Line3DCollection(list(stems), colors=INK, linewidths=0.6, zorder=3))
+    axes.plot(x, y, projected, color=INDIGO, dashes=(3, 1.5), linewidth=1.2, zorder=4)
+    axes.plot(x, y, true, color=ROSE, linewidth=1.8, marker=".", markersize=3, zorder=5)
+    axes.plot([], [], [], color=ROSE, linewidth=1.8, label="path at its true loss")
+    axes.plot([], [], [], color=INDIGO, dashes=(3, 1.5), linewidth=1.2, label="projected path")
+    axes.plot([x[-1]], [y[-1]], [true[-1]], "*", color=ROSE, markersize=11, zorder=6)
+    axes.plot([x[0]], [y[0]], [true[0]], "o", color=ROSE, markersize=6, zorder=6)
+    low, high = terrain.range
+    axes.set_xlim(terrain.x[0], terrain.x[-1])
+    axes.set_ylim(terrain.y[0], terrain.y[-1])
+    axes.set_zlim(float(height(low)), float(height(high)))
+    axes.set_xlabel(terrain.labels[0].replace(" principal", ""), labelpad=0, fontsize=8)
+    axes.set_ylabel(terrain.labels[1].replace(" principal", ""), labelpad=0, fontsize=8)
+    axes.set_zlabel("cross-entropy loss (nats)", labelpad=1, fontsize=8)
+    axes.tick_params(labelsize=7.5, pad=-1)
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        axis.set_major_locator(MaxNLocator(5))
+        axis.set_pane_color((0, 0, 0, 0))
+        axis.line.set_color(MUTED)
+        axis._axinfo["grid"].update(color="#8a95a055", linewidth=0.5)  # there is no public way
+    if terrain.logarithmic:
+        ticks = [t for t in LogLocator(subs=(1, 2, 5)).tick_values(low, high) if low <= t <= high]
+        axes.set_zticks(np.log10(ticks), [f"{t:g}" for t in ticks])
+    axes.view_init(elev=32, azim=-58)
+    axes.set_box_aspect((1.25, 1.1, 0.75), zoom=0.98)
+    axes.legend(loc="upper left", fontsize=8.5, bbox_to_anchor=(0.02, 1.0))
+    return figure
+
+
+@styled
+def draw_losses(terrain: Terrain) -> Figure:
+    """Draw the true and the projected loss along the path."""
+    figure, axes = panel("step (minibatches)", "cross-entropy loss (nats)", height=2.9)
+    axes.plot(
+        terrain.steps, terrain.projected, color=INDIGO, dashes=(4, 2), linewidth=1.4,
+        label="projected onto the plane",
+    )  # fmt: skip
+    axes.plot(
+        terrain.steps, terrain.true, color=ROSE, linewidth=1.6, marker=".", markersize=4,
+        label="true",
+    )  # fmt: skip
+    if terrain.logarithmic:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
+    axes.legend(loc="upper right")
+    return figure

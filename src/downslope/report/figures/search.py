@@ -1,0 +1,221 @@
+"""What a search tried: learning curves of all trials, and accuracy against a setting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from scipy import stats
+
+from downslope.report.figures.style import (
+    INDIGO,
+    INK,
+    MARKERS,
+    MUTED,
+    PAPER,
+    ROSE,
+    legend_above,
+    panel,
+    slope_colours,
+    styled,
+)
+from downslope.search import SearchResult, Trial
+
+WORDS = {
+    "hidden_layers": "hidden layers",
+    "units": "units per hidden layer",
+    "learning_rate": "learning rate",
+    "weight_decay": "weight decay",
+    "batch_size": "batch size",
+    "epochs": "epochs",
+    "dropout": "dropout",
+    "momentum": "momentum",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Hold one trial's validation accuracy by epoch."""
+
+    trial: int
+    epochs: list[int]
+    accuracy: list[float]
+    outcome: str
+    best: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """Hold all trials against one setting, coloured by another.
+
+    Args:
+        setting: on the horizontal axis.
+        colour: the setting that colours.
+        points: (value, accuracy, colour value, whether best) of completed trials.
+        stopped: (value, outcome) of those without an accuracy.
+        logarithmic: whether the horizontal axis is.
+    """
+
+    setting: str
+    colour: str
+    points: list[tuple[float, float, float, bool]]
+    stopped: list[tuple[float, str]]
+    logarithmic: bool
+
+
+def curves(search: SearchResult) -> list[Curve]:
+    """Collect the learning curves, the best one last so that it is drawn on top."""
+    found: list[Curve] = []
+    for trial in search.trials:
+        points = [p for p in trial.curve if p.validation_accuracy is not None]
+        found.append(
+            Curve(
+                trial=trial.id,
+                epochs=[p.epoch for p in points],
+                accuracy=[p.validation_accuracy or 0.0 for p in points],
+                outcome=trial.outcome,
+                best=search.best is not None and trial.id == search.best.id,
+            )
+        )
+    return sorted((c for c in found if c.epochs), key=lambda c: c.best)
+
+
+def varied(trials: Sequence[Trial]) -> list[str]:
+    """Name the settings in which trials differ, in the order of their definition."""
+    tables = [msgspec.structs.asdict(trial.settings) for trial in trials]
+    return [name for name in (tables[0] if tables else {}) if len({t[name] for t in tables}) > 1]
+
+
+def scatter(search: SearchResult) -> Scatter:
+    """Choose the setting to show: the learning rate where it varies, else the most telling one."""
+    numbers = [name for name in varied(search.trials) if name in WORDS]
+    completed = [t for t in search.trials if t.validation_accuracy is not None]
+    if "learning_rate" in numbers or not numbers:
+        chosen = "learning_rate"
+    else:
+        chosen = max(numbers, key=lambda name: _strength(completed, name))
+    colours = [n for n in ("batch_size", "units", "hidden_layers", *numbers) if n != chosen]
+    colour = next((name for name in colours if name in numbers), colours[0])
+    values = [float(getattr(t.settings, chosen)) for t in search.trials]
+    return Scatter(
+        setting=chosen,
+        colour=colour,
+        points=[
+            (
+                float(getattr(t.settings, chosen)),
+                t.validation_accuracy or 0.0,
+                float(getattr(t.settings, colour)),
+                search.best is not None and t.id == search.best.id,
+            )
+            for t in completed
+        ],
+        stopped=[
+            (value, t.outcome)
+            for t, value in zip(search.trials, values, strict=True)
+            if t.validation_accuracy is None
+        ],
+        logarithmic=min(values) > 0 and max(values) >= 4 * min(values),
+    )
+
+
+def _strength(trials: Sequence[Trial], name: str) -> float:
+    values = [float(getattr(t.settings, name)) for t in trials]
+    accuracies = [t.validation_accuracy or 0.0 for t in trials]
+    if len(set(values)) < 2 or len(set(accuracies)) < 2:
+        return 0.0
+    return abs(float(stats.spearmanr(values, accuracies).statistic))
+
+
+@styled
+def draw_curves(curves: Sequence[Curve]) -> Figure:
+    """Draw all learning curves grey, the best one in colour, those that diverged dashed."""
+    figure, axes = panel("epoch", "validation accuracy (%)")
+    for curve in curves:
+        accuracy = 100 * np.array(curve.accuracy)
+        stopped = curve.outcome != "completed"
+        colour = ROSE if stopped else INDIGO if curve.best else MUTED
+        axes.plot(
+            curve.epochs,
+            accuracy,
+            color=colour,
+            linewidth=2.2 if curve.best else 1.0,
+            alpha=1.0 if curve.best or stopped else 0.45,
+            linestyle="--" if stopped else "-",
+            marker="o" if len(curve.epochs) == 1 or curve.best else "",
+            markersize=3.5,
+        )
+        if stopped:
+            axes.plot(curve.epochs[-1], accuracy[-1], "x", color=ROSE, markersize=7)
+    kinds = {(c.best, c.outcome == "completed") for c in curves}
+    for best, completed, text, colour, line in (
+        (True, True, "best", INDIGO, "-"),
+        (False, True, "other trials", MUTED, "-"),
+        (False, False, "diverged or failed", ROSE, "--"),
+    ):
+        if (best, completed) in kinds:
+            axes.plot([], [], color=colour, linestyle=line, label=text)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if kinds:
+        legend_above(axes)
+    return figure
+
+
+@styled
+def draw_scatter(scatter: Scatter) -> Figure:
+    """Draw accuracy against a setting; trials without an accuracy stand as crosses at the foot."""
+    figure, axes = panel(WORDS[scatter.setting], "validation accuracy (%)")
+    shades = sorted({point[2] for point in scatter.points})
+    scale = slope_colours()
+    for i, shade in enumerate(shades):
+        own = [p for p in scatter.points if p[2] == shade]
+        axes.plot(
+            [p[0] for p in own],
+            [100 * p[1] for p in own],
+            MARKERS[i % len(MARKERS)],
+            color=scale(0.08 + 0.74 * i / max(1, len(shades) - 1)),
+            markeredgecolor=PAPER,
+            markeredgewidth=0.6,
+            markersize=7,
+            label=f"{shade:g}",
+        )
+    for value, accuracy, _, best in scatter.points:
+        if best:
+            axes.plot(value, 100 * accuracy, "o", mfc="none", mec=ROSE, mew=1.8, ms=13)
+            axes.plot([], [], "o", mfc="none", mec=ROSE, mew=1.8, ms=9, label="best")
+    if scatter.stopped:
+        axes.plot(
+            [value for value, _ in scatter.stopped],
+            [0.03] * len(scatter.stopped),
+            "x",
+            color=ROSE,
+            markersize=8,
+            markeredgewidth=2,
+            transform=axes.get_xaxis_transform(),
+            label="diverged" if {o for _, o in scatter.stopped} == {"diverged"} else "stopped",
+        )
+    if not scatter.points:
+        axes.set_ylim(0, 100)
+    if scatter.logarithmic:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.margins(x=0.08, y=0.12)
+    axes.legend(
+        title=WORDS[scatter.colour],
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=6,
+        borderaxespad=0.2,
+        handletextpad=0.2,
+        columnspacing=1.0,
+        title_fontproperties={"size": 8.5},
+        alignment="left",
+        labelcolor=INK,
+    )
+    return figure

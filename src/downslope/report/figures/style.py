@@ -1,0 +1,186 @@
+"""The house style of all static figures, and the way from a figure to SVG.
+
+Figures are 5 inches wide with one panel each: a page puts two beside each other on a wide screen
+and one below the other on a phone, where the letters then still have their printed size.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, Final, ParamSpec
+
+import matplotlib
+from cycler import cycler
+from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+P = ParamSpec("P")
+
+INK: Final = "#22303c"
+MUTED: Final = "#5f6b76"
+GRID: Final = "#dfe4e8"
+PAPER: Final = "#fefefe"
+INDIGO: Final = "#3a3f99"
+ROSE: Final = "#c43c5e"
+TEAL: Final = "#12908e"
+OCHRE: Final = "#bf8410"
+PLUM: Final = "#8b4a9c"
+SERIES: Final = (INDIGO, ROSE, TEAL, OCHRE, PLUM)
+"""Told apart by colour-blind readers by lightness; every use adds a marker or a dash as well."""
+
+MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
+
+# Fixed colours become variables of the page, so that one drawing serves light and dark.
+_VARIABLES: Final = {
+    INK: "--ink",
+    MUTED: "--muted",
+    GRID: "--grid",
+    PAPER: "--paper",
+    INDIGO: "--indigo",
+    ROSE: "--rose",
+    TEAL: "--teal",
+    OCHRE: "--ochre",
+    PLUM: "--plum",
+}
+
+SLOPE_STOPS: Final = ("#1d2153", "#27507e", "#2b8490", "#62b285", "#bcd483", "#f8f0bd")
+"""From the valley to the ridge; lightness rises throughout."""
+
+_STYLE: Final[dict[str, Any]] = {
+    "text.usetex": False,
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.7,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": cycler(color=SERIES),
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "xtick.minor.visible": False,
+    "ytick.minor.visible": False,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.linewidth": 1.6,
+    "lines.solid_capstyle": "round",
+    "hatch.linewidth": 0.6,
+    "svg.fonttype": "path",  # letters as outlines: no reader lacks the font, nothing moves
+    "svg.hashsalt": "downslope",
+}
+
+
+@contextmanager
+def _house_style() -> Iterator[None]:
+    with matplotlib.rc_context(_STYLE):
+        yield
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Let a drawing function work in the house style and leave matplotlib's settings alone."""
+
+    @wraps(draw)
+    def within(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with _house_style():
+            return draw(*args, **kwargs)
+
+    return within
+
+
+def panel(xlabel: str, ylabel: str, *, height: float = 3.3) -> tuple[Figure, Axes]:
+    """Make a figure of one panel with labelled axes.
+
+    Args:
+        xlabel: with its unit.
+        ylabel: with its unit.
+        height: in inches.
+    """
+    figure = Figure(figsize=(5.0, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    return figure, axes
+
+
+def legend_above(axes: Axes, columns: int = 3) -> None:
+    """Put the legend over the panel, where it hides no data."""
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1.0),
+        ncols=columns,
+        borderaxespad=0.2,
+        handlelength=1.8,
+        columnspacing=1.4,
+    )
+
+
+def slope_colours() -> Colormap:
+    """Return the colour map of losses; losses that are not finite have no colour."""
+    return LinearSegmentedColormap.from_list("slope", list(SLOPE_STOPS)).with_extremes(
+        bad=(0, 0, 0, 0)
+    )
+
+
+def plain(text: str, longest: int = 18) -> str:
+    """Make a short line of text that comes from data.
+
+    >>> plain("a  very long\\nname of a class", 12)
+    'a very long…'
+    """
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+def svg(figure: Figure) -> str:
+    """Write a figure as SVG, the same bytes every time."""
+    buffer = io.BytesIO()
+    with _house_style(), warnings.catch_warnings():
+        # A class may be named in a script that the font lacks; a box is drawn in its place.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue().decode()
+
+
+def inline(drawing: str, name: str, alternative: str) -> Markup:
+    """Turn SVG into an element of a page: own ids, the page's colours, an alternative text.
+
+    Args:
+        drawing: from `svg`.
+        name: unique on the page; prefixes the ids.
+        alternative: what the figure shows, for those who cannot see it.
+    """
+    body = drawing[drawing.index("<svg") :]
+    body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = re.sub(r'href="#', f'href="#{name}-', body)
+    body = body.replace("url(#", f"url(#{name}-")
+    for colour, variable in _VARIABLES.items():
+        body = body.replace(colour, f"var({variable})")
+    size = re.search(r'viewBox="0 0 ([\d.]+) ', body)
+    assert size is not None
+    head, rest = body.split(">", 1)
+    head = re.sub(r'\s(width|height|xmlns(:\w+)?|version)="[^"]*"', "", head)
+    start = f'{head} role="img" aria-label="{escape(alternative)}">'
+    return Markup(start + re.sub(r"\n\s*", "\n", rest).rstrip())

@@ -1,0 +1,110 @@
+"""Variants against the plain winner: validation accuracy of each, test accuracies by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from downslope.report.figures.style import INDIGO, MUTED, PAPER, ROSE, TEAL, panel, styled
+from downslope.report.wording import parts
+from downslope.search import Accuracy, SearchResult
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Hold one variant's name and validation accuracy; None where it did not complete."""
+
+    name: str
+    accuracy: float | None
+    best: bool
+
+
+def ranking(search: SearchResult, most: int = 15) -> list[Variant]:
+    """Rank the variants by validation accuracy, at most `most` of them."""
+    found = [
+        Variant(
+            name=", ".join(parts(trial.settings)),
+            accuracy=trial.validation_accuracy,
+            best=search.best is not None and trial.id == search.best.id,
+        )
+        for trial in search.trials
+    ]
+    order = sorted(found, key=lambda v: -1.0 if v.accuracy is None else v.accuracy, reverse=True)
+    return order[:most]
+
+
+@styled
+def draw_ranking(variants: Sequence[Variant]) -> Figure:
+    """Draw the validation accuracy of each variant, best first."""
+    figure, axes = panel("validation accuracy (%)", "", height=0.85 + 0.27 * len(variants))
+    known = [100 * v.accuracy for v in variants if v.accuracy is not None]
+    low = min(known, default=0.0)
+    span = max(known, default=100.0) - low or 1.0
+    start = low - 0.15 * span
+    for row, variant in enumerate(variants):
+        if variant.accuracy is None:
+            axes.text(start, row, " diverged or failed", va="center", color=ROSE, fontsize=8.5)
+            continue
+        accuracy = 100 * variant.accuracy
+        colour = INDIGO if variant.best else MUTED
+        axes.hlines(row, start, accuracy, color=colour, linewidth=1.1, alpha=0.7)
+        axes.plot(accuracy, row, "o", color=colour, markersize=8 if variant.best else 6)
+        axes.annotate(
+            f"{accuracy:.2f}",
+            (accuracy, row),
+            (7, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8.5,
+            fontweight="bold" if variant.best else "normal",
+        )
+    axes.set_yticks(range(len(variants)), [v.name for v in variants], fontsize=8)
+    axes.set_ylim(len(variants) - 0.4, -0.6)
+    axes.set_xlim(start, max(known, default=100.0) + 0.22 * span)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(False)
+    axes.grid(True, axis="x")
+    axes.spines["left"].set_visible(False)
+    return figure
+
+
+@styled
+def draw_test(plain: Accuracy | None, variant: Accuracy | None) -> Figure:
+    """Draw the test accuracy of each seed, with the mean and its 95 % interval."""
+    figure, axes = panel("test accuracy (%)", "", height=2.2)
+    rows = [("plain winner", plain, TEAL, "s"), ("best variant", variant, INDIGO, "o")]
+    shown = [row for row in rows if row[1] is not None]
+    for i, (_, accuracy, colour, marker) in enumerate(shown):
+        assert accuracy is not None
+        low, high = accuracy.interval
+        axes.hlines(i, 100 * low, 100 * high, color=colour, linewidth=9, alpha=0.22)
+        axes.vlines(100 * accuracy.mean, i - 0.22, i + 0.22, color=colour, linewidth=2.4)
+        axes.plot(
+            [100 * a for a in accuracy.per_seed],
+            [i] * len(accuracy.per_seed),
+            marker,
+            color=colour,
+            markeredgecolor=PAPER,
+            markeredgewidth=0.8,
+            markersize=7,
+        )
+        axes.annotate(
+            f"{100 * accuracy.mean:.2f}",
+            (100 * accuracy.mean, i - 0.24),
+            (0, 2),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=8.5,
+            fontweight="bold",
+        )
+    axes.set_yticks(range(len(shown)), [row[0] for row in shown])
+    axes.set_ylim(len(shown) - 0.5, -0.65)
+    axes.margins(x=0.1)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(False)
+    axes.grid(True, axis="x")
+    axes.spines["left"].set_visible(False)
+    return figure

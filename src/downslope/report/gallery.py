@@ -1,0 +1,257 @@
+"""All static figures of a run, drawn once: for the page, and for the run's figures folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from downslope.errors import InputError
+from downslope.report.figures import autoencoder as coder
+from downslope.report.figures import landscape as land
+from downslope.report.figures import refit, search, theory, variants
+from downslope.report.figures.style import inline, svg
+from downslope.report.wording import figure as number
+from downslope.report.wording import percent
+from downslope.results import Results
+from downslope.runs import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Hold one static figure.
+
+    Args:
+        name: of its file, without ending.
+        drawing: SVG.
+        alternative: what it shows, for those who cannot see it.
+        caption: what to see in it.
+    """
+
+    name: str
+    drawing: str
+    alternative: str
+    caption: str
+
+    @property
+    def element(self) -> Markup:
+        """Return the figure as an element of a page."""
+        return inline(self.drawing, self.name, self.alternative)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """Hold what figures need beyond results.json; None where a file is missing or damaged."""
+
+    surface: dict[str, NDArray[Any]] | None
+    images: dict[str, NDArray[Any]] | None
+
+
+def arrays(run: Run, results: Results) -> Arrays:
+    """Read the arrays of the stages that ran."""
+    return Arrays(
+        surface=None if results.landscape is None else _read(run, "landscape/surface.npz"),
+        images=None if results.autoencoder is None else _read(run, "autoencoder/images.npz"),
+    )
+
+
+def _read(run: Run, name: str) -> dict[str, NDArray[Any]] | None:
+    try:
+        return run.read_arrays(name)
+    except InputError:  # the page says so in place of the figure
+        return None
+
+
+def gallery(results: Results, arrays: Arrays) -> dict[str, Picture]:
+    """Draw every figure that the results allow, by name."""
+    made = [
+        *_theory(results),
+        *_search(results),
+        *_refit(results),
+        *_variants(results),
+        *_landscape(results, arrays),
+        *_autoencoder(results, arrays),
+    ]
+    return {picture.name: picture for picture in made}
+
+
+def _picture(name: str, figure: Figure, alternative: str, caption: str) -> Picture:
+    return Picture(name, svg(figure), alternative, caption)
+
+
+def _theory(results: Results) -> Iterator[Picture]:
+    if results.theory is None or not results.theory.layers:
+        return
+    for direction, symbol, what in (
+        ("forward", "E[x²] of activations", "Signals on their way forward"),
+        ("backward", "E[d²] of gradients", "Gradients on their way back"),
+    ):
+        found = theory.moments(results.theory, direction)
+        ends = found if direction == "forward" else [f for f in found]
+        last = "; ".join(
+            f"{m.name} {number(m.mean[-1 if direction == 'forward' else 0], 3)} measured, "
+            f"{number(m.predicted[-1 if direction == 'forward' else 0], 3)} predicted"
+            for m in ends
+        )
+        where = "the last" if direction == "forward" else "the first"
+        yield _picture(
+            f"theory-{direction}",
+            theory.draw_moments(found, symbol),
+            f"Second moment by hidden layer, {direction}. In {where} layer: {last}.",
+            f"{what}: second moment in each hidden layer, measured (points, mean over networks; "
+            "band, its 95 % interval) and predicted (dashed).",
+        )
+
+
+def _search(results: Results) -> Iterator[Picture]:
+    found = results.search
+    if found is None or not found.trials:
+        return
+    best = f"best {percent(found.best.validation_accuracy)}" if found.best else "none completed"
+    lines = search.curves(found)
+    if lines:
+        yield _picture(
+            "search-curves",
+            search.draw_curves(lines),
+            f"Validation accuracy by epoch of {len(lines)} trials; {best}.",
+            "Validation accuracy after each epoch, one line per trial.",
+        )
+    points = search.scatter(found)
+    yield _picture(
+        "search-settings",
+        search.draw_scatter(points),
+        f"Validation accuracy of {len(points.points)} completed trials against "
+        f"{search.WORDS[points.setting]}; {len(points.stopped)} without an accuracy; {best}.",
+        f"Final validation accuracy against {search.WORDS[points.setting]}, coloured by "
+        f"{search.WORDS[points.colour]}. Crosses at the foot are trials without an accuracy.",
+    )
+
+
+def _refit(results: Results) -> Iterator[Picture]:
+    found = results.refit
+    if found is None:
+        return
+    training = refit.training(found)
+    yield _picture(
+        "refit-loss",
+        refit.draw_training(training),
+        f"Training loss by epoch of {len(found.seeds)} seeds, from {number(training.mean[0])} "
+        f"to {number(training.mean[-1])} nats.",
+        "Training loss of the final model after each epoch.",
+    )
+    if training.accuracy:
+        yield _picture(
+            "refit-accuracy",
+            refit.draw_accuracy(training),
+            f"Test accuracy by epoch, {percent(training.accuracy[-1][1])} at the end.",
+            "Test accuracy after each epoch, as the recipe asks for. Nothing was chosen by it.",
+        )
+    if any(b.train_loss is not None for b in found.last_minibatches):
+        yield _picture(
+            "refit-minibatches",
+            refit.draw_minibatches(found),
+            f"Training loss of the last {len(found.last_minibatches)} minibatches.",
+            f"Training loss of the last {len(found.last_minibatches)} minibatches, "
+            f"seed {found.seeds[0]}.",
+        )
+    if found.confusion:
+        hits = sum(found.confusion[i][i] for i in range(len(found.confusion)))
+        total = sum(map(sum, found.confusion))
+        yield _picture(
+            "refit-confusion",
+            refit.draw_confusion(found.confusion, results.data.class_names),
+            f"Confusion matrix: {hits:,} of {total:,} test examples are on the diagonal.",
+            "Confusion matrix on the test set: counts, and their share of the true class. The "
+            "colour follows the square root of the share, so that rare errors show.",
+        )
+
+
+def _variants(results: Results) -> Iterator[Picture]:
+    found = results.variants
+    if found is None or not found.search.trials:
+        return
+    best = found.search.best
+    yield _picture(
+        "variants-validation",
+        variants.draw_ranking(variants.ranking(found.search)),
+        f"Validation accuracy of {len(found.search.trials)} variants"
+        + (f"; best {percent(best.validation_accuracy)}." if best else "; none completed."),
+        "Validation accuracy of the variants, best first.",
+    )
+    own = None if found.refit is None else found.refit.test_accuracy
+    plain = None if results.refit is None else results.refit.test_accuracy
+    if own is not None:
+        means = f"best variant {percent(own.mean)}"
+        if plain is not None:
+            means = f"plain winner {percent(plain.mean)}, {means}"
+        yield _picture(
+            "variants-test",
+            variants.draw_test(plain, own),
+            f"Test accuracy by seed: {means}.",
+            "Test accuracy of each seed (points), their mean (line) and its 95 % interval for "
+            "the sampling of test examples (band).",
+        )
+
+
+def _landscape(results: Results, arrays: Arrays) -> Iterator[Picture]:
+    found = results.landscape
+    if found is None or arrays.surface is None:
+        return
+    terrain = land.terrain(found, arrays.surface)
+    low, high = found.loss_range
+    span = f"losses from {number(low, 3)} to {number(high, 3)} nats"
+    holes = " Holes are points whose loss is not finite." if found.not_finite else ""
+    yield _picture(
+        "landscape-contour",
+        land.draw_contour(terrain),
+        f"Loss landscape from above with the path of the training; {span}.",
+        f"The landscape from above, {span}, and the path projected onto it.{holes}",
+    )
+    yield _picture(
+        "landscape-surface",
+        land.draw_surface(terrain),
+        f"Loss landscape in three dimensions with the path at its true loss; {span}.",
+        "The landscape with the path at its true loss, the projected path, and stems between "
+        f"them: what the plane does not show.{holes}",
+    )
+    yield _picture(
+        "landscape-losses",
+        land.draw_losses(terrain),
+        f"Loss along the path, true from {number(terrain.true[0])} to {number(terrain.true[-1])}, "
+        f"projected from {number(terrain.projected[0])} to {number(terrain.projected[-1])} nats.",
+        "Loss along the path: of the snapshots themselves, and of their projections.",
+    )
+
+
+def _autoencoder(results: Results, arrays: Arrays) -> Iterator[Picture]:
+    found = results.autoencoder
+    if found is None:
+        return
+    yield _picture(
+        "autoencoder-training",
+        coder.draw_training(found),
+        f"Reconstruction error by epoch; test error {number(found.test_mse)}, "
+        f"PCA {number(found.pca_test_mse)}.",
+        "Mean squared error of the autoencoder, and of principal components of the same number "
+        "on the same test examples.",
+    )
+    if arrays.images is None or found.test_mse is None or not len(arrays.images["labels"]):
+        return
+    shown = coder.pictures(arrays.images, results.data.shape, results.data.class_names)
+    yield _picture(
+        "autoencoder-pairs",
+        coder.draw_pairs(shown),
+        f"The first test examples above their reconstructions: {', '.join(shown.names[:2])}.",
+        "The first two test examples above their reconstructions.",
+    )
+    if len(shown.names) > coder.PAIRS:
+        yield _picture(
+            "autoencoder-grid",
+            coder.draw_grid(shown),
+            "For each class: originals, the autoencoder's and PCA's reconstructions below.",
+            "The first test examples of each class: original, autoencoder, PCA.",
+        )

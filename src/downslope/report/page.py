@@ -1,0 +1,178 @@
+"""The report: one HTML file that holds everything a run found, built from its files alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from downslope.report import tables, wording
+from downslope.report.equations import equation
+from downslope.report.figures.landscape import terrain
+from downslope.report.gallery import Arrays, Picture, arrays, gallery
+from downslope.report.interactive import figure_json, interactive
+from downslope.report.summary import STAGES, theory_verdict
+from downslope.results import Results
+from downslope.runs import Manifest, Run, without_none
+
+OWN = ("report.html", "figures/")
+"""Written by the report itself: a page cannot hold its own digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Hold one headline: a label, the number, and what makes it believable."""
+
+    label: str
+    value: str
+    note: str
+
+
+def write_report(run: Run) -> Path:
+    """Write `report.html` and `figures/` of a run from its files, and return the page's path.
+
+    Nothing is trained and no model is loaded; the same run gives the same bytes.
+
+    Raises:
+        InputError: the directory holds no run, or cannot be written.
+    """
+    results = run.read_results()
+    data = arrays(run, results)
+    pictures = gallery(results, data)
+    for name, picture in pictures.items():
+        run.write(f"figures/{name}.svg", picture.drawing.encode())
+    page = render(results, run.read_manifest(), pictures, data)
+    run.write("report.html", page.encode())
+    return run.path / "report.html"
+
+
+def render(
+    results: Results, manifest: Manifest | None, pictures: dict[str, Picture], data: Arrays
+) -> str:
+    """Set the page.
+
+    Args:
+        results: of the run.
+        manifest: of the run; None where it has none yet.
+        pictures: from `gallery`.
+        data: the run's arrays.
+    """
+    environment = Environment(
+        loader=PackageLoader("downslope.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=wording.percent,
+        number=wording.figure,
+        loss=wording.loss,
+        duration=wording.duration,
+        points=wording.points,
+    )
+    plotted: Markup | None = None
+    if results.landscape is not None and data.surface is not None:
+        drawn = interactive(terrain(results.landscape, data.surface))
+        plotted = Markup(figure_json(drawn))  # escaped there, for its place in a script element
+    return environment.get_template("page.html").render(
+        title=str(results.recipe.get("title", "A downslope run")),
+        results=results,
+        manifest=manifest,
+        files=_files(manifest),
+        cards=cards(results),
+        pictures=pictures,
+        arrays=data,
+        stages=STAGES,
+        missing=[stage for stage in STAGES if getattr(results, stage) is None],
+        tables=tables,
+        wording=wording,
+        equations=_equations(results),
+        assumptions=_assumptions(results),
+        verdicts=theory_verdict(results) if results.theory is not None else "",
+        recipe=tomli_w.dumps(without_none(results.recipe)),
+        style=_asset("page.css"),
+        script=_asset("page.js"),
+        plotly=Markup(get_plotlyjs()) if plotted is not None else None,
+        landscape_json=plotted,
+    )
+
+
+def cards(results: Results) -> list[Card]:
+    """Make the headlines: how good and how sure, what was trained, how chosen, how long, seal."""
+    found: list[Card] = []
+    refit, search, variants = results.refit, results.search, results.variants
+    if refit is not None and refit.test_accuracy is not None:
+        accuracy = refit.test_accuracy
+        found.append(
+            Card("Test accuracy", wording.percent(accuracy.mean), wording.certainty(accuracy))
+        )
+    else:
+        found.append(
+            Card("Test accuracy", "none", "; ".join(refit.stopped) if refit else "not measured")
+        )
+    if refit is not None:
+        settings = refit.member.training
+        note = (
+            f"{refit.member.network.parameters:,} parameters, {settings.optimizer}, learning rate "
+            f"{settings.learning_rate:.4g}, batch {settings.batch_size}, "
+            f"{wording.plural(settings.epochs, 'epoch')}, "
+            f"{wording.plural(len(refit.seeds), 'seed')}"
+        )
+        found.append(Card("What was trained", refit.member.network.label, note))
+    if search is not None:
+        best = search.best.validation_accuracy if search.best is not None else None
+        note = wording.outcomes(search.trials)
+        if best is not None:
+            note += f"; best {wording.percent(best)} on {search.validation_examples:,} validation "
+            note += "examples"
+        found.append(Card("How it was chosen", wording.plural(len(search.trials), "trial"), note))
+    if variants is not None and variants.refit is not None and variants.refit.test_accuracy:
+        note = "no plain winner to compare with"
+        if variants.comparison is not None:
+            note = wording.verdict(variants.comparison)
+        mean = wording.percent(variants.refit.test_accuracy.mean)
+        found.append(Card("Best variant, test", mean, note))
+    openings = len(results.test_set.openings)
+    found.append(
+        Card(
+            "Test set opened",
+            wording.times(openings),
+            f"{results.test_set.examples:,} sealed examples; every opening is listed below",
+        )
+    )
+    spent = results.seconds
+    slowest = max(spent, key=lambda stage: spent[stage], default="")
+    note = f"{slowest} took {wording.duration(spent[slowest])}" if spent else "no stage finished"
+    found.append(Card("How long", wording.duration(sum(spent.values())), note))
+    return found
+
+
+def _files(manifest: Manifest | None) -> dict[str, str]:
+    files = {} if manifest is None else manifest.files
+    return {name: digest for name, digest in files.items() if not name.startswith(OWN)}
+
+
+def _equations(results: Results) -> list[Markup]:
+    steps = [] if results.theory is None else results.theory.steps
+    return [equation(step.statement, f"equation-{i}") for i, step in enumerate(steps)]
+
+
+def _assumptions(results: Results) -> dict[str, str]:
+    """Explain the assumptions that the steps of this run name."""
+    from downslope.theory import ASSUMPTIONS
+
+    steps = [] if results.theory is None else results.theory.steps
+    named = dict.fromkeys(name for step in steps for name in step.assumptions)
+    return {name: ASSUMPTIONS.get(name, "") for name in named}
+
+
+def _asset(name: str) -> Markup:
+    text: Any = resources.files("downslope.report") / "templates" / name
+    return Markup(text.read_text("utf-8"))  # our own file, not data

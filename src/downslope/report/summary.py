@@ -1,0 +1,155 @@
+"""The closing table: what a run found, in one line per stage, the answer first."""
+
+from __future__ import annotations
+
+from downslope.report.wording import (
+    certainty,
+    describe,
+    figure,
+    loss,
+    outcomes,
+    percent,
+    plural,
+    times,
+    verdict,
+)
+from downslope.results import Results
+
+STAGES = ("theory", "search", "refit", "variants", "landscape", "autoencoder")
+
+Row = tuple[str, str]
+
+
+def summary(results: Results) -> list[Row]:
+    """Sum a run up in rows of label and text; stages that did not run are named in the last row."""
+    found = [
+        _answer(results),
+        _data(results),
+        _search(results),
+        _refit(results),
+        _variants(results),
+        _landscape(results),
+        _autoencoder(results),
+        _theory(results),
+        _test_set(results),
+        _missing(results),
+    ]
+    return [row for row in found if row is not None]
+
+
+def answer(results: Results) -> str:
+    """Say the test accuracy in a few words, or why there is none."""
+    refit = results.refit
+    if refit is None:
+        return "no test accuracy: nothing was trained for it"
+    if refit.test_accuracy is None:
+        return f"no test accuracy: {'; '.join(refit.stopped) or 'no seed completed'}"
+    return f"{percent(refit.test_accuracy.mean)} ({certainty(refit.test_accuracy)})"
+
+
+def theory_verdict(results: Results) -> str:
+    """Count the checks that pass and name those that do not."""
+    theory = results.theory
+    assert theory is not None
+    passed = sum(check.verdict == "PASS" for check in theory.checks)
+    proven = sum(step.verified for step in theory.steps)
+    text = (
+        f"{passed} of {plural(len(theory.checks), 'check')} pass, "
+        f"{proven} of {plural(len(theory.steps), 'step')} verified"
+    )
+    wrong = [f"{c.name}: {c.verdict}" for c in theory.checks if c.verdict != "PASS"]
+    wrong += [f"step {step.name}: not verified" for step in theory.steps if not step.verified]
+    return f"{text}; {'; '.join(wrong)}" if wrong else text
+
+
+def _answer(results: Results) -> Row:
+    return "test accuracy", answer(results)
+
+
+def _data(results: Results) -> Row:
+    data = results.data
+    return "data", (
+        f"{data.name}: {data.training:,} training, {data.validation:,} validation and "
+        f"{data.test:,} test examples, {len(data.class_names)} classes"
+    )
+
+
+def _search(results: Results) -> Row | None:
+    search = results.search
+    if search is None:
+        return None
+    text = f"{plural(len(search.trials), 'trial')}: {outcomes(search.trials)}"
+    if "search" not in results.seconds:
+        text += f"; interrupted, {results.recipe['search']['trials']:,} were planned"
+    if search.best is None:
+        return "search", f"{text}; no best, as none completed"
+    best = search.best
+    accuracy = percent(best.validation_accuracy)
+    return "search", f"{text}; best validation accuracy {accuracy} ({describe(best.settings)})"
+
+
+def _refit(results: Results) -> Row | None:
+    refit = results.refit
+    if refit is None:
+        return None
+    text = (
+        f"{refit.member.network.label} on {refit.examples:,} examples, "
+        f"{plural(len(refit.seeds), 'seed')}, {plural(len(refit.epochs), 'epoch')}, "
+        f"final training loss {loss(refit.epochs[-1].train_loss)}"
+    )
+    return "refit", "; ".join([text, *refit.stopped])
+
+
+def _variants(results: Results) -> Row | None:
+    variants = results.variants
+    if variants is None:
+        return None
+    best = variants.search.best
+    if best is None:
+        return "variants", f"{outcomes(variants.search.trials)}; no best, as none completed"
+    text = f"best of {len(variants.search.trials)}: {describe(best.settings)}"
+    if variants.refit is None or variants.refit.test_accuracy is None:
+        return "variants", f"{text}; no test accuracy"
+    text += f"; test accuracy {percent(variants.refit.test_accuracy.mean)}"
+    if variants.comparison is None:
+        return "variants", f"{text}; no plain winner to compare with"
+    return "variants", f"{text}; {verdict(variants.comparison)}"
+
+
+def _landscape(results: Results) -> Row | None:
+    landscape = results.landscape
+    if landscape is None:
+        return None
+    first, second = landscape.explained_variance
+    last = landscape.path[-1]
+    return "landscape", (
+        f"plane explains {percent(first, 1)} + {percent(second, 1)} of the path's variance; "
+        f"final loss {loss(last.true_loss)}, projected {loss(last.projected_loss)}"
+    )
+
+
+def _autoencoder(results: Results) -> Row | None:
+    coder = results.autoencoder
+    if coder is None:
+        return None
+    if coder.test_mse is None:
+        return "autoencoder", f"{coder.outcome}; no test error"
+    return "autoencoder", (
+        f"final training loss {loss(coder.epochs[-1].train_loss)}, test error "
+        f"{figure(coder.test_mse)} beside {figure(coder.pca_test_mse)} of PCA with "
+        f"{plural(coder.code_size, 'component')}"
+    )
+
+
+def _theory(results: Results) -> Row | None:
+    return None if results.theory is None else ("theory", theory_verdict(results))
+
+
+def _test_set(results: Results) -> Row:
+    seal = results.test_set
+    return "test set", f"{seal.examples:,} examples, opened {times(len(seal.openings))}"
+
+
+def _missing(results: Results) -> Row | None:
+    absent = [stage for stage in STAGES if getattr(results, stage) is None]
+    return ("not run", ", ".join(absent)) if absent else None

@@ -1,0 +1,189 @@
+"""The page's tables: captions, columns and rows of text, ready to be set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from downslope.landscape import LandscapeResult
+from downslope.report.wording import figure, loss, percent
+from downslope.search import RefitResult, SearchResult
+from downslope.theory import TheoryResult
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Hold a row: its cells and a mark that styles it, for example "best"."""
+
+    cells: list[str]
+    mark: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Hold a table.
+
+    Args:
+        caption: what it holds.
+        columns: heading and whether its cells are numbers, set to the right.
+        rows: of as many cells.
+        tall: whether it may scroll within a limited height.
+    """
+
+    caption: str
+    columns: list[tuple[str, bool]]
+    rows: list[Row] = field(default_factory=list[Row])
+    tall: bool = False
+
+
+def check_table(theory: TheoryResult) -> Table:
+    """List the checks of the theory with interval and verdict."""
+    return Table(
+        caption=f"Predictions against {theory.repetitions} networks of {theory.depth} layers "
+        f"of {theory.width} units per initialization, on {theory.examples:,} examples",
+        columns=[
+            ("prediction", False),
+            ("expected", True),
+            ("measured", True),
+            ("interval", True),
+            ("verdict", False),
+        ],
+        rows=[
+            Row(
+                [
+                    check.name,
+                    figure(check.expected),
+                    figure(check.measured),
+                    f"{figure(check.interval[0])} to {figure(check.interval[1])}",
+                    check.verdict,
+                ],
+                mark=check.verdict.lower(),
+            )
+            for check in theory.checks
+        ],
+    )
+
+
+def trial_table(search: SearchResult, caption: str) -> Table:
+    """List all trials, the best first, those without an accuracy last with their reason."""
+    order = sorted(
+        search.trials,
+        key=lambda t: (
+            search.best is None or t.id != search.best.id,
+            -(-1.0 if t.validation_accuracy is None else t.validation_accuracy),
+            t.id,
+        ),
+    )
+    variety = {
+        "init.": [t.settings.initialization for t in order],
+        "activation": [t.settings.activation for t in order],
+        "norm.": [t.settings.normalization for t in order],
+        "dropout": [f"{t.settings.dropout:g}" for t in order],
+        "optimizer": [t.settings.optimizer for t in order],
+        "decay": [f"{t.settings.weight_decay:g}" for t in order],
+    }
+    shown = {name: values for name, values in variety.items() if len(set(values)) > 1}
+    rows: list[Row] = []
+    for i, trial in enumerate(order):
+        own, outcome = trial.settings, trial.outcome
+        best = search.best is not None and trial.id == search.best.id
+        rows.append(
+            Row(
+                [
+                    str(trial.id),
+                    str(trial.member.seed),
+                    percent(trial.validation_accuracy),
+                    figure(trial.validation_loss),
+                    f"{own.hidden_layers}×{own.units}",
+                    *[values[i] for values in shown.values()],
+                    f"{own.learning_rate:.3g}",
+                    str(own.batch_size),
+                    str(own.epochs),
+                    f"{trial.seconds:.1f}",
+                    "best" if best else outcome + (f": {trial.reason}" if trial.reason else ""),
+                ],
+                mark="best" if best else "" if outcome == "completed" else "stopped",
+            )
+        )
+    numeric = {"dropout", "decay"}
+    return Table(
+        caption=caption,
+        columns=[
+            ("trial", True),
+            ("seed", True),
+            ("val. accuracy", True),
+            ("val. loss", True),
+            ("hidden", False),
+            *[(name, name in numeric) for name in shown],
+            ("learning rate", True),
+            ("batch", True),
+            ("epochs", True),
+            ("seconds", True),
+            ("outcome", False),
+        ],
+        rows=rows,
+        tall=True,
+    )
+
+
+def epoch_table(refit: RefitResult) -> Table:
+    """List the training loss of the last 20 epochs, with the test accuracy where monitored."""
+    last = refit.epochs[-20:]
+    monitored = any(e.test_accuracy is not None for e in last)
+    several = len(refit.seeds) > 1
+    columns = [("epoch", True), ("mean loss" if several else "loss", True)]
+    if several:
+        columns += [(f"seed {seed}", True) for seed in refit.seeds]
+    if monitored:
+        columns.append(("test accuracy", True))
+    rows: list[Row] = []
+    for epoch in last:
+        cells = [str(epoch.epoch), loss(epoch.train_loss)]
+        if several:
+            seeds = [loss(x) for x in epoch.train_loss_per_seed]
+            cells += seeds + ["–"] * (len(refit.seeds) - len(seeds))
+        if monitored:
+            cells.append(percent(epoch.test_accuracy))
+        rows.append(Row(cells))
+    return Table(f"Training loss of the last {len(last)} epochs (nats)", columns, rows, tall=True)
+
+
+def minibatch_table(refit: RefitResult) -> Table:
+    """List the training loss of the last minibatches of the first seed."""
+    last = refit.last_minibatches
+    return Table(
+        caption=f"Training loss of the last {len(last)} minibatches of seed {refit.seeds[0]} "
+        "(nats)",
+        columns=[("step", True), ("loss", True)],
+        rows=[Row([f"{b.step:,}", loss(b.train_loss)]) for b in last],
+        tall=True,
+    )
+
+
+def path_table(landscape: LandscapeResult) -> Table:
+    """List the snapshots of the path with both losses and their distance from the plane."""
+    return Table(
+        caption="Snapshots of the path: coordinates in the plane, losses in nats, and the "
+        "distance from the plane in the units of the parameters",
+        columns=[
+            ("step", True),
+            ("x", True),
+            ("y", True),
+            ("true loss", True),
+            ("projected loss", True),
+            ("residual", True),
+        ],
+        rows=[
+            Row(
+                [
+                    f"{p.step:,}",
+                    f"{p.x:.3f}".replace("-", "−"),
+                    f"{p.y:.3f}".replace("-", "−"),
+                    loss(p.true_loss),
+                    loss(p.projected_loss),
+                    f"{p.residual:.3f}",
+                ]
+            )
+            for p in landscape.path
+        ],
+        tall=True,
+    )

@@ -1,0 +1,169 @@
+"""How numbers and settings are written, everywhere the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from downslope.search import Accuracy, Comparison, Settings, Trial
+
+ORDINARY = Settings()
+
+
+def percent(share: float | None, digits: int = 2) -> str:
+    """Write a share as a percentage.
+
+    >>> percent(0.87721), percent(None)
+    ('87.72 %', '–')
+    """
+    return "–" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def points(difference: float, *, sign: bool = True) -> str:
+    """Write a difference of shares in percentage points.
+
+    >>> points(0.0125), points(-0.002), points(0.002, sign=False)
+    ('+1.25', '−0.20', '0.20')
+    """
+    text = f"{100 * difference:+.2f}" if sign else f"{100 * difference:.2f}"
+    return text.replace("-", "−")
+
+
+def figure(value: float | None, digits: int = 4) -> str:
+    """Write a measured number with some significant digits.
+
+    >>> figure(0.0098765), figure(12345.6), figure(None), figure(1e-7)
+    ('0.009877', '12,346', '–', '1.000e-07')
+    """
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value != 0 and (abs(value) < 1e-4 or abs(value) >= 1e7):
+        return f"{value:.{digits - 1}e}"
+    if abs(value) >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    decimals = digits if value == 0 else digits - 1 - math.floor(math.log10(abs(value)))
+    return f"{value:.{decimals}f}"
+
+
+def loss(value: float | None) -> str:
+    """Write a loss with four decimals, as training programs do.
+
+    >>> loss(0.24936), loss(None)
+    ('0.2494', 'not finite')
+    """
+    return "not finite" if value is None else f"{value:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time.
+
+    >>> duration(0.53), duration(42.2), duration(312), duration(7260)
+    ('0.5 s', '42 s', '5 min 12 s', '2 h 1 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def plural(count: int, noun: str) -> str:
+    """Count things.
+
+    >>> plural(1, "seed"), plural(1200, "trial")
+    ('1 seed', '1,200 trials')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def times(count: int) -> str:
+    """Say how often.
+
+    >>> times(0), times(1), times(4)
+    ('never', 'once', '4 times')
+    """
+    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+def parts(settings: Settings) -> list[str]:
+    """Say what makes a variant: its shape, activation, normalization and dropout.
+
+    >>> parts(Settings(hidden_layers=2, units=64, normalization="batch", dropout=0.2))
+    ['2×64', 'relu', 'batch norm', 'dropout 0.2']
+    """
+    found = [f"{settings.hidden_layers}×{settings.units}", settings.activation]
+    if settings.normalization != "none":
+        found.append("batch norm")
+    if settings.dropout:
+        found.append(f"dropout {settings.dropout:g}")
+    return found
+
+
+def describe(settings: Settings) -> str:
+    """Say all that sets a member's settings apart, in one line.
+
+    >>> describe(Settings())
+    '3×40, relu, sgd, learning rate 0.01, batch 32, 20 epochs'
+    """
+    rate = f"learning rate {settings.learning_rate:.4g}"
+    if settings.schedule != "constant":
+        rate += f" ({settings.schedule.replace('_', '-')})"
+    found = [*parts(settings), settings.optimizer, rate]
+    if settings.initialization != ORDINARY.initialization:
+        found.insert(2, f"{settings.initialization} initialization")
+    if settings.momentum:
+        found.append(f"momentum {settings.momentum:g}")
+    if settings.weight_decay:
+        found.append(f"weight decay {settings.weight_decay:g}")
+    return ", ".join([*found, f"batch {settings.batch_size}", plural(settings.epochs, "epoch")])
+
+
+def outcomes(trials: Sequence[Trial]) -> str:
+    """Count outcomes, those that did not happen left out.
+
+    >>> outcomes([])
+    'none finished'
+    """
+    names = ("completed", "diverged", "failed")
+    counts = {name: sum(t.outcome == name for t in trials) for name in names}
+    return ", ".join(f"{n:,} {name}" for name, n in counts.items() if n) or "none finished"
+
+
+def certainty(accuracy: Accuracy) -> str:
+    """Say how sure an accuracy is: its interval, and the spread over seeds.
+
+    >>> certainty(Accuracy(mean=0.8, per_seed=[0.8], interval=(0.7, 0.9), spread=None, examples=9))
+    '95 % interval 70.00 to 90.00 %; one seed, so no spread is known'
+    """
+    low, high = accuracy.interval
+    text = f"95 % interval {100 * low:.2f} to {100 * high:.2f} %"
+    if accuracy.spread is None:
+        return f"{text}; one seed, so no spread is known"
+    spread = points(accuracy.spread, sign=False)
+    return f"{text}; spread over {len(accuracy.per_seed)} seeds {spread} points"
+
+
+def verdict(comparison: Comparison) -> str:
+    """Say whether a variant beats the plain winner, by how much and against which spread.
+
+    >>> verdict(Comparison(difference=-0.01, interval=None, seed_spread=None, verdict="undecided"))
+    'undecided: −1.00 points against the plain winner, but a single seed on a side has no spread ...
+    """
+    difference = points(comparison.difference)
+    if comparison.interval is None or comparison.seed_spread is None:
+        return (
+            f"undecided: {difference} points against the plain winner, but a single seed on a "
+            "side has no spread to judge by"
+        )
+    low, high = (points(end) for end in comparison.interval)
+    spread = points(comparison.seed_spread, sign=False)
+    measure = f"95 % interval over seeds {low} to {high}, seed spread {spread} points"
+    if comparison.verdict == "better":
+        return f"better than the plain winner by {points(comparison.difference, sign=False)} points ({measure})"
+    if comparison.verdict == "worse":
+        gap = points(-comparison.difference, sign=False)
+        return f"not better: {gap} points below the plain winner ({measure})"
+    return f"undecided: {difference} points against the plain winner, zero is in the {measure}"

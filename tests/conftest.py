@@ -1,0 +1,106 @@
+"""A tiny data set, a tiny recipe, and one finished run of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from downslope.data import Dataset, Examples, SealedTestSet, load
+from downslope.progress import drain
+from downslope.recipes import Recipe, parse_recipe, run_recipe
+from downslope.results import Results
+from downslope.runs import Run
+
+TINY: dict[str, Any] = {
+    "title": "tiny",
+    "seed": 7,
+    "data": {"name": "digits", "validation": 40},
+    "theory": {"depth": 3, "width": 32, "repetitions": 3, "examples": 8},
+    "search": {
+        "trials": 3,
+        "settings": {"epochs": 2, "units": 12},
+        "space": {
+            "hidden_layers": [1, 2],
+            "learning_rate": {"low": 0.02, "high": 0.2, "log": True},
+        },
+    },
+    "refit": {"seeds": 2, "epochs": 3},
+    "variants": {
+        "trials": 2,
+        "settings": {"epochs": 1, "units": 8, "learning_rate": 0.05, "hidden_layers": 1},
+        "space": {"normalization": ["none", "batch"], "activation": ["prelu", "elu"]},
+        "refit": {"seeds": 2, "epochs": 2},
+    },
+    "landscape": {"grid": [4, 3], "examples": 50, "snapshots_per_epoch": 2},
+    "autoencoder": {
+        "hidden": [16, 8, 16],
+        "training": {"loss": "mean_squared_error", "optimizer": "adam", "epochs": 2},
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def make_digits() -> Callable[..., Dataset]:
+    """Make the first rows of scikit-learn's digits, behind a seal of their own each time."""
+    whole = load("digits")
+    held_out = whole.test.open("tests")
+
+    def make(training: int = 200, test: int = 60) -> Dataset:
+        return Dataset(
+            name=whole.name,
+            source=whole.source,
+            shape=whole.shape,
+            class_names=whole.class_names,
+            training=whole.training.take(np.arange(training)),
+            test=SealedTestSet(held_out.take(np.arange(test))),
+            white=whole.white,
+            sha256=whole.sha256,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def scaled(make_digits: Callable[..., Dataset]) -> Examples:
+    """The 200 training digits with pixels in [0, 1]."""
+    rows = make_digits().training
+    return Examples((rows.inputs / 16).astype(np.float32), rows.targets)
+
+
+@pytest.fixture
+def tiny_table() -> dict[str, Any]:
+    return msgspec.json.decode(msgspec.json.encode(TINY))
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe() -> Recipe:
+    return parse_recipe(TINY, "tiny")
+
+
+@pytest.fixture(scope="session")
+def finished(
+    tiny_recipe: Recipe,
+    make_digits: Callable[..., Dataset],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Run:
+    """A run of the tiny recipe that nothing interrupted. Only read it; copy it to change it."""
+    run = Run(tmp_path_factory.mktemp("finished") / "run")
+    drain(run_recipe(tiny_recipe, make_digits(), run, threads=1))
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished_results(finished: Run) -> Results:
+    return finished.read_results()
+
+
+@pytest.fixture
+def copied(finished: Run, tmp_path: Path) -> Run:
+    import shutil
+
+    return Run(Path(shutil.copytree(finished.path, tmp_path / "copy")))

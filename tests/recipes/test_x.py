@@ -1,0 +1,1 @@
+def test_a(finished): print(finished.path)

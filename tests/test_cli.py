@@ -1,0 +1,345 @@
+"""The command line: exit statuses, one clear line for a mistake, nothing lost or half-written."""
+
+import gzip
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from downslope.cli import main
+from downslope.runs import Run
+
+# Small enough for seconds, with every stage in it.
+TINY = """
+title = "tiny"
+[data]
+name = "digits"
+[theory]
+depth = 3
+width = 32
+repetitions = 4
+examples = 32
+[search]
+trials = 2
+[search.space]
+units = [8, 16]
+epochs = [2]
+[refit]
+seeds = 2
+epochs = 3
+[variants]
+trials = 2
+[variants.space]
+normalization = ["batch", "none"]
+epochs = [2]
+[variants.refit]
+seeds = 2
+[landscape]
+grid = [5, 4]
+examples = 50
+[autoencoder]
+hidden = [12, 4, 12]
+[autoencoder.training]
+loss = "mean_squared_error"
+optimizer = "adam"
+learning_rate = 0.01
+epochs = 2
+"""
+
+
+@dataclass
+class Said:
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def downslope(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Iterator[Callable[..., Said]]:
+    """Run a command in this process, in an empty folder that holds tiny.toml."""
+    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.toml").write_text(TINY)
+
+    def run(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["downslope", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capfd.readouterr()
+        return Said(int(end.value.code or 0), out, err)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def one_line(said: Said) -> str:
+    """Check that a mistake was answered as the design wants, and return the line."""
+    assert said.status == 2
+    lines = said.err.strip().splitlines()
+    errors = [line for line in lines if line.startswith("downslope: ")]
+    assert len(errors) == 1, said.err
+    assert "Traceback" not in said.err
+    return errors[0]
+
+
+def test_a_run_writes_results_manifest_and_report(downslope, tmp_path: Path) -> None:
+    said = downslope("run", "tiny.toml", "--out", "out")
+    assert said.status == 0, said.err
+    results = Run(tmp_path / "out").read_results()
+    stages = ["theory", "search", "refit", "variants", "landscape", "autoencoder"]
+    assert list(results.seconds) == stages
+    # One opening per final member: two refits, two variant refits, one autoencoder.
+    assert len(results.test_set.openings) == 5
+    assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
+    manifest = Run(tmp_path / "out").read_manifest()
+    assert manifest is not None and "report.html" in manifest.files
+    assert said.out.rstrip().endswith("out/report.html")
+    assert "test accuracy" in said.out
+
+
+def test_quiet_prints_the_reports_path_alone(downslope) -> None:
+    said = downslope("theory", "tiny.toml", "--out", "out", "--quiet")
+    assert (said.status, said.out, said.err) == (0, "out/report.html\n", "")
+
+
+def test_without_out_a_run_goes_below_runs_and_is_found_again(downslope, tmp_path) -> None:
+    assert downslope("theory", "tiny.toml").status == 0
+    assert downslope("theory", "tiny.toml", "--quiet").out == "runs/tiny/report.html\n"
+    other = downslope("theory", "tiny.toml", "--seed", "7", "--quiet")
+    assert other.out == "runs/tiny-2/report.html\n"
+    assert Run(tmp_path / "runs" / "tiny-2").read_results().recipe["seed"] == 7
+
+
+def test_a_part_runs_what_it_builds_on_and_says_so(downslope, tmp_path: Path) -> None:
+    said = downslope("landscape", "tiny.toml", "--out", "out")
+    assert "also running search, refit" in said.err
+    assert list(Run(tmp_path / "out").read_results().seconds) == ["search", "refit", "landscape"]
+
+
+def test_a_finished_run_only_gets_its_report_again(downslope, tmp_path: Path) -> None:
+    downslope("search", "tiny.toml", "--out", "out")
+    before = Run(tmp_path / "out").read_results()
+    said = downslope("search", "tiny.toml", "--out", "out")
+    assert said.status == 0
+    assert "going on with it" in said.err
+    assert msgspec.json.encode(Run(tmp_path / "out").read_results()) == msgspec.json.encode(before)
+
+
+def test_report_rebuilds_without_training(downslope, tmp_path: Path) -> None:
+    downslope("theory", "tiny.toml", "--out", "out")
+    page = tmp_path / "out" / "report.html"
+    before = page.read_bytes()
+    page.unlink()
+    assert downslope("report", "out").status == 0
+    assert page.read_bytes() == before
+
+
+def test_module_and_command_are_the_same() -> None:
+    done = subprocess.run([sys.executable, "-m", "downslope", "--help"], capture_output=True)
+    assert done.returncode == 0
+    assert b"autoencode" in done.stdout
+
+
+def test_doctor_names_versions_hardware_and_engine(downslope) -> None:
+    said = downslope("doctor")
+    assert said.status == 0
+    for word in ("torch", "processor", "cores", "engine", "data digits"):
+        assert word in said.out
+
+
+def test_data_commands(downslope) -> None:
+    assert "digits" in downslope("data", "list").out
+    said = downslope("data", "describe", "digits")
+    assert "1,437 examples" in said.out and "360 examples, sealed" in said.out
+    assert "as published" in downslope("data", "verify", "digits").out
+    assert downslope("data", "fetch", "digits").status == 0
+
+
+def idx(array: np.ndarray) -> bytes:
+    header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+    return header + array.astype(np.uint8).tobytes()
+
+
+def idx_folder(folder: Path) -> Path:
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for name, rows in (("train", 60), ("t10k", 20)):
+        images, labels = generator.integers(0, 256, (rows, 4, 4)), np.arange(rows) % 10
+        (folder / f"{name}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
+        (folder / f"{name}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
+    return folder
+
+
+def truncated(folder: Path) -> None:
+    path = folder / "train-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def wrong_magic(folder: Path) -> None:
+    path = folder / "train-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(b"\x00\x00\x0b\x03" + gzip.decompress(path.read_bytes())[4:]))
+
+
+def fewer_labels(folder: Path) -> None:
+    path = folder / "train-labels-idx1-ubyte.gz"
+    path.write_bytes(gzip.compress(idx(np.arange(59) % 10)))
+
+
+def wild_label(folder: Path) -> None:
+    path = folder / "train-labels-idx1-ubyte.gz"
+    path.write_bytes(gzip.compress(idx(np.where(np.arange(60) == 33, 200, np.arange(60) % 10))))
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (truncated, "train-images-idx3-ubyte.gz"),
+        (wrong_magic, "train-images-idx3-ubyte.gz"),
+        (fewer_labels, "59"),
+        (wild_label, "200"),
+    ],
+)
+def test_damaged_idx_files_are_one_line_and_no_run(
+    downslope, tmp_path: Path, damage: Callable[[Path], None], named: str
+) -> None:
+    folder = idx_folder(tmp_path / "set")
+    damage(folder)
+    said = downslope("run", "tiny.toml", "--data", str(folder), "--out", "out")
+    assert named in one_line(said)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_undamaged_folder_is_fine(downslope, tmp_path: Path) -> None:
+    folder = idx_folder(tmp_path / "set")
+    assert downslope("search", "tiny.toml", "--data", str(folder), "--out", "out").status == 0
+
+
+def npz(path: Path, **changes: np.ndarray) -> None:
+    generator = np.random.default_rng(0)
+    arrays = {"X": generator.random((50, 3)).astype(np.float32), "y": np.arange(50) % 2}
+    np.savez(path, **{**arrays, **changes})
+
+
+def test_nan_is_named_by_row_and_column(downslope, tmp_path: Path) -> None:
+    inputs = np.random.default_rng(0).random((50, 3)).astype(np.float32)
+    inputs[17, 2] = np.nan
+    npz(tmp_path / "set.npz", X=inputs)
+    line = one_line(downslope("run", "tiny.toml", "--data", "set.npz", "--out", "out"))
+    assert "17" in line and "2" in line and "nan" in line.lower()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pickled_npy_is_refused(downslope, tmp_path: Path) -> None:
+    folder = tmp_path / "four"
+    folder.mkdir()
+    for part in ("train_images", "train_labels", "test_images", "test_labels"):
+        np.save(folder / f"fashion_mnist_{part}.npy", np.array([{"a": 1}], dtype=object))
+    line = one_line(downslope("run", "tiny.toml", "--data", str(folder), "--out", "out"))
+    assert "pickle" in line.lower() or "object" in line.lower()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("run", "tiny.toml", "--data", "nowhere"), "nowhere"),
+        (("run", "nosuch.toml"), "nosuch.toml"),
+        (("run", "tiny.toml", "--set", "search.trails=3"), "search.trials"),
+        (("run", "tiny.toml", "--set", "refit.seeds=0"), "seeds"),
+        (("run", "tiny.toml", "--set", "search.space.units=[]"), "units"),
+        (("run", "tiny.toml", "--set", "nonsense"), "key=value"),
+        (("run", "tiny.toml", "--stages", "serch"), "serch"),
+        (("run", "tiny.toml", "--stages", ""), "stage"),
+        (("report", "nowhere"), "nowhere"),
+        (("data", "describe", "nowhere"), "nowhere"),
+        (("data", "fetch", "cifar-10"), "cifar-10"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(downslope, tmp_path, arguments, named) -> None:
+    before = sorted(tmp_path.iterdir())
+    assert named in one_line(downslope(*arguments))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "arguments", [("run", "--threads", "0"), ("run", "--nosuch"), ("nosuch",), ("report",)]
+)
+def test_wrong_usage_is_status_2_without_a_traceback(downslope, arguments) -> None:
+    said = downslope(*arguments)
+    assert said.status == 2
+    assert "Traceback" not in said.err
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_training(
+    downslope, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    line = one_line(downslope("search", "tiny.toml", "--out", "file/out"))
+    assert "file/out" in line
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_directory_is_refused(downslope, tmp_path: Path) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o555)
+    assert "locked" in one_line(downslope("search", "tiny.toml", "--out", "locked/out"))
+
+
+def test_a_run_of_another_recipe_is_not_touched(downslope, tmp_path: Path) -> None:
+    downslope("search", "tiny.toml", "--out", "out")
+    before = (tmp_path / "out" / "results.json").read_bytes()
+    line = one_line(
+        downslope("search", "tiny.toml", "--out", "out", "--set", "search.trials=3")
+    )
+    assert "search.trials = 2 there, 3 here" in line
+    assert (tmp_path / "out" / "results.json").read_bytes() == before
+
+
+def test_a_folder_with_other_files_is_not_touched(downslope, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    assert "mine" in one_line(downslope("search", "tiny.toml", "--out", "mine"))
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_keeps_what_was_finished_and_says_how_to_go_on(
+    tmp_path: Path, number: signal.Signals, status: int
+) -> None:
+    (tmp_path / "tiny.toml").write_text(TINY)
+    changes = ["--set", "search.space.epochs=[1,1,1,2000]", "--set", "search.trials=12"]
+    command = ["run", "tiny.toml", "--out", "out", "--stages", "theory,search", *changes]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "downslope", *command],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    store = tmp_path / "out" / "search" / "trials.sqlite"
+    deadline = time.monotonic() + 60
+    while not (store.exists() and store.stat().st_size > 8192):
+        assert time.monotonic() < deadline and child.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.3)
+    child.send_signal(number)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == status, err
+    assert "Traceback" not in err
+    assert "downslope run tiny.toml --out out" in err
+    results = Run(tmp_path / "out").read_results()
+    assert list(results.seconds) == ["theory"]
+    assert results.search is not None and results.search.trials
+    assert not list((tmp_path / "out").rglob(".*")), "no temporary files are left"
