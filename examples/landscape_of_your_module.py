@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from downslope import Examples, Trajectory, drain
+from downslope import Examples, Trajectory, compute_landscape, drain
 
 generator = torch.Generator().manual_seed(0)
 inputs = torch.randn(500, 2, generator=generator)

@@ -1,4 +1,4 @@
-"""Train networks of different shapes side by side; each result is the same alone or among others."""
+"""Train networks of different shapes side by side; each result is the same as when alone."""
 
 from downslope import Examples, Member, NetworkSpec, TrainingSpec, load, train
 from downslope.data import Scaling, split

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,4 @@ def finished_results(finished: Run) -> Results:
 
 @pytest.fixture
 def copied(finished: Run, tmp_path: Path) -> Run:
-    import shutil
-
     return Run(Path(shutil.copytree(finished.path, tmp_path / "copy")))

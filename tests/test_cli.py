@@ -301,9 +301,7 @@ def test_a_read_only_directory_is_refused(downslope, tmp_path: Path) -> None:
 def test_a_run_of_another_recipe_is_not_touched(downslope, tmp_path: Path) -> None:
     downslope("search", "tiny.toml", "--out", "out")
     before = (tmp_path / "out" / "results.json").read_bytes()
-    line = one_line(
-        downslope("search", "tiny.toml", "--out", "out", "--set", "search.trials=3")
-    )
+    line = one_line(downslope("search", "tiny.toml", "--out", "out", "--set", "search.trials=3"))
     assert "search.trials = 2 there, 3 here" in line
     assert (tmp_path / "out" / "results.json").read_bytes() == before
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.mathtext import MathTextParser
 
-from downslope.report.figures.style import INK, inline, styled, svg
+from downslope.report.figures.style import inline, styled, svg
 
 POINTS_PER_EM: Final = 10.0
+MARGIN: Final = 1.5
+"""In points around an equation, for strokes that reach over its box."""
 
 
 def equation(statement: str, name: str) -> Markup:
@@ -28,11 +32,8 @@ def equation(statement: str, name: str) -> Markup:
     size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', element)
     assert size is not None
     width = float(size[1]) / POINTS_PER_EM
-    return Markup('<span class="equation">{}</span>').format(
-        element.replace("<svg", Markup('<svg style="width:{:.2f}em"').format(width), 1)
-        if isinstance(element, Markup)
-        else escape(element)
-    )
+    sized = Markup('<svg style="width:{:.2f}em"').format(width)
+    return Markup('<span class="equation">{}</span>').format(element.replace("<svg", sized, 1))
 
 
 def _known(statement: str) -> str:
@@ -48,12 +49,10 @@ def _known(statement: str) -> str:
 
 @styled
 def _draw(statement: str) -> Figure:
-    figure = Figure(figsize=(0.1, 0.1))
-    text = figure.text(0, 0, f"${statement}$", fontsize=POINTS_PER_EM, color=INK)
-    text.set_math_fontfamily("stix")
-    box = text.get_window_extent(figure.canvas.get_renderer())  # pyright: ignore
-    width, height = box.width / figure.dpi, box.height / figure.dpi
-    pad = 0.03
-    figure.set_size_inches(width + 2 * pad, height + 2 * pad)
-    text.set_position((pad / (width + 2 * pad), (pad - box.y0 / figure.dpi) / (height + 2 * pad)))
+    letters = FontProperties(family="DejaVu Sans", size=POINTS_PER_EM, math_fontfamily="stix")
+    parsed = MathTextParser("path").parse(f"${statement}$", dpi=72, prop=letters)
+    width, height = parsed[0] + 2 * MARGIN, parsed[1] + 2 * MARGIN
+    figure = Figure(figsize=(width / 72, height / 72))
+    baseline = (parsed[2] + MARGIN) / height
+    figure.text(MARGIN / width, baseline, f"${statement}$", fontproperties=letters, va="baseline")
     return figure

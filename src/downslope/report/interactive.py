@@ -26,7 +26,9 @@ def interactive(terrain: Terrain) -> go.Figure:
     scale = [[i / (len(SLOPE_STOPS) - 1), colour] for i, colour in enumerate(SLOPE_STOPS)]
     x, y = terrain.path.T
     true, projected = height(terrain.true), height(terrain.projected)
-    facts = np.stack([terrain.steps, terrain.true, terrain.projected, terrain.residual], axis=1)
+    columns = (terrain.steps, terrain.true, terrain.projected, terrain.residual)
+    # A list, which the page's script reads as it is; arrays are packed.
+    facts = [list(row) for row in zip(*(c.tolist() for c in columns), strict=True)]
     hover = (
         "step %{customdata[0]:,}<br>true loss %{customdata[1]:.4f}<br>"
         "projected loss %{customdata[2]:.4f}<br>"

@@ -160,10 +160,11 @@ def verdict(comparison: Comparison) -> str:
         )
     low, high = (points(end) for end in comparison.interval)
     spread = points(comparison.seed_spread, sign=False)
-    measure = f"95 % interval over seeds {low} to {high}, seed spread {spread} points"
+    measure = f"95 % interval over seeds {low} to {high}; seed spread {spread} points"
     if comparison.verdict == "better":
-        return f"better than the plain winner by {points(comparison.difference, sign=False)} points ({measure})"
+        gain = points(comparison.difference, sign=False)
+        return f"better than the plain winner by {gain} points ({measure})"
     if comparison.verdict == "worse":
         gap = points(-comparison.difference, sign=False)
         return f"not better: {gap} points below the plain winner ({measure})"
-    return f"undecided: {difference} points against the plain winner, zero is in the {measure}"
+    return f"undecided: {difference} points against the plain winner, zero not excluded ({measure})"

@@ -32,7 +32,7 @@
       const show = () => {
         const i = Number(slider.value);
         Plotly.restyle(host, { x: [[shown.x[i]]], y: [[shown.y[i]]], z: [[shown.z[i]]] }, [here]);
-        const [step, loss, projected, residual] = Array.from(points.customdata[i]);
+        const [step, loss, projected, residual] = points.customdata[i];
         const nats = (x) => (Number.isFinite(x) ? x.toFixed(4) : "not finite");
         facts.textContent =
           `step ${step.toLocaleString("en")} · true loss ${nats(loss)} · ` +

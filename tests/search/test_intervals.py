@@ -1,0 +1,123 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from downslope.errors import InputError
+from downslope.search import accuracy_of, compare, wilson_interval
+
+shares = st.lists(st.floats(0, 1), min_size=2, max_size=6)
+
+
+@given(st.integers(1, 20_000), st.floats(0, 1))
+def test_wilson_is_the_closed_formula(examples: int, share: float) -> None:
+    hits = round(share * examples)
+    p, n, z = hits / examples, examples, 1.959963984540054
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    reach = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    low, high = wilson_interval(share, examples)
+    assert low == pytest.approx(max(middle - reach, 0), abs=1e-12)
+    assert high == pytest.approx(min(middle + reach, 1), abs=1e-12)
+    assert 0 <= low <= p <= high <= 1
+
+
+def test_an_accuracy_summarizes_its_seeds() -> None:
+    found = accuracy_of([0.85, 0.9, 0.95], 200)
+    assert found.mean == pytest.approx(0.9)
+    assert found.spread == pytest.approx(0.05)
+    assert found.interval == wilson_interval(0.9, 200)
+    assert (found.per_seed, found.examples) == ([0.85, 0.9, 0.95], 200)
+
+
+def test_one_seed_has_no_spread_and_no_seed_no_accuracy() -> None:
+    assert accuracy_of([0.9], 100).spread is None
+    with pytest.raises(InputError, match="no seed completed"):
+        accuracy_of([], 100)
+
+
+@given(
+    st.lists(st.integers(0, 10_000), min_size=2, max_size=6, unique=True),
+    st.lists(st.integers(0, 10_000), min_size=2, max_size=6, unique=True),
+)
+def test_the_interval_is_welchs_as_scipy_has_it(first: list[int], second: list[int]) -> None:
+    a, b = np.array(first) / 10_000, np.array(second) / 10_000
+    found = compare(a.tolist(), b.tolist())
+    theirs = stats.ttest_ind(b, a, equal_var=False).confidence_interval(0.95)
+    assert found.interval == pytest.approx((theirs.low, theirs.high), rel=1e-9, abs=1e-12)
+    assert found.difference == pytest.approx(b.mean() - a.mean())
+    spread = math.sqrt((a.var(ddof=1) + b.var(ddof=1)) / 2)
+    assert found.seed_spread == pytest.approx(spread)
+
+
+def test_one_side_without_spread_leaves_the_one_sample_interval() -> None:
+    second = [0.91, 0.92, 0.94]
+    theirs = stats.ttest_1samp(second, 0.9).confidence_interval(0.95)
+    found = compare([0.9] * 3, second)
+    assert found.interval == pytest.approx((theirs.low - 0.9, theirs.high - 0.9))
+
+
+@given(shares, shares)
+def test_comparing_the_other_way_round_turns_the_sign(
+    first: list[float], second: list[float]
+) -> None:
+    one, other = compare(first, second), compare(second, first)
+    assert one.interval is not None
+    assert other.interval is not None
+    assert one.interval == pytest.approx((-other.interval[1], -other.interval[0]))
+    turned = {"better": "worse", "worse": "better", "undecided": "undecided"}
+    assert other.verdict == turned[one.verdict]
+
+
+@given(shares, shares)
+def test_the_verdict_follows_from_the_interval(first: list[float], second: list[float]) -> None:
+    found = compare(first, second)
+    assert found.interval is not None
+    low, high = found.interval
+    assert low <= found.difference <= high
+    expected = "better" if low > 0 else "worse" if high < 0 else "undecided"
+    assert found.verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "verdict"),
+    [
+        ([0.9, 0.9], [0.9, 0.9], "undecided"),
+        ([0.1] * 3, [0.1] * 2, "undecided"),  # their means differ in the last bit
+        ([0.90, 0.91], [0.90, 0.91], "undecided"),
+        ([0.90, 0.91, 0.92], [0.95, 0.96, 0.97], "better"),
+        ([0.95, 0.96, 0.97], [0.90, 0.91, 0.92], "worse"),
+        ([0.90, 0.95], [0.93, 0.98], "undecided"),
+        ([0.9], [0.99, 0.99], "undecided"),
+        ([0.9, 0.9], [0.99], "undecided"),
+    ],
+)
+def test_verdicts(first: list[float], second: list[float], verdict: str) -> None:
+    assert compare(first, second).verdict == verdict
+
+
+def test_one_seed_on_a_side_leaves_the_difference_alone() -> None:
+    found = compare([0.8], [0.9, 0.92])
+    assert (found.interval, found.seed_spread) == (None, None)
+    assert found.difference == pytest.approx(0.11)
+
+
+def test_equal_members_are_seldom_called_different() -> None:
+    draw = np.random.default_rng(0)
+    pairs = draw.normal(0.88, 0.003, (2000, 2, 4))
+    wrong = sum(compare(a.tolist(), b.tolist()).verdict != "undecided" for a, b in pairs)
+    # 5 % nominal; Welch is a little conservative with few seeds. Three standard errors above.
+    assert 0.02 < wrong / 2000 < 0.065
+
+
+def test_the_interval_covers_the_true_difference() -> None:
+    draw = np.random.default_rng(1)
+    covered = 0
+    for _ in range(1000):
+        first, second = draw.normal(0.87, 0.002, 5), draw.normal(0.88, 0.006, 3)
+        interval = compare(first.tolist(), second.tolist()).interval
+        assert interval is not None
+        covered += interval[0] <= 0.01 <= interval[1]
+    assert 0.92 < covered / 1000 < 0.985

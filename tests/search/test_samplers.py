@@ -1,0 +1,181 @@
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from downslope.errors import InputError
+from downslope.recipes import load_recipe
+from downslope.search import Range, Settings, Space, propose
+
+PUBLISHED: dict[str, list[Any]] = {
+    "hidden_layers": [2, 3, 4, 5, 6],
+    "batch_size": [8, 12, 16, 20, 32, 48, 64, 128, 145, 256],
+    "learning_rate": [0.01, 0.005, 0.001, 0.0005, 0.0001, 0.00005, 0.00001],
+    "units": [5, 10, 20, 30, 40],
+    "weight_decay": [0, 0.0005, 0.001, 0.0001, 0.00001],
+    "epochs": [15, 20, 25],
+}
+
+lists = st.lists(st.integers(1, 300), min_size=1, max_size=6)
+whole = st.tuples(st.integers(1, 200), st.integers(1, 200), st.booleans()).map(
+    lambda t: Range(low=min(t[0], t[1]), high=max(t[0], t[1]) + 1, log=t[2])
+)
+rates = st.tuples(st.floats(1e-9, 1), st.floats(1.5, 100), st.booleans()).map(
+    lambda t: Range(low=t[0], high=t[1], log=t[2])
+)
+spaces = st.fixed_dictionaries(
+    {},
+    optional={
+        "units": st.one_of(lists, whole),
+        "batch_size": st.one_of(lists, whole),
+        "learning_rate": st.one_of(st.lists(st.floats(1e-6, 1), min_size=1), rates),
+        "activation": st.lists(st.sampled_from(["relu", "elu", "tanh"]), min_size=1),
+    },
+).map(lambda values: Space(base=Settings(), values=values))
+
+
+def as_published(space: dict[str, list[Any]], trials: int) -> list[dict[str, Any]]:
+    """The published lines, literally: NumPy's global generator, one choice after another."""
+    state = np.random.get_state()  # noqa: NPY002
+    try:
+        np.random.seed(541)  # noqa: NPY002
+        return [
+            {name: np.random.choice(values) for name, values in space.items()}  # noqa: NPY002
+            for _ in range(trials)
+        ]
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+
+
+def test_the_published_sampler_draws_what_the_published_lines_draw() -> None:
+    proposed = propose(Space(base=Settings(), values=PUBLISHED), "published", 541, 50)
+    for settings, drawn in zip(proposed, as_published(PUBLISHED, 50), strict=True):
+        for name, value in drawn.items():
+            assert getattr(settings, name) == value
+
+
+@pytest.mark.parametrize(
+    ("trial", "settings"),
+    [
+        (0, (2, 5, 20, 1e-4, 1e-5, 20)),
+        (3, (6, 5, 20, 1e-3, 5e-4, 25)),
+        (35, (3, 40, 16, 0.01, 0.001, 25)),
+    ],
+)
+def test_the_recipe_hw3_proposes_the_published_trials(trial: int, settings: tuple[Any]) -> None:
+    recipe = load_recipe("hw3")
+    one = recipe.search.proposals(recipe.seed)[trial]
+    assert settings == (
+        one.hidden_layers,
+        one.units,
+        one.batch_size,
+        one.learning_rate,
+        one.weight_decay,
+        one.epochs,
+    )
+    assert (one.optimizer, one.schedule, one.decay_on) == ("sgd", "constant", "weights")
+
+
+def test_the_published_variants_are_drawn_with_mixed_types() -> None:
+    recipe = load_recipe("hw3")
+    space: dict[str, list[Any]] = {
+        "hidden_layers": [3, 4, 5],
+        "batch_size": [32, 64, 128],
+        "learning_rate": [0.001, 0.0005, 0.0001],
+        "units": [64, 128, 256],
+        "weight_decay": [0, 0.0001, 0.00001],
+        "epochs": [30, 40],
+        "normalization": [True, False],
+        "dropout": [0, 0.2, 0.3, 0.5],
+        "activation": ["relu", "leaky_relu", "elu", "prelu"],
+    }
+    proposed = recipe.variants.proposals(recipe.seed)
+    for settings, drawn in zip(proposed, as_published(space, 15), strict=True):
+        batch = drawn.pop("normalization")
+        assert (settings.normalization == "batch") == batch
+        for name, value in drawn.items():
+            assert getattr(settings, name) == value, name
+
+
+@given(spaces, st.integers(0, 2**62 - 1), st.integers(0, 6), st.integers(0, 6))
+def test_a_longer_search_begins_with_a_shorter_one(
+    space: Space, seed: int, short: int, more: int
+) -> None:
+    assert propose(space, "random", seed, short + more)[:short] == propose(
+        space, "random", seed, short
+    )
+
+
+def test_a_longer_published_search_begins_with_a_shorter_one() -> None:
+    space = Space(base=Settings(), values=PUBLISHED)
+    assert propose(space, "published", 541, 40)[:7] == propose(space, "published", 541, 7)
+
+
+@given(spaces, st.integers(0, 1000))
+def test_every_draw_is_of_the_space_and_the_rest_is_of_the_base(space: Space, seed: int) -> None:
+    for settings in propose(space, "random", seed, 8):
+        for name in Settings.__struct_fields__:
+            drawn, values = getattr(settings, name), space.values.get(name)
+            if values is None:
+                assert drawn == getattr(space.base, name)
+            elif isinstance(values, Range):
+                assert values.low <= drawn <= values.high
+            else:
+                assert drawn in values
+        settings.member(4, 3, seed)
+
+
+def draws(name: str, values: Range, count: int) -> list[float]:
+    space = Space(base=Settings(), values={name: values})
+    return [getattr(s, name) for s in propose(space, "random", 0, count)]
+
+
+def test_a_whole_range_reaches_both_ends_evenly() -> None:
+    drawn = draws("units", Range(low=3, high=7), 2000)
+    counts = [drawn.count(k) for k in range(3, 8)]
+    assert sum(counts) == 2000
+    assert stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_a_whole_logarithmic_range_reaches_both_ends_with_their_share() -> None:
+    drawn = draws("units", Range(low=1, high=8, log=True), 3000)
+    counts = [drawn.count(k) for k in range(1, 9)]
+    edges = np.log(np.arange(0.5, 9))
+    expected = np.diff(edges) / (edges[-1] - edges[0]) * 3000
+    assert sum(counts) == 3000
+    assert stats.chisquare(counts, expected).pvalue > 1e-3
+
+
+def test_a_range_is_uniform_and_a_logarithmic_one_log_uniform() -> None:
+    flat = draws("learning_rate", Range(low=0.1, high=0.9), 1500)
+    assert stats.kstest(flat, stats.uniform(0.1, 0.8).cdf).pvalue > 1e-3
+    log = draws("learning_rate", Range(low=1e-5, high=1.0, log=True), 1500)
+    assert stats.kstest(np.log(log), stats.uniform(math.log(1e-5), -math.log(1e-5)).cdf).pvalue > (
+        1e-3
+    )
+
+
+def test_a_search_has_another_course_with_another_seed() -> None:
+    space = Space(base=Settings(), values={"learning_rate": Range(low=0.1, high=1.0)})
+    first, second = (propose(space, "random", seed, 3) for seed in (1, 2))
+    assert not {s.learning_rate for s in first} & {s.learning_rate for s in second}
+
+
+def test_no_global_generator_is_read_or_seeded() -> None:
+    before = np.random.get_state()  # noqa: NPY002
+    propose(Space(base=Settings(), values=PUBLISHED), "published", 541, 3)
+    after = np.random.get_state()  # noqa: NPY002
+    assert np.array_equal(before[1], after[1])
+    assert before[2:] == after[2:]
+
+
+def test_the_published_sampler_refuses_what_it_cannot_draw() -> None:
+    ranged = Space(base=Settings(), values={"units": Range(low=1, high=2)})
+    with pytest.raises(InputError, match="units is a range"):
+        propose(ranged, "published", 541, 1)
+    with pytest.raises(InputError, match=r"seed = 4294967296: .* below 2\*\*32"):
+        propose(Space(base=Settings(), values=PUBLISHED), "published", 2**32, 1)

@@ -1,0 +1,100 @@
+"""What the documents say is true: blocks run, commands and files exist, examples work."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+import typer.main
+
+from downslope.cli import app
+from downslope.recipes import parse_recipe
+from downslope.results import Results
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks/README.md"]
+)
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    fence = re.compile(rf"^```{language}\n(.*?)^```", re.DOTALL | re.MULTILINE)
+    return [
+        (path.name, text) for path in DOCUMENTS for text in fence.findall(path.read_text("utf-8"))
+    ]
+
+
+@pytest.mark.parametrize(("name", "code"), blocks("python"))
+def test_python_blocks_run(name: str, code: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], cwd=tmp_path, text=True, capture_output=True
+    )
+    assert done.returncode == 0, f"{name}: {done.stderr}"
+
+
+@pytest.mark.parametrize(("name", "text"), blocks("toml"))
+def test_toml_blocks_are_recipes(name: str, text: str) -> None:
+    parse_recipe(tomllib.loads(text), name)
+
+
+def test_there_are_blocks_to_check() -> None:
+    assert blocks("python") and blocks("toml") and blocks("console")
+
+
+def commands() -> list[str]:
+    lines = [line for _, text in blocks("console") for line in text.splitlines()]
+    return [line.split("#")[0].strip() for line in lines if line.startswith("downslope ")]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_and_options_exist(command: str) -> None:
+    words = command.split()[1:]
+    found = typer.main.get_command(app)
+    while words and hasattr(found, "commands"):
+        found = found.commands[words.pop(0)]
+    options = {option for parameter in found.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= options
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    for path in DOCUMENTS:
+        for target in re.findall(
+            r"\bmake ([a-z]+)\b",
+            "\n".join(re.findall(r"`[^`]*`|^make .*", path.read_text("utf-8"), re.M)),
+        ):
+            assert target in targets, f"{path.name}: make {target}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_links_to_files_lead_somewhere(path: Path) -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", path.read_text("utf-8")):
+        if "://" not in link:
+            assert (path.parent / link).exists(), link
+
+
+def test_architecture_names_every_part() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    for path in (ROOT / "src" / "downslope").iterdir():
+        if path.name.startswith("_") or path.name == "py.typed":
+            continue
+        name = f"`src/downslope/{path.name}{'/' if path.is_dir() else ''}`"
+        assert name in text, f"ARCHITECTURE.md does not say what {name} is"
+
+
+def test_results_are_documented_key_by_key() -> None:
+    text = (ROOT / "docs" / "results.md").read_text("utf-8")
+    for field in msgspec.structs.fields(Results):
+        assert f"`{field.name}`" in text, field.name
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
+def test_examples_run(path: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(path)], cwd=tmp_path, text=True, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
