@@ -74,8 +74,10 @@ def train_member(
         for rows in order.split(spec.batch_size):
             optimizer.zero_grad()
             outputs = forward(module, inputs[rows], generator)
-            loss = loss_of(spec.loss, outputs, targets[rows])
+            loss = loss_of(spec.loss, outputs, targets[rows], spec.label_smoothing)
             loss.backward()
+            if spec.clip_norm > 0:
+                nn.utils.clip_grad_norm_(module.parameters(), spec.clip_norm)
             optimizer.step()
             step += 1
             losses.append(loss.detach())
@@ -173,10 +175,12 @@ def forward(
     return inputs
 
 
-def loss_of(loss: Loss, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def loss_of(
+    loss: Loss, outputs: torch.Tensor, targets: torch.Tensor, label_smoothing: float = 0.0
+) -> torch.Tensor:
     """Compute the mean loss of a batch as a scalar tensor."""
     if loss == "cross_entropy":
-        return functional.cross_entropy(outputs, targets)
+        return functional.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
     return functional.mse_loss(outputs, targets)
 
 

@@ -106,6 +106,10 @@ class TrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         weight_decay: L2 penalty added to the gradient (decoupled for "adamw").
         decay_on: "weights" decays the weight matrices of Linear layers only, "all" every
             parameter.
+        label_smoothing: of cross-entropy's targets in training (Szegedy et al. 2016), in [0, 1);
+            validation losses are without it.
+        clip_norm: the largest joint norm of all gradients (Pascanu et al. 2013, as
+            `clip_grad_norm_`); 0 leaves them as they are.
         batch_size: examples per minibatch; the last short one is kept.
         epochs: passes over the training examples.
         evaluation_draw: the PyTorch loop that is replayed also iterates over a `DataLoader` of
@@ -129,6 +133,8 @@ class TrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     nesterov: bool = False
     weight_decay: float = 0.0
     decay_on: DecayOn = "weights"
+    label_smoothing: float = 0.0
+    clip_norm: float = 0.0
     batch_size: int = 32
     epochs: int = 20
     evaluation_draw: bool = False
@@ -158,6 +164,16 @@ class TrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         decay = self.weight_decay
         _require(decay >= 0 and math.isfinite(decay), name, "weight_decay", decay, "0 or above")
         _choice(name, "decay_on", self.decay_on, DecayOn)
+        smoothing, clip = self.label_smoothing, self.clip_norm
+        _require(0 <= smoothing < 1, name, "label_smoothing", smoothing, "at least 0 and below 1")
+        _require(
+            smoothing == 0 or self.loss == "cross_entropy",
+            name,
+            "label_smoothing",
+            smoothing,
+            f"0 with loss {self.loss!r}; it belongs to 'cross_entropy'",
+        )
+        _require(clip >= 0 and math.isfinite(clip), name, "clip_norm", clip, "0 or above")
         _require(self.batch_size >= 1, name, "batch_size", self.batch_size, "1 or more")
         _require(self.epochs >= 1, name, "epochs", self.epochs, "1 or more")
 

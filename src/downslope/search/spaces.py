@@ -53,6 +53,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     nesterov: bool = False
     weight_decay: float = 0.0
     decay_on: DecayOn = "weights"
+    label_smoothing: float = 0.0
+    clip_norm: float = 0.0
     batch_size: int = 32
     epochs: int = 20
     evaluation_draw: bool = False

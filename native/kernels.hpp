@@ -1,0 +1,77 @@
+// The three matrix products of a dense layer as register-blocked tiles.
+//
+// A weight matrix (inputs k, outputs o) is kept in panels of at most 48 outputs: panel p is a
+// contiguous block [k][width], so that every product walks through memory in order and a panel of
+// any width stays in few pages. Outputs are padded to 16, inputs to 8, with zeros that stay zero.
+#pragma once
+
+#include <cstdint>
+
+// Set by the build: the instruction set's namespace, its floats per register, registers for sums.
+#ifndef DOWNSLOPE_LANES
+#define DOWNSLOPE_LANES 4
+#endif
+
+namespace downslope::DOWNSLOPE_ISA {
+
+constexpr int kLanes = DOWNSLOPE_LANES;
+constexpr int kPad = 16;   // outputs and minibatch rows are padded to this
+constexpr int kPadIn = 8;  // rows of a weight panel are padded to this
+constexpr int kPanel = 48;
+
+typedef float Vec __attribute__((vector_size(kLanes * 4)));
+typedef float VecU __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
+
+inline Vec load(const float* p) { return *reinterpret_cast<const VecU*>(p); }
+inline void store(float* p, Vec v) { *reinterpret_cast<VecU*>(p) = v; }
+inline Vec splat(float x) { return x - Vec{}; }
+
+constexpr int round_up(int n, int to) { return (n + to - 1) / to * to; }
+
+// sums[i][j] += rows[i * stride + t] * columns[t * pitch + j * lanes] for t < count: R scalars are
+// broadcast against N vectors. All three products are this, with other things in the roles.
+template <int R, int N>
+inline __attribute__((always_inline)) void accumulate(Vec (&sums)[R][N], const float* rows,
+                                                      std::int64_t stride, std::int64_t step,
+                                                      const float* columns, std::int64_t pitch,
+                                                      int count) {
+  for (int t = 0; t < count; ++t) {
+    Vec c[N];
+    for (int j = 0; j < N; ++j) c[j] = load(columns + t * pitch + j * kLanes);
+    for (int i = 0; i < R; ++i) {
+      const Vec r = splat(rows[i * stride + t * step]);
+      for (int j = 0; j < N; ++j) sums[i][j] += r * c[j];
+    }
+  }
+}
+
+// Registers allow R x N sums of kLanes: wide registers come 32 at a time, narrow ones 16.
+#if DOWNSLOPE_LANES == 16
+constexpr int kRows[4] = {0, 16, 12, 8};
+#else
+constexpr int kRows[4] = {0, 8, 4, 4};
+#endif
+
+// Calls body.operator()<N>(offset) for pieces of N <= 3 vectors that cover `width` floats.
+template <class Body>
+inline void pieces(int width, Body&& body) {
+  int offset = 0;
+  for (; width - offset >= 3 * kLanes; offset += 3 * kLanes) body.template operator()<3>(offset);
+  if (width - offset >= 2 * kLanes) {
+    body.template operator()<2>(offset);
+    offset += 2 * kLanes;
+  }
+  for (; width - offset >= kLanes; offset += kLanes) body.template operator()<1>(offset);
+}
+
+// Calls body.operator()<R>(row) for blocks of rows that cover `count`, a multiple of 4.
+template <int R, class Body>
+inline void blocks(int count, Body&& body) {
+  int row = 0;
+  for (; count - row >= R; row += R) body.template operator()<R>(row);
+  if constexpr (R > 8)
+    for (; count - row >= 8; row += 8) body.template operator()<8>(row);
+  for (; count - row >= 4; row += 4) body.template operator()<4>(row);
+}
+
+}  // namespace downslope::DOWNSLOPE_ISA

@@ -1,0 +1,68 @@
+// One update rule for all parameters of a step, applied a register of weights at a time.
+#pragma once
+
+#include <cmath>
+
+#include "kernels.hpp"
+#include "trainer.hpp"
+
+namespace downslope::DOWNSLOPE_ISA {
+
+inline Vec square_root(Vec x) {
+  Vec y;
+  for (int i = 0; i < kLanes; ++i) y[i] = __builtin_sqrtf(x[i]);
+  return y;
+}
+
+// SGD with momentum (Sutskever et al. 2013, as in torch.optim.SGD), Adam (Kingma and Ba 2015) and
+// AdamW (Loshchilov and Hutter 2019) with torch's defaults: betas 0.9 and 0.999, epsilon 1e-8.
+class Rule {
+ public:
+  Rule() = default;
+  Rule(const Spec& spec, double rate, std::int64_t step)
+      : optimizer_(spec.optimizer), nesterov_(spec.nesterov), momentum_(spec.momentum),
+        rate_(static_cast<float>(rate)) {
+    if (optimizer_ == Optimizer::sgd) return;
+    const double t = static_cast<double>(step);
+    step_size_ = static_cast<float>(rate / (1 - std::pow(0.9, t)));
+    root_scale_ = static_cast<float>(1 / std::sqrt(1 - std::pow(0.999, t)));
+  }
+
+  Rule with_decay(float decay) const {
+    Rule rule = *this;
+    rule.decay_ = optimizer_ == Optimizer::adamw ? 0 : decay;
+    rule.keep_ = optimizer_ == Optimizer::adamw
+                     ? static_cast<float>(1 - double{rate_} * double{decay})
+                     : 1.0f;
+    return rule;
+  }
+
+  // Moves value[at ...] by one gradient register; first and second may be null where unused.
+  inline __attribute__((always_inline)) void update(Vec gradient, float* value, float* first,
+                                                    float* second, std::int64_t at) const {
+    Vec w = load(value + at);
+    gradient += decay_ * w;
+    if (optimizer_ == Optimizer::sgd) {
+      if (momentum_ != 0) {
+        const Vec m = momentum_ * load(first + at) + gradient;
+        store(first + at, m);
+        gradient = nesterov_ ? gradient + momentum_ * m : m;
+      }
+      store(value + at, w - rate_ * gradient);
+      return;
+    }
+    Vec m = load(first + at), v = load(second + at);
+    m += 0.1f * (gradient - m);
+    v = 0.999f * v + 0.001f * (gradient * gradient);
+    store(first + at, m);
+    store(second + at, v);
+    store(value + at, keep_ * w - step_size_ * m / (square_root(v) * root_scale_ + 1e-8f));
+  }
+
+ private:
+  Optimizer optimizer_ = Optimizer::sgd;
+  bool nesterov_ = false;
+  float momentum_ = 0, rate_ = 0, decay_ = 0, keep_ = 1, step_size_ = 0, root_scale_ = 0;
+};
+
+}  // namespace downslope::DOWNSLOPE_ISA

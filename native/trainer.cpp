@@ -1,0 +1,568 @@
+// One member in training: forward, backward and update, written once and built once per
+// instruction set. Within a step no memory is allocated and nothing but this code runs.
+#include "trainer.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <new>
+
+#include "elementwise.hpp"
+#include "kernels.hpp"
+#include "optimizer.hpp"
+
+namespace downslope::DOWNSLOPE_ISA {
+namespace {
+
+constexpr double kBatchNormEpsilon = 1e-5;
+constexpr double kBatchNormMomentum = 0.1;
+
+// Zeroed floats on a cache line.
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(std::int64_t count)
+      : count_(count),
+        data_(static_cast<float*>(::operator new(std::max<std::int64_t>(count, 1) * sizeof(float),
+                                                 std::align_val_t{64}))) {
+    std::fill_n(data_, count, 0.0f);
+  }
+  Buffer(Buffer&& other) noexcept { swap(other); }
+  Buffer& operator=(Buffer&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  ~Buffer() { ::operator delete(data_, std::align_val_t{64}); }
+  float* get() const { return data_; }
+  std::int64_t size() const { return count_; }
+
+ private:
+  void swap(Buffer& other) {
+    std::swap(count_, other.count_);
+    std::swap(data_, other.data_);
+  }
+  std::int64_t count_ = 0;
+  float* data_ = nullptr;
+};
+
+// A trainable array with the optimizer's moments beside it.
+struct Parameter {
+  Buffer value, first, second;
+  Buffer gradient;  // only where gradients are clipped: elsewhere a gradient is used as it is summed
+  bool decays = false;
+};
+
+struct Panel {
+  int column;  // first output
+  int width;   // outputs, a multiple of 16
+  std::int64_t offset;  // of its block in the weight array
+};
+
+struct Layer {
+  int in, out, in8, out16;
+  bool hidden, norm, slope;
+  std::vector<Panel> panels;
+  Parameter weight, bias, gamma, beta, prelu;
+  Buffer running_mean, running_var;
+  Buffer inverse_std;        // of this minibatch, [out16]
+  Buffer pre, normalized;    // [rows][out16]: input of the activation; before scale and shift
+  Buffer mask;               // [rows][out16]: 0, or 1 / keep
+  Buffer grad;               // [rows][out16]: of this layer's output, then of its Linear's output
+  Buffer output;             // blocked for the next layer, see `blocked`
+};
+
+// Activations that a product reads lie in blocks of 8 features, [feature / 8][row][8]: both as
+// rows of a forward tile and as columns of a weight-gradient tile they are read in order.
+inline std::int64_t blocked(std::int64_t row, std::int64_t feature, std::int64_t rows) {
+  return (feature / kPadIn * rows + row) * kPadIn + feature % kPadIn;
+}
+
+class MemberTrainer final : public Trainer {
+ public:
+  explicit MemberTrainer(const Spec& spec) : spec_(spec), rows_(round_up(spec.batch_size, kPad)) {
+    const int count = static_cast<int>(spec.widths.size()) - 1;
+    const bool plain = spec.optimizer == Optimizer::sgd && spec.momentum == 0;
+    const int moments = spec.optimizer != Optimizer::sgd ? 2 : plain ? 0 : 1;
+    int widest = 0;
+    auto make = [&](std::int64_t size, bool decays) {
+      Parameter p;
+      p.value = Buffer(size);
+      if (moments > 0) p.first = Buffer(size);
+      if (moments > 1) p.second = Buffer(size);
+      if (spec.clip_norm > 0) p.gradient = Buffer(size);
+      p.decays = decays;
+      return p;
+    };
+    for (int i = 0; i < count; ++i) {
+      Layer l{};
+      l.in = spec.widths[i];
+      l.out = spec.widths[i + 1];
+      l.in8 = round_up(l.in, kPadIn);
+      l.out16 = round_up(l.out, kPad);
+      l.hidden = i + 1 < count;
+      l.norm = l.hidden && spec.batch_norm;
+      l.slope = l.hidden && spec.activation == Activation::prelu;
+      std::int64_t offset = 0;
+      for (int column = 0; column < l.out16; column += kPanel) {
+        const int width = std::min(kPanel, l.out16 - column);
+        l.panels.push_back({column, width, offset});
+        offset += std::int64_t{l.in8} * width;
+      }
+      l.weight = make(std::int64_t{l.in8} * l.out16, true);
+      l.bias = make(l.out16, spec.decay_all);
+      if (l.norm) {
+        l.gamma = make(l.out16, spec.decay_all);
+        l.beta = make(l.out16, spec.decay_all);
+        l.running_mean = Buffer(l.out16);
+        l.running_var = Buffer(l.out16);
+        std::fill_n(l.gamma.value.get(), l.out, 1.0f);
+        std::fill_n(l.running_var.get(), l.out, 1.0f);
+        l.inverse_std = Buffer(l.out16);
+        l.normalized = Buffer(std::int64_t{rows_} * l.out16);
+      }
+      if (l.slope) l.prelu = make(kPad, spec.decay_all);
+      l.pre = Buffer(std::int64_t{rows_} * l.out16);
+      l.grad = Buffer(std::int64_t{rows_} * l.out16);
+      if (l.hidden) l.output = Buffer(std::int64_t{rows_} * round_up(l.out, kPad));
+      if (l.hidden && spec.dropout > 0) l.mask = Buffer(std::int64_t{rows_} * l.out16);
+      widest = std::max({widest, l.out16, l.in8});
+      layers_.push_back(std::move(l));
+    }
+    input_ = Buffer(std::int64_t{rows_} * layers_[0].in8);
+    transposed_ = Buffer(std::int64_t{rows_} * (widest + kPad));
+    transposed_in_ = Buffer(std::int64_t{rows_} * (widest + kPad));
+    tile_ = Buffer(std::int64_t{kPanel} * 16);
+    line_ = Buffer(4 * (widest + kPad));
+  }
+
+  std::int64_t parameter_count() const override {
+    std::int64_t n = 0;
+    for (const Layer& l : layers_)
+      n += std::int64_t{l.in + 1} * l.out + (l.norm ? 2 * l.out : 0) + (l.slope ? 1 : 0);
+    return n;
+  }
+  std::int64_t buffer_count() const override {
+    std::int64_t n = 0;
+    for (const Layer& l : layers_) n += l.norm ? 2 * l.out : 0;
+    return n;
+  }
+  void get_parameters(float* out) const override {
+    visit([](const Parameter& p) { return p.value.get(); },
+          [&](float& inside) { *out++ = inside; });
+  }
+  void set_parameters(const float* in) override {
+    visit([](const Parameter& p) { return p.value.get(); },
+          [&](float& inside) { inside = *in++; });
+  }
+  void get_moment(int which, float* out) const override {
+    visit([&](const Parameter& p) { return (which ? p.second : p.first).get(); },
+          [&](float& inside) { *out++ = inside; });
+  }
+  void set_moment(int which, const float* in) override {
+    visit([&](const Parameter& p) { return (which ? p.second : p.first).get(); },
+          [&](float& inside) { inside = *in++; });
+  }
+  void get_buffers(float* out) const override {
+    for (const Layer& l : layers_)
+      if (l.norm) {
+        out = std::copy_n(l.running_mean.get(), l.out, out);
+        out = std::copy_n(l.running_var.get(), l.out, out);
+      }
+  }
+  void set_buffers(const float* in) override {
+    for (Layer& l : layers_)
+      if (l.norm) {
+        std::copy_n(in, l.out, l.running_mean.get());
+        std::copy_n(in + l.out, l.out, l.running_var.get());
+        in += 2 * l.out;
+      }
+  }
+  std::int64_t steps() const override { return steps_; }
+  void set_steps(std::int64_t steps) override { steps_ = steps; }
+
+  std::int64_t train(const Examples& examples, const std::int64_t* order, std::int64_t count,
+                     const double* rates, float* losses) override {
+    std::int64_t minibatch = 0;
+    for (std::int64_t start = 0; start < count; start += spec_.batch_size, ++minibatch) {
+      const int rows = static_cast<int>(std::min<std::int64_t>(spec_.batch_size, count - start));
+      gather(examples, order + start, rows);
+      if (start + spec_.batch_size < count)
+        prefetch(examples, order + start + spec_.batch_size,
+                 std::min<std::int64_t>(spec_.batch_size, count - start - spec_.batch_size));
+      forward(rows, true);
+      losses[minibatch] = static_cast<float>(
+          loss_gradient(examples, order + start, rows));
+      ++steps_;
+      rule_ = Rule(spec_, rates[minibatch], steps_);
+      backward(rows);
+      if (!std::isfinite(losses[minibatch]) || stopped_.load(std::memory_order_relaxed))
+        return minibatch + 1;
+    }
+    return minibatch;
+  }
+
+  void stop() override { stopped_.store(true, std::memory_order_relaxed); }
+
+  Evaluation evaluate(const Examples& examples) override {
+    Evaluation found;
+    double sum = 0;
+    for (std::int64_t start = 0; start < examples.rows; start += rows_) {
+      const int rows = static_cast<int>(std::min<std::int64_t>(rows_, examples.rows - start));
+      gather_run(examples.inputs, start, rows);
+      forward(rows, false);
+      Layer& last = layers_.back();
+      for (int r = 0; r < rows; ++r) {
+        const float* z = last.pre.get() + std::int64_t{r} * last.out16;
+        if (spec_.loss == Loss::cross_entropy) {
+          const std::int64_t truth = examples.classes[start + r];
+          const float top = *std::max_element(z, z + last.out);
+          double total = 0;
+          for (int o = 0; o < last.out; ++o) total += std::exp(double{z[o]} - top);
+          sum += std::log(total) + top - z[truth];
+          found.correct += std::max_element(z, z + last.out) - z == truth;
+        } else {
+          const float* t = examples.targets + (start + r) * last.out;
+          double row = 0;
+          for (int o = 0; o < last.out; ++o) row += (double{z[o]} - t[o]) * (double{z[o]} - t[o]);
+          sum += row / last.out;
+        }
+      }
+    }
+    found.loss = sum / static_cast<double>(examples.rows);
+    return found;
+  }
+
+  void predict(const float* inputs, std::int64_t count, float* outputs) override {
+    const Layer& last = layers_.back();
+    for (std::int64_t start = 0; start < count; start += rows_) {
+      const int rows = static_cast<int>(std::min<std::int64_t>(rows_, count - start));
+      gather_run(inputs, start, rows);
+      forward(rows, false);
+      for (int r = 0; r < rows; ++r)
+        std::copy_n(last.pre.get() + std::int64_t{r} * last.out16, last.out,
+                    outputs + (start + r) * last.out);
+    }
+  }
+
+ private:
+  // Walks over one array of every parameter in PyTorch's flat order.
+  template <class Pick, class Each>
+  void visit(Pick pick, Each each) const {
+    for (const Layer& l : layers_) {
+      float* weight = pick(l.weight);
+      for (int o = 0; o < l.out; ++o) {
+        const Panel& p = l.panels[o / kPanel];
+        for (int k = 0; k < l.in; ++k)
+          each(weight[p.offset + std::int64_t{k} * p.width + o - p.column]);
+      }
+      for (const Parameter* p : {&l.bias, &l.gamma, &l.beta})
+        if (p->value.size() > 0)
+          for (int o = 0; o < l.out; ++o) each(pick(*p)[o]);
+      if (l.slope) each(pick(l.prelu)[0]);
+    }
+  }
+
+  void gather_row(const float* from, int row) {
+    const int in = layers_[0].in;
+    float* to = input_.get() + std::int64_t{row} * kPadIn;
+    const std::int64_t pitch = std::int64_t{rows_} * kPadIn;
+    int k = 0;
+    for (; k + kPadIn <= in; k += kPadIn, to += pitch) std::memcpy(to, from + k, kPadIn * 4);
+    for (int i = 0; k + i < in; ++i) to[i] = from[k + i];
+  }
+  void gather(const Examples& examples, const std::int64_t* order, int rows) {
+    for (int r = 0; r < rows; ++r)
+      gather_row(examples.inputs + order[r] * layers_[0].in, r);
+  }
+  void gather_run(const float* inputs, std::int64_t start, int rows) {
+    for (int r = 0; r < rows; ++r) gather_row(inputs + (start + r) * layers_[0].in, r);
+  }
+  // The rows of the next minibatch lie anywhere in memory: ask for them a step ahead.
+  void prefetch(const Examples& examples, const std::int64_t* order, std::int64_t rows) {
+    const int in = layers_[0].in;
+    for (std::int64_t r = 0; r < std::min<std::int64_t>(rows, 64); ++r) {
+      const float* row = examples.inputs + order[r] * in;
+      for (int k = 0; k < in; k += 16) __builtin_prefetch(row + k, 0, 2);
+    }
+  }
+
+  const float* input_of(std::size_t i) const {
+    return i == 0 ? input_.get() : layers_[i - 1].output.get();
+  }
+
+  void forward(int rows, bool training) {
+    const int padded = round_up(rows, 4);
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      Layer& l = layers_[i];
+      linear_forward(l, input_of(i), padded);
+      if (!l.hidden) {
+        if (spec_.sigmoid) sigmoid(l.pre.get(), std::int64_t{rows} * l.out16);
+        continue;
+      }
+      if (l.norm) normalize(l, rows, training);
+      const float slope = l.slope ? l.prelu.value.get()[0] : 0;
+      const float* mask = nullptr;
+      if (training && spec_.dropout > 0) {
+        dropout_mask(l.mask.get(), std::int64_t{rows} * l.out16, spec_.dropout,
+                     spec_.dropout_seed, static_cast<std::uint64_t>(steps_),
+                     static_cast<std::uint32_t>(i));
+        mask = l.mask.get();
+      }
+      float* line = line_.get();
+      for (int r = 0; r < rows; ++r) {
+        activate(spec_.activation, l.pre.get() + std::int64_t{r} * l.out16, line, l.out16, slope);
+        if (mask != nullptr)
+          for (int o = 0; o < l.out16; ++o) line[o] *= mask[std::int64_t{r} * l.out16 + o];
+        for (int o = 0; o < l.out16; o += kPadIn)
+          std::memcpy(l.output.get() + blocked(r, o, rows_), line + o, kPadIn * 4);
+      }
+    }
+  }
+
+  // pre = input * weight + bias
+  void linear_forward(Layer& l, const float* input, int rows) {
+    const std::int64_t pitch = std::int64_t{rows_} * kPadIn;
+    for (const Panel& p : l.panels) {
+      const float* weight = l.weight.value.get() + p.offset;
+      pieces(p.width, [&]<int N>(int offset) {
+        blocks<kRows[N]>(rows, [&]<int R>(int row) {
+          Vec sums[R][N];
+          for (int j = 0; j < N; ++j) {
+            const Vec b = load(l.bias.value.get() + p.column + offset + j * kLanes);
+            for (int r = 0; r < R; ++r) sums[r][j] = b;
+          }
+          const float* x = input + std::int64_t{row} * kPadIn;
+          const float* w = weight + offset;
+          for (int k = 0; k < l.in8; k += kPadIn, x += pitch, w += std::int64_t{kPadIn} * p.width)
+            accumulate<R, N>(sums, x, kPadIn, 1, w, p.width, kPadIn);
+          float* out = l.pre.get() + std::int64_t{row} * l.out16 + p.column + offset;
+          for (int r = 0; r < R; ++r)
+            for (int j = 0; j < N; ++j) store(out + std::int64_t{r} * l.out16 + j * kLanes, sums[r][j]);
+        });
+      });
+    }
+  }
+
+  // Batch norm (Ioffe and Szegedy 2015) as torch's BatchNorm1d keeps it: biased variance to
+  // normalize, unbiased for the running estimate.
+  void normalize(Layer& l, int rows, bool training) {
+    const int n = l.out16;
+    float* mean = line_.get();
+    float* inverse = l.inverse_std.get();
+    if (training) {
+      float* variance = mean + n;
+      column_means(l.pre.get(), rows, n, mean, variance);
+      for (int o = 0; o < n; ++o) {
+        inverse[o] = static_cast<float>(1 / std::sqrt(variance[o] + kBatchNormEpsilon));
+        const double unbiased = double{variance[o]} * rows / (rows - 1);
+        float& m = l.running_mean.get()[o];
+        float& v = l.running_var.get()[o];
+        m = static_cast<float>((1 - kBatchNormMomentum) * m + kBatchNormMomentum * mean[o]);
+        v = static_cast<float>((1 - kBatchNormMomentum) * v + kBatchNormMomentum * unbiased);
+      }
+    } else {
+      std::copy_n(l.running_mean.get(), n, mean);
+      for (int o = 0; o < n; ++o)
+        inverse[o] =
+            static_cast<float>(1 / std::sqrt(l.running_var.get()[o] + kBatchNormEpsilon));
+    }
+    const float *gamma = l.gamma.value.get(), *beta = l.beta.value.get();
+    for (int r = 0; r < rows; ++r) {
+      float* z = l.pre.get() + std::int64_t{r} * n;
+      float* x = l.normalized.get() + std::int64_t{r} * n;
+      for (int o = 0; o < n; ++o) {
+        x[o] = (z[o] - mean[o]) * inverse[o];
+        z[o] = gamma[o] * x[o] + beta[o];
+      }
+    }
+  }
+
+  // Mean loss of the minibatch; the last layer's grad becomes that of its Linear's output.
+  double loss_gradient(const Examples& examples, const std::int64_t* order, int rows) {
+    Layer& last = layers_.back();
+    double sum = 0;
+    for (int r = 0; r < rows; ++r) {
+      const float* z = last.pre.get() + std::int64_t{r} * last.out16;
+      float* g = last.grad.get() + std::int64_t{r} * last.out16;
+      if (spec_.loss == Loss::cross_entropy) {
+        sum += softmax_gradient(z, g, last.out, static_cast<int>(examples.classes[order[r]]),
+                                1.0f / static_cast<float>(rows), spec_.label_smoothing);
+      } else {
+        const float* t = examples.targets + order[r] * last.out;
+        const float scale = 2.0f / (static_cast<float>(rows) * static_cast<float>(last.out));
+        float row = 0;
+        for (int o = 0; o < last.out; ++o) {
+          const float difference = z[o] - t[o];
+          row += difference * difference;
+          g[o] = scale * difference * (spec_.sigmoid ? z[o] * (1 - z[o]) : 1.0f);
+        }
+        sum += double{row} / last.out;
+      }
+    }
+    return sum / rows;
+  }
+
+  void backward(int rows) {
+    for (std::size_t i = layers_.size(); i-- > 0;) {
+      Layer& l = layers_[i];
+      if (l.hidden) hidden_backward(l, rows);
+      if (i > 0) input_gradient(l, layers_[i - 1], rows);  // before the weights move
+      update_weights(l, input_of(i), rows);
+      float* sums = line_.get();
+      column_sums(l.grad.get(), rows, l.out16, sums);
+      apply(l.bias, sums, l.out16);
+    }
+    if (spec_.clip_norm > 0) clip_and_apply();
+  }
+
+  // From the gradient of a hidden layer's output to that of its Linear's output, in place.
+  void hidden_backward(Layer& l, int rows) {
+    const int n = l.out16;
+    float* slope_gradient = line_.get();
+    float slope_sum = 0;
+    const float slope = l.slope ? l.prelu.value.get()[0] : 0;
+    for (int r = 0; r < rows; ++r) {
+      float* g = l.grad.get() + std::int64_t{r} * n;
+      if (spec_.dropout > 0)
+        for (int o = 0; o < n; ++o) g[o] *= l.mask.get()[std::int64_t{r} * n + o];
+      const float* z = l.pre.get() + std::int64_t{r} * n;
+      if (l.slope) slope_sum += prelu_slope_gradient(z, g, n);
+      differentiate(spec_.activation, z, g, n, slope);
+    }
+    if (l.slope) {
+      std::fill_n(slope_gradient, kPad, 0.0f);
+      slope_gradient[0] = slope_sum;
+      apply(l.prelu, slope_gradient, kPad);
+    }
+    if (!l.norm) return;
+    float *sum = line_.get(), *dot = sum + n, *scale = dot + n;
+    std::fill_n(sum, n, 0.0f);
+    std::fill_n(dot, n, 0.0f);
+    for (int r = 0; r < rows; ++r) {
+      const float* g = l.grad.get() + std::int64_t{r} * n;
+      const float* x = l.normalized.get() + std::int64_t{r} * n;
+      for (int o = 0; o < n; ++o) {
+        sum[o] += g[o];
+        dot[o] += g[o] * x[o];
+      }
+    }
+    const float share = 1.0f / static_cast<float>(rows);
+    for (int o = 0; o < n; ++o) scale[o] = l.gamma.value.get()[o] * l.inverse_std.get()[o];
+    for (int r = 0; r < rows; ++r) {
+      float* g = l.grad.get() + std::int64_t{r} * n;
+      const float* x = l.normalized.get() + std::int64_t{r} * n;
+      for (int o = 0; o < n; ++o)
+        g[o] = scale[o] * (g[o] - share * sum[o] - share * x[o] * dot[o]);
+    }
+    apply(l.gamma, dot, n);
+    apply(l.beta, sum, n);
+  }
+
+  // below.grad = grad * weight^T, computed on transposed panels so that rows fill the registers.
+  void input_gradient(const Layer& l, Layer& below, int rows) {
+    const int padded = round_up(rows, kPad);
+    float* columns = transposed_.get();  // [out16][padded]
+    for (int r = rows; r < padded; ++r)
+      std::fill_n(l.grad.get() + std::int64_t{r} * l.out16, l.out16, 0.0f);
+    transpose(l.grad.get(), l.out16, padded, l.out16, columns, padded);
+    float* result = transposed_in_.get();  // [in8][padded]
+    pieces(padded, [&]<int N>(int offset) {
+      blocks<8>(l.in8, [&]<int R>(int k) {
+        Vec sums[R][N] = {};
+        for (const Panel& p : l.panels)
+          accumulate<R, N>(sums, l.weight.value.get() + p.offset + std::int64_t{k} * p.width,
+                           p.width, 1, columns + std::int64_t{p.column} * padded + offset, padded,
+                           p.width);
+        for (int i = 0; i < R; ++i)
+          for (int j = 0; j < N; ++j)
+            store(result + std::int64_t{k + i} * padded + offset + j * kLanes, sums[i][j]);
+      });
+    });
+    for (int k = l.in8; k < below.out16; ++k)
+      std::fill_n(result + std::int64_t{k} * padded, padded, 0.0f);
+    transpose(result, padded, below.out16, padded, below.grad.get(), below.out16);
+  }
+
+  // The gradient of a tile of weights is used as soon as it is summed: a weight is read and
+  // written once per step.
+  void update_weights(Layer& l, const float* input, int rows) {
+    const std::int64_t pitch = std::int64_t{rows_} * kPadIn;
+    const Rule rule = rule_.with_decay(spec_.weight_decay);
+    for (const Panel& p : l.panels) {
+      pieces(p.width, [&]<int N>(int offset) {
+        for (int k = 0; k < l.in8; k += kPadIn) {
+          blocks<kLanes == 16 ? 8 : 4>(kPadIn, [&]<int R>(int i0) {
+            Vec sums[R][N] = {};
+            accumulate<R, N>(sums, input + k / kPadIn * pitch + i0, 1, kPadIn,
+                             l.grad.get() + p.column + offset, l.out16, rows);
+            const std::int64_t at = p.offset + std::int64_t{k + i0} * p.width + offset;
+            for (int i = 0; i < R; ++i)
+              for (int j = 0; j < N; ++j)
+                use(rule, sums[i][j], l.weight, at + std::int64_t{i} * p.width + j * kLanes);
+          });
+        }
+      });
+    }
+  }
+
+  void apply(Parameter& p, const float* gradient, int count) {
+    const Rule rule = rule_.with_decay(p.decays ? spec_.weight_decay : 0);
+    for (int o = 0; o < count; o += kLanes) use(rule, load(gradient + o), p, o);
+  }
+
+  // Move by a gradient at once, or keep it until the norm of all gradients is known.
+  inline __attribute__((always_inline)) void use(const Rule& rule, Vec gradient, Parameter& p,
+                                                 std::int64_t at) const {
+    if (spec_.clip_norm > 0)
+      store(p.gradient.get() + at, gradient);
+    else
+      rule.update(gradient, p.value.get(), p.first.get(), p.second.get(), at);
+  }
+
+  // Scales all gradients so that their joint norm is at most clip_norm (Pascanu et al. 2013), as
+  // torch.nn.utils.clip_grad_norm_, then moves every parameter.
+  void clip_and_apply() {
+    double squares = 0;
+    each_parameter([&](Parameter& p) {
+      const float* g = p.gradient.get();
+      for (std::int64_t i = 0; i < p.gradient.size(); ++i) squares += double{g[i]} * double{g[i]};
+    });
+    const float scale =
+        static_cast<float>(std::min(1.0, spec_.clip_norm / (std::sqrt(squares) + 1e-6)));
+    each_parameter([&](Parameter& p) {
+      const Rule rule = rule_.with_decay(p.decays ? spec_.weight_decay : 0);
+      for (std::int64_t i = 0; i < p.gradient.size(); i += kLanes)
+        rule.update(scale * load(p.gradient.get() + i), p.value.get(), p.first.get(),
+                    p.second.get(), i);
+    });
+  }
+
+  template <class Each>
+  void each_parameter(Each each) {
+    for (Layer& l : layers_)
+      for (Parameter* p : {&l.weight, &l.bias, &l.gamma, &l.beta, &l.prelu})
+        if (p->value.size() > 0) each(*p);
+  }
+
+  Spec spec_;
+  int rows_;  // of every buffer
+  std::vector<Layer> layers_;
+  Buffer input_;  // blocked
+  Buffer transposed_, transposed_in_, tile_, line_;
+  std::int64_t steps_ = 0;
+  Rule rule_;
+  std::atomic<bool> stopped_{false};
+};
+
+}  // namespace
+}  // namespace downslope::DOWNSLOPE_ISA
+
+#define DOWNSLOPE_JOIN_(a, b) a##b
+#define DOWNSLOPE_JOIN(a, b) DOWNSLOPE_JOIN_(a, b)
+
+namespace downslope {
+std::unique_ptr<Trainer> DOWNSLOPE_JOIN(make_trainer_, DOWNSLOPE_ISA)(const Spec& spec) {
+  return std::make_unique<DOWNSLOPE_ISA::MemberTrainer>(spec);
+}
+}  // namespace downslope
