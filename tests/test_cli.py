@@ -146,6 +146,15 @@ def test_report_rebuilds_without_training(downslope, tmp_path: Path) -> None:
     assert page.read_bytes() == before
 
 
+def test_the_manifest_follows_a_rebuilt_report(downslope, tmp_path: Path) -> None:
+    downslope("theory", "tiny.toml", "--out", "out")
+    run = Run(tmp_path / "out")
+    before = run.read_manifest()
+    (tmp_path / "out" / "report.html").write_text("stale")
+    downslope("report", "out")
+    assert run.read_manifest() == before
+
+
 def test_module_and_command_are_the_same() -> None:
     done = subprocess.run([sys.executable, "-m", "downslope", "--help"], capture_output=True)
     assert done.returncode == 0

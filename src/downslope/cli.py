@@ -114,7 +114,9 @@ def report(
     from downslope.report import write_report
     from downslope.runs import Run
 
-    path = write_report(Run(directory))
+    held = Run(directory)
+    path = write_report(held)
+    held.refresh_manifest()
     print(path if quiet else f"report: {path}")
 
 
@@ -283,11 +285,12 @@ def _run(
             print(f"\nstopped; what was finished is kept. To go on: {resume}", file=sys.stderr)
         raise
     except InputError:
-        if held.exists:
+        if held.exists:  # what did finish is still worth a page
             write_report(held)
+            held.refresh_manifest()
         raise
     page = write_report(held)
-    held.write_manifest(results)
+    held.refresh_manifest()
     if not quiet:
         _print_summary(results, time.perf_counter() - start)
         print("report:", end=" ")

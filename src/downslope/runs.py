@@ -118,7 +118,8 @@ class Run:
             InputError: it is missing or damaged.
         """
         try:
-            with np.load(self.path / name, allow_pickle=False) as archive:
+            content = (self.path / name).read_bytes()  # np.load leaves a damaged file open
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 return {key: archive[key] for key in archive.files}
         except Exception as error:  # zipfile, zlib and NumPy each have their own
             raise InputError(
@@ -127,7 +128,7 @@ class Run:
 
     def write_weights(self, name: str, state: Mapping[str, NDArray[Any]]) -> None:
         """Write a module's state as safetensors."""
-        contiguous = {key: np.ascontiguousarray(value) for key, value in state.items()}
+        contiguous = {key: np.asarray(value, order="C") for key, value in state.items()}
         self.write(name, save_safetensors(contiguous))
 
     def read_weights(self, name: str) -> dict[str, NDArray[Any]]:
@@ -165,15 +166,10 @@ class Run:
 
     def write_recipe(self, recipe: dict[str, Any]) -> None:
         """Write the resolved recipe, ready to be run again."""
-        self.write("recipe.toml", tomli_w.dumps(without_none(recipe)).encode())
+        self.write("recipe.toml", recipe_toml(without_none(recipe)).encode())
 
     def write_manifest(self, results: Results) -> None:
         """Write manifest.json: where the run was made and the digest of every other file."""
-        files = {
-            path.relative_to(self.path).as_posix(): _sha256(path)
-            for path in sorted(self.path.rglob("*"))
-            if path.is_file() and path.name != "manifest.json" and not path.name.startswith(".")
-        }
         manifest = Manifest(
             downslope=metadata.version("downslope"),
             command="downslope run recipe.toml",
@@ -182,9 +178,23 @@ class Run:
             versions=versions(),
             hardware=hardware(),
             seconds=results.seconds,
-            files=files,
+            files=self._digests(),
         )
         self.write("manifest.json", msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+
+    def refresh_manifest(self) -> None:
+        """Take the digests anew after files were built again; where the run was made stays."""
+        if (manifest := self.read_manifest()) is not None:
+            manifest = msgspec.structs.replace(manifest, files=self._digests())
+            content = msgspec.json.format(msgspec.json.encode(manifest))
+            self.write("manifest.json", content + b"\n")
+
+    def _digests(self) -> dict[str, str]:
+        return {
+            path.relative_to(self.path).as_posix(): _sha256(path)
+            for path in sorted(self.path.rglob("*"))
+            if path.is_file() and path.name != "manifest.json" and not path.name.startswith(".")
+        }
 
     def read_manifest(self) -> Manifest | None:
         """Read manifest.json; None where the run has none yet."""
@@ -241,6 +251,32 @@ def hardware() -> dict[str, str]:
         "system": platform.system(),
         "cores": str(cores()),
     }
+
+
+def recipe_toml(table: Mapping[str, Any], name: str = "") -> str:
+    """Write a recipe as TOML with the keys of each space in their order, which decides the draws.
+
+    Tables come after plain values in TOML, so the ranges of a space are written in one line each.
+
+    >>> print(recipe_toml({"space": {"units": {"low": 1, "high": 9}, "epochs": [5]}}))
+    [space]
+    units = { low = 1, high = 9 }
+    epochs = [
+        5,
+    ]
+    """
+    inline = name.rpartition(".")[2] == "space"
+    text = f"\n[{name}]\n" if name else ""
+    for key, value in table.items():
+        if not isinstance(value, dict):
+            text += tomli_w.dumps({key: value})
+        elif inline:
+            pairs = ", ".join(tomli_w.dumps({k: v}).strip() for k, v in value.items())
+            text += f"{key} = {{ {pairs} }}\n"
+    if not inline:
+        below = [(key, value) for key, value in table.items() if isinstance(value, dict)]
+        text += "".join(recipe_toml(v, f"{name}.{key}" if name else key) for key, v in below)
+    return text
 
 
 def without_none(value: Any) -> Any:

@@ -37,14 +37,17 @@ def equation(statement: str, name: str) -> Markup:
 
 
 def _known(statement: str) -> str:
-    """Write commands that matplotlib lacks with those it has; sizes of brackets follow content.
+    """Write commands that matplotlib lacks with those it has; space is mended.
 
     >>> print(_known(r"\\Bigl[ \\tfrac{1}{2} \\Bigr]"))
     \\left[ \\frac{1}{2} \\right]
     """
     text = re.sub(r"\\[Bb]igg?l(?![a-z])", r"\\left", statement)
     text = re.sub(r"\\[Bb]igg?r(?![a-z])", r"\\right", text)
-    return re.sub(r"\\[td]frac(?![a-z])", r"\\frac", text)
+    text = text.replace(r"\!", "")  # drawn much wider than TeX does
+    text = re.sub(r"(\\(?:sum|int)(?:[_^](?:\{[^}]*\}|\w))+)", r"\1\\,", text)
+    text = re.sub(r"\\frac(?![a-z])", r"\\dfrac", text)
+    return re.sub(r"\\tfrac(?![a-z])", r"\\frac", text)
 
 
 @styled

@@ -86,22 +86,21 @@ def _picture(name: str, figure: Figure, alternative: str, caption: str) -> Pictu
 def _theory(results: Results) -> Iterator[Picture]:
     if results.theory is None or not results.theory.layers:
         return
-    for direction, symbol, what in (
-        ("forward", "E[x²] of activations", "Signals on their way forward"),
-        ("backward", "E[d²] of gradients", "Gradients on their way back"),
-    ):
+    sides: tuple[tuple[theory.Direction, str, str, int], ...] = (
+        ("forward", "E[x²] of activations", "Signals on their way forward", -1),
+        ("backward", "E[d²] of gradients", "Gradients on their way back", 0),
+    )
+    for direction, symbol, what, end in sides:
         found = theory.moments(results.theory, direction)
-        ends = found if direction == "forward" else [f for f in found]
-        last = "; ".join(
-            f"{m.name} {number(m.mean[-1 if direction == 'forward' else 0], 3)} measured, "
-            f"{number(m.predicted[-1 if direction == 'forward' else 0], 3)} predicted"
-            for m in ends
+        reached = "; ".join(
+            f"{m.name} {number(m.mean[end], 3)} measured, {number(m.predicted[end], 3)} predicted"
+            for m in found
         )
-        where = "the last" if direction == "forward" else "the first"
         yield _picture(
             f"theory-{direction}",
             theory.draw_moments(found, symbol),
-            f"Second moment by hidden layer, {direction}. In {where} layer: {last}.",
+            f"Second moment by hidden layer, {direction}. In layer {found[0].layers[end]}: "
+            f"{reached}.",
             f"{what}: second moment in each hidden layer, measured (points, mean over networks; "
             "band, its 95 % interval) and predicted (dashed).",
         )
@@ -127,7 +126,8 @@ def _search(results: Results) -> Iterator[Picture]:
         f"Validation accuracy of {len(points.points)} completed trials against "
         f"{search.WORDS[points.setting]}; {len(points.stopped)} without an accuracy; {best}.",
         f"Final validation accuracy against {search.WORDS[points.setting]}, coloured by "
-        f"{search.WORDS[points.colour]}. Crosses at the foot are trials without an accuracy.",
+        f"{search.WORDS[points.colour]}."
+        + (" Crosses at the foot are trials without an accuracy." if points.stopped else ""),
     )
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from downslope.report.figures.landscape import Terrain
-from downslope.report.figures.style import INDIGO, ROSE, SLOPE_STOPS
+from downslope.report.figures.landscape import PROJECTED, TRUE, Terrain
+from downslope.report.figures.style import SLOPE_STOPS
 
 HERE = "here"
 """The name of the trace that the page's slider moves along the path."""
@@ -23,6 +23,7 @@ def interactive(terrain: Terrain) -> go.Figure:
     ticks name the losses: plotly's own logarithmic axis hides surfaces with holes.
     """
     height = np.log10 if terrain.logarithmic else np.asarray
+    colour = np.log10 if terrain.wide else np.asarray
     scale = [[i / (len(SLOPE_STOPS) - 1), colour] for i, colour in enumerate(SLOPE_STOPS)]
     x, y = terrain.path.T
     true, projected = height(terrain.true), height(terrain.projected)
@@ -36,7 +37,7 @@ def interactive(terrain: Terrain) -> go.Figure:
     )
     low, high = terrain.range
     ticks = _ticks(low, high, terrain.logarithmic)
-    axis = {"showbackground": False, "zeroline": False}
+    axis = {"showbackground": False, "zeroline": False, "nticks": 6}
     return go.Figure(
         data=[
             go.Surface(
@@ -45,9 +46,10 @@ def interactive(terrain: Terrain) -> go.Figure:
                 z=height(terrain.loss),
                 customdata=terrain.loss,
                 colorscale=scale,
-                cmin=float(height(low)),
-                cmax=float(height(high)),
-                opacity=0.93,
+                surfacecolor=colour(terrain.loss),
+                cmin=float(colour(low)),
+                cmax=float(colour(high)),
+                opacity=0.82,
                 showscale=False,
                 lighting={"ambient": 0.82, "diffuse": 0.35, "specular": 0.05, "roughness": 0.9},
                 contours={
@@ -66,7 +68,7 @@ def interactive(terrain: Terrain) -> go.Figure:
                 customdata=facts,
                 hovertemplate=hover,
                 mode="lines",
-                line={"color": INDIGO, "width": 4, "dash": "dash"},
+                line={"color": PROJECTED, "width": 4, "dash": "dash"},
                 name="projected path",
             ),
             go.Scatter3d(
@@ -76,8 +78,8 @@ def interactive(terrain: Terrain) -> go.Figure:
                 customdata=facts,
                 hovertemplate=hover,
                 mode="lines+markers",
-                line={"color": ROSE, "width": 6},
-                marker={"color": ROSE, "size": 2.6},
+                line={"color": TRUE, "width": 6},
+                marker={"color": TRUE, "size": 2.6},
                 name="path at its true loss",
             ),
             go.Scatter3d(
@@ -89,8 +91,8 @@ def interactive(terrain: Terrain) -> go.Figure:
                 marker={
                     "color": "#ffffff",
                     "size": 7,
-                    "symbol": "diamond",
-                    "line": {"color": ROSE, "width": 3},
+                    "symbol": "circle",
+                    "line": {"color": TRUE, "width": 3},
                 },
                 showlegend=False,
                 name=HERE,
@@ -108,7 +110,7 @@ def interactive(terrain: Terrain) -> go.Figure:
                 "yaxis": {**axis, "title": {"text": "direction 2"}},
                 "zaxis": {
                     **axis,
-                    "title": {"text": "loss (nats)"},
+                    "title": {"text": terrain.height_label.replace("cross-entropy ", "")},
                     "tickvals": [float(height(t)) for t in ticks],
                     "ticktext": [f"{t:g}" for t in ticks],
                 },
@@ -116,7 +118,7 @@ def interactive(terrain: Terrain) -> go.Figure:
                 "aspectratio": {"x": 1.25, "y": 1.1, "z": 0.75},
                 "camera": {
                     "eye": {"x": 1.15, "y": -1.45, "z": 0.95},
-                    "center": {"x": 0, "y": 0, "z": -0.12},
+                    "center": {"x": 0, "y": 0, "z": -0.2},
                 },
             },
         },

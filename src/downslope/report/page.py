@@ -76,6 +76,7 @@ def render(
         loss=wording.loss,
         duration=wording.duration,
         points=wording.points,
+        prose=wording.prose,
     )
     plotted: Markup | None = None
     if results.landscape is not None and data.surface is not None:
@@ -144,14 +145,25 @@ def cards(results: Results) -> list[Card]:
         Card(
             "Test set opened",
             wording.times(openings),
-            f"{results.test_set.examples:,} sealed examples; every opening is listed below",
+            f"{results.test_set.examples:,} sealed examples{_purposes(results)}",
         )
     )
     spent = results.seconds
     slowest = max(spent, key=lambda stage: spent[stage], default="")
-    note = f"{slowest} took {wording.duration(spent[slowest])}" if spent else "no stage finished"
+    note = (
+        f"of that, {slowest} took {wording.duration(spent[slowest])}"
+        if spent
+        else "no stage finished"
+    )
     found.append(Card("How long", wording.duration(sum(spent.values())), note))
     return found
+
+
+def _purposes(results: Results) -> str:
+    """Count the openings of the test set by the stage that needed them."""
+    stages = [opening.reason.partition(":")[0] for opening in results.test_set.openings]
+    counts = [f"{stage} {wording.times(stages.count(stage))}" for stage in dict.fromkeys(stages)]
+    return f"; {', '.join(counts)}" if counts else ""
 
 
 def _files(manifest: Manifest | None) -> dict[str, str]:

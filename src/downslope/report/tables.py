@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from downslope.landscape import LandscapeResult
-from downslope.report.wording import figure, loss, percent
+from downslope.report.wording import figure, loss, percent, prose
 from downslope.search import RefitResult, SearchResult
 from downslope.theory import TheoryResult
 
@@ -50,7 +50,7 @@ def check_table(theory: TheoryResult) -> Table:
         rows=[
             Row(
                 [
-                    check.name,
+                    prose(check.name),
                     figure(check.expected),
                     figure(check.measured),
                     f"{figure(check.interval[0])} to {figure(check.interval[1])}",
@@ -144,7 +144,7 @@ def epoch_table(refit: RefitResult) -> Table:
         if monitored:
             cells.append(percent(epoch.test_accuracy))
         rows.append(Row(cells))
-    return Table(f"Training loss of the last {len(last)} epochs (nats)", columns, rows, tall=True)
+    return Table(f"Training loss of the last {len(last)} epochs (nats)", columns, rows)
 
 
 def minibatch_table(refit: RefitResult) -> Table:
@@ -155,7 +155,6 @@ def minibatch_table(refit: RefitResult) -> Table:
         "(nats)",
         columns=[("step", True), ("loss", True)],
         rows=[Row([f"{b.step:,}", loss(b.train_loss)]) for b in last],
-        tall=True,
     )
 
 

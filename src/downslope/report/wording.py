@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+
+from markupsafe import Markup, escape
 
 from downslope.search import Accuracy, Comparison, Settings, Trial
 
@@ -32,7 +35,7 @@ def points(difference: float, *, sign: bool = True) -> str:
 def figure(value: float | None, digits: int = 4) -> str:
     """Write a measured number with some significant digits.
 
-    >>> figure(0.0098765), figure(12345.6), figure(None), figure(1e-7)
+    >>> figure(0.0098768), figure(12345.6), figure(None), figure(1e-7)
     ('0.009877', '12,346', '–', '1.000e-07')
     """
     if value is None or not math.isfinite(value):
@@ -68,6 +71,32 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def prose(text: str) -> Markup:
+    """Set simple mathematics within a sentence as one would by hand.
+
+    >>> print(prose("E[x^2], z_{l-1}, w_j, j != k, 2^-width, <b>"))
+    E[x²], z<sub>l−1</sub>, w<sub>j</sub>, j ≠ k, 2<sup>−width</sup>, &lt;b&gt;
+    """
+    line = (
+        text.replace("!=", "≠")
+        .replace("<=", "≤")
+        .replace("+-", "±")
+        .replace("^2", "²")
+        .replace(" * ", " · ")
+    )
+    safe = str(escape(line))
+    safe = re.sub(r"\b([A-Za-z])_(?:\{([^}]*)\}|([a-z0-9]))", _lowered, safe)
+    return Markup(re.sub(r"\^(-?\w+)", _raised, safe))
+
+
+def _lowered(found: re.Match[str]) -> str:
+    return f"{found[1]}<sub>{(found[2] or found[3]).replace('-', '−')}</sub>"
+
+
+def _raised(found: re.Match[str]) -> str:
+    return f"<sup>{found[1].replace('-', '−')}</sup>"
 
 
 def plural(count: int, noun: str) -> str:

@@ -13,7 +13,17 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from downslope.reconstruction import AutoencoderResult
-from downslope.report.figures.style import INDIGO, INK, MUTED, OCHRE, TEAL, panel, plain, styled
+from downslope.report.figures.style import (
+    INDIGO,
+    INK,
+    MUTED,
+    OCHRE,
+    TEAL,
+    log_ticks,
+    panel,
+    plain,
+    styled,
+)
 
 PAIRS = 2
 """The first examples of the arrays are the labelled pairs, the rest is the grid."""
@@ -70,24 +80,10 @@ def draw_training(result: AutoencoderResult) -> Figure:
     finite = [x for x in losses if x > 0]
     if finite and max(finite) > 5 * min(finite):
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(_log_steps())
-        axes.yaxis.set_major_formatter(lambda v, _: f"{v:g}")
-        axes.yaxis.set_minor_locator(_none())
+        log_ticks(axes.yaxis)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(loc="upper right")
     return figure
-
-
-def _log_steps() -> Any:
-    from matplotlib.ticker import LogLocator
-
-    return LogLocator(subs=(1, 2, 5), numticks=12)
-
-
-def _none() -> Any:
-    from matplotlib.ticker import NullLocator
-
-    return NullLocator()
 
 
 @styled
@@ -122,12 +118,12 @@ def draw_grid(pictures: Pictures) -> Figure:
     )
     rows = len(bands) * deep
     height, width = pictures.originals.shape[1:]
-    cell = 5.6 / max(columns, 1)
+    cell = 5.2 / max(columns, 1)
     tall = max(0.35, min(1.5, height / width)) * cell
     figure = Figure(figsize=(6.2, 0.75 + rows * tall))
     cells = figure.subplots(rows, columns, squeeze=False)
     figure.subplots_adjust(
-        left=0.1, right=0.995, bottom=0.01, top=1 - 0.7 / (0.75 + rows * tall), wspace=0.05,
+        left=0.13, right=0.95, bottom=0.01, top=1 - 0.7 / (0.75 + rows * tall), wspace=0.05,
         hspace=0.05,
     )  # fmt: skip
     for axes in cells.ravel():

@@ -10,23 +10,27 @@ import numpy as np
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import Normal, Stroke
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 from numpy.typing import NDArray
 
 from downslope.landscape import LandscapeResult
 from downslope.report.figures.style import (
     INDIGO,
-    INK,
     MUTED,
     ROSE,
+    log_ticks,
     panel,
     slope_colours,
     styled,
 )
 
-WIDE = 12.0
-"""Losses whose highest is this many times the lowest are drawn on a logarithmic scale."""
+TRUE, PROJECTED, STEM, EDGE = "#c9305a", "#5058d0", "#3b4650", "#fdfdfd"
+"""Over a surface, lines keep their colour in both themes, as the surface does."""
+
+WIDE, VERY_WIDE = 4.0, 12.0
+"""Losses whose highest is WIDE times the lowest are coloured, and VERY_WIDE times raised, by their
+logarithm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,17 @@ class Terrain:
     def logarithmic(self) -> bool:
         """Tell whether losses differ so much that a logarithmic scale shows more."""
         low, high = self.range
+        return low > 0 and high > VERY_WIDE * low
+
+    @property
+    def height_label(self) -> str:
+        """Label the vertical axis of a drawing in three dimensions."""
+        return f"cross-entropy loss (nats{', log scale' if self.logarithmic else ''})"
+
+    @property
+    def wide(self) -> bool:
+        """Tell whether colours should follow the logarithm, so that the valley shows its shape."""
+        low, high = self.range
         return low > 0 and high > WIDE * low
 
 
@@ -95,7 +110,7 @@ def terrain(result: LandscapeResult, arrays: dict[str, NDArray[Any]]) -> Terrain
 def _norm(terrain: Terrain) -> Normalize:
     low, high = terrain.range
     high = high if high > low else low + 1e-9
-    return LogNorm(low, high) if terrain.logarithmic else Normalize(low, high)
+    return LogNorm(low, high) if terrain.wide else Normalize(low, high)
 
 
 @styled
@@ -104,12 +119,12 @@ def draw_contour(terrain: Terrain) -> Figure:
     figure, axes = panel(*terrain.labels, height=4.0)
     norm = _norm(terrain)
     low, high = float(norm.vmin or 0), float(norm.vmax or 1)
-    space = np.geomspace if terrain.logarithmic else np.linspace
+    space = np.geomspace if terrain.wide else np.linspace
     levels = space(low, high, 25)
     axes.set_facecolor("#00000018")
     masked = np.ma.masked_invalid(terrain.loss)
     filled = axes.contourf(
-        terrain.x, terrain.y, masked, levels=levels, norm=norm, cmap=slope_colours(), extend="both"
+        terrain.x, terrain.y, masked, levels=levels, norm=norm, cmap=slope_colours()
     )
     axes.contour(
         terrain.x,
@@ -120,15 +135,15 @@ def draw_contour(terrain: Terrain) -> Figure:
         linewidths=0.4,
         alpha=0.5,
     )
-    casing = [Stroke(linewidth=3.6, foreground="#fdfdfd"), Normal()]
-    axes.plot(*terrain.path.T, color="#c9305a", linewidth=1.7, path_effects=casing)
-    axes.plot(*terrain.path.T, ".", color="#c9305a", markersize=3)
+    casing = [Stroke(linewidth=3.6, foreground=EDGE), Normal()]
+    axes.plot(*terrain.path.T, color=TRUE, linewidth=1.7, path_effects=casing)
+    axes.plot(*terrain.path.T, ".", color=TRUE, markersize=3)
     for index, marker, name in ((0, "o", "start"), (-1, "*", "end")):
         axes.plot(
             *terrain.path[index],
             marker,
-            color="#c9305a",
-            markeredgecolor="#fdfdfd",
+            color=TRUE,
+            markeredgecolor=EDGE,
             markeredgewidth=1.2,
             markersize=9 if marker == "o" else 15,
             linestyle="none",
@@ -140,9 +155,9 @@ def draw_contour(terrain: Terrain) -> Figure:
     axes.grid(False)
     bar = figure.colorbar(filled, ax=axes, fraction=0.06, pad=0.02)
     bar.set_label("cross-entropy loss (nats)")
-    locator = LogLocator(subs=(1, 2, 5)) if terrain.logarithmic else MaxNLocator(7)
+    locator = LogLocator(subs=(1, 1.5, 2, 3, 5, 7), numticks=20) if terrain.wide else MaxNLocator(7)
     bar.ax.yaxis.set_major_locator(locator)
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    bar.ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.ax.grid(False)
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
@@ -180,23 +195,27 @@ def draw_surface(terrain: Terrain) -> Figure:
     x, y = terrain.path.T
     true, projected = height(terrain.true), height(terrain.projected)
     both = np.isfinite(true) & np.isfinite(projected)
-    stems = np.stack(
-        [np.stack([x, y, true], axis=1), np.stack([x, y, projected], axis=1)], axis=1
-    )[both]
-    axes.add_collection3d(Line3DCollection(list(stems), colors=INK, linewidths=0.6, zorder=3))
-    axes.plot(x, y, projected, color=INDIGO, dashes=(3, 1.5), linewidth=1.2, zorder=4)
-    axes.plot(x, y, true, color=ROSE, linewidth=1.8, marker=".", markersize=3, zorder=5)
-    axes.plot([], [], [], color=ROSE, linewidth=1.8, label="path at its true loss")
-    axes.plot([], [], [], color=INDIGO, dashes=(3, 1.5), linewidth=1.2, label="projected path")
-    axes.plot([x[-1]], [y[-1]], [true[-1]], "*", color=ROSE, markersize=11, zorder=6)
-    axes.plot([x[0]], [y[0]], [true[0]], "o", color=ROSE, markersize=6, zorder=6)
+    stems = np.stack([np.stack([x, y, true], axis=1), np.stack([x, y, projected], axis=1)], axis=1)[
+        both
+    ]
+    axes.add_collection3d(Line3DCollection(list(stems), colors=STEM, linewidths=0.6, zorder=3))
+    for losses, colour, width, dashes, order, name in (
+        (projected, PROJECTED, 1.3, (3, 1.5), 4, "projected path"),
+        (true, TRUE, 1.8, (1, 0), 5, "path at its true loss"),
+    ):
+        casing = [Stroke(linewidth=width + 1.4, foreground=EDGE, alpha=0.8), Normal()]
+        style: dict[str, Any] = {"color": colour, "linewidth": width, "dashes": dashes}
+        axes.plot(x, y, losses, path_effects=casing, zorder=order, label=name, **style)
+    ends: dict[str, Any] = {"color": TRUE, "markeredgecolor": EDGE, "zorder": 6}
+    axes.plot(x[-1:], y[-1:], true[-1:], "*", markersize=13, **ends)
+    axes.plot(x[:1], y[:1], true[:1], "o", markersize=7, **ends)
     low, high = terrain.range
     axes.set_xlim(terrain.x[0], terrain.x[-1])
     axes.set_ylim(terrain.y[0], terrain.y[-1])
     axes.set_zlim(float(height(low)), float(height(high)))
     axes.set_xlabel(terrain.labels[0].replace(" principal", ""), labelpad=0, fontsize=8)
-    axes.set_ylabel(terrain.labels[1].replace(" principal", ""), labelpad=0, fontsize=8)
-    axes.set_zlabel("cross-entropy loss (nats)", labelpad=1, fontsize=8)
+    axes.set_ylabel(terrain.labels[1].replace(" principal", ""), labelpad=4, fontsize=8)
+    axes.set_zlabel(terrain.height_label, labelpad=1, fontsize=8)
     axes.tick_params(labelsize=7.5, pad=-1)
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_major_locator(MaxNLocator(5))
@@ -215,7 +234,7 @@ def draw_surface(terrain: Terrain) -> Figure:
 @styled
 def draw_losses(terrain: Terrain) -> Figure:
     """Draw the true and the projected loss along the path."""
-    figure, axes = panel("step (minibatches)", "cross-entropy loss (nats)", height=2.9)
+    figure, axes = panel("step (minibatches)", "cross-entropy loss (nats)", height=3.3)
     axes.plot(
         terrain.steps, terrain.projected, color=INDIGO, dashes=(4, 2), linewidth=1.4,
         label="projected onto the plane",
@@ -224,12 +243,10 @@ def draw_losses(terrain: Terrain) -> Figure:
         terrain.steps, terrain.true, color=ROSE, linewidth=1.6, marker=".", markersize=4,
         label="true",
     )  # fmt: skip
-    if terrain.logarithmic:
+    if terrain.wide:
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-        axes.yaxis.set_minor_locator(NullLocator())
+        log_ticks(axes.yaxis)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.legend(loc="upper right")
     return figure

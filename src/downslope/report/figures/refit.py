@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from downslope.report.figures.style import (
@@ -17,6 +17,7 @@ from downslope.report.figures.style import (
     MUTED,
     ROSE,
     TEAL,
+    log_ticks,
     panel,
     plain,
     slope_colours,
@@ -49,9 +50,7 @@ def training(refit: RefitResult) -> Training:
         epochs=[e.epoch for e in refit.epochs],
         mean=[_number(e.train_loss) for e in refit.epochs],
         per_seed=[[_number(loss) for loss in column] for column in columns],
-        accuracy=[
-            (e.epoch, e.test_accuracy) for e in refit.epochs if e.test_accuracy is not None
-        ],
+        accuracy=[(e.epoch, e.test_accuracy) for e in refit.epochs if e.test_accuracy is not None],
     )
 
 
@@ -85,9 +84,7 @@ def draw_training(training: Training) -> Figure:
     finite = [x for x in training.mean if x > 0]
     if finite and max(finite) > 8 * min(finite):
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-        axes.yaxis.set_minor_locator(NullLocator())
+        log_ticks(axes.yaxis)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(loc="upper right")
     return figure
@@ -112,7 +109,7 @@ def draw_accuracy(training: Training) -> Figure:
 @styled
 def draw_minibatches(refit: RefitResult) -> Figure:
     """Draw the training loss of the last minibatches of the first seed, with their mean."""
-    figure, axes = panel("step (minibatches since the start)", "training loss (nats)", height=2.6)
+    figure, axes = panel("step (minibatches since the start)", "training loss (nats)")
     points = [(b.step, b.train_loss) for b in refit.last_minibatches if b.train_loss is not None]
     steps = [step for step, _ in points]
     losses = [loss for _, loss in points]
@@ -125,7 +122,7 @@ def draw_minibatches(refit: RefitResult) -> Figure:
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.ticklabel_format(axis="x", useOffset=False, style="plain")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     return figure
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from downslope.report.figures.style import (
@@ -19,6 +20,7 @@ from downslope.report.figures.style import (
     PAPER,
     ROSE,
     legend_above,
+    log_ticks,
     panel,
     slope_colours,
     styled,
@@ -127,7 +129,8 @@ def _strength(trials: Sequence[Trial], name: str) -> float:
     accuracies = [t.validation_accuracy or 0.0 for t in trials]
     if len(set(values)) < 2 or len(set(accuracies)) < 2:
         return 0.0
-    return abs(float(stats.spearmanr(values, accuracies).statistic))
+    found: Any = stats.spearmanr(values, accuracies)
+    return abs(float(found.statistic))
 
 
 @styled
@@ -176,7 +179,7 @@ def draw_scatter(scatter: Scatter) -> Figure:
             [p[0] for p in own],
             [100 * p[1] for p in own],
             MARKERS[i % len(MARKERS)],
-            color=scale(0.08 + 0.74 * i / max(1, len(shades) - 1)),
+            color=scale(0.05 + 0.67 * i / max(1, len(shades) - 1)),
             markeredgecolor=PAPER,
             markeredgewidth=0.6,
             markersize=7,
@@ -201,10 +204,7 @@ def draw_scatter(scatter: Scatter) -> Figure:
         axes.set_ylim(0, 100)
     if scatter.logarithmic:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        log_ticks(axes.xaxis)
     axes.margins(x=0.08, y=0.12)
     axes.legend(
         title=WORDS[scatter.colour],

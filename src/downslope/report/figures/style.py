@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, Final, ParamSpec
@@ -18,8 +18,10 @@ import matplotlib
 from cycler import cycler
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 P = ParamSpec("P")
 
@@ -53,7 +55,7 @@ _VARIABLES: Final = {
 SLOPE_STOPS: Final = ("#1d2153", "#27507e", "#2b8490", "#62b285", "#bcd483", "#f8f0bd")
 """From the valley to the ridge; lightness rises throughout."""
 
-_STYLE: Final[dict[str, Any]] = {
+_STYLE: Final[Any] = {
     "text.usetex": False,
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
     "font.size": 9,
@@ -93,7 +95,7 @@ _STYLE: Final[dict[str, Any]] = {
 
 
 @contextmanager
-def _house_style() -> Iterator[None]:
+def _house_style() -> Generator[None]:
     with matplotlib.rc_context(_STYLE):
         yield
 
@@ -122,6 +124,13 @@ def panel(xlabel: str, ylabel: str, *, height: float = 3.3) -> tuple[Figure, Axe
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     return figure, axes
+
+
+def log_ticks(axis: Axis) -> None:
+    """Write the ticks of a logarithmic axis as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def legend_above(axes: Axes, columns: int = 3) -> None:

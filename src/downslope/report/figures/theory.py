@@ -21,6 +21,9 @@ NAMES = {
 }
 
 
+Direction = Literal["forward", "backward"]
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """Hold one initialization's second moments by layer: measured with its band, and predicted."""
@@ -33,7 +36,7 @@ class Moment:
     predicted: list[float]
 
 
-def moments(theory: TheoryResult, direction: Literal["forward", "backward"]) -> list[Moment]:
+def moments(theory: TheoryResult, direction: Direction) -> list[Moment]:
     """Collect the layers of each initialization, in the order in which they were measured."""
     found: list[Moment] = []
     for initialization in dict.fromkeys(layer.initialization for layer in theory.layers):

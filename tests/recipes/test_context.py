@@ -1,0 +1,135 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from downslope.data import Dataset, Examples, Scaling, split
+from downslope.errors import InputError
+from downslope.recipes import Recipe, free_directory
+from downslope.recipes.context import differences, prepare
+from downslope.runs import Run
+
+Make = Callable[..., Dataset]
+
+
+def change(recipe: Recipe, **changes: object) -> Recipe:
+    return msgspec.convert({**msgspec.to_builtins(recipe), **changes}, Recipe)
+
+
+def test_stages_see_scaled_parts_that_make_up_the_whole(
+    tiny_recipe: Recipe, make_digits: Make, tmp_path: Path
+) -> None:
+    data = make_digits()
+    context = prepare(tiny_recipe, data, Run(tmp_path / "run"), 1)
+    rows, held_out = split(data.training, 40, tiny_recipe.seed)
+    pixels = data.training.inputs / 16 - 0.5
+    assert (len(context.training), len(context.validation), context.classes) == (160, 40, 10)
+    np.testing.assert_array_equal(context.training.inputs, pixels[rows].astype(np.float32))
+    np.testing.assert_array_equal(context.validation.targets, data.training.targets[held_out])
+    np.testing.assert_array_equal(context.everything.inputs, pixels.astype(np.float32))
+    assert data.test.openings == ()
+
+
+def test_a_table_is_standardized_by_its_training_rows_alone(
+    tiny_recipe: Recipe, make_digits: Make, tmp_path: Path
+) -> None:
+    data = replace(make_digits(), white=None)
+    context = prepare(tiny_recipe, data, Run(tmp_path / "run"), 1)
+    rows, _ = split(data.training, 40, tiny_recipe.seed)
+    assert context.scaling == Scaling.fit(data.training.take(rows), None, 0.5)
+    means = context.training.inputs.mean(axis=0)
+    np.testing.assert_allclose(means, 0, atol=1e-5)
+    assert abs(context.validation.inputs.mean(axis=0)).max() > 0.01
+    assert "standardized" in context.results.data.scaling
+
+
+def test_the_data_are_described(tiny_recipe: Recipe, make_digits: Make, tmp_path: Path) -> None:
+    data = make_digits()
+    found = prepare(tiny_recipe, data, Run(tmp_path / "run"), 1).results.data
+    assert (found.training, found.validation, found.test) == (160, 40, 60)
+    assert found.class_counts == [int((data.training.targets == c).sum()) for c in range(10)]
+    assert (found.name, found.sha256, found.shape) == ("digits", data.sha256, [8, 8])
+    assert found.scaling == "pixels divided by 16, minus 0.5"
+
+
+def test_a_split_has_its_own_seed_where_it_is_given(
+    tiny_recipe: Recipe, make_digits: Make, tmp_path: Path
+) -> None:
+    data = make_digits()
+    recipe = change(tiny_recipe, data={"name": "digits", "validation": 40, "split_seed": 99})
+    context = prepare(recipe, data, Run(tmp_path / "run"), 1)
+    _, held_out = split(data.training, 40, 99)
+    np.testing.assert_array_equal(context.validation.targets, data.training.targets[held_out])
+
+
+def test_one_class_is_no_task(tiny_recipe: Recipe, make_digits: Make, tmp_path: Path) -> None:
+    data = make_digits()
+    one = replace(
+        data,
+        class_names=("zero",),
+        training=Examples(data.training.inputs, np.zeros(200, np.int64)),
+    )
+    with pytest.raises(InputError, match="at least two classes"):
+        prepare(tiny_recipe, one, Run(tmp_path / "run"), 1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_split_that_leaves_nothing_makes_no_directory(
+    tiny_recipe: Recipe, make_digits: Make, tmp_path: Path
+) -> None:
+    recipe = change(tiny_recipe, data={"name": "digits", "validation": 200})
+    with pytest.raises(InputError, match="leaves nothing"):
+        prepare(recipe, make_digits(), Run(tmp_path / "run"), 1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_interrupt_between_the_first_files_is_no_dead_end(
+    tiny_recipe: Recipe, make_digits: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    run = Run(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "write_recipe", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(tiny_recipe, make_digits(), run, 1)
+    prepare(tiny_recipe, make_digits(), run, 1)
+    assert {p.name for p in run.path.iterdir()} == {"results.json", "recipe.toml"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ({}, {}, ""),
+        ({"a": [1, 2]}, {"a": [1, 2]}, ""),
+        ({"a": 1}, {"a": 2}, "a = 1 there, 2 here"),
+        ({"a": 1}, {}, "a = 1 there, None here"),
+        ({"a": 1}, {"a": 1.0}, "a = 1 there, 1.0 here"),
+        ({"a": True}, {"a": 1}, "a = True there, 1 here"),
+        ({"a": {"b": 1}}, {"a": {"b": 1, "c": 3}}, "a.c = None there, 3 here"),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"c": 2, "b": 1}}, "the order of the keys of a"),
+    ],
+)
+def test_differences_name_the_first(old: object, new: object, named: str) -> None:
+    assert differences(old, new) == named
+
+
+def test_a_free_directory_is_new_empty_or_of_the_same_recipe(
+    finished: Run, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = change(tiny_recipe, seed=8)
+    assert free_directory("tiny", tiny_recipe) == Path("runs/tiny")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "tiny").symlink_to(finished.path)
+    assert free_directory("tiny", tiny_recipe) == Path("runs/tiny")
+    assert free_directory("tiny", other) == Path("runs/tiny-2")
+    (tmp_path / "runs" / "tiny-2").mkdir()
+    assert free_directory("tiny", other) == Path("runs/tiny-2")
+    (tmp_path / "runs" / "tiny-2" / "thesis.tex").touch()
+    (tmp_path / "runs" / "tiny-3").touch()
+    assert free_directory("tiny", other) == Path("runs/tiny-4")

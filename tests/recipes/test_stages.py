@@ -1,0 +1,481 @@
+import itertools
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import log_softmax
+from sklearn import metrics
+
+from downslope.data import Dataset, Scaling, SealedTestSet
+from downslope.engines import population, predict
+from downslope.errors import InputError
+from downslope.networks import build, flatten, load_flat
+from downslope.progress import drain
+from downslope.recipes import STAGES, Recipe, load_recipe, needed, parse_recipe, run_recipe
+from downslope.results import Results
+from downslope.runs import Run
+from downslope.search import TrialStore, compare
+
+Make = Callable[..., Dataset]
+
+
+def timeless(value: Any) -> Any:
+    """Everything but seconds."""
+    if isinstance(value, dict):
+        return {k: timeless(v) for k, v in value.items() if k != "seconds"}
+    return [timeless(v) for v in value] if isinstance(value, list) else value
+
+
+def same_run(one: Run, other: Run) -> None:
+    """Equal results and equal bytes of every file that holds no seconds."""
+    first, second = (msgspec.to_builtins(r.read_results()) for r in (one, other))
+    assert timeless(first) == timeless(second)
+    assert list(first["seconds"]) == list(second["seconds"])
+    names = {p.relative_to(one.path) for p in one.path.rglob("*") if p.is_file()}
+    assert names == {p.relative_to(other.path) for p in other.path.rglob("*") if p.is_file()}
+    for name in sorted(names):
+        if name.suffix in (".safetensors", ".npz", ".toml"):
+            assert (one.path / name).read_bytes() == (other.path / name).read_bytes(), name
+
+
+# Which stages
+
+
+@given(st.lists(st.sampled_from(STAGES), min_size=1, max_size=8), st.booleans())
+def test_a_choice_of_stages_is_closed_and_in_order(chosen: list[str], fixed: bool) -> None:
+    recipe = load_recipe("hw3" if fixed else "quick")
+    order = needed(chosen, recipe)
+    assert set(chosen) <= set(order)
+    assert order == [stage for stage in STAGES if stage in order]
+    assert needed(order, recipe) == order
+    assert ("refit" in order) >= ("variants" in order or "landscape" in order)
+    if not fixed:
+        assert ("search" in order) >= ("refit" in order)
+
+
+def test_a_fixed_choice_needs_no_search() -> None:
+    assert needed(["refit"], load_recipe("hw3")) == ["refit"]
+    assert needed(["refit"], load_recipe("quick")) == ["search", "refit"]
+
+
+def test_a_stage_that_does_not_exist_is_named() -> None:
+    with pytest.raises(InputError, match="'tehory' is no stage; stages: theory, search"):
+        needed(["tehory"], Recipe())
+    with pytest.raises(InputError, match="no stage is named"):
+        needed([], Recipe())
+
+
+# A whole run, checked against what is on disk
+
+
+def test_a_run_holds_every_stage(finished_results: Results) -> None:
+    assert list(finished_results.seconds) == list(STAGES)
+    assert all(getattr(finished_results, stage) is not None for stage in STAGES)
+
+
+def test_the_winner_of_the_search_is_refitted_with_the_recipes_epochs(
+    finished_results: Results,
+) -> None:
+    found, again = finished_results.search, finished_results.refit
+    assert found is not None
+    assert found.best is not None
+    assert again is not None
+    expected = msgspec.structs.replace(found.best.settings, epochs=3).member(64, 10, 7)
+    assert again.member == expected
+    assert (again.seeds, again.examples) == ([7, 8], 200)
+    assert len(again.last_minibatches) == 20
+
+
+@pytest.mark.parametrize("stage", ["refit", "variants"])
+def test_weights_on_disk_predict_what_results_say(
+    finished: Run, finished_results: Results, make_digits: Make, stage: str
+) -> None:
+    result = finished_results.refit
+    if stage == "variants":
+        assert finished_results.variants is not None
+        result = finished_results.variants.refit
+    assert result is not None
+    assert result.test_accuracy is not None
+    test = Scaling(divisor=16, shift=0.5).apply(make_digits().test.open("the oracle"))
+    for seed, accuracy in zip(result.seeds, result.test_accuracy.per_seed, strict=True):
+        state = finished.read_weights(f"{stage}/seed-{seed}.safetensors")
+        chosen = predict(result.member.network, state, test.inputs).argmax(1)
+        assert accuracy == metrics.accuracy_score(test.targets, chosen)
+
+
+def test_the_trajectory_begins_at_the_start_and_ends_at_the_weights(
+    finished: Run, finished_results: Results
+) -> None:
+    assert finished_results.refit is not None
+    member = finished_results.refit.member
+    arrays = finished.read_arrays("refit/trajectory.npz")
+    torch.manual_seed(member.seed)
+    widths = member.network.widths
+    linear = [torch.nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
+    start = torch.nn.utils.parameters_to_vector([p for one in linear for p in one.parameters()])
+    assert np.array_equal(arrays["vectors"][0], start.detach().numpy())
+    state = finished.read_weights(f"refit/seed-{member.seed}.safetensors")
+    module = build(member.network, torch.Generator())
+    module.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in state.items()})
+    assert np.array_equal(arrays["vectors"][-1], flatten(module))
+    steps = -(-200 // member.training.batch_size)
+    assert arrays["steps"].tolist()[::2] == [steps * k for k in range(4)]
+
+
+def test_the_surface_and_the_path_are_those_of_the_weights(
+    finished: Run, finished_results: Results, make_digits: Make
+) -> None:
+    found, again = finished_results.landscape, finished_results.refit
+    assert found is not None
+    assert again is not None
+    surface = finished.read_arrays("landscape/surface.npz")
+    everything = Scaling(divisor=16, shift=0.5).apply(make_digits().training)
+    rows = np.random.default_rng(7).permutation(200)[:50]
+    module = build(again.member.network, torch.Generator()).eval()
+
+    def loss(vector: Any) -> float:
+        load_flat(module, vector.astype(np.float32))
+        with torch.no_grad():
+            outputs = module(torch.from_numpy(everything.inputs[rows])).double().numpy()
+        return -log_softmax(outputs, axis=1)[np.arange(50), everything.targets[rows]].mean()
+
+    for j, i in itertools.product(range(3), range(4)):
+        at = np.array([surface["x"][i], surface["y"][j]])
+        expected = loss(surface["origin"] + at @ surface["directions"])
+        assert surface["loss"][j, i] == pytest.approx(expected, rel=1e-6)
+    vectors = finished.read_arrays("refit/trajectory.npz")["vectors"]
+    assert [p.true_loss for p in found.path] == pytest.approx([loss(v) for v in vectors], rel=1e-6)
+    assert (found.grid, found.examples, found.not_finite) == ((4, 3), 50, 0)
+
+
+def test_the_comparison_is_of_the_two_refits(finished_results: Results) -> None:
+    plain, variants = finished_results.refit, finished_results.variants
+    assert plain is not None
+    assert plain.test_accuracy is not None
+    assert variants is not None
+    assert variants.refit is not None
+    assert variants.refit.test_accuracy is not None
+    expected = compare(plain.test_accuracy.per_seed, variants.refit.test_accuracy.per_seed)
+    assert variants.comparison == expected
+
+
+def test_every_opening_has_its_reason(finished_results: Results) -> None:
+    assert [o.reason for o in finished_results.test_set.openings] == [
+        "refit: final accuracy of seed 7",
+        "refit: final accuracy of seed 8",
+        "variants refit: final accuracy of seed 7",
+        "variants refit: final accuracy of seed 8",
+        "autoencoder: reconstruction error beside PCA",
+    ]
+
+
+def test_no_choice_is_made_with_the_seal_open(
+    tiny_recipe: Recipe, make_digits: Make, tmp_path: Path
+) -> None:
+    class Locked(SealedTestSet):
+        def open(self, reason: str) -> Any:
+            raise AssertionError(reason)
+
+    data = make_digits()
+    locked = replace(data, test=Locked(data.training))
+    run = Run(tmp_path / "run")
+    results = drain(run_recipe(tiny_recipe, locked, run, stages=["theory", "search"], threads=1))
+    assert results.search is not None
+    assert results.search.best is not None
+    with pytest.raises(AssertionError, match="refit: final accuracy of seed 7"):
+        drain(run_recipe(tiny_recipe, locked, run, threads=1))
+
+
+def test_batch_norms_buffers_reach_the_landscape(
+    tiny_table: dict[str, Any], make_digits: Make, tmp_path: Path
+) -> None:
+    tiny_table["refit"] = {
+        "seeds": 1,
+        "choice": {"normalization": "batch", "units": 8},
+        "epochs": 2,
+    }
+    run = Run(tmp_path / "run")
+    recipe = parse_recipe(tiny_table, "tiny")
+    results = drain(run_recipe(recipe, make_digits(), run, stages=["landscape"], threads=1))
+    assert results.refit is not None
+    assert results.landscape is not None
+    module = build(results.refit.member.network, torch.Generator())
+    state = run.read_weights("refit/seed-7.safetensors")
+    # Strict, shapes included: also the counter of batches, which is a scalar.
+    for name, value in module.state_dict().items():
+        assert state[name].shape == tuple(value.shape)
+    module.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in state.items()})
+    assert np.array_equal(flatten(module), run.read_arrays("refit/trajectory.npz")["vectors"][-1])
+    everything = Scaling(divisor=16, shift=0.5).apply(make_digits().training)
+    rows = np.random.default_rng(7).permutation(200)[:50]
+    with torch.no_grad():
+        outputs = module.eval()(torch.from_numpy(everything.inputs[rows]))
+        expected = torch.nn.functional.cross_entropy(
+            outputs, torch.from_numpy(everything.targets[rows])
+        )
+    assert results.landscape.path[-1].true_loss == pytest.approx(float(expected), rel=1e-5)
+
+
+# Interrupted and gone on with
+
+
+@pytest.fixture(scope="module")
+def tasks(
+    tiny_recipe: Recipe, make_digits: Make, tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    run = Run(tmp_path_factory.mktemp("tasks") / "run")
+    return [p.task for p in run_recipe(tiny_recipe, make_digits(), run, threads=1)]
+
+
+@pytest.mark.parametrize(
+    "task",
+    ["verifying the derivation", "search", "refit", "variants", "variants refit", "surface",
+     "autoencoder"],
+)  # fmt: skip
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(
+    finished: Run,
+    tiny_recipe: Recipe,
+    make_digits: Make,
+    tmp_path: Path,
+    tasks: list[str],
+    task: str,
+) -> None:
+    inside = [i for i, name in enumerate(tasks) if name == task]
+    run = Run(tmp_path / "run")
+    broken = run_recipe(tiny_recipe, make_digits(), run, threads=1)
+    for _ in range(inside[len(inside) // 2] + 1):
+        next(broken)
+    if task in ("refit", "surface"):
+        with pytest.raises(KeyboardInterrupt):
+            broken.throw(KeyboardInterrupt())
+    else:
+        broken.close()
+    between = run.read_results()
+    assert set(between.seconds) < set(STAGES)
+    assert run.read_manifest() is not None
+    drain(run_recipe(tiny_recipe, make_digits(), run, threads=1))
+    same_run(run, finished)
+
+
+def test_a_stage_at_a_time_is_the_same_as_all_at_once(
+    finished: Run, tiny_recipe: Recipe, make_digits: Make, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "run")
+    for stage in STAGES:
+        drain(run_recipe(tiny_recipe, make_digits(), run, stages=[stage], threads=1))
+    same_run(run, finished)
+
+
+def test_two_threads_find_the_same(
+    tiny_table: dict[str, Any],
+    make_digits: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A refit alone, because starting workers takes seconds; the search has such a test of its own.
+    tiny_table["refit"]["choice"] = {"normalization": "batch", "dropout": 0.2, "units": 8}
+    recipe = parse_recipe(tiny_table, "tiny")
+    one, two = Run(tmp_path / "one"), Run(tmp_path / "two")
+    drain(run_recipe(recipe, make_digits(), one, stages=["landscape"], threads=1))
+    monkeypatch.setattr(population, "WORTH_WORKERS", 0)
+    drain(run_recipe(recipe, make_digits(), two, stages=["landscape"], threads=2))
+    same_run(two, one)
+
+
+def test_a_finished_run_computes_nothing_again(
+    copied: Run, tiny_recipe: Recipe, make_digits: Make
+) -> None:
+    before = {p: p.read_bytes() for p in copied.path.rglob("*") if p.is_file()}
+    data = make_digits()
+    assert list(run_recipe(tiny_recipe, data, copied)) == []
+    assert data.test.openings == ()
+    assert {p: p.read_bytes() for p in copied.path.rglob("*") if p.is_file()} == before
+
+
+def test_an_interrupted_search_keeps_its_finished_trials_in_the_results(
+    finished_results: Results, tiny_recipe: Recipe, make_digits: Make, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "run")
+    steps = run_recipe(tiny_recipe, make_digits(), run, stages=["search"], threads=1)
+    for _ in range(6):  # the start and five epochs: two trials have ended
+        next(steps)
+    steps.close()
+    found = run.read_results()
+    assert "search" not in found.seconds
+    assert found.search is not None
+    assert finished_results.search is not None
+    assert len(found.search.trials) == 2
+    kept = [timeless(msgspec.to_builtins(t)) for t in found.search.trials]
+    whole = [timeless(msgspec.to_builtins(t)) for t in finished_results.search.trials]
+    assert all(one in whole for one in kept)
+
+
+def test_a_store_of_another_search_is_refused_and_its_trials_are_not_taken_over(
+    finished: Run, tiny_table: dict[str, Any], make_digits: Make, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "run")
+    (run.path / "search").mkdir(parents=True)
+    tiny_table["seed"] = 8
+    recipe = parse_recipe(tiny_table, "tiny")
+    drain(run_recipe(recipe, make_digits(), Run(tmp_path / "run2"), stages=["theory"]))
+    shutil.copytree(tmp_path / "run2", run.path, dirs_exist_ok=True)
+    shutil.copy(finished.path / "search/trials.sqlite", run.path / "search/trials.sqlite")
+    with pytest.raises(InputError, match="trial 0 is of another search"):
+        drain(run_recipe(recipe, make_digits(), run, stages=["search"]))
+    assert run.read_results().search is None
+    with TrialStore(run.path / "search/trials.sqlite") as store:
+        assert len(store.trials()) == 3
+
+
+def test_openings_add_up_over_processes(
+    tiny_recipe: Recipe, make_digits: Make, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "run")
+    drain(run_recipe(tiny_recipe, make_digits(), run, stages=["refit"], threads=1))
+    assert len(run.read_results().test_set.openings) == 2
+    steps = run_recipe(tiny_recipe, make_digits(), run, stages=["autoencoder"], threads=1)
+    for progress in steps:
+        if progress.done == progress.total:
+            break  # opened, but interrupted before it was finished
+    steps.close()
+    assert len(run.read_results().test_set.openings) == 3
+    drain(run_recipe(tiny_recipe, make_digits(), run, stages=["autoencoder"], threads=1))
+    reasons = [o.reason for o in run.read_results().test_set.openings]
+    assert reasons[2:] == ["autoencoder: reconstruction error beside PCA"] * 2
+
+
+def test_openings_are_counted_once_where_the_data_set_is_kept(
+    tiny_recipe: Recipe, make_digits: Make, tmp_path: Path
+) -> None:
+    data, run = make_digits(), Run(tmp_path / "run")
+    drain(run_recipe(tiny_recipe, data, run, stages=["refit"], threads=1))
+    drain(run_recipe(tiny_recipe, data, run, stages=["autoencoder"], threads=1))
+    assert len(data.test.openings) == len(run.read_results().test_set.openings) == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"seed": 8}, "seed = 7 there, 8 here"),
+        ({"title": "other"}, "title = 'tiny' there, 'other' here"),
+        ({"landscape": {"grid": [5, 3]}}, "landscape.examples = 50 there, 2500 here"),
+    ],
+)
+def test_a_run_of_another_recipe_is_refused_untouched(
+    copied: Run, tiny_table: dict[str, Any], make_digits: Make, change: dict[str, Any], named: str
+) -> None:
+    before = {p: p.read_bytes() for p in copied.path.rglob("*") if p.is_file()}
+    recipe = parse_recipe(tiny_table | change, "tiny")
+    with pytest.raises(InputError) as caught:
+        drain(run_recipe(recipe, make_digits(), copied))
+    assert f"holds a run of another recipe ({named}); give another --out" in str(caught.value)
+    assert {p: p.read_bytes() for p in copied.path.rglob("*") if p.is_file()} == before
+
+
+def test_a_space_in_another_order_is_another_recipe(
+    copied: Run, tiny_table: dict[str, Any], make_digits: Make
+) -> None:
+    tiny_table["search"]["space"] = dict(reversed(tiny_table["search"]["space"].items()))
+    with pytest.raises(InputError, match=r"the order of the keys of search\.space"):
+        drain(run_recipe(parse_recipe(tiny_table, "tiny"), make_digits(), copied))
+
+
+def test_a_run_on_other_data_is_refused_untouched(
+    copied: Run, tiny_recipe: Recipe, make_digits: Make
+) -> None:
+    before = {p: p.read_bytes() for p in copied.path.rglob("*") if p.is_file()}
+    with pytest.raises(InputError, match="holds a run on other data"):
+        drain(run_recipe(tiny_recipe, replace(make_digits(), sha256="0" * 64), copied))
+    assert {p: p.read_bytes() for p in copied.path.rglob("*") if p.is_file()} == before
+
+
+def test_a_directory_of_something_else_is_refused_untouched(
+    tiny_recipe: Recipe, make_digits: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(InputError, match="holds files but no run"):
+        drain(run_recipe(tiny_recipe, make_digits(), Run(tmp_path)))
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_the_recipe_a_run_wrote_repeats_it(
+    finished: Run, make_digits: Make, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "run")
+    recipe = load_recipe(str(finished.path / "recipe.toml"))
+    drain(run_recipe(recipe, make_digits(), run, threads=1))
+    same_run(run, finished)
+
+
+# What goes wrong
+
+
+def wild(table: dict[str, Any]) -> dict[str, Any]:
+    """Settings that diverge at once, whatever the seed."""
+    return table | {"activation": "leaky_relu", "hidden_layers": 2, "learning_rate": 1e6}
+
+
+def test_a_search_in_which_nothing_completes_ends_with_one_line(
+    tiny_table: dict[str, Any], make_digits: Make, tmp_path: Path
+) -> None:
+    tiny_table["search"] = {"trials": 2, "settings": wild({})}
+    run, data = Run(tmp_path / "run"), make_digits()
+    with pytest.raises(InputError, match="no trial of the search completed"):
+        drain(run_recipe(parse_recipe(tiny_table, "tiny"), data, run, threads=1))
+    results = run.read_results()
+    assert results.search is not None
+    assert [t.outcome for t in results.search.trials] == ["diverged"] * 2
+    assert (results.search.best, results.refit) == (None, None)
+    assert data.test.openings == ()
+
+
+def test_variants_that_all_diverge_are_stated_without_a_comparison(
+    tiny_table: dict[str, Any], make_digits: Make, tmp_path: Path
+) -> None:
+    tiny_table["variants"] = {"trials": 1, "settings": wild({})}
+    run = Run(tmp_path / "run")
+    recipe = parse_recipe(tiny_table, "tiny")
+    results = drain(run_recipe(recipe, make_digits(), run, stages=["variants"], threads=1))
+    assert results.variants is not None
+    assert (results.variants.refit, results.variants.comparison) == (None, None)
+    assert results.variants.search.trials[0].outcome == "diverged"
+    assert msgspec.json.encode(run.read_results()) == msgspec.json.encode(results)
+
+
+@pytest.mark.parametrize("start", [True, False])
+def test_a_refit_that_cannot_be_trained_is_stated_and_has_no_landscape(
+    tiny_table: dict[str, Any], make_digits: Make, tmp_path: Path, start: bool
+) -> None:
+    # 200 rows in batches of 199 leave one row, of which batch norm can take no variance.
+    choice = {"normalization": "batch", "batch_size": 199, "units": 4}
+    tiny_table["refit"] = {"seeds": 1, "choice": choice}
+    tiny_table["landscape"]["start"] = start
+    run, recipe = Run(tmp_path / "run"), parse_recipe(tiny_table, "tiny")
+    with pytest.raises(InputError, match=f"{int(start)} snapshots span no plane"):
+        drain(run_recipe(recipe, make_digits(), run, stages=["landscape"], threads=1))
+    results = run.read_results()
+    assert results.refit is not None
+    assert results.refit.stopped[0].startswith("seed 7 failed: ")
+    assert results.refit.test_accuracy is None
+    assert results.landscape is None
+
+
+@pytest.mark.parametrize("name", ["trajectory.npz", "seed-7.safetensors"])
+def test_a_damaged_file_of_an_earlier_stage_is_named(
+    copied: Run, tiny_recipe: Recipe, make_digits: Make, name: str
+) -> None:
+    results = copied.read_results()
+    del results.seconds["landscape"]
+    copied.write_results(results)
+    path = copied.path / "refit" / name
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=f"{name}: missing or damaged"):
+        drain(run_recipe(tiny_recipe, make_digits(), copied))

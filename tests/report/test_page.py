@@ -1,0 +1,299 @@
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import msgspec
+import numpy as np
+import pytest
+
+from downslope.errors import InputError
+from downslope.report import write_report
+from downslope.results import Results
+from downslope.runs import Run
+from downslope.search import SearchResult
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+HOSTILE = "<script>alert('x')</script> & \"$_{^\\frac"
+
+
+class Page(HTMLParser):
+    """Check that elements nest, and collect what tests ask about."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.loads: list[str] = []
+        self.scripts = 0
+        self.headings: list[str] = []
+        self.unnamed: list[str] = []
+        self.words: list[str] = []
+        self.feed(source)
+        self.close()
+        assert self.open == [], f"never closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        if tag not in VOID:
+            self.open.append(tag)
+        if "id" in values:
+            self.ids.append(values["id"])
+        if tag == "a":
+            self.links.append(values["href"])
+        elif tag not in {"use"}:
+            self.loads += [values[n] for n in ("src", "href", "srcset", "data") if n in values]
+        if "xlink:href" in values:
+            self.loads.append(values["xlink:href"])
+        self.scripts += tag == "script"
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(tag)
+        if tag == "svg" and not values.get("aria-label") and "aria-hidden" not in values:
+            self.unnamed.append(str(values))
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not {"script", "style"} & set(self.open):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def built(run: Run) -> Page:
+    return Page(write_report(run).read_text("utf-8"))
+
+
+def changed(run: Run, change: Callable[[Results], None]) -> Page:
+    results = run.read_results()
+    change(results)
+    run.write_results(results)
+    return built(run)
+
+
+@pytest.fixture(scope="session")
+def page(finished: Run) -> Page:
+    return built(finished)
+
+
+def test_the_page_is_well_formed(page: Page) -> None:
+    assert len(page.ids) == len(set(page.ids))
+    assert page.headings[0] == "h1" and page.headings.count("h1") == 1
+    for above, below in zip(page.headings, page.headings[1:], strict=False):
+        assert int(below[1]) <= int(above[1]) + 1, "a level of headings is left out"
+    assert page.unnamed == []
+
+
+def test_links_lead_somewhere_on_the_page(page: Page) -> None:
+    assert len(page.links) > 18
+    for link in page.links:
+        assert link.startswith("#") and link[1:] in page.ids
+
+
+def test_nothing_is_loaded_from_elsewhere(finished: Run, page: Page) -> None:
+    assert all(load.startswith(("#", "data:")) for load in page.loads), page.loads
+    source = (finished.path / "report.html").read_text("utf-8")
+    outside = re.sub(r"<script.*?</script>", "", source, flags=re.DOTALL)
+    assert not re.search(r"@import|url\((?!#)|@font-face", outside)
+    assert "http://" not in outside and "https://" not in outside
+
+
+def test_the_page_is_one_file_of_at_most_8_mb(finished: Run, page: Page) -> None:
+    source = (finished.path / "report.html").read_bytes()
+    assert len(source) < 8_000_000
+    assert source.count(b'id="plotly-source"') == 1
+    assert page.scripts == 3
+
+
+def test_every_stage_shows_its_numbers(page: Page, results: Results) -> None:
+    text = page.text
+    assert results.refit and results.refit.test_accuracy
+    assert f"{100 * results.refit.test_accuracy.mean:.2f} %" in text
+    for accuracy in results.refit.test_accuracy.per_seed:
+        assert f"{100 * accuracy:.2f} %" in text
+    for epoch in results.refit.epochs:
+        assert f"{epoch.train_loss:.4f}" in text
+        assert f"{100 * (epoch.test_accuracy or 0):.2f} %" in text
+    for minibatch in results.refit.last_minibatches:
+        assert f"{minibatch.step:,} {minibatch.train_loss:.4f}" in text
+    assert results.search and results.variants
+    for trial in results.search.trials + results.variants.search.trials:
+        assert f"{trial.id} {trial.member.seed}" in text
+        assert f"{100 * (trial.validation_accuracy or 0):.2f} %" in text
+    assert results.theory
+    for check in results.theory.checks:
+        assert check.verdict in text
+    for step in results.theory.steps:
+        assert step.source in text
+    assert results.landscape
+    assert "60.8 % + 15.2 %" in text
+    for point in results.landscape.path:
+        assert f"{point.true_loss:.4f} {point.projected_loss:.4f} {point.residual:.3f}" in text
+    assert results.autoencoder and results.autoencoder.test_mse
+    assert f"{results.autoencoder.test_mse:.4g}" in text
+    assert "6,560 parameters" in text
+
+
+def test_provenance_is_complete(page: Page, finished: Run, results: Results) -> None:
+    manifest = finished.read_manifest()
+    assert manifest is not None
+    assert manifest.command in page.text
+    assert results.data.sha256 in page.text
+    for name, version in manifest.versions.items():
+        assert f"{name} {version}" in page.text
+    for name, digest in manifest.files.items():
+        assert f"{name} {digest}" in page.text
+    assert len(results.test_set.openings) == 4
+    for opening in results.test_set.openings:
+        assert opening.reason in page.text
+    assert "[search.space.learning_rate]" in page.text
+
+
+def test_figures_are_files_too(finished: Run, page: Page) -> None:
+    names = {path.stem for path in (finished.path / "figures").iterdir()}
+    assert names == {
+        *("theory-forward", "theory-backward", "search-curves", "search-settings"),
+        *("refit-loss", "refit-accuracy", "refit-minibatches", "refit-confusion"),
+        *("variants-validation", "variants-test"),
+        *("landscape-contour", "landscape-surface", "landscape-losses"),
+        *("autoencoder-training", "autoencoder-pairs", "autoencoder-grid"),
+    }
+    for name in names:
+        assert any(one.startswith(f"{name}-") for one in page.ids), f"{name} is not on the page"
+
+
+def test_a_rebuild_gives_the_same_bytes(run: Run) -> None:
+    first = write_report(run).read_bytes()
+    figures = {p.name: p.read_bytes() for p in (run.path / "figures").iterdir()}
+    run.write_manifest(run.read_results())  # as the command line does: now it lists the report
+    assert write_report(run).read_bytes() == first
+    assert {p.name: p.read_bytes() for p in (run.path / "figures").iterdir()} == figures
+
+
+def test_hostile_text_stays_text(run: Run) -> None:
+    def change(results: Results) -> None:
+        results.recipe["title"] = HOSTILE
+        names = [HOSTILE, "日本", "$x$", *results.data.class_names[3:]]
+        results.data = msgspec.structs.replace(
+            results.data, name=HOSTILE, source=HOSTILE, class_names=names
+        )
+        assert results.search
+        first, *rest = results.search.trials
+        first = msgspec.structs.replace(first, reason=HOSTILE, outcome="failed")
+        results.search = msgspec.structs.replace(results.search, trials=[first, *rest])
+
+    page = changed(run, change)
+    assert page.scripts == 3
+    assert page.text.count(" ".join(HOSTILE.split())) >= 5
+
+
+@pytest.mark.parametrize(
+    ("stage", "line"),
+    [
+        ("theory", "The theory stage did not run."),
+        ("search", "The search did not run."),
+        ("refit", "The final training did not run."),
+        ("variants", "The variants stage did not run."),
+        ("landscape", "The landscape stage did not run."),
+        ("autoencoder", "The autoencoder stage did not run."),
+    ],
+)
+def test_a_stage_that_did_not_run_is_said_not_to_have(run: Run, stage: str, line: str) -> None:
+    def change(results: Results) -> None:
+        setattr(results, stage, None)
+        results.seconds.pop(stage)
+
+    page = changed(run, change)
+    assert line in page.text and f"Not run: {stage}." in page.text
+    assert page.text.count("did not run.") == 1
+
+
+def test_a_run_without_anything(run: Run) -> None:
+    def change(results: Results) -> None:
+        for stage in list(results.seconds):
+            setattr(results, stage, None)
+        results.seconds.clear()
+        results.test_set = msgspec.structs.replace(results.test_set, openings=[])
+
+    (run.path / "manifest.json").unlink()
+    page = changed(run, change)
+    assert page.text.count("did not run.") == 6
+    assert "The test set was never opened." in page.text
+    assert page.scripts == 0
+
+
+def test_a_search_whose_trials_all_diverged(run: Run) -> None:
+    def change(results: Results) -> None:
+        assert results.search
+        trials = [
+            msgspec.structs.replace(
+                t, outcome="diverged", reason="a loss was nan", validation_accuracy=None, curve=[]
+            )
+            for t in results.search.trials
+        ]
+        results.search = SearchResult(trials=trials, best=None, validation_examples=9)
+        for stage in ("refit", "variants", "landscape"):
+            setattr(results, stage, None)
+
+    page = changed(run, change)
+    assert "3 trials: 3 diverged. None completed, so there is no best." in page.text
+    assert page.text.count("diverged: a loss was nan") == 3
+
+
+def test_an_interrupted_search_shows_its_finished_trials(run: Run) -> None:
+    def change(results: Results) -> None:
+        results.seconds.pop("search")
+        results.recipe["search"]["trials"] = 40
+
+    page = changed(run, change)
+    assert "3 of 40 trials had finished" in page.text
+    assert "All trials, the best first" in page.text
+
+
+def test_diverged_losses_are_not_numbers(run: Run) -> None:
+    def change(results: Results) -> None:
+        assert results.refit and results.landscape and results.autoencoder
+        *epochs, last = results.refit.epochs
+        last = msgspec.structs.replace(last, train_loss=None, train_loss_per_seed=[None])
+        results.refit = msgspec.structs.replace(
+            results.refit, epochs=[*epochs, last], test_accuracy=None, confusion=[],
+            stopped=["seed 542 diverged: a loss was nan"],
+        )  # fmt: skip
+        *path, end = results.landscape.path
+        end = msgspec.structs.replace(end, true_loss=None, projected_loss=None)
+        results.landscape = msgspec.structs.replace(
+            results.landscape, path=[*path, end], not_finite=1
+        )
+        results.autoencoder = msgspec.structs.replace(
+            results.autoencoder, outcome="diverged", test_mse=None
+        )
+
+    arrays = run.read_arrays("landscape/surface.npz")
+    arrays["loss"][0, 0] = np.inf
+    run.write_arrays("landscape/surface.npz", arrays)
+    page = changed(run, change)
+    assert "seed 542 diverged: a loss was nan" in page.text
+    assert "At 1 grid point the loss is not finite." in page.text
+    assert "At the end the true loss is not finite" in page.text
+    assert "The training diverged; there is no test error." in page.text
+
+
+@pytest.mark.parametrize("name", ["landscape/surface.npz", "autoencoder/images.npz"])
+def test_a_missing_file_is_told(run: Run, name: str) -> None:
+    (run.path / name).unlink()
+    assert f"{name} is missing or damaged" in built(run).text
+
+
+def test_a_directory_that_holds_no_run(run: Run) -> None:
+    with pytest.raises(InputError, match="holds no run"):
+        write_report(Run(run.path / "search"))
+    assert not (run.path / "search" / "report.html").exists()

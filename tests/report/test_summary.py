@@ -1,0 +1,133 @@
+import msgspec
+import pytest
+
+from downslope.report import summary
+from downslope.results import Results
+from downslope.search import Accuracy, SearchResult, compare
+
+STAGES = ("theory", "search", "refit", "variants", "landscape", "autoencoder")
+
+
+def test_every_stage_has_its_row_the_answer_first(results: Results) -> None:
+    labels = [label for label, _ in summary(results)]
+    assert labels == [
+        "test accuracy",
+        "data",
+        "search",
+        "refit",
+        "variants",
+        "landscape",
+        "autoencoder",
+        "theory",
+        "test set",
+    ]
+
+
+def test_the_numbers_are_those_of_the_results(results: Results) -> None:
+    rows = dict(summary(results))
+    assert results.refit and results.refit.test_accuracy
+    low, high = results.refit.test_accuracy.interval
+    assert f"{100 * results.refit.test_accuracy.mean:.2f} %" in rows["test accuracy"]
+    assert f"{100 * low:.2f} to {100 * high:.2f} %" in rows["test accuracy"]
+    assert results.search and results.search.best
+    assert results.search.best.validation_accuracy is not None
+    assert f"{100 * results.search.best.validation_accuracy:.2f} %" in rows["search"]
+    assert "3 trials: 3 completed" in rows["search"]
+    assert "64-" in rows["refit"] and "2 seeds" in rows["refit"]
+    assert results.landscape
+    for share in results.landscape.explained_variance:
+        assert f"{100 * share:.1f} %" in rows["landscape"]
+    assert f"{results.landscape.path[-1].true_loss:.4f}" in rows["landscape"]
+    assert f"{results.landscape.path[-1].projected_loss:.4f}" in rows["landscape"]
+    assert "16 components" in rows["autoencoder"]
+    # once monitored by epoch, once per seed of the variant, once for the autoencoder
+    assert rows["test set"] == "360 examples, opened 4 times"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_that_did_not_run_is_named(results: Results, stage: str) -> None:
+    setattr(results, stage, None)
+    assert dict(summary(results))["not run"] == stage
+
+
+def test_nothing_run(results: Results) -> None:
+    for stage in STAGES:
+        setattr(results, stage, None)
+    rows = dict(summary(results))
+    assert list(rows) == ["test accuracy", "data", "test set", "not run"]
+    assert rows["test accuracy"].startswith("no test accuracy")
+
+
+@pytest.mark.parametrize(
+    ("plain", "variant", "words"),
+    [
+        ([0.870, 0.872, 0.871], [0.884, 0.886, 0.885], "better than the plain winner by 1.40 "),
+        ([0.884, 0.886, 0.885], [0.870, 0.872, 0.871], "not better: 1.40 points below"),
+        ([0.86, 0.88, 0.87], [0.87, 0.885, 0.86], "undecided: +0.17 points"),
+        ([0.86], [0.90], "undecided: +4.00 points against the plain winner, but a single seed"),
+    ],
+)
+def test_the_verdict_on_variants(
+    results: Results, plain: list[float], variant: list[float], words: str
+) -> None:
+    assert results.variants
+    results.variants = msgspec.structs.replace(results.variants, comparison=compare(plain, variant))
+    row = dict(summary(results))["variants"]
+    assert words in row
+    assert ("; better than" in row) == words.startswith("better")
+
+
+def test_diverged_trials_are_counted_and_none_is_best(results: Results) -> None:
+    assert results.search
+    results.search = diverged(results.search)
+    row = dict(summary(results))["search"]
+    assert row == "3 trials: 3 diverged; no best, as none completed"
+
+
+def test_an_interrupted_search_says_how_many_were_planned(results: Results) -> None:
+    del results.seconds["search"]
+    results.recipe["search"]["trials"] = 50
+    assert "interrupted, 50 were planned" in dict(summary(results))["search"]
+
+
+def test_checks_and_steps_that_do_not_hold_are_named(results: Results) -> None:
+    assert results.theory
+    checks, steps = list(results.theory.checks), list(results.theory.steps)
+    checks = [msgspec.structs.replace(c, verdict="PASS") for c in checks]
+    results.theory = msgspec.structs.replace(results.theory, checks=checks)
+    good = dict(summary(results))["theory"]
+    assert good == f"{len(checks)} of {len(checks)} checks pass, 9 of 9 steps verified"
+    checks[2] = msgspec.structs.replace(checks[2], verdict="FAIL")
+    steps[4] = msgspec.structs.replace(steps[4], verified=False)
+    results.theory = msgspec.structs.replace(results.theory, checks=checks, steps=steps)
+    row = dict(summary(results))["theory"]
+    assert row.startswith(f"{len(checks) - 1} of {len(checks)} checks pass, 8 of 9 steps")
+    assert f"{checks[2].name}: FAIL" in row
+    assert f"step {steps[4].name}: not verified" in row
+
+
+def test_a_refit_without_a_completed_seed(results: Results) -> None:
+    assert results.refit
+    results.refit = msgspec.structs.replace(
+        results.refit, test_accuracy=None, stopped=["seed 541 diverged: loss was nan"]
+    )
+    rows = dict(summary(results))
+    assert rows["test accuracy"] == "no test accuracy: seed 541 diverged: loss was nan"
+    assert "seed 541 diverged" in rows["refit"]
+
+
+def test_one_seed_has_no_spread(results: Results) -> None:
+    assert results.refit
+    alone = Accuracy(mean=0.9, per_seed=[0.9], interval=(0.8, 0.95), spread=None, examples=9)
+    results.refit = msgspec.structs.replace(results.refit, test_accuracy=alone)
+    assert "one seed, so no spread is known" in dict(summary(results))["test accuracy"]
+
+
+def diverged(search: SearchResult) -> SearchResult:
+    trials = [
+        msgspec.structs.replace(
+            trial, outcome="diverged", reason="loss was nan", validation_accuracy=None, curve=[]
+        )
+        for trial in search.trials
+    ]
+    return SearchResult(trials=trials, best=None, validation_examples=9)
