@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from downslope import EpochRecord, Examples, InputError, Member, NetworkSpec, TrainingSpec
-from downslope.engines import population, train
+from downslope.engines import Checkpoint, instruction_sets, population, train
+from downslope.engines.native import MISSING
 
 generator = np.random.default_rng(0)
 DATA = Examples(
@@ -79,6 +80,8 @@ def workers_of(parent: int) -> list[int]:
     ]
 
 
+ENGINES = ["pytorch", *(["native"] if instruction_sets() else [])]
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
@@ -88,12 +91,14 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(population, "WORTH_WORKERS", 0)
 
 
-def test_alone_among_others_and_in_workers_the_bits_are_the_same(workers) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_alone_and_among_others_the_bits_are_the_same(workers, engine) -> None:
     def run(threads: int, members: list[Member]) -> list[EpochRecord]:
-        return list(train(members, DATA, HELD_OUT, threads=threads, snapshots_per_epoch=2))
+        options = {"threads": threads, "snapshots_per_epoch": 2, "engine": engine}
+        return list(train(members, DATA, HELD_OUT, **options))
 
     together = run(1, MEMBERS)
-    for threads in (2, 3):
+    for threads in (2, 4):
         parallel = run(threads, MEMBERS)
         for i in range(len(MEMBERS)):
             assert bits(parallel, i) == bits(together, i)
@@ -104,14 +109,15 @@ def test_alone_among_others_and_in_workers_the_bits_are_the_same(workers) -> Non
     assert bits(together, 0) != bits(together, 1)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("torch_threads", [1, 2])
-def test_the_callers_torch_threads_do_not_matter(torch_threads: int) -> None:
+def test_the_callers_torch_threads_do_not_matter(torch_threads: int, engine) -> None:
     wide = make(5, 300, 128, 2)
     before = torch.get_num_threads()
-    reference = bits(list(train([wide], DATA, HELD_OUT)), 0)
+    reference = bits(list(train([wide], DATA, HELD_OUT, engine=engine)), 0)
     try:
         torch.set_num_threads(torch_threads)
-        records = train([wide], DATA, HELD_OUT)
+        records = train([wide], DATA, HELD_OUT, engine=engine)
         first = next(records)
         assert torch.get_num_threads() == torch_threads, "restored between records"
         assert bits([first, *records], 0) == reference
@@ -119,16 +125,19 @@ def test_the_callers_torch_threads_do_not_matter(torch_threads: int) -> None:
         torch.set_num_threads(before)
 
 
-def test_the_longest_member_starts_first() -> None:
-    records = list(train([make(1, 8, 50, 1), make(2, 8, 50, 5)], DATA, threads=1))
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_longest_member_starts_first(engine) -> None:
+    members = [make(1, 8, 50, 1), make(2, 8, 50, 5)]
+    records = list(train(members, DATA, threads=1, engine=engine))
     assert [r.member for r in records] == [1] * 5 + [0]
 
 
-def test_a_member_that_cannot_be_trained_fails_and_the_others_go_on(workers) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_member_that_cannot_be_trained_fails_and_the_others_go_on(workers, engine) -> None:
     # 200 rows in minibatches of 199 leave one row, on which batch norm cannot train.
     bad = make(1, 8, 199, 2, normalization="batch")
     for threads in (1, 2):
-        records = list(train([bad, MEMBERS[0]], DATA, threads=threads))
+        records = list(train([bad, MEMBERS[0]], DATA, threads=threads, engine=engine))
         ends = {r.member: r for r in records if r.outcome}
         assert ends[0].outcome == "failed"
         assert "more than 1 value per channel" in ends[0].reason
@@ -138,7 +147,7 @@ def test_a_member_that_cannot_be_trained_fails_and_the_others_go_on(workers) -> 
 @linux
 def test_a_killed_worker_fails_its_member_alone(workers) -> None:
     slow = make(1, 64, 1, 500)
-    records = train([slow, MEMBERS[0], MEMBERS[2]], DATA, threads=2)
+    records = train([slow, MEMBERS[0], MEMBERS[2]], DATA, threads=2, engine="pytorch")
     next(records)
     os.kill(min(workers_of(os.getpid())), signal.SIGKILL)
     ends = {r.member: r for r in records if r.outcome}
@@ -150,7 +159,7 @@ def test_a_killed_worker_fails_its_member_alone(workers) -> None:
 @linux
 def test_closing_the_generator_ends_the_workers(workers) -> None:
     slow = [make(s, 64, 1, 500) for s in range(2)]
-    records = train(slow, DATA, threads=2)
+    records = train(slow, DATA, threads=2, engine="pytorch")
     next(records)
     records.close()
     assert workers_of(os.getpid()) == []
@@ -166,7 +175,7 @@ population.WORTH_WORKERS = 0
 data = Examples(np.zeros((200, 12), np.float32), np.zeros(200, np.int64))
 member = lambda s: Member(network=NetworkSpec(widths=(12, 64, 4)),
     training=TrainingSpec(batch_size=1, epochs=500), seed=s)
-for record in train([member(0), member(1)], data, threads=2):
+for record in train([member(0), member(1)], data, threads=2, engine="pytorch"):
     print(record.epoch, flush=True)
 """
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
@@ -196,3 +205,66 @@ def test_threads_below_one_are_refused(threads: int) -> None:
 def test_data_are_checked_before_anything_starts() -> None:
     with pytest.raises(InputError, match="do not fit"):
         train([make(1, 8, 16, 1)], Examples(DATA.inputs[:, :3].copy(), DATA.targets))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "member",
+    [
+        *MEMBERS[:3],
+        Member(
+            network=NetworkSpec(widths=(12, 9, 4), normalization="batch", dropout=0.2),
+            training=TrainingSpec(optimizer="adamw", schedule="one_cycle", epochs=4),
+            seed=6,
+        ),
+        Member(
+            network=NetworkSpec(widths=(12, 9, 4), activation="prelu"),
+            training=TrainingSpec(momentum=0.9, nesterov=True, schedule="cosine", epochs=4),
+            seed=7,
+        ),
+    ],
+    ids=lambda m: m.training.optimizer + m.network.activation,
+)
+@pytest.mark.parametrize("pause", [1, 2])
+def test_a_paused_member_goes_on_to_the_same_bits(engine, member: Member, pause: int) -> None:
+    if pause >= member.training.epochs:
+        pytest.skip("it has ended by then")
+    options = {"engine": engine, "snapshots_per_epoch": 2}
+    whole = list(train([member], DATA, HELD_OUT, **options, checkpoint_every=pause))
+    content = whole[pause - 1].checkpoint.to_bytes()
+    checkpoint = Checkpoint.from_bytes(content)
+    assert checkpoint.epoch == pause
+    rest = list(train([member], DATA, HELD_OUT, **options, resume={0: checkpoint}))
+    assert bits(rest, 0) == bits(whole[pause:], 0)
+
+
+def test_going_on_in_a_worker_process_gives_the_same_bits(workers) -> None:
+    pair = [MEMBERS[0], MEMBERS[2]]
+    records = list(train(pair, DATA, threads=1, engine="pytorch", checkpoint_every=1))
+    checkpoints = {r.member: r.checkpoint for r in records if r.epoch == 1}
+    rest = list(train(pair, DATA, threads=2, engine="pytorch", resume=checkpoints))
+    for i in (0, 1):
+        assert bits(rest, i) == bits([r for r in records if r.epoch > 1], i)
+
+
+def test_a_checkpoint_of_another_member_is_refused() -> None:
+    checkpoint = next(train([MEMBERS[0]], DATA, checkpoint_every=1)).checkpoint
+    with pytest.raises(InputError, match="another member"):
+        train([MEMBERS[1]], DATA, resume={0: checkpoint})
+
+
+@pytest.mark.parametrize("damage", [b"", b"x" * 100, None])
+def test_a_damaged_checkpoint_is_refused(damage: bytes | None) -> None:
+    checkpoint = next(train([MEMBERS[0]], DATA, checkpoint_every=1)).checkpoint
+    with pytest.raises(InputError, match="checkpoint"):
+        Checkpoint.from_bytes(checkpoint.to_bytes()[:-9] if damage is None else damage)
+
+
+def test_an_engine_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="must be one of"):
+        train(MEMBERS, DATA, engine="jax")
+    monkeypatch.setattr(population.native, "_native", None)
+    with pytest.raises(InputError, match=MISSING[:30]):
+        train(MEMBERS, DATA, engine="native")
+    assert population.choose_engine("auto") == "pytorch"
+    assert {r.outcome for r in train(MEMBERS[:1], DATA)} == {None, "completed"}

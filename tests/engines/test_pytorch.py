@@ -82,6 +82,7 @@ def users_loop(member: Member, data: Examples, held_out: Examples | None = None)
     options = {}
     if spec.optimizer == "sgd":
         options = {"momentum": spec.momentum, "nesterov": spec.nesterov}
+    smoothing = spec.label_smoothing
     optimizer = kind[spec.optimizer](groups, lr=spec.learning_rate, weight_decay=decay, **options)
     total = spec.epochs * len(loader)
     scheduler = None
@@ -96,9 +97,11 @@ def users_loop(member: Member, data: Examples, held_out: Examples | None = None)
         module.train()
         losses.append([])
         for x, y in loader:
-            loss = nn.functional.cross_entropy(module(x), y)
+            loss = nn.functional.cross_entropy(module(x), y, label_smoothing=smoothing)
             optimizer.zero_grad()
             loss.backward()
+            if spec.clip_norm:
+                nn.utils.clip_grad_norm_(module.parameters(), spec.clip_norm)
             optimizer.step()
             losses[-1].append(loss.item())
             rates.append(optimizer.param_groups[0]["lr"])
@@ -144,6 +147,8 @@ CASES = {
         schedule="one_cycle",
         weight_decay=0.02,
     ),
+    "smoothing": member(label_smoothing=0.1),
+    "clipping": member(clip_norm=0.1, momentum=0.9),
     "one batch": member(batch_size=1000),
     "batch of one": member(batch_size=1, epochs=2),
 }
@@ -226,9 +231,14 @@ def test_a_diverged_member_stops_and_names_the_step() -> None:
     last = records[-1]
     assert last.outcome == "diverged"
     assert len(records) < 9
-    first = int(np.flatnonzero(~np.isfinite(last.batch_losses))[0])
-    step = last.step - len(last.batch_losses) + first + 1
-    assert last.reason == f"loss not finite at step {step}, epoch {last.epoch}"
+    assert np.isfinite(last.batch_losses).tolist() == [True] * (len(last.batch_losses) - 1) + [
+        False
+    ]
+    before = float(last.batch_losses[-2])
+    assert last.reason == (
+        f"loss not finite at step {last.step}, epoch {last.epoch}; "
+        f"the last finite loss was {before:.4g}"
+    )
 
 
 def test_mean_squared_error_is_over_all_outputs(users_generator) -> None:

@@ -1,15 +1,25 @@
 """Engines: they train populations and yield epoch records."""
 
-from downslope.engines.population import cores, train
+from downslope.engines.checkpoints import Checkpoint
+from downslope.engines.native import instruction_set, instruction_sets, train_member_natively
+from downslope.engines.population import Engine, choose_engine, cores, train
 from downslope.engines.pytorch import predict, train_member
 from downslope.engines.records import EpochRecord, Outcome, Snapshot
+from downslope.engines.schedules import learning_rates
 
 __all__ = [
+    "Checkpoint",
+    "Engine",
     "EpochRecord",
     "Outcome",
     "Snapshot",
+    "choose_engine",
     "cores",
+    "instruction_set",
+    "instruction_sets",
+    "learning_rates",
     "predict",
     "train",
     "train_member",
+    "train_member_natively",
 ]

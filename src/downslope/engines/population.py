@@ -1,23 +1,29 @@
 """Train a population: members side by side, each from first to last on one core.
 
-With one thread the members run in this process; with more, in worker processes.
+On the compiled engine members run in threads; on the PyTorch engine in worker processes.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, get_args
 
 from downslope.data import Examples
-from downslope.engines.pytorch import check_fit, fail_gently, one_thread, train_member
-from downslope.engines.records import EpochRecord
+from downslope.engines import native
+from downslope.engines.checkpoints import Checkpoint
+from downslope.engines.pytorch import check_fit, one_thread, train_member
+from downslope.engines.records import EpochRecord, fail_gently
 from downslope.engines.workers import train_in_workers
 from downslope.errors import InputError
 from downslope.networks import Member
 
-# Below this expected work (about microseconds), starting workers costs more than they save.
-WORTH_WORKERS = 6e6
+Engine = Literal["auto", "native", "pytorch"]
+
+# Steps of the pytorch engine below which starting worker processes costs more than they save.
+WORTH_WORKERS = 20_000
 
 
 def cores() -> int:
@@ -34,13 +40,17 @@ def train(
     *,
     threads: int | None = None,
     snapshots_per_epoch: int = 0,
+    checkpoint_every: int = 0,
+    resume: Mapping[int, Checkpoint] | None = None,
+    engine: Engine = "auto",
     device: str = "cpu",
 ) -> Iterator[EpochRecord]:
     """Train a population and yield an `EpochRecord` per epoch of each member, as they come.
 
-    The records of one member come in order and depend only on the member, the data and the kind
-    of processor: not on its neighbours, nor on `threads`. Members with the most expected work
-    start first. A member that cannot be trained ends with outcome "failed"; the others go on.
+    The records of one member come in order and depend only on the member, the data, the engine
+    and the kind of processor: not on its neighbours, on `threads`, nor on being paused. Members
+    with the most expected work start first. A member that cannot be trained ends with outcome
+    "failed"; the others go on.
 
     Args:
         members: what to train.
@@ -48,10 +58,15 @@ def train(
         validation: evaluated after each epoch, without influence on the training.
         threads: members trained at the same time; by default all cores.
         snapshots_per_epoch: flat parameter vectors kept per epoch of each member.
+        checkpoint_every: epochs between checkpoints in a member's records; 0 for none.
+        resume: checkpoints to go on from, by position in `members`.
+        engine: "native" is compiled and runs on the CPU, "pytorch" anywhere; "auto" takes the
+            first that is here and fits the device.
         device: "cpu", or a torch device on which the members then run one after another.
 
     Raises:
-        InputError: the data do not fit a member, or threads is below 1.
+        InputError: the data do not fit a member, threads is below 1, the engine is not here, or
+            a checkpoint is of another member.
 
     >>> import numpy as np
     >>> from downslope.networks import NetworkSpec, TrainingSpec
@@ -69,20 +84,77 @@ def train(
         for examples in (training, validation):
             if examples is not None:
                 check_fit(member, examples)
+    resume = resume or {}
+    for index, checkpoint in resume.items():
+        if checkpoint.member != members[index]:
+            raise InputError(f"train: the checkpoint for member {index} is of another member")
     costs = [member.expected_cost(len(training)) for member in members]
     order = sorted(range(len(members)), key=lambda i: -costs[i])
     workers = min(threads or cores(), len(members))
-    if workers > 1 and sum(costs) > WORTH_WORKERS and device == "cpu":
-        return train_in_workers(members, order, training, validation, workers, snapshots_per_epoch)
-    return _train_here(members, order, training, validation, snapshots_per_epoch, device)
+    if choose_engine(engine, device) == "native":
+        return native.train_in_threads(
+            members,
+            order,
+            training,
+            validation,
+            workers,
+            snapshots_per_epoch,
+            checkpoint_every,
+            resume,
+        )
+    steps = sum(
+        m.training.epochs * math.ceil(len(training) / m.training.batch_size) for m in members
+    )
+    if workers > 1 and steps > WORTH_WORKERS and device == "cpu":
+        return train_in_workers(
+            members,
+            order,
+            training,
+            validation,
+            workers,
+            snapshots_per_epoch,
+            checkpoint_every,
+            resume,
+        )
+    return _one_after_another(
+        members,
+        order,
+        training,
+        validation,
+        snapshots_per_epoch,
+        checkpoint_every,
+        resume,
+        device,
+    )
 
 
-def _train_here(
+def choose_engine(engine: Engine, device: str = "cpu") -> Engine:
+    """Return "native" or "pytorch": what is asked for, or the best that is here.
+
+    Raises:
+        InputError: an engine that does not exist, is not installed or cannot use the device.
+    """
+    if engine not in get_args(Engine):
+        raise InputError(f"train: engine = {engine!r}; it must be one of {get_args(Engine)}")
+    here = bool(native.instruction_sets())
+    if engine == "native":
+        if not here:
+            raise InputError(f"train: engine = 'native': {native.MISSING}")
+        if device != "cpu":
+            raise InputError(f"train: engine = 'native' runs on the CPU, not on {device!r}")
+    if engine == "auto":
+        return "native" if here and device == "cpu" else "pytorch"
+    return engine
+
+
+def _one_after_another(
     members: Sequence[Member],
     order: Sequence[int],
     training: Examples,
     validation: Examples | None,
     snapshots_per_epoch: int,
+    checkpoint_every: int,
+    resume: Mapping[int, Checkpoint],
     device: str,
 ) -> Iterator[EpochRecord]:
     for index in order:
@@ -92,6 +164,8 @@ def _train_here(
             validation,
             index=index,
             snapshots_per_epoch=snapshots_per_epoch,
+            checkpoint_every=checkpoint_every,
+            resume=resume.get(index),
             device=device,
         )
         yield from _with_one_thread(fail_gently(records, index))

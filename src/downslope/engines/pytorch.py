@@ -19,7 +19,8 @@ from torch import nn
 from torch.nn import functional
 
 from downslope.data import Examples
-from downslope.engines.records import EpochRecord, Snapshot
+from downslope.engines.checkpoints import Checkpoint, put_back, take
+from downslope.engines.records import EpochRecord, Snapshot, divergence
 from downslope.errors import InputError
 from downslope.networks import Loss, Member, NetworkSpec, TrainingSpec, build, flatten
 
@@ -33,6 +34,8 @@ def train_member(
     *,
     index: int = 0,
     snapshots_per_epoch: int = 0,
+    checkpoint_every: int = 0,
+    resume: Checkpoint | None = None,
     device: str = "cpu",
 ) -> Iterator[EpochRecord]:
     """Train one member and yield a record per epoch.
@@ -44,6 +47,8 @@ def train_member(
         index: the member's position in its population, copied to the records.
         snapshots_per_epoch: flat parameter vectors to keep per epoch, evenly spaced; the last is
             the end of the epoch.
+        checkpoint_every: epochs between checkpoints in the records; 0 for none.
+        resume: a checkpoint of this member to go on from.
         device: where to train; data and network are moved there whole.
 
     Raises:
@@ -63,11 +68,15 @@ def train_member(
     snapshot_steps = {
         round((k + 1) * steps_per_epoch / snapshots_per_epoch) for k in range(snapshots_per_epoch)
     }
-    step = 0
-    for epoch in range(1, spec.epochs + 1):
+    first, last_finite = 1, math.nan
+    if resume is not None:
+        first = resume.epoch + 1
+        put_back(resume, module, optimizer, scheduler, generator, resume.epoch * steps_per_epoch)
+    step = (first - 1) * steps_per_epoch
+    for epoch in range(first, spec.epochs + 1):
         start = time.perf_counter()
         rate = spec.learning_rate
-        losses: list[torch.Tensor] = []
+        losses: list[float] = []
         snapshots: list[Snapshot] = []
         module.train()
         order = minibatch_order(len(training), generator).to(device)
@@ -80,17 +89,19 @@ def train_member(
                 nn.utils.clip_grad_norm_(module.parameters(), spec.clip_norm)
             optimizer.step()
             step += 1
-            losses.append(loss.detach())
-            if len(losses) in snapshot_steps:
-                snapshots.append(
-                    Snapshot(step=step, loss=float(losses[-1]), parameters=flatten(module))
-                )
+            losses.append(loss.item())
             rate = optimizer.param_groups[0]["lr"]
+            if not math.isfinite(losses[-1]):
+                break
+            last_finite = losses[-1]
+            if len(losses) in snapshot_steps:
+                snapshots.append(Snapshot(step=step, loss=losses[-1], parameters=flatten(module)))
             if scheduler is not None:
                 scheduler.step()
-        batch_losses = torch.stack(losses).cpu().numpy()
+        batch_losses = np.array(losses, np.float32)
         sizes = np.full(len(losses), spec.batch_size)
-        sizes[-1] = len(training) - spec.batch_size * (len(losses) - 1)
+        if len(losses) == steps_per_epoch:
+            sizes[-1] = len(training) - spec.batch_size * (steps_per_epoch - 1)
         held_out_loss, held_out_accuracy = math.nan, math.nan
         if held_out is not None:
             outputs = predict_module(module, held_out[0])
@@ -99,13 +110,13 @@ def train_member(
                 held_out_accuracy = float((outputs.argmax(1) == held_out[1]).double().mean())
         if spec.evaluation_draw:
             base_seed(generator)
-        finite = np.isfinite(batch_losses)
-        diverged = not finite.all() or (held_out is not None and not math.isfinite(held_out_loss))
+        diverged = not math.isfinite(losses[-1]) or (
+            held_out is not None and not math.isfinite(held_out_loss)
+        )
         last = diverged or epoch == spec.epochs
-        reason = ""
-        if diverged:
-            first = int(finite.argmin()) if not finite.all() else len(finite) - 1
-            reason = f"loss not finite at step {step - len(finite) + first + 1}, epoch {epoch}"
+        checkpoint = None
+        if checkpoint_every and not last and epoch % checkpoint_every == 0:
+            checkpoint = take(member, module, optimizer, generator, epoch)
         yield EpochRecord(
             member=index,
             epoch=epoch,
@@ -120,23 +131,12 @@ def train_member(
             state={k: v.cpu().numpy().copy() for k, v in module.state_dict().items()}
             if last
             else None,
+            checkpoint=checkpoint,
             outcome=("diverged" if diverged else "completed") if last else None,
-            reason=reason,
+            reason=divergence(step, epoch, last_finite) if diverged else "",
         )
         if last:
             return
-
-
-def fail_gently(records: Iterator[EpochRecord], index: int) -> Iterator[EpochRecord]:
-    """Turn an error inside a member (no memory, a batch too short for a norm) into its outcome."""
-    epoch = step = 0
-    try:
-        for record in records:
-            yield record
-            epoch, step = record.epoch, record.step
-    except (RuntimeError, ValueError, MemoryError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        yield EpochRecord(member=index, epoch=epoch, step=step, outcome="failed", reason=reason)
 
 
 def predict(

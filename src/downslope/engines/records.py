@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from downslope.engines.checkpoints import Checkpoint
 
 Outcome = Literal["completed", "diverged", "failed"]
 
@@ -41,6 +44,7 @@ class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
         seconds: wall time of the epoch, validation included.
         snapshots: parameters within and at the end of the epoch, oldest first.
         state: the module's whole state by name, in a member's last record only.
+        checkpoint: what to go on from, where `checkpoint_every` asked for it.
         outcome: in a member's last record: "completed", "diverged" (a loss was not finite; the
             member has stopped) or "failed" (see `reason`); None while it goes on.
         reason: one line that explains "diverged" or "failed".
@@ -59,5 +63,28 @@ class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     snapshots: tuple[Snapshot, ...] = ()
     state: dict[str, NDArray[np.generic]] | None = None
+    checkpoint: Checkpoint | None = None
     outcome: Outcome | None = None
     reason: str = ""
+
+
+def divergence(step: int, epoch: int, last_finite: float) -> str:
+    """Say in one line where a member stopped being finite."""
+    before = (
+        f"the last finite loss was {last_finite:.4g}"
+        if math.isfinite(last_finite)
+        else ("no loss was finite")
+    )
+    return f"loss not finite at step {step}, epoch {epoch}; {before}"
+
+
+def fail_gently(records: Iterator[EpochRecord], index: int) -> Iterator[EpochRecord]:
+    """Turn an error inside a member (no memory, a batch too short for a norm) into its outcome."""
+    epoch = step = 0
+    try:
+        for record in records:
+            yield record
+            epoch, step = record.epoch, record.step
+    except (RuntimeError, ValueError, MemoryError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        yield EpochRecord(member=index, epoch=epoch, step=step, outcome="failed", reason=reason)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,8 +23,9 @@ import numpy as np
 import torch
 
 from downslope.data import Examples
-from downslope.engines.pytorch import fail_gently, train_member
-from downslope.engines.records import EpochRecord
+from downslope.engines.checkpoints import Checkpoint
+from downslope.engines.pytorch import train_member
+from downslope.engines.records import EpochRecord, fail_gently
 from downslope.networks import Member
 
 
@@ -34,6 +35,8 @@ class _Job(msgspec.Struct, tag=True):
     index: int
     member: Member
     snapshots_per_epoch: int
+    checkpoint_every: int
+    resume: Checkpoint | None
 
 
 def _encode_array(value: Any) -> Any:
@@ -47,7 +50,7 @@ def _decode_array(_: type, value: Any) -> Any:
 
 
 _records = msgspec.msgpack.Decoder(EpochRecord, dec_hook=_decode_array)
-_jobs = msgspec.msgpack.Decoder(_Job)
+_jobs = msgspec.msgpack.Decoder(_Job, dec_hook=_decode_array)
 _encoder = msgspec.msgpack.Encoder(enc_hook=_encode_array)
 
 
@@ -92,6 +95,8 @@ def train_in_workers(
     validation: Examples | None,
     workers: int,
     snapshots_per_epoch: int,
+    checkpoint_every: int,
+    resume: Mapping[int, Checkpoint],
 ) -> Iterator[EpochRecord]:
     """Train members in worker processes, starting them in `order`; see `population.train`."""
     with tempfile.TemporaryDirectory(prefix="downslope-") as name:
@@ -112,7 +117,9 @@ def train_in_workers(
                     index = jobs.get_nowait()
                 except queue.Empty:
                     return
-                job = _Job(index, members[index], snapshots_per_epoch)
+                job = _Job(
+                    index, members[index], snapshots_per_epoch, checkpoint_every, resume.get(index)
+                )
                 for record in _ask(processes[worker], job):
                     records.put(record)
                 if processes[worker].poll() is not None and not closing.is_set():
@@ -194,6 +201,8 @@ def work() -> None:
                 validation,
                 index=job.index,
                 snapshots_per_epoch=job.snapshots_per_epoch,
+                checkpoint_every=job.checkpoint_every,
+                resume=job.resume,
             )
             for record in fail_gently(records, job.index):
                 _send(pipe_out, record)

@@ -1,0 +1,128 @@
+"""Pausing a member and going on with it, in another process if need be, to the same bits."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load, save
+from torch import nn
+
+from downslope.errors import InputError
+from downslope.networks import Member, flatten, load_flat
+
+# The optimizer's moments by torch's names, in the order of "moment0", "moment1".
+_MOMENTS = {"sgd": ("momentum_buffer",), "adam": ("exp_avg", "exp_avg_sq")}
+_MOMENTS["adamw"] = _MOMENTS["adam"]
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold all that is needed to go on with a member after an epoch, to the same bits.
+
+    Args:
+        member: what is being trained.
+        epoch: epochs done.
+        rate: the learning rate that the next step will use.
+        arrays: "parameters" and "moment0", "moment1" of the optimizer as flat vectors, "buffers"
+            of batch norm (running mean and variance, layer by layer), "generator", the state of
+            the member's random stream.
+    """
+
+    member: Member
+    epoch: int
+    rate: float
+    arrays: dict[str, NDArray[np.generic]]
+
+    def to_bytes(self) -> bytes:
+        """Write as safetensors, the member in its metadata."""
+        metadata = {
+            "member": msgspec.json.encode(self.member).decode(),
+            "epoch": str(self.epoch),
+            "rate": self.rate.hex(),
+        }
+        return save(dict(self.arrays), metadata)
+
+    @staticmethod
+    def from_bytes(content: bytes) -> Checkpoint:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            InputError: it is something else, or damaged.
+        """
+        try:
+            length = int.from_bytes(content[:8], "little")
+            metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+            return Checkpoint(
+                member=msgspec.json.decode(metadata["member"], type=Member),
+                epoch=int(metadata["epoch"]),
+                rate=float.fromhex(metadata["rate"]),
+                arrays=load(content),
+            )
+        except Exception as error:  # safetensors, json and msgspec each have their own
+            raise InputError(f"checkpoint: damaged or none ({error})") from None
+
+
+def take(
+    member: Member,
+    module: nn.Sequential,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    epoch: int,
+) -> Checkpoint:
+    """Take a checkpoint of a training in PyTorch, after an epoch."""
+    norms = [layer for layer in module if isinstance(layer, nn.BatchNorm1d)]
+    buffers = [b for n in norms for b in (n.running_mean, n.running_var) if b is not None]
+    arrays: dict[str, NDArray[np.generic]] = {
+        "parameters": flatten(module),
+        "buffers": torch.cat(buffers).cpu().numpy() if buffers else np.empty(0, np.float32),
+        "generator": generator.get_state().numpy().copy(),
+    }
+    for which, name in enumerate(_MOMENTS[member.training.optimizer]):
+        states = [optimizer.state[p].get(name) for p in module.parameters()]
+        if all(state is not None for state in states):
+            flat = torch.cat([state.reshape(-1) for state in states])
+            arrays[f"moment{which}"] = flat.cpu().numpy()
+    rate = float(optimizer.param_groups[0]["lr"])
+    return Checkpoint(member=member, epoch=epoch, rate=rate, arrays=arrays)
+
+
+def put_back(
+    checkpoint: Checkpoint,
+    module: nn.Sequential,
+    optimizer: torch.optim.Optimizer,
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None,
+    generator: torch.Generator,
+    steps: int,
+) -> None:
+    """Put a training in PyTorch where a checkpoint was taken, `steps` after its start."""
+    arrays = checkpoint.arrays
+    load_flat(module, np.asarray(arrays["parameters"], np.float32))
+    buffers = torch.from_numpy(np.array(arrays["buffers"], np.float32))
+    for layer in module:
+        if isinstance(layer, nn.BatchNorm1d):
+            assert layer.running_mean is not None and layer.running_var is not None
+            assert layer.num_batches_tracked is not None
+            mean, variance, buffers = buffers.split(
+                [layer.num_features] * 2 + [len(buffers) - 2 * layer.num_features]
+            )
+            layer.running_mean.copy_(mean)
+            layer.running_var.copy_(variance)
+            layer.num_batches_tracked.fill_(steps)
+    for which, name in enumerate(_MOMENTS[checkpoint.member.training.optimizer]):
+        if f"moment{which}" not in arrays:
+            continue
+        flat = torch.from_numpy(np.array(arrays[f"moment{which}"], np.float32))
+        parts = flat.split([p.numel() for p in module.parameters()])
+        for parameter, part in zip(module.parameters(), parts, strict=True):
+            state = optimizer.state[parameter]
+            state[name] = part.reshape(parameter.shape).to(parameter.device, copy=True)
+            if name != "momentum_buffer":
+                state["step"] = torch.tensor(float(steps))
+    for group in optimizer.param_groups:
+        group["lr"] = checkpoint.rate
+    if scheduler is not None:
+        scheduler.last_epoch = steps
+    generator.set_state(torch.from_numpy(np.array(arrays["generator"], np.uint8)))

@@ -1,0 +1,364 @@
+"""The compiled engine against PyTorch, in float32 and in float64, for every instruction set."""
+
+import math
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from downslope import Examples, InputError, Member, NetworkSpec, TrainingSpec, build, predict, train
+from downslope.engines import instruction_set, instruction_sets, learning_rates, train_member
+from downslope.engines.native import Stop, make_core, train_member_natively
+from downslope.engines.pytorch import loss_of, make_optimizer, minibatch_order
+from downslope.networks import flatten
+
+ISAS = instruction_sets()
+pytestmark = pytest.mark.skipif(not ISAS, reason="the compiled engine was not built")
+
+
+def data(rows: int, features: int, outputs: int, loss: str, seed: int) -> Examples:
+    generator = np.random.default_rng(seed)
+    inputs = generator.standard_normal((rows, features)).astype(np.float32)
+    if loss == "cross_entropy":
+        return Examples(inputs, generator.integers(0, outputs, rows))
+    return Examples(inputs, generator.random((rows, outputs)).astype(np.float32))
+
+
+def in_torch(member: Member, examples: Examples, steps: int, dtype: torch.dtype) -> np.ndarray:
+    """Train for some steps in PyTorch at a precision; returns the flat parameters."""
+    spec = member.training
+    generator = torch.Generator().manual_seed(member.seed)
+    module = build(member.network, generator).to(dtype)
+    inputs = torch.from_numpy(examples.inputs).to(dtype)
+    targets = torch.from_numpy(examples.targets)
+    targets = targets if spec.loss == "cross_entropy" else targets.to(dtype)
+    optimizer = make_optimizer(module, spec)
+    per_epoch = math.ceil(len(examples) / spec.batch_size)
+    rates = learning_rates(spec, per_epoch)
+    step = 0
+    while step < steps:
+        for rows in minibatch_order(len(examples), generator).split(spec.batch_size):
+            for group in optimizer.param_groups:
+                group["lr"] = float(rates[step])
+            optimizer.zero_grad()
+            outputs = module(inputs[rows])
+            loss_of(spec.loss, outputs, targets[rows], spec.label_smoothing).backward()
+            if spec.clip_norm:
+                torch.nn.utils.clip_grad_norm_(module.parameters(), spec.clip_norm)
+            optimizer.step()
+            step += 1
+            if step == steps:
+                break
+    return torch.cat([p.detach().reshape(-1) for p in module.parameters()]).double().numpy()
+
+
+def natively(member: Member, examples: Examples, steps: int, isa: str) -> np.ndarray:
+    core = make_core(member, isa)
+    generator = torch.Generator().manual_seed(member.seed)
+    core.parameters = flatten(build(member.network, generator))
+    per_epoch = math.ceil(len(examples) / member.training.batch_size)
+    rates = learning_rates(member.training, per_epoch)
+    while core.steps < steps:
+        done = core.steps
+        count = min(per_epoch, steps - done)
+        order = minibatch_order(len(examples), generator).numpy()
+        rows = order[: count * member.training.batch_size]
+        core.train(examples.inputs, examples.targets, rows, rates[done : done + count])
+    return core.parameters.astype(np.float64)
+
+
+@st.composite
+def members(draw) -> Member:
+    loss = draw(st.sampled_from(["cross_entropy", "mean_squared_error"]))
+    optimizer = draw(st.sampled_from(["sgd", "sgd", "adam", "adamw"]))
+    momentum = draw(st.sampled_from([0.0, 0.9])) if optimizer == "sgd" else 0.0
+    hidden = draw(st.lists(st.integers(1, 300), min_size=0, max_size=4))
+    widths = (draw(st.integers(1, 60)), *hidden, draw(st.integers(2, 20)))
+    return Member(
+        network=NetworkSpec(
+            widths=widths,
+            activation=draw(
+                st.sampled_from(["relu", "leaky_relu", "elu", "prelu", "gelu", "tanh"])
+            ),
+            normalization=draw(st.sampled_from(["none", "none", "batch"])),
+            output="logits"
+            if loss == "cross_entropy"
+            else draw(st.sampled_from(["logits", "sigmoid"])),
+        ),
+        training=TrainingSpec(
+            loss=loss,
+            optimizer=optimizer,
+            learning_rate=draw(st.sampled_from([0.001, 0.02])) / (1 if momentum == 0 else 5),
+            schedule=draw(st.sampled_from(["constant", "cosine", "one_cycle"])),
+            momentum=momentum,
+            nesterov=momentum > 0 and draw(st.booleans()),
+            weight_decay=draw(st.sampled_from([0.0, 0.01])),
+            decay_on=draw(st.sampled_from(["weights", "all"])),
+            label_smoothing=draw(st.sampled_from([0.0, 0.1])) if loss == "cross_entropy" else 0.0,
+            clip_norm=draw(st.sampled_from([0.0, 0.0, 0.5])),
+            batch_size=draw(st.integers(2, 70)),
+            epochs=100,
+        ),
+        seed=draw(st.integers(0, 2**32)),
+    )
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@settings(
+    deadline=None,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(member=members())
+def test_as_near_to_float64_as_pytorchs_own_float32(isa: str, member: Member) -> None:
+    rows = 5 * member.training.batch_size + 3
+    widths = member.network.widths
+    examples = data(rows, widths[0], widths[-1], member.training.loss, seed=member.seed % 1000)
+    exact = in_torch(member, examples, 200, torch.float64)
+    single = in_torch(member, examples, 200, torch.float32)
+    found = natively(member, examples, 200, isa)
+    norm = np.linalg.norm
+    assert norm(found - exact) <= 3 * norm(single - exact) + 1e-6 * max(1.0, norm(exact))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "prelu", "gelu", "tanh"])
+@pytest.mark.parametrize("normalization", ["none", "batch"])
+def test_gradients_of_one_step_are_autograds(isa: str, activation, normalization) -> None:
+    member = Member(
+        network=NetworkSpec(
+            widths=(30, 50, 17, 9), activation=activation, normalization=normalization
+        ),
+        training=TrainingSpec(learning_rate=1.0, batch_size=40, epochs=1),
+        seed=5,
+    )
+    examples = data(40, 30, 9, "cross_entropy", 1)
+    start = flatten(build(member.network, torch.Generator().manual_seed(5))).astype(np.float64)
+    exact = in_torch(member, examples, 1, torch.float64) - start
+    found = natively(member, examples, 1, isa) - start
+    # A weight near 1 in float32 hides differences below its own rounding.
+    assert np.linalg.norm(found - exact) <= 1e-5 * np.linalg.norm(exact) + 1e-7 * len(start) ** 0.5
+
+
+def test_records_agree_with_the_pytorch_engine() -> None:
+    member = Member(
+        network=NetworkSpec(widths=(12, 20, 4), normalization="batch", activation="elu"),
+        training=TrainingSpec(
+            batch_size=16, epochs=3, learning_rate=0.05, schedule="one_cycle", evaluation_draw=True
+        ),
+        seed=541,
+    )
+    rows, held_out = data(103, 12, 4, "cross_entropy", 0), data(50, 12, 4, "cross_entropy", 1)
+    options = {"snapshots_per_epoch": 3}
+    expected = list(train_member(member, rows, held_out, **options))
+    found = list(train_member_natively(member, rows, held_out, **options))
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        assert (a.epoch, a.step, a.outcome) == (b.epoch, b.step, b.outcome)
+        assert a.train_loss == pytest.approx(b.train_loss, rel=1e-5)
+        assert a.validation_loss == pytest.approx(b.validation_loss, rel=1e-4)
+        assert a.validation_accuracy == pytest.approx(b.validation_accuracy, abs=0.021)
+        assert a.learning_rate == pytest.approx(b.learning_rate, rel=1e-9)
+        np.testing.assert_allclose(a.batch_losses, b.batch_losses, rtol=1e-4)
+        assert [s.step for s in a.snapshots] == [s.step for s in b.snapshots]
+        for ours, theirs in zip(a.snapshots, b.snapshots, strict=True):
+            np.testing.assert_allclose(ours.parameters, theirs.parameters, atol=1e-4)
+    state, reference = found[-1].state, expected[-1].state
+    assert list(state) == list(reference)
+    for name in reference:
+        np.testing.assert_allclose(state[name], reference[name], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        predict(member.network, state, held_out.inputs),
+        predict(member.network, reference, held_out.inputs),
+        atol=1e-3,
+    )
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_evaluation_is_pytorchs(isa: str) -> None:
+    for loss, output in (
+        ("cross_entropy", "logits"),
+        ("mean_squared_error", "sigmoid"),
+        ("mean_squared_error", "logits"),
+    ):
+        network = NetworkSpec(widths=(12, 33, 7), output=output)
+        member = Member(network=network, training=TrainingSpec(loss=loss, batch_size=16), seed=2)
+        examples = data(101, 12, 7, loss, 3)
+        module = build(network, torch.Generator().manual_seed(2))
+        core = make_core(member, isa)
+        core.parameters = flatten(module)
+        with torch.no_grad():
+            outputs = module(torch.from_numpy(examples.inputs))
+            expected = float(loss_of(loss, outputs, torch.from_numpy(examples.targets)))
+        found, correct = core.evaluate(examples.inputs, examples.targets)
+        assert found == pytest.approx(expected, rel=1e-6)
+        np.testing.assert_allclose(core.predict(examples.inputs), outputs.numpy(), atol=1e-6)
+        if loss == "cross_entropy":
+            assert correct == int((outputs.argmax(1).numpy() == examples.targets).sum())
+        vectors = np.stack([flatten(module), 0.5 * flatten(module)])
+        losses = core.losses(vectors, examples.inputs, examples.targets)
+        assert losses[0] == pytest.approx(expected, rel=1e-6)
+        assert losses[1] != losses[0]
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_dropout_drops_its_share_and_scales_the_rest(isa: str) -> None:
+    # One step of an identity-like network: the gradient of the last bias-free weights shows masks.
+    member = Member(
+        network=NetworkSpec(widths=(1, 400, 1), dropout=0.3),
+        training=TrainingSpec(loss="mean_squared_error", batch_size=1, learning_rate=1.0, epochs=1),
+        seed=9,
+    )
+    core = make_core(member, isa)
+    start = np.concatenate([np.zeros(400), np.ones(400), np.zeros(400), [0.0]]).astype(np.float32)
+    core.parameters = start
+    one = np.ones((1, 1), np.float32)
+    shares = []
+    for _ in range(50):
+        core.parameters = start
+        core.train(one, 0 * one + 0.5, np.zeros(1, np.int64), np.ones(1))
+        gradient = core.parameters[800:1200]  # -2 (0 - 0.5) * hidden output
+        assert set(np.unique(gradient.round(5))) <= {0.0, np.float32(1 / 0.7).round(5)}
+        shares.append((gradient == 0).mean())
+    # 20,000 draws: four standard errors are 1.3 %.
+    assert np.mean(shares) == pytest.approx(0.3, abs=0.013)
+    assert np.std(shares) > 0.005, "every step draws its own mask"
+
+
+def test_dropout_masks_depend_on_the_seed_alone() -> None:
+    def losses(seed: int) -> list[float]:
+        member = Member(
+            network=NetworkSpec(widths=(12, 20, 4), dropout=0.5),
+            training=TrainingSpec(batch_size=10, epochs=2),
+            seed=seed,
+        )
+        rows = data(50, 12, 4, "cross_entropy", 0)
+        return [x for r in train([member], rows, engine="native") for x in r.batch_losses]
+
+    assert losses(1) == losses(1)
+    assert losses(1) != losses(2)
+
+
+def test_a_diverged_member_stops_itself_with_step_and_last_loss() -> None:
+    member = Member(
+        network=NetworkSpec(widths=(12, 20, 4)),
+        training=TrainingSpec(batch_size=10, epochs=9, learning_rate=1e30),
+        seed=1,
+    )
+    rows = data(100, 12, 4, "cross_entropy", 0)
+    last = list(train([member], rows, engine="native"))[-1]
+    assert last.outcome == "diverged"
+    assert len(last.batch_losses) == last.step < 90
+    assert not np.isfinite(last.batch_losses[-1])
+    assert last.reason == (
+        f"loss not finite at step {last.step}, epoch 1; "
+        f"the last finite loss was {last.batch_losses[-2]:.4g}"
+    )
+
+
+def test_a_member_stops_within_a_minibatch_when_asked() -> None:
+    member = Member(
+        network=NetworkSpec(widths=(12, 300, 300, 4)),
+        training=TrainingSpec(batch_size=4, epochs=100_000),
+        seed=1,
+    )
+    stop = Stop()
+    seen = []
+
+    def work() -> None:
+        seen.extend(train_member_natively(member, data(400, 12, 4, "cross_entropy", 0), stop=stop))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not stop._cores:
+        time.sleep(0.01)
+    stop.ask()
+    thread.join(timeout=30)
+    assert not thread.is_alive()
+    assert all(record.outcome is None for record in seen)
+
+
+def test_an_unknown_instruction_set_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOWNSLOPE_ISA", "sse9")
+    with pytest.raises(InputError, match="must be one of"):
+        instruction_set()
+    monkeypatch.setenv("DOWNSLOPE_ISA", ISAS[-1])
+    assert instruction_set() == ISAS[-1]
+
+
+member = Member(network=NetworkSpec(widths=(3, 2)), training=TrainingSpec(batch_size=2), seed=0)
+x, y = np.zeros((4, 3), np.float32), np.zeros(4, np.int64)
+rows, rates = np.arange(4), np.ones(2)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda core: core.train(x[:, :2].copy(), y, rows, rates),
+        lambda core: core.train(x[:0], y[:0], rows[:0], rates[:0]),
+        lambda core: core.train(x, y[:3], rows, rates),
+        lambda core: core.train(x, y + 2, rows, rates),
+        lambda core: core.train(x, y - 1, rows, rates),
+        lambda core: core.train(x, y, rows + 1, rates),
+        lambda core: core.train(x, y, rows - 1, rates),
+        lambda core: core.train(x, y, rows, rates[:1]),
+        lambda core: core.train(x.astype(np.float64), y, rows, rates),
+        lambda core: core.train(x, y.astype(np.float32), rows, rates),
+        lambda core: core.train(None, y, rows, rates),
+        lambda core: core.evaluate(x[:0], y[:0]),
+        lambda core: core.predict(x[:, :1].copy()),
+        lambda core: core.losses(np.zeros((2, 7), np.float32), x, y),
+        lambda core: setattr(core, "parameters", np.zeros(7, np.float32)),
+        lambda core: core.moment(0),
+    ],
+)
+def test_wrong_arrays_are_a_python_error_never_a_crash(call) -> None:
+    core = make_core(member, ISAS[0])
+    with pytest.raises((ValueError, TypeError, RuntimeError)):
+        call(core)
+
+
+@pytest.mark.parametrize("widths", [[], [3], [3, 0], [0, 3], [3, -1, 2]])
+def test_impossible_widths_are_refused(widths: list[int]) -> None:
+    from downslope import _native
+
+    spec = {
+        "activation": "relu",
+        "batch_norm": False,
+        "dropout": 0.0,
+        "sigmoid": False,
+        "loss": "cross_entropy",
+        "optimizer": "sgd",
+        "momentum": 0.0,
+        "nesterov": False,
+        "weight_decay": 0.0,
+        "decay_all": False,
+        "label_smoothing": 0.0,
+        "clip_norm": 0.0,
+        "batch_size": 4,
+        "dropout_seed": 0,
+    }
+    with pytest.raises(ValueError, match="widths"):
+        _native.Member(ISAS[0], widths=widths, **spec)
+    with pytest.raises(ValueError, match="unknown"):
+        _native.Member("sse9", widths=[3, 2], **spec)
+
+
+def test_nan_inputs_diverge_and_do_not_crash() -> None:
+    bad = np.full((20, 12), np.nan, np.float32)
+    rows = Examples(bad, np.zeros(20, np.int64))
+    one = Member(network=NetworkSpec(widths=(12, 5, 4)), training=TrainingSpec(), seed=1)
+    last = list(train([one], rows, rows, engine="native"))[-1]
+    assert last.outcome == "diverged"
+    assert last.reason.endswith("no loss was finite")
+
+
+def test_a_batch_larger_than_the_data_is_one_minibatch() -> None:
+    rows = data(7, 12, 4, "cross_entropy", 0)
+    training = TrainingSpec(batch_size=1000, epochs=2)
+    one = Member(network=NetworkSpec(widths=(12, 5, 4)), training=training, seed=1)
+    assert [r.step for r in train([one], rows, engine="native")] == [1, 2]
