@@ -85,12 +85,15 @@ def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
     'better'
     """
     difference = float(np.mean(second) - np.mean(first))
-    few = min(len(first), len(second)) < 2
-    if few or len({*first}) == len({*second}) == 1:
-        return Comparison(
-            difference=difference, interval=None, seed_spread=None, verdict="undecided"
-        )
-    variances = [float(np.var(side, ddof=1)) for side in (first, second)]
+    undecided = Comparison(
+        difference=difference, interval=None, seed_spread=None, verdict="undecided"
+    )
+    if min(len(first), len(second)) < 2:
+        return undecided
+    # Equal seeds have means that may differ from them in the last bit.
+    variances = [0.0 if len({*s}) == 1 else float(np.var(s, ddof=1)) for s in (first, second)]
+    if not any(variances):
+        return undecided
     spread = float(np.sqrt(np.mean(variances)))
     reach = _welch_reach(variances, (len(first), len(second)))
     low, high = difference - reach, difference + reach
