@@ -40,7 +40,7 @@ TINY: dict[str, Any] = {
     "landscape": {"grid": [4, 3], "examples": 50, "snapshots_per_epoch": 2},
     "autoencoder": {
         "hidden": [16, 8, 16],
-        "training": {"loss": "mean_squared_error", "optimizer": "adam", "epochs": 2},
+        "training": {"epochs": 2},
     },
 }
 

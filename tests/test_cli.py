@@ -49,7 +49,6 @@ examples = 50
 [autoencoder]
 hidden = [12, 4, 12]
 [autoencoder.training]
-loss = "mean_squared_error"
 optimizer = "adam"
 learning_rate = 0.01
 epochs = 2

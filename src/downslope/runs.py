@@ -75,7 +75,11 @@ class Run:
             InputError: it cannot be made or written, or holds something that is no run.
         """
         try:
-            if self.path.is_dir() and any(self.path.iterdir()) and not self.exists:
+            # What a killed write left behind has a name that starts with a dot.
+            visible = self.path.is_dir() and any(
+                not path.name.startswith(".") for path in self.path.iterdir()
+            )
+            if visible and not self.exists:
                 raise InputError(
                     f"{self.path}: holds files but no run; give --out a new or an empty directory"
                 )

@@ -88,7 +88,10 @@ def test_an_unknown_name_below_settings_is_named(change: str, named: str) -> Non
         ("search.space.units={low=5,high=5}", "search.space.units: range: low = 5 must be below"),
         ("landscape.grid=[3]", "landscape.grid: Expected `array` of length 2"),
         ("autoencoder.hidden=3", "autoencoder.hidden: Expected `array`"),
-        ("autoencoder.training.loss=huber", "autoencoder.training.loss: Invalid enum value"),
+        (
+            "autoencoder.training.optimizer=lbfgs",
+            "autoencoder.training.optimizer: Invalid enum value",
+        ),
         ("refit.seeds=[1.5]", "refit.seeds"),
     ],
 )
@@ -134,7 +137,7 @@ def test_a_value_of_the_wrong_type_names_its_key(change: str, named: str) -> Non
         ("landscape.snapshots_per_epoch=0", "landscape: snapshots_per_epoch = 0"),
         ("autoencoder.hidden=[0]", "autoencoder: NetworkSpec: widths = (4, 0, 4)"),
         ("autoencoder.training.learning_rate=-1", "learning_rate = -1.0"),
-        ("autoencoder.training.loss=cross_entropy", "autoencoder"),
+        ("autoencoder.training.loss=cross_entropy", "autoencoder.training.loss"),
     ],
 )
 def test_a_value_out_of_range_is_named_before_anything_runs(change: str, named: str) -> None:

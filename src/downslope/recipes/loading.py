@@ -124,12 +124,6 @@ def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
         recipe.autoencoder.member(4, seed=0)
     except InputError as error:
         raise InputError(f"{source}: autoencoder: {error}") from None
-    loss = recipe.autoencoder.training.loss
-    _within(
-        f"{source}: autoencoder.training",
-        loss == "mean_squared_error",
-        f"loss = {loss!r}; 'mean_squared_error'",
-    )
     return recipe
 
 

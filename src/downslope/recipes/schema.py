@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
-from downslope.networks import Initialization, Member, NetworkSpec, TrainingSpec
+from downslope.networks import (
+    DecayOn,
+    Initialization,
+    Member,
+    NetworkSpec,
+    Optimizer,
+    Schedule,
+    TrainingSpec,
+)
 from downslope.search import Range, Sampler, Settings, Space, propose
 from downslope.search.spaces import Value
 
@@ -113,25 +121,34 @@ class LandscapeRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     start: bool = True
 
 
+class AutoencoderTraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Say how the autoencoder is trained; the fields mean what they mean in `TrainingSpec`."""
+
+    optimizer: Optimizer = "adam"
+    learning_rate: float = 4e-3
+    schedule: Schedule = "one_cycle"
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    decay_on: DecayOn = "weights"
+    batch_size: int = 128
+    epochs: int = 20
+
+
 class AutoencoderRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Say which autoencoder: its hidden widths, its start and its training."""
 
     hidden: tuple[int, ...] = (128, 64, 128)
     initialization: Initialization = "pytorch"
-    training: TrainingSpec = TrainingSpec(
-        loss="mean_squared_error",
-        optimizer="adam",
-        learning_rate=4e-3,
-        schedule="one_cycle",
-        batch_size=128,
-        epochs=20,
-    )
+    training: AutoencoderTraining = AutoencoderTraining()
 
     def member(self, features: int, seed: int) -> Member:
         """Make the autoencoder for data with some features."""
         widths = (features, *self.hidden, features)
         network = NetworkSpec(widths=widths, output="sigmoid", initialization=self.initialization)
-        return Member(network=network, training=self.training, seed=seed)
+        settings = msgspec.structs.asdict(self.training)
+        training = TrainingSpec(loss="mean_squared_error", **settings)
+        return Member(network=network, training=training, seed=seed)
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

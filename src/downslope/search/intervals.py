@@ -66,7 +66,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         difference: second mean minus first.
         interval: 95 % Welch interval of the difference over seeds; None where a side has fewer
-            than two seeds.
+            than two seeds, or no seed differs from another, which says nothing about spread.
         seed_spread: pooled standard deviation over seeds, None like the interval.
         verdict: "better", "worse" or "undecided" for the second, by whether the interval
             excludes zero.
@@ -85,11 +85,15 @@ def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
     'better'
     """
     difference = float(np.mean(second) - np.mean(first))
+    undecided = Comparison(
+        difference=difference, interval=None, seed_spread=None, verdict="undecided"
+    )
     if min(len(first), len(second)) < 2:
-        return Comparison(
-            difference=difference, interval=None, seed_spread=None, verdict="undecided"
-        )
-    variances = [float(np.var(side, ddof=1)) for side in (first, second)]
+        return undecided
+    # Equal seeds have means that may differ from them in the last bit.
+    variances = [0.0 if len({*s}) == 1 else float(np.var(s, ddof=1)) for s in (first, second)]
+    if not any(variances):
+        return undecided
     spread = float(np.sqrt(np.mean(variances)))
     reach = _welch_reach(variances, (len(first), len(second)))
     low, high = difference - reach, difference + reach
@@ -102,8 +106,6 @@ def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
 def _welch_reach(variances: Sequence[float], counts: Sequence[int]) -> float:
     # Written out: scipy's ttest_ind warns where one side has no spread, which is no mistake here.
     parts = np.divide(variances, counts)
-    if not parts.any():
-        return 0.0
     # Shares of the whole, because the square of a small variance underflows.
     shares = parts / parts.sum()
     freedom = 1 / float(np.sum(shares**2 / np.subtract(counts, 1)))
