@@ -15,19 +15,20 @@ constexpr float kLeak = 0.01f;
 constexpr float kRootHalf = 0.70710678118654752f;       // 1 / sqrt(2)
 constexpr float kNormalDensity = 0.39894228040143268f;  // 1 / sqrt(2 pi)
 
+// Written so that a NaN passes: a member that has diverged must not look alive.
 inline void activate(Activation kind, const float* z, float* out, int n, float slope) {
   switch (kind) {
     case Activation::relu:
-      for (int i = 0; i < n; ++i) out[i] = z[i] > 0 ? z[i] : 0;
+      for (int i = 0; i < n; ++i) out[i] = z[i] <= 0 ? 0 : z[i];
       break;
     case Activation::leaky_relu:
-      for (int i = 0; i < n; ++i) out[i] = z[i] > 0 ? z[i] : kLeak * z[i];
+      for (int i = 0; i < n; ++i) out[i] = z[i] <= 0 ? kLeak * z[i] : z[i];
       break;
     case Activation::prelu:
-      for (int i = 0; i < n; ++i) out[i] = z[i] > 0 ? z[i] : slope * z[i];
+      for (int i = 0; i < n; ++i) out[i] = z[i] <= 0 ? slope * z[i] : z[i];
       break;
     case Activation::elu:
-      for (int i = 0; i < n; ++i) out[i] = z[i] > 0 ? z[i] : std::expm1(z[i]);
+      for (int i = 0; i < n; ++i) out[i] = z[i] <= 0 ? std::expm1(z[i]) : z[i];
       break;
     case Activation::gelu:
       for (int i = 0; i < n; ++i) out[i] = 0.5f * z[i] * (1 + std::erf(z[i] * kRootHalf));

@@ -200,7 +200,7 @@ class Member {
     examples.inputs = inputs.data();
     examples.rows = static_cast<std::int64_t>(inputs.shape(0));
     if (spec_.loss == Loss::cross_entropy) {
-      const auto classes = nb::cast<Integers>(targets);
+      const auto classes = nb::cast<Integers>(targets, false);
       require(classes.shape(0) == inputs.shape(0), "targets: as many as inputs are needed");
       const std::int64_t* first = classes.data();
       require(std::all_of(first, first + examples.rows,
@@ -208,7 +208,7 @@ class Member {
               "targets: a class outside of the outputs");
       examples.classes = first;
     } else {
-      const auto values = nb::cast<Matrix>(targets);
+      const auto values = nb::cast<Matrix>(targets, false);
       require(values.shape(0) == inputs.shape(0) &&
                   static_cast<int>(values.shape(1)) == spec_.widths.back(),
               "targets: shape (rows, outputs) is needed");
@@ -268,10 +268,13 @@ NB_MODULE(_native, m) {
           "isa"_a, nb::kw_only(), "widths"_a, "activation"_a, "batch_norm"_a, "dropout"_a,
           "sigmoid"_a, "loss"_a, "optimizer"_a, "momentum"_a, "nesterov"_a, "weight_decay"_a,
           "decay_all"_a, "label_smoothing"_a, "clip_norm"_a, "batch_size"_a, "dropout_seed"_a)
-      .def("train", &Member::train, "inputs"_a, "targets"_a, "order"_a, "rates"_a)
-      .def("evaluate", &Member::evaluate, "inputs"_a, "targets"_a)
-      .def("losses", &Member::losses, "vectors"_a, "inputs"_a, "targets"_a)
-      .def("predict", &Member::predict, "inputs"_a)
+      // No conversions: a copy of the data at every call would go unnoticed.
+      .def("train", &Member::train, "inputs"_a.noconvert(), "targets"_a, "order"_a.noconvert(),
+           "rates"_a.noconvert())
+      .def("evaluate", &Member::evaluate, "inputs"_a.noconvert(), "targets"_a)
+      .def("losses", &Member::losses, "vectors"_a.noconvert(), "inputs"_a.noconvert(),
+           "targets"_a)
+      .def("predict", &Member::predict, "inputs"_a.noconvert())
       .def("stop", &Member::stop)
       .def_prop_rw(
           "parameters",

@@ -124,10 +124,11 @@ def report(
 def doctor() -> None:
     """Say what this installation has: versions, processor, engine and data."""
     from downslope.data import list_datasets
+    from downslope.engines import describe_engine
     from downslope.runs import hardware, versions
 
     table = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in [*versions().items(), *hardware().items(), ("engine", "pytorch")]:
+    for name, value in [*versions().items(), *hardware().items(), *describe_engine().items()]:
         table.add_row(name, escape(value))
     for listing in list_datasets():
         table.add_row(
@@ -251,6 +252,7 @@ def _run(
     threads: int | None,
     quiet: bool,
 ) -> None:
+    from downslope.engines import MISSING, choose_engine
     from downslope.recipes import free_directory, load_recipe, needed, run_recipe
     from downslope.report import write_report
     from downslope.runs import Run
@@ -275,6 +277,8 @@ def _run(
     if added := [s for s in order if s not in stages]:
         say(f"also running {', '.join(added)}: {', '.join(stages)} builds on it")
     say(f"run: {escape(str(path))}" + (" (going on with it)" if held.exists else ""))
+    if choose_engine("auto") != "native":
+        say(MISSING)
     start = time.perf_counter()
     steps = run_recipe(chosen, dataset, held, stages=stages, threads=threads)
     try:

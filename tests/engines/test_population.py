@@ -240,9 +240,9 @@ def test_a_paused_member_goes_on_to_the_same_bits(engine, member: Member, pause:
 
 def test_going_on_in_a_worker_process_gives_the_same_bits(workers) -> None:
     pair = [MEMBERS[0], MEMBERS[2]]
-    records = list(train(pair, DATA, threads=1, engine="pytorch", checkpoint_every=1))
+    records = list(train(pair, DATA, HELD_OUT, threads=1, engine="pytorch", checkpoint_every=1))
     checkpoints = {r.member: r.checkpoint for r in records if r.epoch == 1}
-    rest = list(train(pair, DATA, threads=2, engine="pytorch", resume=checkpoints))
+    rest = list(train(pair, DATA, HELD_OUT, threads=2, engine="pytorch", resume=checkpoints))
     for i in (0, 1):
         assert bits(rest, i) == bits([r for r in records if r.epoch > 1], i)
 

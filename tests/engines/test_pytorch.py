@@ -236,8 +236,7 @@ def test_a_diverged_member_stops_and_names_the_step() -> None:
     ]
     before = float(last.batch_losses[-2])
     assert last.reason == (
-        f"loss not finite at step {last.step}, epoch {last.epoch}; "
-        f"the last finite loss was {before:.4g}"
+        f"not finite at step {last.step}, epoch {last.epoch}; the last finite loss was {before:.4g}"
     )
 
 

@@ -56,7 +56,7 @@ def test_a_seed_that_does_not_complete_opens_nothing(make_digits: Callable[..., 
     assert done.result.test_accuracy is None
     assert (done.states, done.result.confusion) == ({}, [])
     assert len(done.result.stopped) == 2
-    assert done.result.stopped[0].startswith("seed 1 diverged: loss not finite at step ")
+    assert done.result.stopped[0].startswith("seed 1 diverged: not finite at step ")
     assert done.result.epochs[-1].train_loss is None
 
 

@@ -154,7 +154,7 @@ def test_a_diverged_trial_says_so_and_is_never_chosen(
     found = drain(steps(parts, tmp_path / "t.sqlite", [WILD, PROPOSALS[0]]))
     trial = found.trials[0]
     assert trial.outcome == "diverged"
-    assert trial.reason.startswith("loss not finite at step ")
+    assert trial.reason.startswith("not finite at step ")
     assert trial.reason.endswith(", epoch 1")
     assert 1 <= int(trial.reason.split()[5].rstrip(",")) <= 5
     assert (trial.validation_accuracy, trial.validation_loss) == (None, None)
@@ -240,7 +240,7 @@ def test_a_loss_that_is_not_finite_is_stored_as_none() -> None:
         EpochRecord(member=0, epoch=1, step=5, train_loss=1.0, validation_loss=2.0, seconds=1.0),
         EpochRecord(
             member=0, epoch=2, step=10, train_loss=nan, validation_loss=nan, seconds=2.0,
-            outcome="diverged", reason="loss not finite at step 7, epoch 2",
+            outcome="diverged", reason="not finite at step 7, epoch 2",
         ),
     ]  # fmt: skip
     settings = Settings()

@@ -1,13 +1,20 @@
 """Engines: they train populations and yield epoch records."""
 
 from downslope.engines.checkpoints import Checkpoint
-from downslope.engines.native import instruction_set, instruction_sets, train_member_natively
+from downslope.engines.diagnosis import describe_engine, measure_share
+from downslope.engines.native import (
+    MISSING,
+    instruction_set,
+    instruction_sets,
+    train_member_natively,
+)
 from downslope.engines.population import Engine, choose_engine, cores, train
 from downslope.engines.pytorch import predict, train_member
 from downslope.engines.records import EpochRecord, Outcome, Snapshot
 from downslope.engines.schedules import learning_rates
 
 __all__ = [
+    "MISSING",
     "Checkpoint",
     "Engine",
     "EpochRecord",
@@ -15,9 +22,11 @@ __all__ = [
     "Snapshot",
     "choose_engine",
     "cores",
+    "describe_engine",
     "instruction_set",
     "instruction_sets",
     "learning_rates",
+    "measure_share",
     "predict",
     "train",
     "train_member",

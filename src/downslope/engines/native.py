@@ -21,7 +21,14 @@ from numpy.typing import NDArray
 from downslope.data import Examples
 from downslope.engines.checkpoints import Checkpoint
 from downslope.engines.pytorch import base_seed, minibatch_order
-from downslope.engines.records import EpochRecord, Outcome, Snapshot, divergence, fail_gently
+from downslope.engines.records import (
+    EpochRecord,
+    Outcome,
+    Snapshot,
+    divergence,
+    fail_gently,
+    snapshot_steps,
+)
 from downslope.engines.schedules import learning_rates
 from downslope.errors import InputError
 from downslope.networks import Member, build, flatten, load_flat
@@ -144,10 +151,7 @@ def train_member_natively(
         restore(core, generator, resume, steps_per_epoch)
         first = resume.epoch + 1
     rates = learning_rates(spec, steps_per_epoch)
-    cuts = sorted(
-        {round((k + 1) * steps_per_epoch / snapshots_per_epoch) for k in range(snapshots_per_epoch)}
-        | {steps_per_epoch}
-    )
+    cuts = sorted({steps_per_epoch, *snapshot_steps(snapshots_per_epoch, steps_per_epoch)})
     inputs, targets = _arrays(training)
     held_out = None if validation is None else _arrays(validation)
     last_finite = math.nan
@@ -186,6 +190,8 @@ def train_member_natively(
                 base_seed(generator)
             diverged = not finite or (held_out is not None and not math.isfinite(loss))
             last = diverged or epoch == spec.epochs
+            if last and not diverged:  # the very last update has no loss after it
+                diverged = not np.isfinite(core.parameters).all()
             outcome: Outcome | None = ("diverged" if diverged else "completed") if last else None
             sizes = np.full(len(batch_losses), spec.batch_size)
             if len(batch_losses) == steps_per_epoch:

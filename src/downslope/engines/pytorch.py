@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from downslope.data import Examples
 from downslope.engines.checkpoints import Checkpoint, put_back, take
-from downslope.engines.records import EpochRecord, Snapshot, divergence
+from downslope.engines.records import EpochRecord, Snapshot, divergence, snapshot_steps
 from downslope.errors import InputError
 from downslope.networks import Loss, Member, NetworkSpec, TrainingSpec, build, flatten
 
@@ -65,9 +65,7 @@ def train_member(
     steps_per_epoch = math.ceil(len(training) / spec.batch_size)
     optimizer = make_optimizer(module, spec)
     scheduler = make_scheduler(optimizer, spec, steps_per_epoch)
-    snapshot_steps = {
-        round((k + 1) * steps_per_epoch / snapshots_per_epoch) for k in range(snapshots_per_epoch)
-    }
+    taken = snapshot_steps(snapshots_per_epoch, steps_per_epoch)
     first, last_finite = 1, math.nan
     if resume is not None:
         first = resume.epoch + 1
@@ -94,7 +92,7 @@ def train_member(
             if not math.isfinite(losses[-1]):
                 break
             last_finite = losses[-1]
-            if len(losses) in snapshot_steps:
+            if len(losses) in taken:
                 snapshots.append(Snapshot(step=step, loss=losses[-1], parameters=flatten(module)))
             if scheduler is not None:
                 scheduler.step()
@@ -114,6 +112,8 @@ def train_member(
             held_out is not None and not math.isfinite(held_out_loss)
         )
         last = diverged or epoch == spec.epochs
+        if last and not diverged:  # the very last update has no loss after it
+            diverged = not np.isfinite(flatten(module)).all()
         checkpoint = None
         if checkpoint_every and not last and epoch % checkpoint_every == 0:
             checkpoint = take(member, module, optimizer, generator, epoch)

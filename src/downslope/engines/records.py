@@ -68,14 +68,26 @@ class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+def snapshot_steps(snapshots_per_epoch: int, steps_per_epoch: int) -> set[int]:
+    """Return the steps of an epoch, counted from 1, after which a snapshot is taken.
+
+    >>> sorted(snapshot_steps(2, 7)), sorted(snapshot_steps(2, 1))
+    ([4, 7], [1])
+    """
+    steps = {
+        round((k + 1) * steps_per_epoch / snapshots_per_epoch) for k in range(snapshots_per_epoch)
+    }
+    return steps - {0}
+
+
 def divergence(step: int, epoch: int, last_finite: float) -> str:
-    """Say in one line where a member stopped being finite."""
+    """Say in one line where a member's loss or weights stopped being finite."""
     before = (
         f"the last finite loss was {last_finite:.4g}"
         if math.isfinite(last_finite)
         else ("no loss was finite")
     )
-    return f"loss not finite at step {step}, epoch {epoch}; {before}"
+    return f"not finite at step {step}, epoch {epoch}; {before}"
 
 
 def fail_gently(records: Iterator[EpochRecord], index: int) -> Iterator[EpochRecord]:

@@ -207,14 +207,20 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def expected_cost(self, examples: int) -> float:
         """Estimate the work of training on `examples` rows, in arbitrary units.
 
-        A step costs its overhead plus its arithmetic; the weights below were fitted to the plain
-        PyTorch loop, so that progress bars and longest-first scheduling are about right.
+        A step costs its overhead plus its arithmetic. The weights below were fitted to the
+        compiled engine in microseconds, so that progress bars and longest-first scheduling are
+        about right; only their ratios matter.
         """
         steps = math.ceil(examples / self.training.batch_size)
-        layers = len(self.network.widths) - 1
-        blocks = 1.0 + (self.network.normalization == "batch") + (self.network.dropout > 0)
-        overhead = 40.0 + 35.0 * layers * blocks
-        if self.training.optimizer != "sgd" or self.training.momentum > 0:
-            overhead += 30.0 * layers
-        arithmetic = self.training.batch_size * self.network.parameters * 6 / 60_000
+        network, training = self.network, self.training
+        overhead = 3.0 + len(network.widths)
+        arithmetic = training.batch_size * network.parameters * 6 / 85_000
+        if training.optimizer != "sgd" or training.momentum > 0:
+            arithmetic += network.parameters / 2_500
+        # Curved activations and normalization work on every unit of every example.
+        curved = network.activation in ("elu", "gelu", "tanh")
+        per_unit = 0.001 + 0.012 * curved + 0.003 * (network.normalization == "batch")
+        per_unit += 0.004 * (network.dropout > 0)
+        units = training.batch_size * sum(network.widths[1:-1])
+        overhead += per_unit * units
         return self.training.epochs * steps * (overhead + arithmetic)
