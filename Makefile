@@ -42,7 +42,7 @@ clean: ## remove what was set up; runs and the data cache stay
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
 	  echo "Python's venv module is missing; on Debian: apt install python3-venv" >&2; exit 2; }
 
-.venv/run: pyproject.toml constraints.txt | .venv/bin/python
+.venv/run: pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/*) | .venv/bin/python
 	@echo "==> installing downslope and what it needs (torch is large; a minute or a few)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e .
 	@touch $@
