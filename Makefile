@@ -13,7 +13,7 @@ help: ## say what each target does
 
 demo: .venv/run ## set up, get Fashion-MNIST, run the main job, write the report
 	@echo "==> downslope run fashion-mnist (about three minutes on two cores; Ctrl-C is safe, repeat to go on)"
-	@$(BIN)/downslope run fashion-mnist --out runs/demo
+	@$(BIN)/downslope run fashion-mnist
 
 test: .venv/dev ## set up and run all tests, doctests and README blocks, with coverage
 	@echo "==> all tests (some minutes on two cores)"

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from downslope.cli import main
+from downslope.__main__ import main
 from downslope.runs import Run
 
 # Small enough for seconds, with every stage in it.
@@ -344,8 +344,41 @@ def test_an_interrupt_keeps_what_was_finished_and_says_how_to_go_on(
     _, err = child.communicate(timeout=60)
     assert child.returncode == status, err
     assert "Traceback" not in err
-    assert "downslope run tiny.toml --out out" in err
+    assert "To go on: python -m downslope run tiny.toml --out out" in err
     results = Run(tmp_path / "out").read_results()
     assert list(results.seconds) == ["theory"]
     assert results.search is not None and results.search.trials
-    assert not list((tmp_path / "out").rglob(".*")), "no temporary files are left"
+    left = {path.name for path in (tmp_path / "out").rglob(".*")}
+    assert left == {".lock"}, "no temporary files are left"
+
+
+def test_two_processes_on_one_run_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TINY)
+    long = ["--set", "search.space.epochs=[100000]", "--stages", "search", "--out", "out"]
+    command = [sys.executable, "-m", "downslope", "run", "tiny.toml", *long]
+    first = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out" / "search" / "trials.sqlite").exists():
+        assert time.monotonic() < deadline and first.poll() is None
+        time.sleep(0.02)
+    second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    first.kill()
+    first.wait()
+    assert second.returncode == 2
+    assert f"in use by process {first.pid}" in second.stderr
+    # A dead holder's lock is gone with it.
+    with Run(tmp_path / "out").locked():
+        pass
+
+
+def test_ctrl_c_while_starting_is_clean() -> None:
+    for delay in (0.02, 0.1, 0.3):
+        child = subprocess.Popen(
+            [sys.executable, "-m", "downslope", "doctor"], stderr=subprocess.PIPE, text=True
+        )
+        time.sleep(delay)
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=60)
+        # Before the first line of ours runs, the interpreter itself still answers.
+        assert child.returncode in (130, -signal.SIGINT, 1)
+        assert child.returncode == 130 or delay < 0.1, err

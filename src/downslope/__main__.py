@@ -1,5 +1,28 @@
-"""Let `python -m downslope` be the command line."""
+"""Where the command starts: `downslope` and `python -m downslope`."""
 
-from downslope.cli import main
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
 
-main()
+
+def main() -> NoReturn:
+    """Run the command line, signals first: Ctrl-C must be clean while the rest is being imported.
+
+    Signals end the program as SystemExit: every `finally` runs, and no library takes them for an
+    error of its own.
+    """
+    signal.signal(signal.SIGINT, _stop)
+    signal.signal(signal.SIGTERM, _stop)
+    from downslope.cli import main as command_line
+
+    command_line()
+    sys.exit(0)
+
+
+def _stop(number: int, _: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    main()

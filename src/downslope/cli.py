@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -220,12 +218,8 @@ def data_describe(
     console().print(table)
 
 
-def main() -> NoReturn:
+def main() -> None:
     """Run the command line; see the design for its exit statuses."""
-    # Signals end the program as SystemExit: every `finally` runs, and no library takes them for
-    # an error of its own.
-    signal.signal(signal.SIGINT, _stop)
-    signal.signal(signal.SIGTERM, _stop)
     try:
         app()
     except InputError as error:
@@ -234,11 +228,6 @@ def main() -> NoReturn:
     except BrokenPipeError:  # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    sys.exit(0)
-
-
-def _stop(number: int, _: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)
 
 
 def _run(
@@ -283,8 +272,10 @@ def _run(
     steps = run_recipe(chosen, dataset, held, stages=stages, threads=threads)
     try:
         results = watch(steps, quiet)
+        page = write_report(held)
+        held.refresh_manifest()
     except SystemExit:
-        resume = shlex.join(["downslope", *sys.argv[1:], *([] if out else ["--out", str(path)])])
+        resume = shlex.join([*_program(), *sys.argv[1:], *([] if out else ["--out", str(path)])])
         if held.exists:
             print(f"\nstopped; what was finished is kept. To go on: {resume}", file=sys.stderr)
         raise
@@ -293,12 +284,16 @@ def _run(
             write_report(held)
             held.refresh_manifest()
         raise
-    page = write_report(held)
-    held.refresh_manifest()
     if not quiet:
         _print_summary(results, time.perf_counter() - start)
         print("report:", end=" ")
     print(page)
+
+
+def _program() -> list[str]:
+    """Return the words that started this program, for the user to repeat."""
+    started = Path(sys.argv[0])
+    return ["python", "-m", "downslope"] if started.name == "__main__.py" else [sys.argv[0]]
 
 
 def _quoted(text: str) -> str:

@@ -12,7 +12,8 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,11 @@ from safetensors.numpy import save as save_safetensors
 from downslope.engines import cores
 from downslope.errors import InputError
 from downslope.results import Results
+
+if sys.platform == "win32":
+    fcntl = None
+else:
+    import fcntl
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,6 +98,30 @@ class Run:
                 "can"
             ) from None
 
+    @contextmanager
+    def locked(self) -> Generator[None, None, None]:
+        """Keep the run to this process; the lock ends with the process, however that ends.
+
+        Raises:
+            InputError: another process holds it.
+        """
+        if fcntl is None:  # Windows: two processes on one run are not told apart there
+            yield
+            return
+        with self.file(".lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.seek(0)
+                holder = file.read(20).strip() or "unknown"
+                raise InputError(
+                    f"{self.path}: in use by process {holder}; wait for it or give another --out"
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
     def file(self, name: str) -> Path:
         """Return the path of a file of the run, its folder made.
 
@@ -115,19 +145,19 @@ class Run:
         np.savez(buffer, allow_pickle=False, **arrays)
         self.write(name, buffer.getvalue())
 
-    def read_arrays(self, name: str) -> dict[str, NDArray[Any]]:
-        """Read an npz file of the run.
+    def read_arrays(self, name: str, keys: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
+        """Read an npz file of the run; `keys` must be among its arrays.
 
         Raises:
-            InputError: it is missing or damaged.
+            InputError: it is missing or damaged, or lacks one.
         """
         try:
             content = (self.path / name).read_bytes()  # np.load leaves a damaged file open
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-                return {key: archive[key] for key in archive.files}
+                return {key: archive[key] for key in (*archive.files, *keys)}
         except Exception as error:  # zipfile, zlib and NumPy each have their own
             raise InputError(
-                f"{self.path / name}: missing or damaged ({error}); run its stage again"
+                f"{self.path / name}: missing or damaged ({error}); start anew with another --out"
             ) from None
 
     def write_weights(self, name: str, state: Mapping[str, NDArray[Any]]) -> None:
@@ -145,7 +175,7 @@ class Run:
             return load_safetensors((self.path / name).read_bytes())
         except Exception as error:
             raise InputError(
-                f"{self.path / name}: missing or damaged ({error}); run its stage again"
+                f"{self.path / name}: missing or damaged ({error}); start anew with another --out"
             ) from None
 
     def write_results(self, results: Results) -> None:

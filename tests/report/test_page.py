@@ -155,7 +155,7 @@ def test_provenance_is_complete(page: Page, finished: Run, results: Results) -> 
     assert len(results.test_set.openings) == 4
     for opening in results.test_set.openings:
         assert opening.reason in page.text
-    assert "[search.space.learning_rate]" in page.text
+    assert "learning_rate = {" in page.text
 
 
 def test_figures_are_files_too(finished: Run, page: Page) -> None:

@@ -25,11 +25,15 @@ def test_every_setting_arrives_in_the_member() -> None:
         "nesterov": True,
         "weight_decay": 0.125,
         "decay_on": "all",
+        "clip_norm": 1.5,
         "batch_size": 3,
         "epochs": 4,
         "evaluation_draw": True,
     }
-    assert {*changed, "hidden_layers", "units"} == set(Settings.__struct_fields__)
+    # Label smoothing goes with cross-entropy alone, see below.
+    assert {*changed, "hidden_layers", "units", "label_smoothing"} == set(
+        Settings.__struct_fields__
+    )
     member = Settings(hidden_layers=2, units=5).replace(changed).member(7, 3, seed=11)
     assert member.network.widths == (7, 5, 5, 3)
     assert member.seed == 11
@@ -128,3 +132,7 @@ def test_a_space_names_the_setting_and_the_value_it_cannot_have(
         Space(base=Settings(), values=values)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_label_smoothing_arrives_too() -> None:
+    assert Settings(label_smoothing=0.1).member(4, 3, seed=0).training.label_smoothing == 0.1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -128,8 +129,9 @@ def free_directory(name: str, recipe: Recipe) -> Path:
         path = Path("runs") / (name if number == 1 else f"{name}-{number}")
         run = Run(path)
         if run.exists:
-            if not differences(run.read_results().recipe, table):
-                return path
+            with suppress(InputError):  # damaged or of another version: not this one
+                if not differences(run.read_results().recipe, table):
+                    return path
         elif not path.exists() or (path.is_dir() and not any(path.iterdir())):
             return path
     raise AssertionError("count() has no end")

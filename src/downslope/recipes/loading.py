@@ -115,12 +115,15 @@ def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
             raise InputError(f"{source}: {name}: {error}") from None
     drawn = recipe.landscape
     where = f"{source}: landscape"
+    _within(where, max(drawn.grid) <= 1000, f"grid = {list(drawn.grid)}; 1000 or less each way")
     _within(where, min(drawn.grid) >= 2, f"grid = {list(drawn.grid)}; 2 or more each way")
     _within(where, 0 <= drawn.margin < 100, f"margin = {drawn.margin}; 0 or above")
     _within(where, drawn.examples >= 1, f"examples = {drawn.examples}; 1 or more")
     per_epoch = drawn.snapshots_per_epoch
     _within(where, per_epoch >= 1, f"snapshots_per_epoch = {per_epoch}; 1 or more")
     try:
+        widest = max(recipe.autoencoder.hidden, default=1)
+        _within(f"{source}: autoencoder", widest <= 65_536, f"hidden = {widest}; 65536 or less")
         recipe.autoencoder.member(4, seed=0)
     except InputError as error:
         raise InputError(f"{source}: autoencoder: {error}") from None

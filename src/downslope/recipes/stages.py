@@ -78,11 +78,18 @@ def run_recipe(
         threads: members trained at the same time, by default one per core.
 
     Raises:
-        InputError: the directory cannot be written, or holds a run of another recipe or data.
+        InputError: the directory cannot be written, holds a run of another recipe or data, or is
+            in use by another process; a stage ran out of memory or disk.
     """
     order = needed(stages, recipe)
     context = prepare(recipe, dataset, run, threads)
-    results = context.results
+    with run.locked():
+        context.results = run.read_results()  # another process may just have gone on with it
+        return (yield from _run_stages(context, order))
+
+
+def _run_stages(context: Context, order: Sequence[str]) -> Steps[Results]:
+    run, dataset, results = context.run, context.dataset, context.results
     before = list(results.test_set.openings)
     elsewhere = len(dataset.test.openings)  # already counted, or of another run
     for stage in order:
@@ -92,8 +99,12 @@ def run_recipe(
         try:
             yield from _STAGES[stage](context)
             results.seconds[stage] = time.perf_counter() - start
-        except BaseException:
+        except BaseException as error:
             _keep_finished_trials(context)
+            if reason := _out_of_room(error):
+                raise InputError(
+                    f"{stage}: {reason}; make room or ask for less, then repeat the command"
+                ) from error
             raise
         finally:
             opened = [*before, *dataset.test.openings[elsewhere:]]
@@ -101,6 +112,16 @@ def run_recipe(
             run.write_results(results)
             run.write_manifest(results)
     return results
+
+
+def _out_of_room(error: BaseException) -> str:
+    """Say what there was not enough of, if that is what an error means; torch has its own way."""
+    text = " ".join(str(error).split())[:200]
+    if isinstance(error, MemoryError) or "can't allocate memory" in text:
+        return f"not enough memory ({text})"
+    if isinstance(error, OSError):
+        return f"the disk or the system refused ({text})"
+    return ""
 
 
 def _theory(context: Context) -> Steps[None]:
@@ -151,8 +172,8 @@ def _refit(context: Context) -> Steps[None]:
     if context.recipe.landscape.start:
         member = done.result.member
         module = build(member.network, torch.Generator().manual_seed(member.seed))
-        loss = done.result.epochs[0].train_loss
-        first = Snapshot(step=0, loss=loss or np.nan, parameters=flatten(module))
+        # Nothing was seen yet, so there is no training loss.
+        first = Snapshot(step=0, loss=np.nan, parameters=flatten(module))
         snapshots.insert(0, first)
     trajectory = Trajectory.of(snapshots)
     context.run.write_arrays(
@@ -203,7 +224,7 @@ def _variants(context: Context) -> Steps[None]:
 def _landscape(context: Context) -> Steps[None]:
     trained = context.results.refit
     assert trained is not None
-    arrays = context.run.read_arrays("refit/trajectory.npz")
+    arrays = context.run.read_arrays("refit/trajectory.npz", ("steps", "losses", "vectors"))
     trajectory = Trajectory()
     for step, loss, vector in zip(
         arrays["steps"], arrays["losses"], arrays["vectors"], strict=True
@@ -214,7 +235,12 @@ def _landscape(context: Context) -> Steps[None]:
     weights = f"refit/seed-{seed}.safetensors"
     if (context.run.path / weights).exists():  # buffers of batch norm, at the end of training
         state = context.run.read_weights(weights)
-        module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()})
+        try:
+            module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()})
+        except RuntimeError:
+            raise InputError(
+                f"{context.run.path / weights}: weights of another network; give another --out"
+            ) from None
     recipe = context.recipe.landscape
     drawn = yield from compute_landscape(
         module,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,14 +54,27 @@ class Arrays:
 def arrays(run: Run, results: Results) -> Arrays:
     """Read the arrays of the stages that ran."""
     return Arrays(
-        surface=None if results.landscape is None else _read(run, "landscape/surface.npz"),
-        images=None if results.autoencoder is None else _read(run, "autoencoder/images.npz"),
+        surface=None if results.landscape is None else _surface(run),
+        images=None
+        if results.autoencoder is None
+        else _read(
+            run,
+            "autoencoder/images.npz",
+            ("originals", "reconstructions", "pca_reconstructions", "labels"),
+        ),
     )
 
 
-def _read(run: Run, name: str) -> dict[str, NDArray[Any]] | None:
+def _surface(run: Run) -> dict[str, NDArray[Any]] | None:
+    found = _read(run, "landscape/surface.npz", ("x", "y", "loss"))
+    if found is not None and found["loss"].shape != (len(found["y"]), len(found["x"])):
+        return None
+    return found
+
+
+def _read(run: Run, name: str, keys: Sequence[str]) -> dict[str, NDArray[Any]] | None:
     try:
-        return run.read_arrays(name)
+        return run.read_arrays(name, keys)
     except InputError:  # the page says so in place of the figure
         return None
 
@@ -165,7 +178,8 @@ def _refit(results: Results) -> Iterator[Picture]:
             "refit-confusion",
             refit.draw_confusion(found.confusion, results.data.class_names),
             f"Confusion matrix: {hits:,} of {total:,} test examples are on the diagonal.",
-            "Confusion matrix on the test set: counts, and their share of the true class. The "
+            "Confusion matrix of the first seed that completed, on the test set: counts, and their "
+            "share of the true class. The "
             "colour follows the square root of the share, so that rare errors show.",
         )
 

@@ -106,8 +106,8 @@ def interactive(terrain: Terrain) -> go.Figure:
             "legend": {"x": 0, "y": 1, "bgcolor": "rgba(0,0,0,0)"},
             "uirevision": "path",  # the slider must not turn the camera back
             "scene": {
-                "xaxis": {**axis, "title": {"text": "direction 1"}},
-                "yaxis": {**axis, "title": {"text": "direction 2"}},
+                "xaxis": {**axis, "title": {"text": _short(terrain.labels[0])}},
+                "yaxis": {**axis, "title": {"text": _short(terrain.labels[1])}},
                 "zaxis": {
                     **axis,
                     "title": {"text": terrain.height_label.replace("cross-entropy ", "")},
@@ -173,3 +173,7 @@ def _line(
     return go.Scatter3d(
         x=x, y=y, z=z, mode="lines", line=line, hoverinfo="skip", showlegend=False, name=name
     )
+
+
+def _short(label: str) -> str:
+    return label.replace(" principal", "").replace(" of variance", "")

@@ -7,7 +7,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import tomli_w
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
@@ -19,7 +18,7 @@ from downslope.report.gallery import Arrays, Picture, arrays, gallery
 from downslope.report.interactive import figure_json, interactive
 from downslope.report.summary import STAGES, theory_verdict
 from downslope.results import Results
-from downslope.runs import Manifest, Run, without_none
+from downslope.runs import Manifest, Run, recipe_toml, without_none
 
 OWN = ("report.html", "figures/")
 """Written by the report itself: a page cannot hold its own digest."""
@@ -97,7 +96,7 @@ def render(
         equations=_equations(results),
         assumptions=_assumptions(results),
         verdicts=theory_verdict(results) if results.theory is not None else "",
-        recipe=tomli_w.dumps(without_none(results.recipe)),
+        recipe=recipe_toml(without_none(results.recipe)),
         style=_asset("page.css"),
         script=_asset("page.js"),
         plotly=Markup(get_plotlyjs()) if plotted is not None else None,

@@ -139,8 +139,7 @@ def epoch_table(refit: RefitResult) -> Table:
     for epoch in last:
         cells = [str(epoch.epoch), loss(epoch.train_loss)]
         if several:
-            seeds = [loss(x) for x in epoch.train_loss_per_seed]
-            cells += seeds + ["–"] * (len(refit.seeds) - len(seeds))
+            cells += [loss(x) for x in epoch.train_loss_per_seed]
         if monitored:
             cells.append(percent(epoch.test_accuracy))
         rows.append(Row(cells))

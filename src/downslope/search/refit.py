@@ -25,9 +25,10 @@ class RefitEpoch(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         epoch: from 1.
-        train_loss: mean over seeds; None where a seed's loss was not finite.
+        train_loss: mean over the seeds that reached this epoch; None where one was not finite.
         test_accuracy: mean over seeds, only where the recipe monitors it.
-        train_loss_per_seed: one loss per seed that reached this epoch.
+        train_loss_per_seed: one loss per seed, in the order of the seeds; None where it was not
+            finite or the seed had stopped before.
     """
 
     epoch: int
@@ -189,5 +190,8 @@ def _epoch(index: int, records: Sequence[Sequence[EpochRecord]]) -> RefitEpoch:
         epoch=index + 1,
         train_loss=mean if math.isfinite(mean) else None,
         test_accuracy=accuracy if math.isfinite(accuracy) else None,
-        train_loss_per_seed=[x if math.isfinite(x) else None for x in losses],
+        train_loss_per_seed=[
+            r[index].train_loss if index < len(r) and math.isfinite(r[index].train_loss) else None
+            for r in records
+        ],
     )
