@@ -5,7 +5,7 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 SOURCES := src tests examples benchmarks
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench sanitize clean
 
 help: ## say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' \
@@ -31,6 +31,24 @@ format: .venv/dev ## let ruff mend format and lint
 
 bench: .venv/dev ## run the benchmarks; see benchmarks/README.md
 	@for script in benchmarks/*.py; do echo "==> $$script"; $(BIN)/python $$script || exit 1; done
+
+# The sanitized module takes the installed one's place while its tests run. Python itself is not
+# built for it: leaks at exit are not looked for, and the run-time library is loaded first.
+sanitize: .venv/dev ## run the core's tests under AddressSanitizer and UBSan, then ThreadSanitizer
+	@for kind in address,undefined thread; do \
+	  echo "==> building with -fsanitize=$$kind"; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e . \
+	    -C build-dir=build/sanitize-$$kind -C cmake.define.DOWNSLOPE_SANITIZE=$$kind || exit 1; \
+	  libraries=$$( [ $$kind = thread ] && echo libtsan.so || echo libasan.so libubsan.so ); \
+	  preload=$$(for library in $$libraries; do gcc -print-file-name=$$library; done); \
+	  echo "==> the core's tests under it"; \
+	  LD_PRELOAD="$$preload" ASAN_OPTIONS=detect_leaks=0 \
+	    TSAN_OPTIONS="suppressions=native/tsan.supp report_signal_unsafe=0" \
+	    $(BIN)/python -m pytest -q -p no:cacheprovider tests/engines/test_native.py \
+	    -k "not float64" || status=1; \
+	done; \
+	echo "==> building as before"; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e . && exit $${status:-0}
 
 clean: ## remove what was set up; runs and the data cache stay
 	rm -rf .venv build dist .coverage .pytest_cache .ruff_cache .hypothesis
