@@ -40,8 +40,10 @@ sanitize: .venv/dev ## run the core's tests under AddressSanitizer and UBSan, th
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e . \
 	    -C build-dir=build/sanitize-$$kind -C cmake.define.DOWNSLOPE_SANITIZE=$$kind || exit 1; \
 	  libraries=$$( [ $$kind = thread ] && echo libtsan.so || echo libasan.so libubsan.so ); \
-	  preload=$$(for library in $$libraries; do gcc -print-file-name=$$library; done); \
+	  preload=$$(for library in $$libraries; do printf '%s ' "$$(gcc -print-file-name=$$library)"; done); \
 	  echo "==> the core's tests under it"; \
+	  LD_PRELOAD="$$preload" ASAN_OPTIONS=detect_leaks=0 \
+	    $(BIN)/python -c 'import downslope._native' || { status=1; continue; }; \
 	  LD_PRELOAD="$$preload" ASAN_OPTIONS=detect_leaks=0 \
 	    TSAN_OPTIONS="suppressions=native/tsan.supp report_signal_unsafe=0" \
 	    $(BIN)/python -m pytest -q -p no:cacheprovider tests/engines/test_native.py \
