@@ -58,11 +58,11 @@ def main() -> None:
             losses = dataloader_epoch(data, batch_size, member.seed)
             times[0].append(time.perf_counter() - start)
             start = time.perf_counter()
-            (record,) = train([member], data, threads=1)
+            (record,) = train([member], data, threads=1, engine="pytorch")
             times[1].append(time.perf_counter() - start)
             assert record.batch_losses.tolist() == losses, "not the same trajectory"
             # Seconds of the epochs alone: starting workers is paid once a population.
-            records = list(train(side_by_side, data))
+            records = list(train(side_by_side, data, engine="pytorch"))
             times[2].append(sum(r.seconds for r in records) / len(records) / cores())
         loader, alone, together = map(statistics.median, times)
         ratios = [
