@@ -132,7 +132,6 @@ class MemberTrainer final : public Trainer {
     input_ = Buffer(std::int64_t{rows_} * layers_[0].in8);
     transposed_ = Buffer(std::int64_t{rows_} * (widest + kPad));
     transposed_in_ = Buffer(std::int64_t{rows_} * (widest + kPad));
-    tile_ = Buffer(std::int64_t{kPanel} * 16);
     line_ = Buffer(4 * (widest + kPad));
   }
 
@@ -549,7 +548,7 @@ class MemberTrainer final : public Trainer {
   int rows_;  // of every buffer
   std::vector<Layer> layers_;
   Buffer input_;  // blocked
-  Buffer transposed_, transposed_in_, tile_, line_;
+  Buffer transposed_, transposed_in_, line_;
   std::int64_t steps_ = 0;
   Rule rule_;
   std::atomic<bool> stopped_{false};
