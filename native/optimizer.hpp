@@ -14,6 +14,8 @@ inline Vec square_root(Vec x) {
   return y;
 }
 
+enum class Move { plain, momentum, adam };
+
 // SGD with momentum (Sutskever et al. 2013, as in torch.optim.SGD), Adam (Kingma and Ba 2015) and
 // AdamW (Loshchilov and Hutter 2019) with torch's defaults: betas 0.9 and 0.999, epsilon 1e-8.
 class Rule {
@@ -37,13 +39,25 @@ class Rule {
     return rule;
   }
 
+  // Calls body.operator()<move>() once, so that no decision is left inside of its loops.
+  template <class Body>
+  void dispatch(Body&& body) const {
+    if (optimizer_ != Optimizer::sgd)
+      body.template operator()<Move::adam>();
+    else if (momentum_ != 0)
+      body.template operator()<Move::momentum>();
+    else
+      body.template operator()<Move::plain>();
+  }
+
   // Moves value[at ...] by one gradient register; first and second may be null where unused.
+  template <Move move>
   inline __attribute__((always_inline)) void update(Vec gradient, float* value, float* first,
                                                     float* second, std::int64_t at) const {
     Vec w = load(value + at);
     gradient += decay_ * w;
-    if (optimizer_ == Optimizer::sgd) {
-      if (momentum_ != 0) {
+    if constexpr (move != Move::adam) {
+      if constexpr (move == Move::momentum) {
         const Vec m = momentum_ * load(first + at) + gradient;
         store(first + at, m);
         gradient = nesterov_ ? gradient + momentum_ * m : m;

@@ -78,6 +78,35 @@ inline std::int64_t blocked(std::int64_t row, std::int64_t feature, std::int64_t
   return (feature / kPadIn * rows + row) * kPadIn + feature % kPadIn;
 }
 
+// The rows of the next minibatch lie anywhere in memory. They are asked for a step ahead, a few
+// lines at a time between the tiles of a product: all at once they would hold it up.
+class Ahead {
+ public:
+  Ahead() = default;
+  Ahead(const Examples& examples, const std::int64_t* order, std::int64_t rows, int width)
+      : examples_(&examples), order_(order), rows_(std::min<std::int64_t>(rows, 64)),
+        width_(width) {}
+
+  inline __attribute__((always_inline)) void ask(int lines) {
+    for (int i = 0; i < lines && row_ < rows_; ++i) {
+      if (at_ == 0 && examples_->classes != nullptr)
+        __builtin_prefetch(examples_->classes + order_[row_], 0, 2);
+      __builtin_prefetch(examples_->inputs + order_[row_] * width_ + at_, 0, 2);
+      at_ += 16;
+      if (at_ >= width_) {
+        at_ = 0;
+        ++row_;
+      }
+    }
+  }
+
+ private:
+  const Examples* examples_ = nullptr;
+  const std::int64_t* order_ = nullptr;
+  std::int64_t rows_ = 0, row_ = 0;
+  int width_ = 0, at_ = 0;
+};
+
 class MemberTrainer final : public Trainer {
  public:
   explicit MemberTrainer(const Spec& spec) : spec_(spec), rows_(round_up(spec.batch_size, kPad)) {
@@ -185,10 +214,10 @@ class MemberTrainer final : public Trainer {
     std::int64_t minibatch = 0;
     for (std::int64_t start = 0; start < count; start += spec_.batch_size, ++minibatch) {
       const int rows = static_cast<int>(std::min<std::int64_t>(spec_.batch_size, count - start));
-      gather(examples, order + start, rows);
-      if (start + spec_.batch_size < count)
-        prefetch(examples, order + start + spec_.batch_size,
-                 std::min<std::int64_t>(spec_.batch_size, count - start - spec_.batch_size));
+      gather(rows, [&](int r) { return examples.inputs + order[start + r] * layers_[0].in; });
+      const std::int64_t after = start + spec_.batch_size;
+      ahead_ = Ahead(examples, order + after, std::min<std::int64_t>(spec_.batch_size, count - after),
+                     layers_[0].in);
       forward(rows, true);
       losses[minibatch] = static_cast<float>(
           loss_gradient(examples, order + start, rows));
@@ -262,28 +291,26 @@ class MemberTrainer final : public Trainer {
     }
   }
 
-  void gather_row(const float* from, int row) {
-    const int in = layers_[0].in;
-    float* to = input_.get() + std::int64_t{row} * kPadIn;
+  // Copies rows into blocks, a few rows side by side so that what is written stays in order.
+  // row_at(r) is the address of row r.
+  template <class RowAt>
+  void gather(int rows, RowAt row_at) {
+    constexpr int kSide = 16;
+    const int in = layers_[0].in, whole = in / kPadIn * kPadIn;
     const std::int64_t pitch = std::int64_t{rows_} * kPadIn;
-    int k = 0;
-    for (; k + kPadIn <= in; k += kPadIn, to += pitch) std::memcpy(to, from + k, kPadIn * 4);
-    for (int i = 0; k + i < in; ++i) to[i] = from[k + i];
-  }
-  void gather(const Examples& examples, const std::int64_t* order, int rows) {
-    for (int r = 0; r < rows; ++r)
-      gather_row(examples.inputs + order[r] * layers_[0].in, r);
+    for (int first = 0; first < rows; first += kSide) {
+      const int side = std::min(kSide, rows - first);
+      const float* from[kSide];
+      for (int i = 0; i < side; ++i) from[i] = row_at(first + i);
+      float* to = input_.get() + std::int64_t{first} * kPadIn;
+      for (int k = 0; k < whole; k += kPadIn, to += pitch)
+        for (int i = 0; i < side; ++i) std::memcpy(to + i * kPadIn, from[i] + k, kPadIn * 4);
+      for (int i = 0; i < side; ++i)
+        for (int k = whole; k < in; ++k) to[i * kPadIn + k - whole] = from[i][k];
+    }
   }
   void gather_run(const float* inputs, std::int64_t start, int rows) {
-    for (int r = 0; r < rows; ++r) gather_row(inputs + (start + r) * layers_[0].in, r);
-  }
-  // The rows of the next minibatch lie anywhere in memory: ask for them a step ahead.
-  void prefetch(const Examples& examples, const std::int64_t* order, std::int64_t rows) {
-    const int in = layers_[0].in;
-    for (std::int64_t r = 0; r < std::min<std::int64_t>(rows, 64); ++r) {
-      const float* row = examples.inputs + order[r] * in;
-      for (int k = 0; k < in; k += 16) __builtin_prefetch(row + k, 0, 2);
-    }
+    gather(rows, [&](int r) { return inputs + (start + r) * layers_[0].in; });
   }
 
   const float* input_of(std::size_t i) const {
@@ -487,36 +514,48 @@ class MemberTrainer final : public Trainer {
   // written once per step.
   void update_weights(Layer& l, const float* input, int rows) {
     const std::int64_t pitch = std::int64_t{rows_} * kPadIn;
-    const Rule rule = rule_.with_decay(spec_.weight_decay);
-    for (const Panel& p : l.panels) {
-      pieces(p.width, [&]<int N>(int offset) {
-        for (int k = 0; k < l.in8; k += kPadIn) {
-          blocks<kLanes == 16 ? 8 : 4>(kPadIn, [&]<int R>(int i0) {
-            Vec sums[R][N] = {};
-            accumulate<R, N>(sums, input + k / kPadIn * pitch + i0, 1, kPadIn,
-                             l.grad.get() + p.column + offset, l.out16, rows);
-            const std::int64_t at = p.offset + std::int64_t{k + i0} * p.width + offset;
-            for (int i = 0; i < R; ++i)
-              for (int j = 0; j < N; ++j)
-                use(rule, sums[i][j], l.weight, at + std::int64_t{i} * p.width + j * kLanes);
-          });
-        }
-      });
-    }
+    with_use(l.weight, [&](auto use) {
+      for (const Panel& p : l.panels) {
+        pieces(p.width, [&]<int N>(int offset) {
+          for (int k = 0; k < l.in8; k += kPadIn) {
+            blocks<kLanes == 16 ? 8 : 4>(kPadIn, [&]<int R>(int i0) {
+              const std::int64_t at = p.offset + std::int64_t{k + i0} * p.width + offset;
+              if (&l == layers_.data()) ahead_.ask(8);
+              Vec sums[R][N] = {};
+              accumulate<R, N>(sums, input + k / kPadIn * pitch + i0, 1, kPadIn,
+                               l.grad.get() + p.column + offset, l.out16, rows);
+              for (int i = 0; i < R; ++i)
+                for (int j = 0; j < N; ++j)
+                  use(sums[i][j], at + std::int64_t{i} * p.width + j * kLanes);
+            });
+          }
+        });
+      }
+    });
   }
 
   void apply(Parameter& p, const float* gradient, int count) {
-    const Rule rule = rule_.with_decay(p.decays ? spec_.weight_decay : 0);
-    for (int o = 0; o < count; o += kLanes) use(rule, load(gradient + o), p, o);
+    with_use(p, [&](auto use) {
+      for (int o = 0; o < count; o += kLanes) use(load(gradient + o), o);
+    });
   }
 
-  // Move by a gradient at once, or keep it until the norm of all gradients is known.
-  inline __attribute__((always_inline)) void use(const Rule& rule, Vec gradient, Parameter& p,
-                                                 std::int64_t at) const {
-    if (spec_.clip_norm > 0)
-      store(p.gradient.get() + at, gradient);
-    else
-      rule.update(gradient, p.value.get(), p.first.get(), p.second.get(), at);
+  // Calls body(use), where use(gradient, at) moves by a register of gradients at once, or keeps
+  // them until the norm of all gradients is known.
+  template <class Body>
+  void with_use(Parameter& p, Body&& body) const {
+    if (spec_.clip_norm > 0) {
+      body([to = p.gradient.get()](Vec gradient, std::int64_t at)
+               __attribute__((always_inline)) { store(to + at, gradient); });
+      return;
+    }
+    const Rule rule = rule_.with_decay(p.decays ? spec_.weight_decay : 0);
+    rule.dispatch([&]<Move move>() {
+      body([=, value = p.value.get(), first = p.first.get(), second = p.second.get()](
+               Vec gradient, std::int64_t at) __attribute__((always_inline)) {
+        rule.update<move>(gradient, value, first, second, at);
+      });
+    });
   }
 
   // Scales all gradients so that their joint norm is at most clip_norm (Pascanu et al. 2013), as
@@ -531,9 +570,11 @@ class MemberTrainer final : public Trainer {
         static_cast<float>(std::min(1.0, spec_.clip_norm / (std::sqrt(squares) + 1e-6)));
     each_parameter([&](Parameter& p) {
       const Rule rule = rule_.with_decay(p.decays ? spec_.weight_decay : 0);
-      for (std::int64_t i = 0; i < p.gradient.size(); i += kLanes)
-        rule.update(scale * load(p.gradient.get() + i), p.value.get(), p.first.get(),
-                    p.second.get(), i);
+      rule.dispatch([&]<Move move>() {
+        for (std::int64_t i = 0; i < p.gradient.size(); i += kLanes)
+          rule.update<move>(scale * load(p.gradient.get() + i), p.value.get(), p.first.get(),
+                            p.second.get(), i);
+      });
     });
   }
 
@@ -551,6 +592,7 @@ class MemberTrainer final : public Trainer {
   Buffer transposed_, transposed_in_, line_;
   std::int64_t steps_ = 0;
   Rule rule_;
+  Ahead ahead_;
   std::atomic<bool> stopped_{false};
 };
 
