@@ -78,35 +78,6 @@ inline std::int64_t blocked(std::int64_t row, std::int64_t feature, std::int64_t
   return (feature / kPadIn * rows + row) * kPadIn + feature % kPadIn;
 }
 
-// The rows of the next minibatch lie anywhere in memory. They are asked for a step ahead, a few
-// lines at a time between the tiles of a product: all at once they would hold it up.
-class Ahead {
- public:
-  Ahead() = default;
-  Ahead(const Examples& examples, const std::int64_t* order, std::int64_t rows, int width)
-      : examples_(&examples), order_(order), rows_(std::min<std::int64_t>(rows, 64)),
-        width_(width) {}
-
-  inline __attribute__((always_inline)) void ask(int lines) {
-    for (int i = 0; i < lines && row_ < rows_; ++i) {
-      if (at_ == 0 && examples_->classes != nullptr)
-        __builtin_prefetch(examples_->classes + order_[row_], 0, 2);
-      __builtin_prefetch(examples_->inputs + order_[row_] * width_ + at_, 0, 2);
-      at_ += 16;
-      if (at_ >= width_) {
-        at_ = 0;
-        ++row_;
-      }
-    }
-  }
-
- private:
-  const Examples* examples_ = nullptr;
-  const std::int64_t* order_ = nullptr;
-  std::int64_t rows_ = 0, row_ = 0;
-  int width_ = 0, at_ = 0;
-};
-
 class MemberTrainer final : public Trainer {
  public:
   explicit MemberTrainer(const Spec& spec) : spec_(spec), rows_(round_up(spec.batch_size, kPad)) {
@@ -214,10 +185,9 @@ class MemberTrainer final : public Trainer {
     std::int64_t minibatch = 0;
     for (std::int64_t start = 0; start < count; start += spec_.batch_size, ++minibatch) {
       const int rows = static_cast<int>(std::min<std::int64_t>(spec_.batch_size, count - start));
+      if (examples.classes != nullptr)  // they lie anywhere in memory and are needed soon
+        for (int r = 0; r < rows; ++r) __builtin_prefetch(examples.classes + order[start + r]);
       gather(rows, [&](int r) { return examples.inputs + order[start + r] * layers_[0].in; });
-      const std::int64_t after = start + spec_.batch_size;
-      ahead_ = Ahead(examples, order + after, std::min<std::int64_t>(spec_.batch_size, count - after),
-                     layers_[0].in);
       forward(rows, true);
       losses[minibatch] = static_cast<float>(
           loss_gradient(examples, order + start, rows));
@@ -520,7 +490,6 @@ class MemberTrainer final : public Trainer {
           for (int k = 0; k < l.in8; k += kPadIn) {
             blocks<kLanes == 16 ? 8 : 4>(kPadIn, [&]<int R>(int i0) {
               const std::int64_t at = p.offset + std::int64_t{k + i0} * p.width + offset;
-              if (&l == layers_.data()) ahead_.ask(8);
               Vec sums[R][N] = {};
               accumulate<R, N>(sums, input + k / kPadIn * pitch + i0, 1, kPadIn,
                                l.grad.get() + p.column + offset, l.out16, rows);
@@ -592,7 +561,6 @@ class MemberTrainer final : public Trainer {
   Buffer transposed_, transposed_in_, line_;
   std::int64_t steps_ = 0;
   Rule rule_;
-  Ahead ahead_;
   std::atomic<bool> stopped_{false};
 };
 
