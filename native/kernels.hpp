@@ -26,6 +26,13 @@ inline Vec load(const float* p) { return *reinterpret_cast<const VecU*>(p); }
 inline void store(float* p, Vec v) { *reinterpret_cast<VecU*>(p) = v; }
 inline Vec splat(float x) { return x - Vec{}; }
 
+// Loops over the sums of a tile must vanish, or the sums do not stay in registers.
+#if defined(__clang__)
+#define DOWNSLOPE_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define DOWNSLOPE_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 constexpr int round_up(int n, int to) { return (n + to - 1) / to * to; }
 
 // sums[i][j] += rows[i * stride + t] * columns[t * pitch + j * lanes] for t < count: R scalars are
@@ -37,11 +44,24 @@ inline __attribute__((always_inline)) void accumulate(Vec (&sums)[R][N], const f
                                                       int count) {
   for (int t = 0; t < count; ++t) {
     Vec c[N];
+    DOWNSLOPE_UNROLL
     for (int j = 0; j < N; ++j) c[j] = load(columns + t * pitch + j * kLanes);
+    DOWNSLOPE_UNROLL
     for (int i = 0; i < R; ++i) {
       const Vec r = splat(rows[i * stride + t * step]);
+      DOWNSLOPE_UNROLL
       for (int j = 0; j < N; ++j) sums[i][j] += r * c[j];
     }
+  }
+}
+
+// Calls each(i, j) for all sums of a tile.
+template <int R, int N, class Each>
+inline __attribute__((always_inline)) void each_sum(Each each) {
+  DOWNSLOPE_UNROLL
+  for (int i = 0; i < R; ++i) {
+    DOWNSLOPE_UNROLL
+    for (int j = 0; j < N; ++j) each(i, j);
   }
 }
 

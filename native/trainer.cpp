@@ -324,17 +324,16 @@ class MemberTrainer final : public Trainer {
       pieces(p.width, [&]<int N>(int offset) {
         blocks<kRows[N]>(rows, [&]<int R>(int row) {
           Vec sums[R][N];
-          for (int j = 0; j < N; ++j) {
-            const Vec b = load(l.bias.value.get() + p.column + offset + j * kLanes);
-            for (int r = 0; r < R; ++r) sums[r][j] = b;
-          }
+          const float* bias = l.bias.value.get() + p.column + offset;
+          each_sum<R, N>([&](int i, int j) { sums[i][j] = load(bias + j * kLanes); });
           const float* x = input + std::int64_t{row} * kPadIn;
           const float* w = weight + offset;
           for (int k = 0; k < l.in8; k += kPadIn, x += pitch, w += std::int64_t{kPadIn} * p.width)
             accumulate<R, N>(sums, x, kPadIn, 1, w, p.width, kPadIn);
           float* out = l.pre.get() + std::int64_t{row} * l.out16 + p.column + offset;
-          for (int r = 0; r < R; ++r)
-            for (int j = 0; j < N; ++j) store(out + std::int64_t{r} * l.out16 + j * kLanes, sums[r][j]);
+          each_sum<R, N>([&](int i, int j) {
+            store(out + std::int64_t{i} * l.out16 + j * kLanes, sums[i][j]);
+          });
         });
       });
     }
@@ -465,14 +464,15 @@ class MemberTrainer final : public Trainer {
     float* result = transposed_in_.get();  // [in8][padded]
     pieces(padded, [&]<int N>(int offset) {
       blocks<8>(l.in8, [&]<int R>(int k) {
-        Vec sums[R][N] = {};
+        Vec sums[R][N];
+        each_sum<R, N>([&](int i, int j) { sums[i][j] = Vec{}; });
         for (const Panel& p : l.panels)
           accumulate<R, N>(sums, l.weight.value.get() + p.offset + std::int64_t{k} * p.width,
                            p.width, 1, columns + std::int64_t{p.column} * padded + offset, padded,
                            p.width);
-        for (int i = 0; i < R; ++i)
-          for (int j = 0; j < N; ++j)
-            store(result + std::int64_t{k + i} * padded + offset + j * kLanes, sums[i][j]);
+        each_sum<R, N>([&](int i, int j) {
+          store(result + std::int64_t{k + i} * padded + offset + j * kLanes, sums[i][j]);
+        });
       });
     });
     for (int k = l.in8; k < below.out16; ++k)
@@ -490,12 +490,13 @@ class MemberTrainer final : public Trainer {
           for (int k = 0; k < l.in8; k += kPadIn) {
             blocks<kLanes == 16 ? 8 : 4>(kPadIn, [&]<int R>(int i0) {
               const std::int64_t at = p.offset + std::int64_t{k + i0} * p.width + offset;
-              Vec sums[R][N] = {};
+              Vec sums[R][N];
+              each_sum<R, N>([&](int i, int j) { sums[i][j] = Vec{}; });
               accumulate<R, N>(sums, input + k / kPadIn * pitch + i0, 1, kPadIn,
                                l.grad.get() + p.column + offset, l.out16, rows);
-              for (int i = 0; i < R; ++i)
-                for (int j = 0; j < N; ++j)
-                  use(sums[i][j], at + std::int64_t{i} * p.width + j * kLanes);
+              each_sum<R, N>([&](int i, int j) {
+                use(sums[i][j], at + std::int64_t{i} * p.width + j * kLanes);
+              });
             });
           }
         });
