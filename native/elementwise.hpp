@@ -5,66 +5,65 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <utility>
 
+#include "functions.hpp"
 #include "kernels.hpp"
 #include "trainer.hpp"
 
 namespace downslope::DOWNSLOPE_ISA {
 
 constexpr float kLeak = 0.01f;
-constexpr float kRootHalf = 0.70710678118654752f;       // 1 / sqrt(2)
-constexpr float kNormalDensity = 0.39894228040143268f;  // 1 / sqrt(2 pi)
+constexpr float kNormalDensity = 0.398942280f;  // 1 / sqrt(2 pi)
 
-// Written so that a NaN passes: a member that has diverged must not look alive.
+// out = f(z) for n floats, a multiple of 16. Written so that a NaN passes: a member that has
+// diverged must not look alive.
+template <class F>
+inline void each_register(const float* z, float* out, int n, F f) {
+  for (int i = 0; i < n; i += kLanes) store(out + i, f(load(z + i)));
+}
+
 inline void activate(Activation kind, const float* z, float* out, int n, float slope) {
   switch (kind) {
     case Activation::relu:
-      for (int i = 0; i < n; ++i) out[i] = z[i] <= 0 ? 0 : z[i];
-      break;
+      return each_register(z, out, n, [](Vec x) { return x <= 0.0f ? Vec{} : x; });
     case Activation::leaky_relu:
-      for (int i = 0; i < n; ++i) out[i] = z[i] <= 0 ? kLeak * z[i] : z[i];
-      break;
+      return each_register(z, out, n, [](Vec x) { return x <= 0.0f ? kLeak * x : x; });
     case Activation::prelu:
-      for (int i = 0; i < n; ++i) out[i] = z[i] <= 0 ? slope * z[i] : z[i];
-      break;
+      return each_register(z, out, n, [slope](Vec x) { return x <= 0.0f ? slope * x : x; });
     case Activation::elu:
-      for (int i = 0; i < n; ++i) out[i] = z[i] <= 0 ? std::expm1(z[i]) : z[i];
-      break;
+      return each_register(z, out, n,
+                           [](Vec x) { return x <= 0.0f ? exponential_minus_one(x) : x; });
     case Activation::gelu:
-      for (int i = 0; i < n; ++i) out[i] = 0.5f * z[i] * (1 + std::erf(z[i] * kRootHalf));
-      break;
+      return each_register(z, out, n, [](Vec x) { return x * normal_distribution(x); });
     case Activation::tanh:
-      for (int i = 0; i < n; ++i) out[i] = std::tanh(z[i]);
-      break;
+      return each_register(z, out, n, hyperbolic_tangent);
   }
 }
 
 // g *= f'(z)
 inline void differentiate(Activation kind, const float* z, float* g, int n, float slope) {
+  const auto scale = [&](auto derivative) {
+    for (int i = 0; i < n; i += kLanes) store(g + i, derivative(load(z + i), load(g + i)));
+  };
   switch (kind) {
     case Activation::relu:
-      for (int i = 0; i < n; ++i) g[i] = z[i] > 0 ? g[i] : 0;
-      break;
+      return scale([](Vec x, Vec d) { return x > 0.0f ? d : Vec{}; });
     case Activation::leaky_relu:
-      for (int i = 0; i < n; ++i) g[i] = z[i] > 0 ? g[i] : kLeak * g[i];
-      break;
+      return scale([](Vec x, Vec d) { return x > 0.0f ? d : kLeak * d; });
     case Activation::prelu:
-      for (int i = 0; i < n; ++i) g[i] = z[i] > 0 ? g[i] : slope * g[i];
-      break;
+      return scale([slope](Vec x, Vec d) { return x > 0.0f ? d : slope * d; });
     case Activation::elu:
-      for (int i = 0; i < n; ++i) g[i] *= z[i] > 0 ? 1 : std::exp(z[i]);
-      break;
+      return scale([](Vec x, Vec d) { return x > 0.0f ? d : d * exponential(x); });
     case Activation::gelu:
-      for (int i = 0; i < n; ++i)
-        g[i] *= 0.5f * (1 + std::erf(z[i] * kRootHalf)) +
-                z[i] * kNormalDensity * std::exp(-0.5f * z[i] * z[i]);
-      break;
+      return scale([](Vec x, Vec d) {
+        return d * (normal_distribution(x) + x * (kNormalDensity * exponential(-0.5f * x * x)));
+      });
     case Activation::tanh:
-      for (int i = 0; i < n; ++i) {
-        const float t = std::tanh(z[i]);
-        g[i] *= 1 - t * t;
-      }
-      break;
+      return scale([](Vec x, Vec d) {
+        const Vec t = hyperbolic_tangent(x);
+        return d * (1.0f - t * t);
+      });
   }
 }
 
@@ -75,18 +74,21 @@ inline float prelu_slope_gradient(const float* z, const float* g, int n) {
   return sum;
 }
 
-inline void sigmoid(float* z, std::int64_t n) {
-  for (std::int64_t i = 0; i < n; ++i) z[i] = 1 / (1 + std::exp(-z[i]));
+inline void sigmoid(float* z, int n) {
+  each_register(z, z, n, [](Vec x) { return 1.0f / (1.0f + exponential(-x)); });
 }
 
 // Cross-entropy of one row of logits with label smoothing (Szegedy et al. 2016, as torch): the
 // target is 1 - smoothing for the truth plus smoothing / n everywhere. g = scale * d loss / dz.
+// Both z and g are padded to 16; the padding of g becomes 0.
 inline float softmax_gradient(const float* z, float* g, int n, int truth, float scale,
                               float smoothing) {
   const float top = *std::max_element(z, z + n);
+  const int padded = round_up(n, kPad);
+  each_register(z, g, padded, [top](Vec x) { return exponential(x - top); });
+  std::fill(g + n, g + padded, 0.0f);
   float sum = 0, total = 0;
   for (int o = 0; o < n; ++o) {
-    g[o] = std::exp(z[o] - top);
     sum += g[o];
     total += z[o];
   }
@@ -116,15 +118,43 @@ inline void column_means(const float* rows, int count, int n, float* mean, float
   for (int o = 0; o < n; ++o) variance[o] *= share;
 }
 
-// to[c][r] = from[r][c], in squares that stay in the first-level cache.
+// One step of a square's transposition: pairs of rows exchange blocks of S columns. Low is row i,
+// which keeps its columns without bit S; high is row i + S.
+template <int S, bool high, int... C>
+inline Vec exchanged(Vec a, Vec b, std::integer_sequence<int, C...>) {
+#if defined(__clang__)
+  return __builtin_shufflevector(a, b, (C & S ? kLanes + C - (high ? 0 : S) : C + (high ? S : 0))...);
+#else
+  return __builtin_shuffle(a, b,
+                           IntVec{(C & S ? kLanes + C - (high ? 0 : S) : C + (high ? S : 0))...});
+#endif
+}
+
+template <int S>
+inline __attribute__((always_inline)) void transpose_square(Vec (&rows)[kLanes]) {
+  DOWNSLOPE_UNROLL
+  for (int i = 0; i < kLanes; ++i)
+    if ((i & S) == 0) {
+      const Vec a = rows[i], b = rows[i + S];
+      constexpr auto columns = std::make_integer_sequence<int, kLanes>{};
+      rows[i] = exchanged<S, false>(a, b, columns);
+      rows[i + S] = exchanged<S, true>(a, b, columns);
+    }
+  if constexpr (S > 1) transpose_square<S / 2>(rows);
+}
+
+// to[c][r] = from[r][c]; rows and columns are multiples of 16.
 inline void transpose(const float* from, std::int64_t from_pitch, int rows, int columns, float* to,
                       std::int64_t to_pitch) {
-  constexpr int kSquare = 16;
-  for (int r0 = 0; r0 < rows; r0 += kSquare)
-    for (int c0 = 0; c0 < columns; c0 += kSquare)
-      for (int c = c0; c < std::min(c0 + kSquare, columns); ++c)
-        for (int r = r0; r < std::min(r0 + kSquare, rows); ++r)
-          to[c * to_pitch + r] = from[r * from_pitch + c];
+  for (int r = 0; r < rows; r += kLanes)
+    for (int c = 0; c < columns; c += kLanes) {
+      Vec square[kLanes];
+      DOWNSLOPE_UNROLL
+      for (int i = 0; i < kLanes; ++i) square[i] = load(from + (r + i) * from_pitch + c);
+      transpose_square<kLanes / 2>(square);
+      DOWNSLOPE_UNROLL
+      for (int i = 0; i < kLanes; ++i) store(to + (c + i) * to_pitch + r, square[i]);
+    }
 }
 
 // Philox4x32-10 (Salmon et al. 2011): four words from a counter and a key, without state.

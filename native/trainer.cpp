@@ -293,7 +293,7 @@ class MemberTrainer final : public Trainer {
       Layer& l = layers_[i];
       linear_forward(l, input_of(i), padded);
       if (!l.hidden) {
-        if (spec_.sigmoid) sigmoid(l.pre.get(), std::int64_t{rows} * l.out16);
+        if (spec_.sigmoid) sigmoid(l.pre.get(), rows * l.out16);
         continue;
       }
       if (l.norm) normalize(l, rows, training);
