@@ -16,6 +16,7 @@ namespace downslope::DOWNSLOPE_ISA {
 namespace {
 
 constexpr double kBatchNormEpsilon = 1e-5;
+constexpr int kAhead = 64;
 constexpr double kBatchNormMomentum = 0.1;
 
 // Zeroed floats on a cache line.
@@ -188,6 +189,13 @@ class MemberTrainer final : public Trainer {
       if (examples.classes != nullptr)  // they lie anywhere in memory and are needed soon
         for (int r = 0; r < rows; ++r) __builtin_prefetch(examples.classes + order[start + r]);
       gather(rows, [&](int r) { return examples.inputs + order[start + r] * layers_[0].in; });
+      // The rows of the next minibatch lie anywhere in memory: they are asked for a step ahead.
+      // Larger minibatches would push weights out of the cache.
+      next_.clear();
+      const std::int64_t after = start + spec_.batch_size;
+      if (spec_.batch_size <= kAhead)
+        for (std::int64_t r = after; r < std::min(count, after + spec_.batch_size); ++r)
+          next_.push_back(examples.inputs + order[r] * layers_[0].in);
       forward(rows, true);
       losses[minibatch] = static_cast<float>(
           loss_gradient(examples, order + start, rows));
@@ -249,11 +257,9 @@ class MemberTrainer final : public Trainer {
   void visit(Pick pick, Each each) const {
     for (const Layer& l : layers_) {
       float* weight = pick(l.weight);
-      for (int o = 0; o < l.out; ++o) {
-        const Panel& p = l.panels[o / kPanel];
-        for (int k = 0; k < l.in; ++k)
-          each(weight[p.offset + std::int64_t{k} * p.width + o - p.column]);
-      }
+      for (const Panel& p : l.panels)
+        for (int o = 0; o < std::min(p.width, l.out - p.column); ++o)
+          for (int k = 0; k < l.in; ++k) each(weight[p.offset + std::int64_t{k} * p.width + o]);
       for (const Parameter* p : {&l.bias, &l.gamma, &l.beta})
         if (p->value.size() > 0)
           for (int o = 0; o < l.out; ++o) each(pick(*p)[o]);
@@ -487,7 +493,10 @@ class MemberTrainer final : public Trainer {
     with_use(l.weight, [&](auto use) {
       for (const Panel& p : l.panels) {
         pieces(p.width, [&]<int N>(int offset) {
+          const bool ask = &l == layers_.data() && p.column + offset == 0;
           for (int k = 0; k < l.in8; k += kPadIn) {
+            if (ask && k % 16 == 0)
+              for (const float* row : next_) __builtin_prefetch(row + k, 0, 2);
             blocks<kLanes == 16 ? 8 : 4>(kPadIn, [&]<int R>(int i0) {
               const std::int64_t at = p.offset + std::int64_t{k + i0} * p.width + offset;
               Vec sums[R][N];
@@ -562,6 +571,7 @@ class MemberTrainer final : public Trainer {
   Buffer transposed_, transposed_in_, line_;
   std::int64_t steps_ = 0;
   Rule rule_;
+  std::vector<const float*> next_;
   std::atomic<bool> stopped_{false};
 };
 
