@@ -17,6 +17,7 @@ namespace {
 
 using Floats = nb::ndarray<const float, nb::c_contig, nb::device::cpu, nb::ndim<1>>;
 using Matrix = nb::ndarray<const float, nb::c_contig, nb::device::cpu, nb::ndim<2>>;
+using Points = nb::ndarray<const double, nb::c_contig, nb::device::cpu, nb::ndim<2>>;
 using Doubles = nb::ndarray<const double, nb::c_contig, nb::device::cpu, nb::ndim<1>>;
 using Integers = nb::ndarray<const std::int64_t, nb::c_contig, nb::device::cpu, nb::ndim<1>>;
 
@@ -24,10 +25,11 @@ void require(bool condition, const std::string& message) {
   if (!condition) throw std::invalid_argument(message);
 }
 
-nb::object new_array(std::size_t size, float*& data) {
-  data = new float[std::max<std::size_t>(size, 1)];
-  nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<float*>(p); });
-  return nb::cast(nb::ndarray<nb::numpy, float, nb::ndim<1>>(data, {size}, owner));
+template <class Number>
+nb::object new_array(std::size_t size, Number*& data) {
+  data = new Number[std::max<std::size_t>(size, 1)];
+  nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<Number*>(p); });
+  return nb::cast(nb::ndarray<nb::numpy, Number, nb::ndim<1>>(data, {size}, owner));
 }
 
 template <class Choices>
@@ -128,16 +130,41 @@ class Member {
     const Examples examples = check(inputs, targets);
     require(static_cast<std::int64_t>(vectors.shape(1)) == trainer_->parameter_count(),
             "vectors: shape (n, " + std::to_string(trainer_->parameter_count()) + ") is needed");
-    float* data = nullptr;
+    double* data = nullptr;
     nb::object result = new_array(vectors.shape(0), data);
     {
       nb::gil_scoped_release unlocked;
       for (std::size_t i = 0; i < vectors.shape(0); ++i) {
         trainer_->set_parameters(vectors.data() + i * vectors.shape(1));
-        data[i] = static_cast<float>(trainer_->evaluate(examples).loss);
+        data[i] = trainer_->evaluate(examples).loss;
       }
     }
     return result;
+  }
+
+  // Sums of losses and counts of correct examples at points of a plane, each of shape (points,).
+  nb::tuple losses_on_plane(Matrix vectors, Points points, Matrix inputs, nb::object targets) {
+    const Examples examples = check(inputs, targets);
+    const std::int64_t parameters = trainer_->parameter_count();
+    require(vectors.shape(0) == 3 && static_cast<std::int64_t>(vectors.shape(1)) == parameters,
+            "vectors: shape (3, " + std::to_string(parameters) + ") is needed: origin, directions");
+    require(points.shape(1) == 2, "points: shape (n, 2) is needed");
+    std::vector<Evaluation> found(points.shape(0));
+    double *sums = nullptr, *correct = nullptr;
+    nb::object all_sums = new_array(found.size(), sums);
+    nb::object all_correct = new_array(found.size(), correct);
+    {
+      nb::gil_scoped_release unlocked;
+      const float* origin = vectors.data();
+      trainer_->losses_on_plane(examples, origin, origin + parameters, origin + 2 * parameters,
+                                points.data(), static_cast<std::int64_t>(found.size()),
+                                found.data());
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        sums[i] = found[i].loss;
+        correct[i] = static_cast<double>(found[i].correct);
+      }
+    }
+    return nb::make_tuple(all_sums, all_correct);
   }
 
   nb::object predict(Matrix inputs) {
@@ -274,6 +301,8 @@ NB_MODULE(_native, m) {
       .def("evaluate", &Member::evaluate, "inputs"_a.noconvert(), "targets"_a)
       .def("losses", &Member::losses, "vectors"_a.noconvert(), "inputs"_a.noconvert(),
            "targets"_a)
+      .def("losses_on_plane", &Member::losses_on_plane, "vectors"_a.noconvert(),
+           "points"_a.noconvert(), "inputs"_a.noconvert(), "targets"_a)
       .def("predict", &Member::predict, "inputs"_a.noconvert())
       .def("stop", &Member::stop)
       .def_prop_rw(

@@ -212,31 +212,62 @@ class MemberTrainer final : public Trainer {
 
   Evaluation evaluate(const Examples& examples) override {
     Evaluation found;
-    double sum = 0;
     for (std::int64_t start = 0; start < examples.rows; start += rows_) {
       const int rows = static_cast<int>(std::min<std::int64_t>(rows_, examples.rows - start));
       gather_run(examples.inputs, start, rows);
       forward(rows, false);
-      Layer& last = layers_.back();
-      for (int r = 0; r < rows; ++r) {
-        const float* z = last.pre.get() + std::int64_t{r} * last.out16;
-        if (spec_.loss == Loss::cross_entropy) {
-          const std::int64_t truth = examples.classes[start + r];
-          const float top = *std::max_element(z, z + last.out);
-          double total = 0;
-          for (int o = 0; o < last.out; ++o) total += std::exp(double{z[o]} - top);
-          sum += std::log(total) + top - z[truth];
-          found.correct += std::max_element(z, z + last.out) - z == truth;
-        } else {
-          const float* t = examples.targets + (start + r) * last.out;
-          double row = 0;
-          for (int o = 0; o < last.out; ++o) row += (double{z[o]} - t[o]) * (double{z[o]} - t[o]);
-          sum += row / last.out;
-        }
+      add_losses(examples, start, rows, found);
+    }
+    found.loss /= static_cast<double>(examples.rows);
+    return found;
+  }
+
+  // The inputs of the first activation are affine in the two coordinates: three products with the
+  // examples serve all points.
+  void losses_on_plane(const Examples& examples, const float* origin, const float* first,
+                       const float* second, const double* points, std::int64_t count,
+                       Evaluation* found) override {
+    const float* vectors[3] = {origin, first, second};
+    std::vector<Buffer> corners[3];
+    for (int v = 0; v < 3; ++v) {
+      set_parameters(vectors[v]);
+      each_parameter([&](Parameter& p) {
+        corners[v].emplace_back(p.value.size());
+        std::copy_n(p.value.get(), p.value.size(), corners[v].back().get());
+      });
+    }
+    Layer& l = layers_[0];
+    const std::int64_t size = std::int64_t{rows_} * l.out16;
+    const Buffer products[3] = {Buffer(size), Buffer(size), Buffer(size)};
+    std::fill_n(found, count, Evaluation{});
+    for (std::int64_t start = 0; start < examples.rows; start += rows_) {
+      const int rows = static_cast<int>(std::min<std::int64_t>(rows_, examples.rows - start));
+      gather_run(examples.inputs, start, rows);
+      for (int v = 0; v < 3; ++v) {
+        std::copy_n(corners[v][0].get(), l.weight.value.size(), l.weight.value.get());
+        std::copy_n(corners[v][1].get(), l.bias.value.size(), l.bias.value.get());
+        linear_forward(l, input_.get(), round_up(rows, 4));
+        std::copy_n(l.pre.get(), size, products[v].get());
+      }
+      for (std::int64_t i = 0; i < count; ++i) {
+        if (stopped_.load(std::memory_order_relaxed)) return;
+        const float a = static_cast<float>(points[2 * i]), b = static_cast<float>(points[2 * i + 1]);
+        const auto combine = [&](const Buffer& o, const Buffer& f, const Buffer& s, Buffer& to) {
+          for (std::int64_t k = 0; k < to.size(); k += kLanes)
+            store(to.get() + k,
+                  load(o.get() + k) + a * load(f.get() + k) + b * load(s.get() + k));
+        };
+        std::size_t which = 0;
+        each_parameter([&](Parameter& p) {
+          if (&p != &l.weight)
+            combine(corners[0][which], corners[1][which], corners[2][which], p.value);
+          ++which;
+        });
+        combine(products[0], products[1], products[2], l.pre);
+        forward(rows, false, true);
+        add_losses(examples, start, rows, found[i]);
       }
     }
-    found.loss = sum / static_cast<double>(examples.rows);
-    return found;
   }
 
   void predict(const float* inputs, std::int64_t count, float* outputs) override {
@@ -293,11 +324,12 @@ class MemberTrainer final : public Trainer {
     return i == 0 ? input_.get() : layers_[i - 1].output.get();
   }
 
-  void forward(int rows, bool training) {
+  // first_done: the first layer's product is there already.
+  void forward(int rows, bool training, bool first_done = false) {
     const int padded = round_up(rows, 4);
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       Layer& l = layers_[i];
-      linear_forward(l, input_of(i), padded);
+      if (i > 0 || !first_done) linear_forward(l, input_of(i), padded);
       if (!l.hidden) {
         if (spec_.sigmoid) sigmoid(l.pre.get(), rows * l.out16);
         continue;
@@ -375,6 +407,28 @@ class MemberTrainer final : public Trainer {
       for (int o = 0; o < n; ++o) {
         x[o] = (z[o] - mean[o]) * inverse[o];
         z[o] = gamma[o] * x[o] + beta[o];
+      }
+    }
+  }
+
+  // Adds the losses of rows that went forward, not yet divided by their number.
+  void add_losses(const Examples& examples, std::int64_t start, int rows, Evaluation& to) {
+    const Layer& last = layers_.back();
+    for (int r = 0; r < rows; ++r) {
+      const float* z = last.pre.get() + std::int64_t{r} * last.out16;
+      if (spec_.loss == Loss::cross_entropy) {
+        const std::int64_t truth = examples.classes[start + r];
+        const float* top = std::max_element(z, z + last.out);
+        each_register(z, line_.get(), last.out16, [top](Vec x) { return exponential(x - *top); });
+        double total = 0;
+        for (int o = 0; o < last.out; ++o) total += double{line_.get()[o]};
+        to.loss += std::log(total) + *top - z[truth];
+        to.correct += top - z == truth;
+      } else {
+        const float* t = examples.targets + (start + r) * last.out;
+        double row = 0;
+        for (int o = 0; o < last.out; ++o) row += (double{z[o]} - t[o]) * (double{z[o]} - t[o]);
+        to.loss += row / last.out;
       }
     }
   }

@@ -76,6 +76,12 @@ class Trainer {
   virtual void stop() = 0;
 
   virtual Evaluation evaluate(const Examples& examples) = 0;
+  // Summed, not mean, losses at origin + points[2 i] first + points[2 i + 1] second for i < count;
+  // batch norm uses its running statistics. Parameters are left at the last point; after stop()
+  // the sums are of no use.
+  virtual void losses_on_plane(const Examples& examples, const float* origin, const float* first,
+                               const float* second, const double* points, std::int64_t count,
+                               Evaluation* found) = 0;
   virtual void predict(const float* inputs, std::int64_t rows, float* outputs) = 0;
 };
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from scipy import special
 
 from downslope import Examples, InputError, Member, NetworkSpec, TrainingSpec, build, predict, train
 from downslope.engines import instruction_set, instruction_sets, learning_rates, train_member
@@ -215,6 +216,53 @@ def test_evaluation_is_pytorchs(isa: str) -> None:
         losses = core.losses(vectors, examples.inputs, examples.targets)
         assert losses[0] == pytest.approx(expected, rel=1e-6)
         assert losses[1] != losses[0]
+
+
+def scipys(activation: str, z: np.ndarray) -> np.ndarray:
+    """Return an activation in float64, from another library's functions."""
+    if activation == "tanh":
+        return np.tanh(z)
+    if activation == "elu":
+        return np.where(z > 0, z, np.expm1(np.minimum(z, 0)))
+    return z * special.ndtr(z)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("activation", ["tanh", "elu", "gelu"])
+@given(
+    values=st.lists(
+        st.floats(-60, 60, width=32) | st.floats(-1, 1, width=32) | st.floats(-8, 8, width=32),
+        min_size=1,
+        max_size=64,
+    )
+)
+def test_activations_are_scipys(isa: str, activation, values: list[float]) -> None:
+    network = NetworkSpec(widths=(1, 1, 1), activation=activation)
+    core = make_core(Member(network=network, training=TrainingSpec(), seed=0), isa)
+    core.parameters = np.array([1, 0, 1, 0], np.float32)
+    z = np.array(values, np.float32)
+    expected = scipys(activation, z.astype(np.float64))
+    found = core.predict(z[:, None])[:, 0]
+    # 1e-6 of the value, or 4e-9 where the lower tail of the normal distribution is that small.
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=4e-9)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_sigmoid_saturates_and_softmax_does_not_overflow(isa: str) -> None:
+    network = NetworkSpec(widths=(1, 1), output="sigmoid")
+    member = Member(network=network, training=TrainingSpec(loss="mean_squared_error"), seed=0)
+    core = make_core(member, isa)
+    core.parameters = np.array([1, 0], np.float32)
+    z = np.array([-1e30, -100, -20, 0, 20, 100, 1e30, np.nan], np.float32)
+    found = core.predict(z[:, None])[:, 0]
+    np.testing.assert_allclose(found, special.expit(z.astype(np.float64)), rtol=1e-6, atol=1e-38)
+
+    network = NetworkSpec(widths=(1, 3))
+    core = make_core(Member(network=network, training=TrainingSpec(), seed=0), isa)
+    core.parameters = np.array([0, 1, -1, 0, 0, 0], np.float32)
+    x = np.array([[500.0], [-500.0]], np.float32)
+    loss, correct = core.evaluate(x, np.array([2, 0]))
+    assert (loss, correct) == (pytest.approx(750.0), 0)
 
 
 @pytest.mark.parametrize("isa", ISAS)

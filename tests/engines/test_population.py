@@ -1,5 +1,6 @@
 """A member's result depends on the member and the data alone."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -245,6 +246,60 @@ def test_going_on_in_a_worker_process_gives_the_same_bits(workers) -> None:
     rest = list(train(pair, DATA, HELD_OUT, threads=2, engine="pytorch", resume=checkpoints))
     for i in (0, 1):
         assert bits(rest, i) == bits([r for r in records if r.epoch > 1], i)
+
+
+GO_ON = """
+import hashlib, sys
+from pathlib import Path
+import numpy as np
+from downslope import Examples
+from downslope.engines import Checkpoint, train
+folder, engine = Path(sys.argv[1]), sys.argv[2]
+arrays = np.load(folder / "data.npz")
+for file in sorted(folder.glob("*.safetensors")):
+    checkpoint = Checkpoint.from_bytes(file.read_bytes())
+    data = Examples(arrays["inputs"], arrays["targets"])
+    records = train([checkpoint.member], data, engine=engine, resume={0: checkpoint})
+    *_, last = records
+    digest = hashlib.sha256(last.batch_losses.tobytes())
+    for name, value in sorted(last.state.items()):
+        digest.update(name.encode() + value.tobytes())
+    print(file.stem, digest.hexdigest())
+"""
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_paused_at_any_epoch_and_resumed_in_a_new_process_the_bits_are_the_same(
+    engine, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "data.npz", inputs=DATA.inputs, targets=DATA.targets)
+    expected = {}
+    for i, member in enumerate(MEMBERS[:3]):
+        *records, last = train([member], DATA, engine=engine, checkpoint_every=1)
+        digest = hashlib.sha256(last.batch_losses.tobytes())
+        for name, value in sorted(last.state.items()):
+            digest.update(name.encode() + value.tobytes())
+        for record in records:
+            name = f"member{i}-epoch{record.epoch}"
+            (tmp_path / f"{name}.safetensors").write_bytes(record.checkpoint.to_bytes())
+            expected[name] = digest.hexdigest()
+    printed = subprocess.run(
+        [sys.executable, "-c", GO_ON, str(tmp_path), engine],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert dict(line.split() for line in printed.splitlines()) == expected
+    assert len(expected) == 6
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_a_member_among_fifty_others_is_as_alone_on_any_number_of_threads(threads: int) -> None:
+    alone = list(train([MEMBERS[1]], DATA, HELD_OUT))
+    crowd = [make(i, 3 + i % 40, 4 + i, 1 + i % 3, dropout=0.1 * (i % 2)) for i in range(50)]
+    crowd.insert(23, MEMBERS[1])
+    records = list(train(crowd, DATA, HELD_OUT, threads=threads))
+    assert bits(records, 23) == bits(alone, 0)
 
 
 def test_a_checkpoint_of_another_member_is_refused() -> None:

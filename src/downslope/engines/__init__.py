@@ -8,6 +8,7 @@ from downslope.engines.native import (
     instruction_sets,
     train_member_natively,
 )
+from downslope.engines.planes import losses_on_plane
 from downslope.engines.population import Engine, choose_engine, cores, train
 from downslope.engines.pytorch import predict, train_member
 from downslope.engines.records import EpochRecord, Outcome, Snapshot
@@ -26,6 +27,7 @@ __all__ = [
     "instruction_set",
     "instruction_sets",
     "learning_rates",
+    "losses_on_plane",
     "measure_share",
     "predict",
     "train",

@@ -1,0 +1,102 @@
+"""Losses of a network all over a plane in parameter space, on the compiled core."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from downslope.data import Examples
+from downslope.engines.native import Stop, instruction_set, instruction_sets, make_core
+from downslope.engines.population import cores
+from downslope.engines.pytorch import check_fit
+from downslope.errors import InputError
+from downslope.networks import Loss, Member, NetworkSpec, TrainingSpec
+from downslope.progress import Progress, Steps
+
+
+def losses_on_plane(
+    network: NetworkSpec,
+    vectors: NDArray[np.float32],
+    points: NDArray[np.float64],
+    examples: Examples,
+    loss: Loss = "cross_entropy",
+    *,
+    buffers: NDArray[np.float32] | None = None,
+    threads: int | None = None,
+    task: str = "surface",
+) -> Steps[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Compute the loss of a network at points of a plane, on all cores.
+
+    The first layer's products with the examples are affine in the two coordinates, so they are
+    computed three times and not once a point. Nothing drops out; batch norm uses `buffers`.
+    The result does not depend on `threads`.
+
+    Args:
+        network: whose parameters the plane lies among.
+        vectors: origin and two directions, shape (3, parameters), in the order of
+            `parameters_to_vector`. The directions are used as they are.
+        points: coordinates along the two directions, shape (n, 2).
+        examples: scaled examples.
+        loss: what to compute.
+        buffers: running mean and variance of each batch norm in turn, as in a `Checkpoint`.
+        threads: of the computation; by default one per core.
+        task: the name shown with the progress.
+
+    Returns:
+        Mean losses and accuracies, each of shape (n,); accuracies are NaN where the loss is the
+        mean squared error.
+
+    Raises:
+        InputError: shapes do not fit, or the compiled engine is not installed.
+
+    >>> from downslope.progress import drain
+    >>> network = NetworkSpec(widths=(2, 2))
+    >>> weights = np.array([[0, 0, 0, 0, 0, 0], [1, 0, 0, 1, 0, 0], [0, 0, 0, 0, 1, 0]])
+    >>> examples = Examples(np.eye(2, dtype=np.float32), np.array([0, 1]))
+    >>> losses, accuracies = drain(losses_on_plane(
+    ...     network, weights.astype(np.float32), np.array([[0.0, 0.0], [1.0, 0.0]]), examples))
+    >>> losses.round(4).tolist(), accuracies.tolist()
+    ([0.6931, 0.3133], [0.5, 1.0])
+    """
+    if not instruction_sets():
+        raise InputError("losses on a plane: the compiled engine is not installed")
+    block = min(1024, max(64, -(-len(examples) // 16)))
+    member = Member(
+        network=network, training=TrainingSpec(batch_size=block, epochs=1, loss=loss), seed=0
+    )
+    check_fit(member, examples)
+    vectors = np.ascontiguousarray(vectors, np.float32)
+    points = np.ascontiguousarray(points, np.float64)
+    starts = range(0, len(examples), block)
+    inputs, targets = np.ascontiguousarray(examples.inputs), np.ascontiguousarray(examples.targets)
+    stop = Stop()
+    isa = instruction_set()
+
+    def compute(start: int) -> Any:
+        core = make_core(member, isa)
+        if buffers is not None:
+            core.buffers = np.ascontiguousarray(buffers, np.float32)
+        stop.watch(core)
+        try:
+            rows = slice(start, start + block)
+            return core.losses_on_plane(vectors, points, inputs[rows], targets[rows])
+        finally:
+            stop.forget(core)
+
+    sums, correct = np.zeros(len(points)), np.zeros(len(points))
+    pool = ThreadPoolExecutor(threads or cores())
+    try:
+        for done, (some, right) in enumerate(pool.map(compute, starts), 1):
+            sums += some
+            correct += right
+            yield Progress(task, done, len(starts))
+    except ValueError as error:  # the core's own words about shapes
+        raise InputError(f"losses on a plane: {error}") from None
+    finally:
+        stop.ask()
+        pool.shutdown(cancel_futures=True)
+    accuracies = correct / len(examples)
+    return sums / len(examples), accuracies if loss == "cross_entropy" else accuracies * np.nan
