@@ -305,6 +305,11 @@ NB_MODULE(_native, m) {
            "points"_a.noconvert(), "inputs"_a.noconvert(), "targets"_a)
       .def("predict", &Member::predict, "inputs"_a.noconvert())
       .def("stop", &Member::stop)
+      .def("multiply_add",
+           [](Member& m, std::int64_t rounds) {
+             nb::gil_scoped_release unlocked;
+             return m.trainer().multiply_add(rounds);
+           })
       .def_prop_rw(
           "parameters",
           [](Member& m) { return m.get(m.trainer().parameter_count(), &Trainer::get_parameters); },

@@ -282,6 +282,23 @@ class MemberTrainer final : public Trainer {
     }
   }
 
+  std::int64_t multiply_add(std::int64_t rounds) const override {
+    constexpr int kChains = 12;  // hide the latency of an operation behind the others
+    Vec sums[kChains];
+    DOWNSLOPE_UNROLL
+    for (int i = 0; i < kChains; ++i) sums[i] = splat(static_cast<float>(i));
+    const Vec factor = splat(0.999f), term = splat(0.001f);
+    for (std::int64_t k = 0; k < rounds; ++k) {
+      DOWNSLOPE_UNROLL
+      for (int i = 0; i < kChains; ++i) sums[i] = sums[i] * factor + term;
+    }
+    DOWNSLOPE_UNROLL
+    for (int i = 1; i < kChains; ++i) sums[0] += sums[i];
+    volatile float used = sums[0][0];  // or the compiler would leave all of it out
+    static_cast<void>(used);
+    return rounds * kChains * kLanes * 2;
+  }
+
  private:
   // Walks over one array of every parameter in PyTorch's flat order.
   template <class Pick, class Each>

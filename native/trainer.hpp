@@ -83,6 +83,10 @@ class Trainer {
                                const float* second, const double* points, std::int64_t count,
                                Evaluation* found) = 0;
   virtual void predict(const float* inputs, std::int64_t rows, float* outputs) = 0;
+
+  // Keeps the multiply-add units busy from registers alone, as no real work can: the yardstick
+  // for all other rates. Returns the floating-point operations done.
+  virtual std::int64_t multiply_add(std::int64_t rounds) const = 0;
 };
 
 // One factory per instruction set, each from its own build of trainer.cpp.

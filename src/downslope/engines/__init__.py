@@ -1,7 +1,7 @@
 """Engines: they train populations and yield epoch records."""
 
 from downslope.engines.checkpoints import Checkpoint
-from downslope.engines.diagnosis import describe_engine, measure_share
+from downslope.engines.diagnosis import Rates, describe_engine, measure_rates
 from downslope.engines.native import (
     MISSING,
     instruction_set,
@@ -20,6 +20,7 @@ __all__ = [
     "Engine",
     "EpochRecord",
     "Outcome",
+    "Rates",
     "Snapshot",
     "choose_engine",
     "cores",
@@ -28,7 +29,7 @@ __all__ = [
     "instruction_sets",
     "learning_rates",
     "losses_on_plane",
-    "measure_share",
+    "measure_rates",
     "predict",
     "train",
     "train_member",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import torch
 
@@ -15,35 +16,47 @@ from downslope.networks import Member, NetworkSpec, TrainingSpec, build, flatten
 
 
 def describe_engine() -> dict[str, str]:
-    """Name the engine and its instruction set, with its measured share of the sgemm rate.
+    """Name the engine and its instruction set, with its measured rate beside the processor's.
 
-    Takes about a second. The share is that of one core, training 784-40-40-40-10 at batch 128,
-    against a product of 1,000 x 1,000 matrices in torch, alternating.
+    Takes about a second; see `measure_rates`.
     """
     if not instruction_sets():
         return {"engine": f"pytorch; {MISSING}"}
-    share, rate = measure_share()
+    rates = measure_rates()
     return {
         "engine": f"native, {cores()} members at a time",
         "instruction set": f"{instruction_set()} of {', '.join(instruction_sets())}",
-        "arithmetic": f"{rate / 1e9:.0f} GFLOP/s per core, {share:.0%} of torch's sgemm",
+        "arithmetic": (
+            f"{rates.engine / 1e9:.0f} GFLOP/s per core, {rates.engine / rates.sgemm:.0%} of "
+            f"torch's sgemm, {rates.engine / rates.peak:.0%} of the multiply-add units' peak"
+        ),
     }
 
 
-def measure_share(
+class Rates(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold rates of one core in floating-point operations per second, measured side by side.
+
+    Args:
+        engine: useful operations of the compiled engine in training: 4 per weight and example in
+            the first layer, whose inputs need no gradient, 6 elsewhere.
+        sgemm: torch's product of 1,000 x 1,000 matrices in single precision.
+        peak: multiply-adds from registers alone, in the engine's instruction set.
+    """
+
+    engine: float
+    sgemm: float
+    peak: float
+
+
+def measure_rates(
     widths: tuple[int, ...] = (784, 40, 40, 40, 10), batch_size: int = 128, repetitions: int = 5
-) -> tuple[float, float]:
-    """Measure the compiled engine on one core beside sgemm.
+) -> Rates:
+    """Measure the compiled engine on one core beside torch's sgemm and the processor's peak.
 
     Args:
         widths: of the network that is trained.
         batch_size: of its minibatches.
-        repetitions: pairs of measurements, of which the medians are returned.
-
-    Returns:
-        The share of torch's single-precision matrix product rate, and the engine's rate in useful
-        floating-point operations per second (4 per weight and example in the first layer, whose
-        inputs need no gradient, 6 elsewhere).
+        repetitions: alternating measurements, of which the medians are returned.
     """
     rows = 4096
     member = Member(
@@ -54,21 +67,31 @@ def measure_share(
     inputs = np.random.default_rng(0).random((rows, widths[0]), dtype=np.float32)
     classes = np.arange(rows) % widths[-1]
     order = np.random.default_rng(1).permutation(rows)
-    rates = np.full(-(-rows // batch_size), 0.01)
+    learning_rates = np.full(-(-rows // batch_size), 0.01)
     weights = [a * b for a, b in pairwise(widths)]
     work = rows * (4 * weights[0] + 6 * sum(weights[1:]))
     size = 1000
     left, right = torch.ones(size, size), torch.ones(size, size)
-    shares: list[float] = []
-    speeds: list[float] = []
+
+    def multiply() -> float:
+        torch.mm(left, right)
+        return 2.0 * size**3
+
+    def learn() -> float:
+        core.train(inputs, classes, order, learning_rates)
+        return work
+
+    def spin() -> float:
+        return core.multiply_add(2_000_000)
+
+    found: list[list[float]] = []
     with one_thread():
         for _ in range(repetitions + 1):  # the first warms up
-            start = time.perf_counter()
-            for _ in range(4):
-                torch.mm(left, right)
-            sgemm = 4 * 2 * size**3 / (time.perf_counter() - start)
-            start = time.perf_counter()
-            core.train(inputs, classes, order, rates)
-            speeds.append(work / (time.perf_counter() - start))
-            shares.append(speeds[-1] / sgemm)
-    return float(np.median(shares[1:])), float(np.median(speeds[1:]))
+            rates: list[float] = []
+            for task in (multiply, learn, spin):
+                start = time.perf_counter()
+                done = task()
+                rates.append(done / (time.perf_counter() - start))
+            found.append(rates)
+    sgemm, engine, peak = np.median(found[1:], axis=0).tolist()
+    return Rates(engine=engine, sgemm=sgemm, peak=peak)

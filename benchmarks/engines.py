@@ -1,0 +1,130 @@
+"""How fast is the compiled engine beside what else trains small dense networks on a CPU?
+
+Seconds per model-epoch of plain SGD on 48,000 rows of 784 features. Every contestant has its own
+process and all cores; they alternate, and a ratio is the median of side-by-side pairs. JAX comes
+twice, 32 networks vmapped inside of a scan and one process with one network per core; it needs
+`pip install "jax[cpu]"` and is left out where that is missing.
+"""
+
+import importlib.util
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from downslope.engines import cores, describe_engine, measure_rates
+from downslope.runs import hardware, versions
+
+REPETITIONS = 5
+SHAPES = [
+    ("784-40-40-40-10", 8, False),
+    ("784-40-40-40-10", 16, False),
+    ("784-40-40-40-10", 128, False),
+    ("784-256-256-256-256-10", 32, True),
+    ("784-256-256-256-256-10", 128, True),
+]
+# What each row must reach beside a contestant, as the project has set itself.
+TARGETS = {
+    ("784-40-40-40-10", 16): {"dataloader": 30.0, "jax": 1.3},
+    ("784-40-40-40-10", 128): {"dataloader": 13.0, "jax": 1.0},
+}
+
+
+class Contestant:
+    """One or several processes of `contestants.py` that train when told to."""
+
+    def __init__(self, name: str, shape: str, batch_size: int, regularized: bool) -> None:
+        alone = name == "jax-scan"  # one process per core, each with one thread
+        program = str(Path(__file__).with_name("contestants.py"))
+        command = [sys.executable, program, name, shape, str(batch_size), str(int(regularized))]
+        available = sorted(os.sched_getaffinity(0))
+        self.processes = []
+        for i in range(cores() if alone else 1):
+            self.processes.append(
+                subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL, text=True,
+                )
+            )  # fmt: skip
+            if alone:
+                os.sched_setaffinity(self.processes[-1].pid, {available[i]})
+        if any(self._line(p) != "ready" for p in self.processes):
+            raise SystemExit(f"{name}: did not start; run contestants.py by hand to see why")
+
+    @staticmethod
+    def _line(process: subprocess.Popen[str]) -> str:
+        assert process.stdout is not None
+        return process.stdout.readline().strip()
+
+    def seconds(self) -> float:
+        """Train once; return seconds per model-epoch."""
+        for process in self.processes:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        answers = [self._line(process).split() for process in self.processes]
+        return max(float(s) for s, _ in answers) / sum(int(n) for _, n in answers)
+
+    def close(self) -> float:
+        """End; return the peak memory of all processes in MiB."""
+        total = 0.0
+        for process in self.processes:
+            assert process.stdin is not None
+            process.stdin.close()
+            total += float(self._line(process))
+            process.wait()
+        return total
+
+
+def compare(shape: str, batch_size: int, regularized: bool, names: list[str]) -> None:
+    """Alternate the contestants over one shape and print a row for each."""
+    # All are started before any is timed: the idle ones wait for a line and take no time.
+    contestants = {n: Contestant(n, shape, batch_size, regularized) for n in names}
+    times: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(REPETITIONS):
+        for name, contestant in contestants.items():
+            times[name].append(contestant.seconds())
+    ratios: dict[str, float] = {}
+    for name, contestant in contestants.items():
+        pairs = zip(times[name], times["downslope"], strict=True)
+        ratios[name] = statistics.median(a / b for a, b in pairs)
+        print(
+            f"| {shape} | {batch_size} | {name} | {statistics.median(times[name]):.4f} | "
+            f"{ratios[name]:.1f} | {contestant.close():,.0f} |",
+            flush=True,
+        )
+    for rival, target in TARGETS.get((shape, batch_size), {}).items():
+        rivals = [ratios[name] for name in ratios if name.startswith(rival)]
+        if rivals and min(rivals) < target:
+            print(f"MISSED: {min(rivals):.1f} times {rival} at batch {batch_size}, not {target}")
+
+
+def main() -> None:
+    rivals = ["dataloader", "indexed", "sklearn", "jax-vmap", "jax-scan"]
+    if importlib.util.find_spec("jax") is None:
+        print("JAX is not installed and left out")
+        rivals = rivals[:3]
+    print(hardware(), versions(), describe_engine(), f"repetitions {REPETITIONS}", sep="\n")
+    print("| shape | batch | contestant | s per model-epoch | times slower | peak memory, MiB |")
+    print("|---|---|---|---|---|---|")
+    for shape, batch_size, regularized in SHAPES:
+        names = [n for n in rivals if n != "sklearn" or not regularized]
+        compare(shape, batch_size, regularized, [*names, "downslope"])
+    print("| shape | batch | GFLOP/s on one core | of torch's sgemm | of the peak |")
+    print("|---|---|---|---|---|")
+    for shape in dict.fromkeys(shape for shape, _, _ in SHAPES):
+        for batch_size, target in ((16, 0.60), (128, 0.70)):
+            target = 0.65 if "256" in shape else target
+            r = measure_rates(tuple(map(int, shape.split("-"))), batch_size, repetitions=15)
+            print(
+                f"| {shape} | {batch_size} | {r.engine / 1e9:.0f} | {r.engine / r.sgemm:.0%} | "
+                f"{r.engine / r.peak:.0%} |",
+                flush=True,
+            )
+            if r.engine / r.sgemm < target:
+                print(f"MISSED: {r.engine / r.sgemm:.0%} of the sgemm rate, not {target:.0%}")
+
+
+if __name__ == "__main__":
+    main()
