@@ -180,7 +180,7 @@ def jax_networks(widths: list[int], batch_size: int, regularized: bool, networks
 
 
 def downslope(widths: list[int], batch_size: int, regularized: bool) -> Epoch:
-    """Train a population on the compiled engine, two members of one epoch per core."""
+    """Train a population on the compiled engine, two members per core, start-up included."""
     from downslope import Examples, Member, NetworkSpec, TrainingSpec, train
     from downslope.engines import cores
 
@@ -190,7 +190,7 @@ def downslope(widths: list[int], batch_size: int, regularized: bool) -> Epoch:
         dropout=0.2 if regularized else 0,
     )
     data = Examples(*examples())
-    training = TrainingSpec(batch_size=batch_size, epochs=1, learning_rate=RATE)
+    training = TrainingSpec(batch_size=batch_size, epochs=4, learning_rate=RATE)
     population = [
         Member(network=network, training=training, seed=seed) for seed in range(2 * cores())
     ]

@@ -61,7 +61,11 @@ const std::vector<Isa>& isas() {
                 __builtin_cpu_supports("bmi2");
        }},
 #endif
+#if defined(__aarch64__)
+      {"neon", make_trainer_baseline, [] { return true; }},  // part of every such processor
+#else
       {"baseline", make_trainer_baseline, [] { return true; }},
+#endif
   };
   return all;
 }
