@@ -19,7 +19,7 @@ from downslope.watch import console, watch
 
 if TYPE_CHECKING:
     from downslope.data import Dataset
-    from downslope.runs import Results
+    from downslope.results import Results
 
 app = typer.Typer(
     name="downslope",

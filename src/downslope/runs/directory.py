@@ -6,10 +6,8 @@ a reader never sees half of one. Nothing is ever unpickled.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
-import platform
 import sys
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
@@ -20,43 +18,20 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import tomli_w
 from numpy.typing import NDArray
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
-from downslope.engines import cores
 from downslope.errors import InputError
+from downslope.files import sha256_of, write_whole
 from downslope.results import Results
+from downslope.runs.manifest import Manifest, hardware, versions
+from downslope.runs.toml import recipe_toml, without_none
 
 if sys.platform == "win32":
     fcntl = None
 else:
     import fcntl
-
-
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """Say what a run consists of and where it was made; `manifest.json` is this structure.
-
-    Args:
-        downslope: version of this package.
-        command: what repeats the run.
-        seed: of the recipe.
-        data_sha256: digest of the data's content.
-        versions: of Python and the packages that compute.
-        hardware: processor, architecture and usable cores.
-        seconds: wall time by stage.
-        files: SHA-256 by path within the run.
-    """
-
-    downslope: str
-    command: str
-    seed: int
-    data_sha256: str
-    versions: dict[str, str]
-    hardware: dict[str, str]
-    seconds: dict[str, float]
-    files: dict[str, str]
 
 
 class Run:
@@ -225,7 +200,7 @@ class Run:
 
     def _digests(self) -> dict[str, str]:
         return {
-            path.relative_to(self.path).as_posix(): _sha256(path)
+            path.relative_to(self.path).as_posix(): sha256_of(path)
             for path in sorted(self.path.rglob("*"))
             if path.is_file() and path.name != "manifest.json" and not path.name.startswith(".")
         }
@@ -236,102 +211,3 @@ class Run:
             return msgspec.json.decode((self.path / "manifest.json").read_bytes(), type=Manifest)
         except (OSError, msgspec.DecodeError):
             return None
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that its name only ever holds all of it.
-
-    Raises:
-        InputError: the directory cannot be written, or the disk is full.
-    """
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o666 & ~_umask())  # mkstemp makes files private
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        if os.name == "posix":
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-
-
-def versions() -> dict[str, str]:
-    """Name the versions of Python and of the packages that compute."""
-    packages = ("downslope", "torch", "numpy", "scipy", "scikit-learn", "sympy")
-    return {"python": platform.python_version()} | {p: metadata.version(p) for p in packages}
-
-
-def hardware() -> dict[str, str]:
-    """Describe the processor."""
-    model = platform.processor() or "unknown"
-    if sys.platform == "linux":
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-        model = names[0] if names else model
-    return {
-        "processor": model,
-        "architecture": platform.machine(),
-        "system": platform.system(),
-        "cores": str(cores()),
-    }
-
-
-def recipe_toml(table: Mapping[str, Any], name: str = "") -> str:
-    """Write a recipe as TOML with the keys of each space in their order, which decides the draws.
-
-    Tables come after plain values in TOML, so the ranges of a space are written in one line each.
-
-    >>> print(recipe_toml({"space": {"units": {"low": 1, "high": 9}, "epochs": [5]}}))
-    [space]
-    units = { low = 1, high = 9 }
-    epochs = [
-        5,
-    ]
-    """
-    inline = name.rpartition(".")[2] == "space"
-    text = f"\n[{name}]\n" if name else ""
-    for key, value in table.items():
-        if not isinstance(value, dict):
-            text += tomli_w.dumps({key: value})
-        elif inline:
-            pairs = ", ".join(tomli_w.dumps({k: v}).strip() for k, v in value.items())
-            text += f"{key} = {{ {pairs} }}\n"
-    if not inline:
-        below = [(key, value) for key, value in table.items() if isinstance(value, dict)]
-        text += "".join(recipe_toml(v, f"{name}.{key}" if name else key) for key, v in below)
-    return text
-
-
-def without_none(value: Any) -> Any:
-    """Drop keys without a value: TOML has no word for none.
-
-    >>> without_none({"a": None, "b": {"c": None, "d": 1}})
-    {'b': {'d': 1}}
-    """
-    if isinstance(value, dict):
-        return {k: without_none(v) for k, v in value.items() if v is not None}
-    if isinstance(value, list | tuple):
-        return [without_none(v) for v in value]
-    return value
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
