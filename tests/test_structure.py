@@ -15,7 +15,8 @@ SOURCE = Path(downslope.__file__).parent
 
 # The design's flow, left to right; a package may import only what stands in an earlier row.
 FLOW = [
-    {"errors", "progress", "files", "_native"},
+    {"errors", "progress", "_native"},
+    {"files"},
     {"data"},
     {"networks"},
     {"engines"},

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from downslope.errors import InputError
 
+PART = ".part"
+"""How the name of an unfinished file ends; after a kill it is left behind and may be removed."""
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that its name only ever holds all of it.
@@ -17,7 +20,7 @@ def write_whole(path: Path, content: bytes) -> None:
         InputError: the directory cannot be written, or the disk is full.
     """
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(PART, f".{path.name}.", path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)

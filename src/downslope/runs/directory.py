@@ -6,8 +6,10 @@ a reader never sees half of one. Nothing is ever unpickled.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import platform
 import sys
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
@@ -23,9 +25,9 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from downslope.errors import InputError
-from downslope.files import sha256_of, write_whole
+from downslope.files import PART, sha256_of, write_whole
 from downslope.results import Results
-from downslope.runs.manifest import Manifest, hardware, versions
+from downslope.runs.manifest import Manifest, engine, hardware, is_derived, versions
 from downslope.runs.toml import recipe_toml, without_none
 
 if sys.platform == "win32":
@@ -43,6 +45,8 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.written: dict[str, str] = {}
+        """SHA-256 by path of what was written here and is not in the manifest on disk yet."""
 
     @property
     def exists(self) -> bool:
@@ -56,11 +60,13 @@ class Run:
             InputError: it cannot be made or written, or holds something that is no run.
         """
         try:
-            # What a killed write left behind has a name that starts with a dot.
-            visible = self.path.is_dir() and any(
-                not path.name.startswith(".") for path in self.path.iterdir()
-            )
-            if visible and not self.exists:
+            # What a killed write left behind has a name that starts with a dot; a run that was
+            # killed while it began has a manifest, and maybe its recipe.
+            visible = self.path.is_dir() and {
+                path.name for path in self.path.iterdir() if not path.name.startswith(".")
+            }
+            begun = visible and visible <= {"manifest.json", "recipe.toml"}
+            if visible and not self.exists and not (begun and self.read_manifest()):
                 raise InputError(
                     f"{self.path}: holds files but no run; give --out a new or an empty directory"
                 )
@@ -83,17 +89,21 @@ class Run:
         if fcntl is None:  # Windows: two processes on one run are not told apart there
             yield
             return
-        with self.file(".lock").open("a+") as file:
+        try:
+            file = self.file(".lock").open("a+")
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be locked ({error.strerror})") from None
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 file.seek(0)
-                holder = file.read(20).strip() or "unknown"
+                holder = file.read(200).strip() or "unknown"
                 raise InputError(
                     f"{self.path}: in use by process {holder}; wait for it or give another --out"
                 ) from None
             file.truncate(0)
-            file.write(str(os.getpid()))
+            file.write(f"{os.getpid()} on {platform.node()}")
             file.flush()
             yield
 
@@ -113,6 +123,11 @@ class Run:
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole: temporary name, sync, rename, sync of the directory."""
         write_whole(self.file(name), content)
+        self.written[name] = hashlib.sha256(content).hexdigest()
+
+    def record(self, name: str) -> None:
+        """Take the digest of a finished file that something else wrote."""
+        self.written[name] = sha256_of(self.path / name)
 
     def write_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write arrays as one npz file."""
@@ -153,10 +168,6 @@ class Run:
                 f"{self.path / name}: missing or damaged ({error}); start anew with another --out"
             ) from None
 
-    def write_results(self, results: Results) -> None:
-        """Write results.json."""
-        self.write("results.json", msgspec.json.format(msgspec.json.encode(results)) + b"\n")
-
     def read_results(self) -> Results:
         """Read results.json.
 
@@ -173,41 +184,112 @@ class Run:
         except msgspec.DecodeError as error:
             raise InputError(f"{path}: damaged or of another version ({error})") from None
 
-    def write_recipe(self, recipe: dict[str, Any]) -> None:
-        """Write the resolved recipe, ready to be run again."""
-        self.write("recipe.toml", recipe_toml(without_none(recipe)).encode())
+    def commit(self, results: Results, stages: Sequence[str]) -> None:
+        """Write manifest.json, then results.json: from here on the run holds these results.
 
-    def write_manifest(self, results: Results) -> None:
-        """Write manifest.json: where the run was made and the digest of every other file."""
+        Args:
+            results: what was found so far.
+            stages: what was asked for.
+        """
+        content = msgspec.json.format(msgspec.json.encode(results)) + b"\n"
+        path, now = self.path / "results.json", hashlib.sha256(content).hexdigest()
+        old = self.read_manifest()
         manifest = Manifest(
             downslope=metadata.version("downslope"),
             command="downslope run recipe.toml",
+            stages=list(stages),
             seed=int(results.recipe["seed"]),
             data_sha256=results.data.sha256,
             versions=versions(),
+            engine=engine(),
             hardware=hardware(),
             seconds=results.seconds,
-            files=self._digests(),
+            files=self._files(old.files if old else {}) | {"results.json": now},
+            before=sha256_of(path) if path.exists() else "",
         )
-        self.write("manifest.json", msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+        self._write_manifest(manifest)
+        recipe = recipe_toml(without_none(results.recipe)).encode()
+        if not self._holds("recipe.toml", recipe):
+            self.write("recipe.toml", recipe)
+        self.write("results.json", content)
 
     def refresh_manifest(self) -> None:
-        """Take the digests anew after files were built again; where the run was made stays."""
-        if (manifest := self.read_manifest()) is not None:
-            manifest = msgspec.structs.replace(manifest, files=self._digests())
-            content = msgspec.json.format(msgspec.json.encode(manifest))
-            self.write("manifest.json", content + b"\n")
+        """List files that were built again; where the run was made stays.
 
-    def _digests(self) -> dict[str, str]:
-        return {
-            path.relative_to(self.path).as_posix(): sha256_of(path)
-            for path in sorted(self.path.rglob("*"))
-            if path.is_file() and path.name != "manifest.json" and not path.name.startswith(".")
-        }
+        Raises:
+            InputError: manifest.json is damaged.
+        """
+        if (manifest := self.read_manifest()) is not None:
+            files = self._files(manifest.files)
+            self._write_manifest(msgspec.structs.replace(manifest, files=files))
+
+    def _files(self, old: Mapping[str, str]) -> dict[str, str]:
+        # A file that is built from the others is listed for as long as it is there.
+        kept = {n: d for n, d in old.items() if not is_derived(n) or (self.path / n).exists()}
+        return dict(sorted((kept | self.written).items()))
+
+    def _write_manifest(self, manifest: Manifest) -> None:
+        write_whole(self.file("manifest.json"), manifest.to_bytes())
+        self.written.clear()
+
+    def _holds(self, name: str, content: bytes) -> bool:
+        path = self.path / name
+        return path.is_file() and path.read_bytes() == content
 
     def read_manifest(self) -> Manifest | None:
-        """Read manifest.json; None where the run has none yet."""
+        """Read manifest.json; None where the run has none yet.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        path = self.path / "manifest.json"
         try:
-            return msgspec.json.decode((self.path / "manifest.json").read_bytes(), type=Manifest)
-        except (OSError, msgspec.DecodeError):
+            return Manifest.from_bytes(path.read_bytes())
+        except FileNotFoundError:
             return None
+        except (OSError, InputError) as error:
+            raise InputError(f"{path}: {error}; start anew with another --out") from None
+
+    def damaged(self) -> list[str]:
+        """Name the files that are not what the manifest says, or not there.
+
+        Files of an unfinished stage are not looked at: the stage writes them again.
+
+        Raises:
+            InputError: manifest.json is damaged or missing, or results.json cannot be read.
+        """
+        manifest = self.read_manifest()
+        if manifest is None:
+            raise InputError(
+                f"{self.path / 'manifest.json'}: missing; start anew with another --out"
+            )
+        found: list[str] = []
+        for name, digest in manifest.files.items():
+            path = self.path / name
+            allowed = {digest, manifest.before} if name == "results.json" else {digest}
+            stage, below, _ = name.partition("/")
+            if below and not is_derived(name) and stage not in manifest.seconds:
+                continue
+            if not path.is_file() or sha256_of(path) not in allowed:
+                found.append(name)
+        # Somebody who looks on while the run is written may have read an old manifest.
+        return found if manifest == self.read_manifest() else self.damaged()
+
+    def check(self) -> Manifest | None:
+        """Refuse to go on with damaged files, other than those that are built again.
+
+        Raises:
+            InputError: files are damaged; the message names the first.
+        """
+        if wrong := [name for name in self.damaged() if not is_derived(name)]:
+            more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            raise InputError(
+                f"{self.path / wrong[0]}{more}: not what the run wrote (its SHA-256 is not that in "
+                "manifest.json); bring it back from a copy, or start anew with another --out"
+            )
+        return self.read_manifest()
+
+    def sweep(self) -> None:
+        """Remove what killed writes left behind; only for the holder of the lock."""
+        for path in self.path.rglob(f".*{PART}"):
+            path.unlink(missing_ok=True)
