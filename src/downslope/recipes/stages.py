@@ -14,7 +14,7 @@ from downslope.errors import InputError
 from downslope.landscape import Trajectory, compute_landscape
 from downslope.networks import build, flatten
 from downslope.progress import Steps
-from downslope.recipes.context import Context, prepare
+from downslope.recipes.context import Context, open_run, prepare
 from downslope.recipes.schema import Recipe, RefitRecipe
 from downslope.reconstruction import autoencode
 from downslope.results import Results, SealResult, VariantsResult
@@ -78,24 +78,24 @@ def run_recipe(
         threads: members trained at the same time, by default one per core.
 
     Raises:
-        InputError: the directory cannot be written, holds a run of another recipe or data, or is
-            in use by another process; a stage ran out of memory or disk.
+        InputError: the directory cannot be written, holds a run of another recipe, data or
+            versions or a damaged file, or is in use by another process; a stage ran out of memory
+            or disk.
     """
     order = needed(stages, recipe)
     context = prepare(recipe, dataset, run, threads)
+    run.prepare()
     with run.locked():
-        context.results = run.read_results()  # another process may just have gone on with it
-        return (yield from _run_stages(context, order))
+        left = open_run(context, order)
+        return (yield from _run_stages(context, left, order))
 
 
-def _run_stages(context: Context, order: Sequence[str]) -> Steps[Results]:
+def _run_stages(context: Context, left: Sequence[str], order: Sequence[str]) -> Steps[Results]:
     run, dataset, results = context.run, context.dataset, context.results
-    before = list(results.test_set.openings)
-    elsewhere = len(dataset.test.openings)  # already counted, or of another run
-    for stage in order:
-        if stage in results.seconds:
-            continue
+    for stage in left:
         start = time.perf_counter()
+        before = list(results.test_set.openings)
+        elsewhere = len(dataset.test.openings)  # already counted, or of another run
         try:
             yield from _STAGES[stage](context)
             results.seconds[stage] = time.perf_counter() - start
@@ -107,10 +107,11 @@ def _run_stages(context: Context, order: Sequence[str]) -> Steps[Results]:
                 ) from error
             raise
         finally:
-            opened = [*before, *dataset.test.openings[elsewhere:]]
-            results.test_set = SealResult(examples=len(dataset.test), openings=opened)
-            run.write_results(results)
-            run.write_manifest(results)
+            opened = dataset.test.openings[elsewhere:]
+            # A stage that is repeated after an interrupt has the same look at the same members.
+            kept = [opening for opening in before if opening not in opened]
+            results.test_set = SealResult(examples=len(dataset.test), openings=[*kept, *opened])
+            run.commit(results, order)
     return results
 
 
@@ -142,18 +143,19 @@ def _search(context: Context) -> Steps[None]:
 
 def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     recipe = context.recipe.search if part == "search" else context.recipe.variants
-    return (
-        yield from search(
-            recipe.proposals(context.recipe.seed),
-            context.training,
-            context.validation,
-            classes=context.classes,
-            seed=context.recipe.seed,
-            store=context.run.file(f"{part}/trials.sqlite"),
-            threads=context.threads,
-            task=part,
-        )
+    store = f"{part}/trials.sqlite"
+    found = yield from search(
+        recipe.proposals(context.recipe.seed),
+        context.training,
+        context.validation,
+        classes=context.classes,
+        seed=context.recipe.seed,
+        store=context.run.file(store),
+        threads=context.threads,
+        task=part,
     )
+    context.run.record(store)
+    return found
 
 
 def _refit(context: Context) -> Steps[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from pathlib import Path
 from types import TracebackType
@@ -66,10 +67,11 @@ class TrialStore:
             raise InputError(f"{path}: cannot be opened ({error})") from None
         try:
             self._connection.execute("PRAGMA journal_mode=DELETE")
-            self._connection.execute("PRAGMA synchronous=FULL")
+            self._connection.execute("PRAGMA synchronous=EXTRA")  # a power cut included
             self._connection.execute(
                 "CREATE TABLE IF NOT EXISTS trials (id INTEGER PRIMARY KEY, seed INTEGER NOT NULL, "
-                "outcome TEXT NOT NULL, validation_accuracy REAL, trial TEXT NOT NULL)"
+                "outcome TEXT NOT NULL, validation_accuracy REAL, trial TEXT NOT NULL, "
+                "sha256 TEXT NOT NULL)"
             )
             self._connection.commit()
         except sqlite3.Error as error:
@@ -93,17 +95,10 @@ class TrialStore:
         Raises:
             InputError: the file cannot be written: a full disk, or another process writes to it.
         """
-        row = (
-            trial.id,
-            trial.member.seed,
-            trial.outcome,
-            trial.validation_accuracy,
-            msgspec.json.encode(trial).decode(),
-        )
         try:
             with self._connection:
                 self._connection.execute(
-                    "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?)", row
+                    "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?, ?)", _row(trial)
                 )
         except sqlite3.Error as error:
             raise InputError(f"{self.path}: trial {trial.id} cannot be stored ({error})") from None
@@ -112,10 +107,23 @@ class TrialStore:
         """Read all stored trials, by id.
 
         Raises:
-            InputError: a row is not a trial.
+            InputError: the file is damaged: SQLite says so, or a row is not what was stored.
         """
+        found: list[Trial] = []
         try:
-            rows = self._connection.execute("SELECT trial FROM trials ORDER BY id").fetchall()
-            return [msgspec.json.decode(row[0], type=Trial) for row in rows]
-        except (sqlite3.Error, msgspec.DecodeError) as error:
-            raise InputError(f"{self.path}: damaged trial store ({error})") from None
+            for row in self._connection.execute("SELECT * FROM trials ORDER BY id"):
+                trial = msgspec.json.decode(row[4], type=Trial)
+                if row != _row(trial):  # SQLite has no checksums of its own
+                    raise InputError(f"the digest of trial {row[0]} differs")
+                found.append(trial)
+        except (sqlite3.Error, msgspec.DecodeError, IndexError, TypeError, InputError) as error:
+            raise InputError(
+                f"{self.path}: damaged trial store ({error}); remove it to train its trials again"
+            ) from None
+        return found
+
+
+def _row(trial: Trial) -> tuple[int, int, str, float | None, str, str]:
+    text = msgspec.json.encode(trial).decode()
+    columns = (trial.id, trial.member.seed, trial.outcome, trial.validation_accuracy, text)
+    return (*columns, hashlib.sha256(text.encode()).hexdigest())
