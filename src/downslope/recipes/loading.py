@@ -18,7 +18,7 @@ import numpy as np
 from downslope.errors import InputError
 from downslope.recipes.schema import DataRecipe, Recipe
 from downslope.search import Range, Settings
-from downslope.search.spaces import Value
+from downslope.search.settings import Value
 from downslope.theory import study
 
 MOST_TRIALS = 10_000

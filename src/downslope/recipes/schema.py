@@ -14,7 +14,7 @@ from downslope.networks import (
     TrainingSpec,
 )
 from downslope.search import Range, Sampler, Settings, Space, propose
-from downslope.search.spaces import Value
+from downslope.search.settings import Value
 
 
 class DataRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,7 +3,8 @@
 from downslope.search.intervals import Accuracy, Comparison, accuracy_of, compare, wilson_interval
 from downslope.search.refit import Minibatch, Refit, RefitEpoch, RefitResult, refit
 from downslope.search.samplers import Sampler, propose
-from downslope.search.spaces import Range, Settings, Space
+from downslope.search.settings import Settings
+from downslope.search.spaces import Range, Space
 from downslope.search.study import SearchResult, best_of, search
 from downslope.search.trials import Trial, TrialEpoch, TrialStore
 

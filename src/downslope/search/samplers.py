@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 
 from downslope.errors import InputError
-from downslope.search.spaces import Range, Settings, Space, Value
+from downslope.search.settings import Settings, Value
+from downslope.search.spaces import Range, Space
 
 Sampler = Literal["random", "published"]
 

@@ -13,7 +13,7 @@ from downslope.engines import EpochRecord, train
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
-from downslope.search.spaces import Settings
+from downslope.search.settings import Settings
 from downslope.search.trials import Trial, TrialEpoch, TrialStore
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from downslope.errors import InputError
 from downslope.networks import Member
-from downslope.search.spaces import Settings
+from downslope.search.settings import Settings
 
 
 class TrialEpoch(msgspec.Struct, frozen=True, kw_only=True):
