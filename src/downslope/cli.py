@@ -286,7 +286,7 @@ def _run(
 ) -> None:
     from downslope.engines import MISSING, choose_engine
     from downslope.recipes import free_directory, load_recipe, needed, run_recipe
-    from downslope.report import write_report
+    from downslope.report import advice, write_report
     from downslope.runs import Run
 
     edits = list(changes or [])
@@ -334,6 +334,9 @@ def _run(
         _print_summary(results, time.perf_counter() - start)
         print("report:", end=" ")
     print(page)
+    if tried := advice(results):
+        print(f"downslope: {tried}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _program() -> list[str]:

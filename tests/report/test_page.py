@@ -162,8 +162,9 @@ def test_figures_are_files_too(finished: Run, page: Page) -> None:
     names = {path.stem for path in (finished.path / "figures").iterdir()}
     assert names == {
         *("theory-forward", "theory-backward", "search-curves", "search-settings"),
+        *("search-history", "search-slices", "search-parallel", "search-map", "search-choice"),
         *("refit-loss", "refit-accuracy", "refit-minibatches", "refit-confusion"),
-        *("variants-validation", "variants-test"),
+        *("variants-validation", "variants-test", "variants-choice"),
         *("landscape-contour", "landscape-surface", "landscape-losses"),
         *("autoencoder-training", "autoencoder-pairs", "autoencoder-grid"),
     }

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 
-from downslope.data import Dataset, Scaling
+from downslope.data import Dataset, Examples, Scaling
 from downslope.engines import Snapshot
 from downslope.errors import InputError
 from downslope.landscape import Trajectory, compute_landscape
@@ -22,12 +24,18 @@ from downslope.runs import Run
 from downslope.search import (
     Refit,
     RefitResult,
+    Round,
     SearchResult,
     Settings,
     TrialStore,
     best_of,
+    choose,
     compare,
+    folds,
+    importances,
+    paired_test,
     refit,
+    round_store,
     search,
 )
 from downslope.theory import study
@@ -93,6 +101,8 @@ def run_recipe(
 def _run_stages(context: Context, left: Sequence[str], order: Sequence[str]) -> Steps[Results]:
     run, dataset, results = context.run, context.dataset, context.results
     for stage in left:
+        if _blocked(context, stage):
+            continue
         start = time.perf_counter()
         before = list(results.test_set.openings)
         elsewhere = len(dataset.test.openings)  # already counted, or of another run
@@ -113,6 +123,15 @@ def _run_stages(context: Context, left: Sequence[str], order: Sequence[str]) -> 
             results.test_set = SealResult(examples=len(dataset.test), openings=[*kept, *opened])
             run.commit(results, order)
     return results
+
+
+def _blocked(context: Context, stage: str) -> bool:
+    """Tell whether a stage has nothing to work on, because nothing before it completed."""
+    found = context.results.search
+    if stage == "refit" and context.recipe.refit.choice is None:
+        return found is None or found.chosen is None
+    trained = context.results.refit
+    return stage == "landscape" and (trained is None or trained.test_accuracy is None)
 
 
 def _out_of_room(error: BaseException) -> str:
@@ -143,31 +162,65 @@ def _search(context: Context) -> Steps[None]:
 
 def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     recipe = context.recipe.search if part == "search" else context.recipe.variants
-    store = f"{part}/trials.sqlite"
+    seed = context.recipe.seed
+    ranking, second = _halves(context.validation, recipe.choice.second, seed)
     found = yield from search(
-        recipe.proposals(context.recipe.seed),
+        recipe.proposer(seed),
         context.training,
-        context.validation,
+        ranking,
+        trials=recipe.trials,
+        halving=recipe.halving,
         classes=context.classes,
-        seed=context.recipe.seed,
-        store=context.run.file(store),
+        seed=seed,
+        store=context.run.file(f"{part}/trials.sqlite"),
         threads=context.threads,
         task=part,
     )
-    context.run.record(store)
-    return found
+    context.run.record(f"{part}/trials.sqlite")
+    found = msgspec.structs.replace(
+        found, importances=importances(found.trials, recipe.whole_space)
+    )
+    choice = recipe.choice
+    if choice.top == 1 or found.best is None:
+        return found
+    if choice.folds:
+        evidence, rounds = "folds", folds(context.everything, choice.folds, seed)
+    else:
+        evidence = "second" if choice.second else "validation"
+        rounds = [Round(context.training, second if choice.second else ranking, choice.seeds)]
+    chosen = yield from choose(
+        found,
+        rounds,
+        evidence=evidence,
+        top=choice.top,
+        classes=context.classes,
+        seed=seed + recipe.trials,  # seeds that no trial had
+        store=context.run.file(f"{part}/choice.sqlite"),
+        threads=context.threads,
+        task=f"{part}: the best again",
+    )
+    for number in range(len(rounds)):
+        context.run.record(f"{part}/{round_store(Path('choice.sqlite'), number)}")
+    return msgspec.structs.replace(found, choice=chosen)
+
+
+def _halves(validation: Examples, second: float, seed: int) -> tuple[Examples, Examples]:
+    """Split the validation examples into those that rank trials and a second part."""
+    if not second:
+        return validation, validation
+    order = np.random.default_rng(seed).permutation(len(validation))
+    count = min(max(1, round(second * len(validation))), len(validation) - 1)
+    if count < 1:
+        raise InputError("search.choice: second leaves no validation examples; add some or set 0")
+    return validation.take(np.sort(order[count:])), validation.take(np.sort(order[:count]))
 
 
 def _refit(context: Context) -> Steps[None]:
     winner = Settings()
     if context.recipe.refit.choice is None:
         found = context.results.search
-        if found is None or found.best is None:
-            raise InputError(
-                "refit: no trial of the search completed, so there is nothing to train again; "
-                "lower search.space.learning_rate"
-            )
-        winner = found.best.settings
+        assert found is not None and found.chosen is not None  # else `_blocked`
+        winner = found.chosen.settings
     done = yield from _refit_part(context, context.recipe.refit, winner, "refit")
     context.results.refit = done.result
     snapshots = list(done.snapshots)
@@ -205,6 +258,14 @@ def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: s
     folder = part.partition(" ")[0]
     for seed, state in done.states.items():
         context.run.write_weights(f"{folder}/seed-{seed}.safetensors", state)
+    context.run.write_arrays(
+        f"{folder}/predictions.npz",
+        {
+            "seeds": np.array(list(done.states), np.int64),
+            "predictions": done.predictions.astype(np.uint16),
+            "truth": done.truth.astype(np.uint16),
+        },
+    )
     return done
 
 
@@ -212,14 +273,19 @@ def _variants(context: Context) -> Steps[None]:
     found = yield from _search_part(context, "variants")
     refitted: RefitResult | None = None
     comparison = None
-    if found.best is not None:
+    if found.chosen is not None:
         done = yield from _refit_part(
-            context, context.recipe.variants.refit, found.best.settings, "variants refit"
+            context, context.recipe.variants.refit, found.chosen.settings, "variants refit"
         )
         refitted = done.result
         plain = context.results.refit
         if plain and plain.test_accuracy and refitted.test_accuracy:
-            comparison = compare(plain.test_accuracy.per_seed, refitted.test_accuracy.per_seed)
+            kept = context.run.read_arrays("refit/predictions.npz", ("predictions", "truth"))
+            comparison = compare(
+                plain.test_accuracy.per_seed,
+                refitted.test_accuracy.per_seed,
+                paired_test(kept["predictions"] == kept["truth"], done.predictions == done.truth),
+            )
     context.results.variants = VariantsResult(search=found, refit=refitted, comparison=comparison)
 
 
@@ -291,12 +357,17 @@ def _keep_finished_trials(context: Context) -> None:
     store = context.run.path / "search" / "trials.sqlite"
     if "search" in context.results.seconds or not store.exists():
         return
-    proposals = dict(enumerate(context.recipe.search.proposals(context.recipe.seed)))
+    recipe = context.recipe.search
     with TrialStore(store) as trials:
-        done = [trial for trial in trials.trials() if trial.settings == proposals.get(trial.id)]
+        done = trials.trials()
+    if recipe.sampler != "tpe" and done:  # what that one proposes depends on outcomes
+        most = done[-1].id + 1
+        proposals = dict(enumerate(recipe.proposals(context.recipe.seed, most)))
+        done = [trial for trial in done if trial.settings == proposals.get(trial.id)]
     if done:
+        ranking = len(_halves(context.validation, recipe.choice.second, context.recipe.seed)[0])
         context.results.search = SearchResult(
-            trials=done, best=best_of(done), validation_examples=len(context.validation)
+            trials=done, best=best_of(done), validation_examples=ranking
         )
 
 

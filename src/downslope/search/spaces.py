@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import cache
 
 import msgspec
 
 from downslope.errors import InputError
+from downslope.search.conditions import Condition
 from downslope.search.settings import Settings, Value
 
 
@@ -42,13 +45,27 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         base: the settings of whatever is not varied.
         values: by setting, a list of choices or a `Range`.
+        conditions: by varied setting, when it is varied at all; elsewhere it is as in `base`.
+            It may depend on settings that are not varied or are drawn before it.
+        constraints: conditions that every proposal meets.
 
     Raises:
-        InputError: an unknown setting, an empty list, or a value that a member cannot have.
+        InputError: an unknown setting, an empty list, a value that a member cannot have, or a
+            condition that cannot be evaluated; the message names the key.
+
+    >>> space = Space(
+    ...     base=Settings(),
+    ...     values={"optimizer": ["sgd", "adam"], "momentum": Range(low=0.5, high=0.99)},
+    ...     conditions={"momentum": "optimizer == 'sgd'"},
+    ... )
+    >>> space.settings({"optimizer": "adam", "momentum": 0.9}).momentum
+    0.0
     """
 
     base: Settings
     values: dict[str, list[Value] | Range]
+    conditions: dict[str, str] = {}
+    constraints: list[str] = []
 
     def __post_init__(self) -> None:
         for name, values in self.values.items():
@@ -57,7 +74,49 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
                 raise InputError(f"space: {name} is an empty list; give at least one value")
             for value in ends:
                 try:
-                    # Sizes do not matter here: this only asks the specs for their limits.
-                    self.base.replace({name: value}).member(1, 2, seed=0)
+                    changed = self.base.replace({name: value})
+                    # Sizes do not matter here: this only asks the specs for their limits. What a
+                    # condition or a constraint ties to other settings is seen in the proposals.
+                    if name not in self.conditions and not self.constraints:
+                        changed.member(1, 2, seed=0)
                 except InputError as error:
                     raise InputError(f"space: {name} = {value!r}: {error}") from None
+        names = list(self.values)
+        for name, text in self.conditions.items():
+            if name not in self.values:
+                raise InputError(f"conditions: {name} is not varied; add it to the space")
+            try:
+                later = _condition(text).names & {*names[names.index(name) :]}
+            except InputError as error:
+                raise InputError(f"conditions: {name}: {error}") from None
+            if later:
+                raise InputError(
+                    f"conditions: {name} depends on {min(later)}, which is drawn after it; put "
+                    f"{name} last in the space"
+                )
+        for text in self.constraints:
+            try:
+                _condition(text)
+            except InputError as error:
+                raise InputError(f"constraints: {error}") from None
+
+    def varies(self, name: str, so_far: Settings) -> bool:
+        """Tell whether a setting is varied beside what was drawn before it."""
+        return name not in self.conditions or _condition(self.conditions[name]).holds(so_far)
+
+    def settings(self, drawn: Mapping[str, Value]) -> Settings:
+        """Return the settings of a draw, with what is not varied there as in the base."""
+        settings = self.base
+        for name, value in drawn.items():
+            if self.varies(name, settings):
+                settings = settings.replace({name: value})
+        return settings
+
+    def allows(self, settings: Settings) -> bool:
+        """Tell whether the settings meet all constraints."""
+        return all(_condition(text).holds(settings) for text in self.constraints)
+
+
+@cache
+def _condition(text: str) -> Condition:
+    return Condition(text)
