@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from downslope import Examples, Member, NetworkSpec, TrainingSpec, train
 from downslope.engines import cores, describe_engine, measure_share
-from downslope.runs import hardware, versions
+from downslope.installation import hardware, versions
 
 REPETITIONS, ROWS = 5, 48_000
 SHAPES = {"40x3": (784, 40, 40, 40, 10), "256x4": (784, 256, 256, 256, 256, 10)}

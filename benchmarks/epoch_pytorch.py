@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from downslope import Examples, Member, NetworkSpec, TrainingSpec, train
 from downslope.engines import cores
-from downslope.runs import hardware, versions
+from downslope.installation import hardware, versions
 
 REPETITIONS, ROWS = 5, 48_000
 WIDTHS = (784, 40, 40, 40, 10)

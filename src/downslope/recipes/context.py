@@ -12,7 +12,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from downslope.cluster import Trainer
 from downslope.data import Dataset, Examples, Scaling, split
+from downslope.engines import train
 from downslope.errors import InputError
 from downslope.recipes.schema import Recipe
 from downslope.results import DataResult, Results, SealResult
@@ -28,6 +30,7 @@ class Context:
     run: Run
     results: Results
     threads: int | None
+    trainer: Trainer
     scaling: Scaling
     training: Examples = field(repr=False)
     validation: Examples = field(repr=False)
@@ -39,7 +42,9 @@ class Context:
         return len(self.dataset.class_names)
 
 
-def prepare(recipe: Recipe, dataset: Dataset, run: Run, threads: int | None) -> Context:
+def prepare(
+    recipe: Recipe, dataset: Dataset, run: Run, threads: int | None, trainer: Trainer = train
+) -> Context:
     """Split and scale the data; the run is not touched yet.
 
     Raises:
@@ -80,6 +85,7 @@ def prepare(recipe: Recipe, dataset: Dataset, run: Run, threads: int | None) -> 
         run=run,
         results=fresh,
         threads=threads,
+        trainer=trainer,
         scaling=scaling,
         training=everything.take(rows),
         validation=everything.take(held_out),

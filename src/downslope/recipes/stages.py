@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from downslope.cluster import Trainer
 from downslope.data import Dataset, Scaling
-from downslope.engines import Snapshot
+from downslope.engines import Snapshot, train
 from downslope.errors import InputError
 from downslope.landscape import Trajectory, compute_landscape
 from downslope.networks import build, flatten
@@ -64,6 +65,7 @@ def run_recipe(
     *,
     stages: Sequence[str] = STAGES,
     threads: int | None = None,
+    trainer: Trainer = train,
 ) -> Steps[Results]:
     """Run the stages of a recipe that the run does not hold yet.
 
@@ -76,6 +78,7 @@ def run_recipe(
         run: the directory; made here.
         stages: which stages; those they build on are added.
         threads: members trained at the same time, by default one per core.
+        trainer: what trains the members of searches and refits, here or on a cluster.
 
     Raises:
         InputError: the directory cannot be written, holds a run of another recipe, data or
@@ -83,7 +86,7 @@ def run_recipe(
             or disk.
     """
     order = needed(stages, recipe)
-    context = prepare(recipe, dataset, run, threads)
+    context = prepare(recipe, dataset, run, threads, trainer)
     run.prepare()
     with run.locked():
         left = open_run(context, order)
@@ -153,6 +156,7 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
         store=context.run.file(store),
         threads=context.threads,
         task=part,
+        trainer=context.trainer,
     )
     context.run.record(store)
     return found
@@ -201,6 +205,7 @@ def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: s
         snapshots_per_epoch=context.recipe.landscape.snapshots_per_epoch if part == "refit" else 0,
         threads=context.threads,
         task=part,
+        trainer=context.trainer,
     )
     folder = part.partition(" ")[0]
     for seed, state in done.states.items():

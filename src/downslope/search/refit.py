@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from downslope.cluster import Trainer
 from downslope.data import Examples, Scaling, SealedTestSet
 from downslope.engines import EpochRecord, Snapshot, predict, train
 from downslope.errors import InputError
@@ -88,6 +89,7 @@ def refit(
     snapshots_per_epoch: int = 0,
     threads: int | None = None,
     task: str = "refit",
+    trainer: Trainer = train,
 ) -> Steps[Refit]:
     """Train a member on all examples with several seeds, then open the test set once per seed.
 
@@ -102,6 +104,7 @@ def refit(
         snapshots_per_epoch: of the first seed's parameters.
         threads: members trained at the same time.
         task: the name shown with the progress.
+        trainer: what trains, here or on a cluster.
 
     Raises:
         InputError: no seeds, or a seed twice.
@@ -115,7 +118,7 @@ def refit(
     records: list[list[EpochRecord]] = [[] for _ in members]
     total = float(len(members) * member.training.epochs)
     yield Progress(task, 0, total)
-    for record in train(
+    for record in trainer(
         members,
         training,
         monitored,

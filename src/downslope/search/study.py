@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from downslope.cluster import Trainer
 from downslope.data import Examples
 from downslope.engines import EpochRecord, train
 from downslope.errors import InputError
@@ -42,6 +43,7 @@ def search(
     store: Path,
     threads: int | None = None,
     task: str = "search",
+    trainer: Trainer = train,
 ) -> Steps[SearchResult]:
     """Train every proposal and choose the best on validation examples.
 
@@ -57,6 +59,7 @@ def search(
         store: SQLite file of the trials.
         threads: members trained at the same time.
         task: the name shown with the progress.
+        trainer: what trains, here or on a cluster.
 
     Raises:
         InputError: no proposals, or a store that holds other trials than these.
@@ -78,7 +81,7 @@ def search(
         costs = [members[i].expected_cost(len(training)) for i in rest]
         worked, total = 0.0, sum(costs)
         yield Progress(task, worked, total, _note(done, len(members)))
-        records = train([members[i] for i in rest], training, validation, threads=threads)
+        records = trainer([members[i] for i in rest], training, validation, threads=threads)
         for record in records:
             i = rest[record.member]
             worked += costs[record.member] / members[i].training.epochs
