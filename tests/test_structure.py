@@ -20,6 +20,8 @@ FLOW = [
     {"data"},
     {"networks"},
     {"engines"},
+    {"installation"},
+    {"cluster"},
     {"theory", "search", "landscape", "reconstruction"},
     {"results"},
     {"runs"},

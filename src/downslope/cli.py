@@ -6,10 +6,10 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -19,8 +19,10 @@ from downslope.errors import InputError
 from downslope.watch import console, watch
 
 if TYPE_CHECKING:
+    from downslope.cluster import Trainer
     from downslope.data import Dataset
     from downslope.results import Results
+    from downslope.search import Hire
 
 app = typer.Typer(
     name="downslope",
@@ -56,6 +58,14 @@ ThreadsOption = Annotated[
     int | None,
     typer.Option("--threads", metavar="N", min=1, help="Members at a time; default all cores."),
 ]
+ExecutorOption = Annotated[
+    Literal["local", "ray"],
+    typer.Option("--executor", help="Train on this machine, or on a Ray cluster."),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option("--address", metavar="HOST:PORT", help="Of the Ray cluster; auto for one here."),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print the report's path alone.")]
 
 
@@ -83,6 +93,8 @@ def run(
     changes: SetOption = None,
     seed: SeedOption = None,
     threads: ThreadsOption = None,
+    executor: ExecutorOption = "local",
+    address: AddressOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Run a recipe, all of it or some stages, and write a report. Repeat to resume."""
@@ -100,7 +112,8 @@ def run(
         recipe, out, manifest = str(resume / "recipe.toml"), resume, Run(resume).read_manifest()
         if stages is None and manifest is not None:
             chosen = manifest.stages
-    _run(recipe or "fashion-mnist", chosen, data, label, out, changes, seed, threads, quiet)
+    where = (threads, executor, address)
+    _run(recipe or "fashion-mnist", chosen, data, label, out, changes, seed, where, quiet)
 
 
 def _part(name: str, stage: str, what: str) -> None:
@@ -113,9 +126,12 @@ def _part(name: str, stage: str, what: str) -> None:
         changes: SetOption = None,
         seed: SeedOption = None,
         threads: ThreadsOption = None,
+        executor: ExecutorOption = "local",
+        address: AddressOption = None,
         quiet: QuietOption = False,
     ) -> None:
-        _run(recipe, [stage], data, label, out, changes, seed, threads, quiet)
+        where = (threads, executor, address)
+        _run(recipe, [stage], data, label, out, changes, seed, where, quiet)
 
 
 _part("theory", "theory", "Check the theory of He initialization, on paper and by measurement.")
@@ -166,7 +182,7 @@ def doctor() -> None:
     """Say what this installation has: versions, processor, engine and data."""
     from downslope.data import list_datasets
     from downslope.engines import describe_engine
-    from downslope.runs import hardware, versions
+    from downslope.installation import hardware, versions
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in [*versions().items(), *hardware().items(), *describe_engine().items()]:
@@ -281,7 +297,7 @@ def _run(
     out: Path | None,
     changes: list[str] | None,
     seed: int | None,
-    threads: int | None,
+    where: tuple[int | None, str, str | None],
     quiet: bool,
 ) -> None:
     from downslope.engines import MISSING, choose_engine
@@ -312,14 +328,22 @@ def _run(
     if choose_engine("auto") != "native":
         say(MISSING)
     start = time.perf_counter()
-    steps = run_recipe(chosen, dataset, held, stages=stages, threads=threads)
+    threads, executor, address = where
     try:
-        results = watch(steps, quiet)
+        with _executor(executor, address) as (trainer, hire):
+            steps = run_recipe(
+                chosen, dataset, held, stages=stages, threads=threads, trainer=trainer, hire=hire
+            )
+            results = watch(steps, quiet)
         with held.locked():
             page = write_report(held)
             held.refresh_manifest()
     except SystemExit:
-        again = ["run", "--resume", str(path), *(["--threads", str(threads)] if threads else [])]
+        options = {"threads": threads, "executor": executor if executor != "local" else None}
+        options["address"] = address
+        again = ["run", "--resume", str(path)]
+        for name, value in options.items():
+            again += [f"--{name}", str(value)] if value is not None else []
         if held.exists:
             command = shlex.join([*_program(), *again])
             print(f"\nstopped; what was finished is kept. To go on: {command}", file=sys.stderr)
@@ -337,6 +361,22 @@ def _run(
     if tried := advice(results):
         print(f"downslope: {tried}", file=sys.stderr)
         sys.exit(1)
+
+
+@contextmanager
+def _executor(executor: str, address: str | None) -> Generator[tuple[Trainer, Hire], None, None]:
+    """Choose what trains; a cluster is left when its work is done."""
+    from downslope.cluster import Cluster
+    from downslope.engines import train
+    from downslope.search import Crew
+
+    if executor != "ray":
+        if address is not None:
+            raise InputError(f"--address {address}: only with --executor ray")
+        yield train, Crew
+        return
+    with Cluster(address) as cluster:
+        yield cluster.train, cluster.crew
 
 
 def _program() -> list[str]:

@@ -8,9 +8,10 @@ import pytest
 
 from downslope.data import Dataset, Examples, Scaling, split
 from downslope.errors import InputError
+from downslope.installation import versions
 from downslope.recipes import Recipe, free_directory
 from downslope.recipes.context import differences, open_run, prepare
-from downslope.runs import Run, versions
+from downslope.runs import Run
 
 Make = Callable[..., Dataset]
 

@@ -15,9 +15,10 @@ from hypothesis.extra import numpy as arrays
 from safetensors import numpy as safetensors
 
 from downslope.errors import InputError
+from downslope.installation import hardware, versions
 from downslope.recipes import Recipe, load_recipe
 from downslope.results import Results
-from downslope.runs import Run, hardware, recipe_toml, versions, without_none
+from downslope.runs import Run, recipe_toml, without_none
 
 
 def contents(folder: Path) -> dict[str, bytes]:

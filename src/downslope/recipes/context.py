@@ -12,11 +12,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from downslope.cluster import Trainer
 from downslope.data import Dataset, Examples, Scaling, split
+from downslope.engines import train
 from downslope.errors import InputError
 from downslope.recipes.schema import Recipe
 from downslope.results import DataResult, Results, SealResult
 from downslope.runs import Run
+from downslope.search import Crew, Hire
 
 
 @dataclass(slots=True)
@@ -28,6 +31,8 @@ class Context:
     run: Run
     results: Results
     threads: int | None
+    trainer: Trainer
+    hire: Hire
     scaling: Scaling
     training: Examples = field(repr=False)
     validation: Examples = field(repr=False)
@@ -39,7 +44,14 @@ class Context:
         return len(self.dataset.class_names)
 
 
-def prepare(recipe: Recipe, dataset: Dataset, run: Run, threads: int | None) -> Context:
+def prepare(
+    recipe: Recipe,
+    dataset: Dataset,
+    run: Run,
+    threads: int | None,
+    trainer: Trainer = train,
+    hire: Hire = Crew,
+) -> Context:
     """Split and scale the data; the run is not touched yet.
 
     Raises:
@@ -80,6 +92,8 @@ def prepare(recipe: Recipe, dataset: Dataset, run: Run, threads: int | None) -> 
         run=run,
         results=fresh,
         threads=threads,
+        trainer=trainer,
+        hire=hire,
         scaling=scaling,
         training=everything.take(rows),
         validation=everything.take(held_out),

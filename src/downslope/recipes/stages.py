@@ -10,8 +10,9 @@ import msgspec
 import numpy as np
 import torch
 
+from downslope.cluster import Trainer
 from downslope.data import Dataset, Examples, Scaling
-from downslope.engines import Snapshot
+from downslope.engines import Snapshot, train
 from downslope.errors import InputError
 from downslope.landscape import Trajectory, compute_landscape
 from downslope.networks import build, flatten
@@ -22,6 +23,8 @@ from downslope.reconstruction import autoencode
 from downslope.results import Results, SealResult, VariantsResult
 from downslope.runs import Run
 from downslope.search import (
+    Crew,
+    Hire,
     Refit,
     RefitResult,
     Round,
@@ -72,6 +75,8 @@ def run_recipe(
     *,
     stages: Sequence[str] = STAGES,
     threads: int | None = None,
+    trainer: Trainer = train,
+    hire: Hire = Crew,
 ) -> Steps[Results]:
     """Run the stages of a recipe that the run does not hold yet.
 
@@ -84,6 +89,8 @@ def run_recipe(
         run: the directory; made here.
         stages: which stages; those they build on are added.
         threads: members trained at the same time, by default one per core.
+        trainer: what trains the members of refits, here or on a cluster.
+        hire: makes the crew that trains the members of searches, likewise.
 
     Raises:
         InputError: the directory cannot be written, holds a run of another recipe, data or
@@ -91,7 +98,7 @@ def run_recipe(
             or disk.
     """
     order = needed(stages, recipe)
-    context = prepare(recipe, dataset, run, threads)
+    context = prepare(recipe, dataset, run, threads, trainer, hire)
     run.prepare()
     with run.locked():
         left = open_run(context, order)
@@ -175,6 +182,7 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
         store=context.run.file(f"{part}/trials.sqlite"),
         threads=context.threads,
         task=part,
+        hire=context.hire,
     )
     context.run.record(f"{part}/trials.sqlite")
     found = msgspec.structs.replace(
@@ -198,6 +206,7 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
         store=context.run.file(f"{part}/choice.sqlite"),
         threads=context.threads,
         task=f"{part}: the best again",
+        hire=context.hire,
     )
     for number in range(len(rounds)):
         context.run.record(f"{part}/{round_store(Path('choice.sqlite'), number)}")
@@ -254,6 +263,7 @@ def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: s
         snapshots_per_epoch=context.recipe.landscape.snapshots_per_epoch if part == "refit" else 0,
         threads=context.threads,
         task=part,
+        trainer=context.trainer,
     )
     folder = part.partition(" ")[0]
     for seed, state in done.states.items():

@@ -26,8 +26,9 @@ from safetensors.numpy import save as save_safetensors
 
 from downslope.errors import InputError
 from downslope.files import PART, sha256_of, write_whole
+from downslope.installation import engine, hardware, versions
 from downslope.results import Results
-from downslope.runs.manifest import Manifest, engine, hardware, is_derived, versions
+from downslope.runs.manifest import Manifest, is_derived
 from downslope.runs.toml import recipe_toml, without_none
 
 if sys.platform == "win32":

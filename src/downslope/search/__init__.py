@@ -1,6 +1,7 @@
 """Search over settings: spaces, samplers, trials, refits and honest comparisons."""
 
 from downslope.search.choice import Round, choose, folds, round_store
+from downslope.search.crew import Crew, Hire
 from downslope.search.halving import Halving
 from downslope.search.importance import importances
 from downslope.search.intervals import (
@@ -26,7 +27,9 @@ __all__ = [
     "Candidate",
     "Choice",
     "Comparison",
+    "Crew",
     "Halving",
+    "Hire",
     "Minibatch",
     "PairedTest",
     "PausedTrial",

@@ -10,6 +10,7 @@ import numpy as np
 
 from downslope.data import Examples
 from downslope.progress import Steps
+from downslope.search.crew import Crew, Hire
 from downslope.search.intervals import bootstrap_interval
 from downslope.search.result import Candidate, Choice, Evidence, SearchResult, ranked
 from downslope.search.study import search
@@ -36,6 +37,7 @@ def choose(
     store: Path,
     threads: int | None = None,
     task: str = "choice",
+    hire: Hire = Crew,
 ) -> Steps[Choice]:
     """Train the best trials again with new seeds and choose by their mean accuracy.
 
@@ -51,6 +53,7 @@ def choose(
         store: SQLite file of the new trainings; its name is completed for further rounds.
         threads: members trained at the same time.
         task: the name shown with the progress.
+        hire: makes the crew that trains, here or on a cluster.
     """
     best = ranked(found.trials)[:top]
     again: list[list[Trial]] = [[] for _ in best]
@@ -65,6 +68,7 @@ def choose(
             store=round_store(store, number),
             threads=threads,
             task=f"{task}, round {number + 1} of {len(rounds)}" if len(rounds) > 1 else task,
+            hire=hire,
         )
         seed += len(proposals)
         for trial in trained.trials:

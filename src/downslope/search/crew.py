@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 import queue
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
 
 import msgspec
 
@@ -42,6 +45,40 @@ class Stretch:
     priority: tuple[float, ...]
 
 
+class AnyCrew(Protocol):
+    """What trains stretches, here or on a cluster."""
+
+    @property
+    def size(self) -> int:
+        """Count the members that train at the same time."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Count the stretches that have not been begun."""
+        ...
+
+    def submit(self, stretch: Stretch) -> None:
+        """Add a stretch."""
+        ...
+
+    def next(self) -> EpochRecord:
+        """Wait for the next record of any stretch."""
+        ...
+
+    def __enter__(self) -> AnyCrew: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+Hire = Callable[[Examples, Examples | None, int | None], AnyCrew]
+"""Make a crew for training and validation examples, with so many members at a time."""
+
+
 class Crew:
     """Train stretches side by side, one per core, and hand out their records as they come.
 
@@ -61,17 +98,27 @@ class Crew:
         self._threads: list[threading.Thread] = []
         self._asked = threads
         # Without the compiled module one thread hands members on to worker processes.
-        self.size = (threads or cores()) if self._native else 1
+        self._size = (threads or cores()) if self._native else 1
 
     def __enter__(self) -> Crew:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._stop.ask()
         for _ in range(len(self._threads)):
             self._waiting.put(((float("-inf"),), next(self._number), None))
         for thread in self._threads:
             thread.join()
+
+    @property
+    def size(self) -> int:
+        """Count the members that train at the same time."""
+        return self._size
 
     @property
     def waiting(self) -> int:
@@ -81,7 +128,7 @@ class Crew:
     def submit(self, stretch: Stretch) -> None:
         """Add a stretch."""
         self._waiting.put((stretch.priority, next(self._number), stretch))
-        if len(self._threads) < self.size:
+        if len(self._threads) < self._size:
             self._threads.append(threading.Thread(target=self._work, daemon=True))
             self._threads[-1].start()
 

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from downslope.cluster import Trainer
 from downslope.data import Examples, Scaling, SealedTestSet
 from downslope.engines import EpochRecord, Snapshot, predict, train
 from downslope.errors import InputError
@@ -100,6 +101,7 @@ def refit(
     snapshots_per_epoch: int = 0,
     threads: int | None = None,
     task: str = "refit",
+    trainer: Trainer = train,
 ) -> Steps[Refit]:
     """Train a member on all examples with several seeds, then open the test set once per seed.
 
@@ -114,6 +116,7 @@ def refit(
         snapshots_per_epoch: of the parameters of the first seed that completes.
         threads: members trained at the same time.
         task: the name shown with the progress.
+        trainer: what trains, here or on a cluster.
 
     Raises:
         InputError: no seeds, or a seed twice.
@@ -127,7 +130,7 @@ def refit(
     records: list[list[EpochRecord]] = [[] for _ in members]
     total = float(len(members) * member.training.epochs)
     yield Progress(task, 0, total)
-    for record in train(
+    for record in trainer(
         members,
         training,
         monitored,
@@ -149,7 +152,9 @@ def refit(
     path = next((i for i, r in enumerate(records) if r[-1].outcome == "completed"), 0)
     if path and snapshots_per_epoch:
         # Rare, and cheaper than to hold every seed's snapshots: the same bits once more.
-        again = train([members[path]], training, threads=1, snapshots_per_epoch=snapshots_per_epoch)
+        again = trainer(
+            [members[path]], training, threads=1, snapshots_per_epoch=snapshots_per_epoch
+        )
         records[path] = []
         for record in again:
             records[path].append(record)

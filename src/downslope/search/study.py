@@ -16,7 +16,7 @@ from downslope.engines import Checkpoint, EpochRecord
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
-from downslope.search.crew import Crew, Stretch
+from downslope.search.crew import AnyCrew, Crew, Hire, Stretch
 from downslope.search.guessing import Guess
 from downslope.search.halving import Cohort, Halving, Pruned
 from downslope.search.result import SearchResult, best_of, score
@@ -71,6 +71,7 @@ def search(
     halving: Halving = NO_HALVING,
     threads: int | None = None,
     task: str = "search",
+    hire: Hire = Crew,
 ) -> Steps[SearchResult]:
     """Train every proposal and choose the best on validation examples.
 
@@ -89,6 +90,7 @@ def search(
         halving: how trials that do badly are stopped early.
         threads: members trained at the same time.
         task: the name shown with the progress.
+        hire: makes the crew that trains, here or on a cluster.
 
     Raises:
         InputError: no proposals, or a store that holds other trials than these.
@@ -99,7 +101,7 @@ def search(
     if not trials:
         raise InputError("search: trials = 0; at least one is needed")
     found: list[Trial] = []
-    with TrialStore(store) as kept, Crew(training, validation, threads) as crew:
+    with TrialStore(store) as kept, hire(training, validation, threads) as crew:
         own = _Search(proposals, trials, halving, kept, crew, training, classes, seed)
         yield own.progress(task)
         while own.unfinished:
@@ -134,7 +136,7 @@ class _Search:
         trials: int,
         halving: Halving,
         store: TrialStore,
-        crew: Crew,
+        crew: AnyCrew,
         training: Examples,
         classes: int,
         seed: int,
@@ -230,6 +232,8 @@ class _Search:
             if settings is None:  # a grid has ended
                 self._planned = len(self._courses)
                 del self._sizes[number + 1 :]
+                if not self._planned:
+                    raise InputError("search: no point of the grid meets the constraints")
                 break
             member = settings.member(features, self._classes, self._seed + i)
             for stored in (self._held.get(i), self._paused.get(i)):

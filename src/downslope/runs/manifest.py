@@ -1,0 +1,86 @@
+"""The manifest: what a run consists of, where it was made, and the digest of every file."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from downslope.errors import InputError
+from downslope.installation import difference, identity
+
+DERIVED = ("recipe.toml", "report.html", "figures/")
+"""What is built from the rest again; damage there costs nothing."""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Say what a run consists of and where it was made; `manifest.json` is this structure.
+
+    It is written just before results.json, so that a kill between the two is told from damage:
+    results.json then still has the digest `before`.
+
+    Args:
+        downslope: version of this package.
+        command: what repeats the run.
+        stages: what was asked for last.
+        seed: of the recipe.
+        data_sha256: digest of the data's content.
+        versions: of Python and the packages that compute.
+        engine: what trained, as far as it decides the last bits.
+        hardware: processor, architecture and usable cores.
+        seconds: wall time by stage.
+        files: SHA-256 by path within the run.
+        before: SHA-256 of the results.json that the one in `files` replaces; empty for the first.
+        sha256: of this structure as JSON without spaces, with an empty string in this place.
+    """
+
+    downslope: str
+    command: str
+    stages: list[str]
+    seed: int
+    data_sha256: str
+    versions: dict[str, str]
+    engine: str
+    hardware: dict[str, str]
+    seconds: dict[str, float]
+    files: dict[str, str]
+    before: str = ""
+    sha256: str = ""
+
+    def to_bytes(self) -> bytes:
+        """Write as JSON for people, with its own digest."""
+        sealed = msgspec.structs.replace(self, sha256=self._digest())
+        return msgspec.json.format(msgspec.json.encode(sealed)) + b"\n"
+
+    @staticmethod
+    def from_bytes(content: bytes) -> Manifest:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            InputError: it is something else, or damaged.
+        """
+        try:
+            manifest = msgspec.json.decode(content, type=Manifest)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"damaged or of another version ({error})") from None
+        if manifest.to_bytes() != content:
+            raise InputError("damaged: its own SHA-256 differs")
+        return manifest
+
+    def _digest(self) -> str:
+        return hashlib.sha256(
+            msgspec.json.encode(msgspec.structs.replace(self, sha256=""))
+        ).hexdigest()
+
+    def made_elsewhere(self) -> str:
+        """Name the first version in which this installation would compute other bits, if any."""
+        return difference(identity(self.versions, self.engine, self.hardware), identity())
+
+
+def is_derived(name: str) -> bool:
+    """Tell whether a file of a run is built from the others.
+
+    >>> is_derived("figures/history.svg"), is_derived("results.json")
+    (True, False)
+    """
+    return name.startswith(DERIVED)
