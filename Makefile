@@ -5,7 +5,7 @@ PIP_FLAGS ?=
 BIN := .venv/bin
 SOURCES := src tests examples benchmarks
 
-.PHONY: help demo test check format bench sanitize clean
+.PHONY: help demo test check format kill bench sanitize clean
 
 help: ## say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' \
@@ -28,6 +28,10 @@ check: .venv/dev ## format, lint and types, as CI does
 format: .venv/dev ## let ruff mend format and lint
 	@$(BIN)/ruff check --fix $(SOURCES)
 	@$(BIN)/ruff format $(SOURCES)
+
+kill: .venv/dev ## kill -9 a run at every change to a file and 240 times at random (a quarter of an hour)
+	@echo "==> killing runs, two at a time"
+	@DOWNSLOPE_KILLS=full $(BIN)/python -m pytest -v -p no:cacheprovider tests/durability/test_kills.py
 
 bench: .venv/dev ## run the benchmarks; see benchmarks/README.md
 	@for script in $(filter-out benchmarks/contestants.py,$(wildcard benchmarks/*.py)); do echo "==> $$script"; $(BIN)/python $$script || exit 1; done

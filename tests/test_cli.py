@@ -314,6 +314,77 @@ def test_a_run_of_another_recipe_is_not_touched(downslope, tmp_path: Path) -> No
     assert (tmp_path / "out" / "results.json").read_bytes() == before
 
 
+def test_resume_goes_on_with_what_the_run_was_asked_for(downslope, tmp_path: Path) -> None:
+    assert downslope("search", "tiny.toml", "--out", "out", "--seed", "7").status == 0
+    whole = Run(tmp_path / "out").read_results()
+    # As if a kill had come before the stage was finished: its store is there, its result is not.
+    begun = Run(tmp_path / "out").read_results()
+    begun.search, begun.seconds = None, {}
+    Run(tmp_path / "out").commit(begun, ["search"])
+    (tmp_path / "tiny.toml").unlink()
+    said = downslope("run", "--resume", "out")
+    assert said.status == 0, said.err
+    assert Run(tmp_path / "out").read_results().search == whole.search
+    assert list(Run(tmp_path / "out").read_results().seconds) == ["search"]
+    assert downslope("run", "--resume", "out", "--stages", "theory").status == 0
+    assert list(Run(tmp_path / "out").read_results().seconds) == ["search", "theory"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--seed", "8"), "seed = 541 there, 8 here"),
+        (("--set", "search.trials=3"), "search.trials = 2 there, 3 here"),
+        (("--data", "fashion-mnist-of-mine"), "fashion-mnist-of-mine"),
+        (("--out", "elsewhere"), "leave out RECIPE, --out"),
+        (("tiny.toml",), "leave out RECIPE, --out"),
+    ],
+)
+def test_resume_refuses_a_change_and_shows_it(
+    downslope, tmp_path: Path, arguments: tuple[str, ...], named: str
+) -> None:
+    downslope("search", "tiny.toml", "--out", "out")
+    before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert named in one_line(downslope("run", "--resume", "out", *arguments))
+    assert {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()} == before
+
+
+def test_resume_refuses_an_edited_recipe_and_other_data(downslope, tmp_path: Path) -> None:
+    npz(tmp_path / "set.npz")
+    downslope("search", "tiny.toml", "--data", "set.npz", "--out", "out")
+    npz(tmp_path / "set.npz", y=(np.arange(50) + 1) % 2)
+    line = one_line(downslope("run", "--resume", "out", "--stages", "theory"))
+    assert "holds a run on other data (data.sha256 = " in line
+    npz(tmp_path / "set.npz")
+    recipe = tmp_path / "out" / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("trials = 2", "trials = 4", 1))
+    line = one_line(downslope("run", "--resume", "out"))
+    assert "search.trials = 2 there, 4 here" in line
+
+
+def test_resume_without_a_run_is_refused(downslope, tmp_path: Path) -> None:
+    assert "holds no run" in one_line(downslope("run", "--resume", "nowhere"))
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_damaged_file_is_named_by_every_command_that_would_use_it(
+    downslope, tmp_path: Path
+) -> None:
+    downslope("search", "tiny.toml", "--out", "out")
+    assert downslope("verify", "out").status == 0
+    path = tmp_path / "out" / "results.json"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"epoch": 2', b'"epoch": 3', 1))
+    for command in (("report", "out"), ("run", "--resume", "out"), ("verify", "out")):
+        assert "results.json" in one_line(downslope(*command))
+    path.write_bytes(whole)
+    page = tmp_path / "out" / "report.html"
+    page.write_bytes(page.read_bytes().replace(b"downslope", b"downslide", 1))
+    assert "report.html" in one_line(downslope("verify", "out"))
+    assert downslope("run", "--resume", "out").status == 0
+    assert downslope("verify", "out").status == 0
+
+
 def test_a_folder_with_other_files_is_not_touched(downslope, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
@@ -344,7 +415,7 @@ def test_an_interrupt_keeps_what_was_finished_and_says_how_to_go_on(
     _, err = child.communicate(timeout=60)
     assert child.returncode == status, err
     assert "Traceback" not in err
-    assert "To go on: python -m downslope run tiny.toml --out out" in err
+    assert "To go on: python -m downslope run --resume out" in err
     results = Run(tmp_path / "out").read_results()
     assert list(results.seconds) == ["theory"]
     assert results.search is not None and results.search.trials

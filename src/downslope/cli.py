@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,7 +20,7 @@ from downslope.watch import console, watch
 
 if TYPE_CHECKING:
     from downslope.data import Dataset
-    from downslope.runs import Results
+    from downslope.results import Results
 
 app = typer.Typer(
     name="downslope",
@@ -60,10 +61,21 @@ QuietOption = Annotated[bool, typer.Option("--quiet", help="Print the report's p
 
 @app.command()
 def run(
-    recipe: RecipeArgument = "fashion-mnist",
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RECIPE]",
+            help="fashion-mnist, quick, hw3 or a TOML file.",
+            show_default="fashion-mnist",
+        ),
+    ] = None,
     data: DataOption = None,
     label: LabelOption = None,
     out: OutOption = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Go on with this run, its recipe and its stages."),
+    ] = None,
     stages: Annotated[
         str | None,
         typer.Option(metavar="a,b", help="theory, search, refit, variants, landscape, autoencoder"),
@@ -75,9 +87,20 @@ def run(
 ) -> None:
     """Run a recipe, all of it or some stages, and write a report. Repeat to resume."""
     from downslope.recipes import STAGES
+    from downslope.runs import Run
 
     chosen = STAGES if stages is None else [s.strip() for s in stages.split(",") if s.strip()]
-    _run(recipe, chosen, data, label, out, changes, seed, threads, quiet)
+    if resume is not None:
+        if recipe is not None or out is not None:
+            raise InputError(
+                f"--resume {resume}: the run holds its recipe; leave out RECIPE, --out"
+            )
+        if not (resume / "recipe.toml").is_file():
+            raise InputError(f"{resume}: holds no run to go on with (no recipe.toml)")
+        recipe, out, manifest = str(resume / "recipe.toml"), resume, Run(resume).read_manifest()
+        if stages is None and manifest is not None:
+            chosen = manifest.stages
+    _run(recipe or "fashion-mnist", chosen, data, label, out, changes, seed, threads, quiet)
 
 
 def _part(name: str, stage: str, what: str) -> None:
@@ -113,9 +136,29 @@ def report(
     from downslope.runs import Run
 
     held = Run(directory)
+    if held.exists:  # otherwise it is said what is missing
+        held.check()
     path = write_report(held)
-    held.refresh_manifest()
+    with suppress(InputError), held.locked():  # a process that still writes lists it at its end
+        held.refresh_manifest()
     print(path if quiet else f"report: {path}")
+
+
+@app.command()
+def verify(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")],
+) -> None:
+    """Check every file of a run against the SHA-256 in its manifest."""
+    from downslope.runs import Run
+
+    held = Run(directory)
+    held.read_results()
+    if wrong := held.damaged():
+        raise InputError(
+            f"{directory}: not what the run wrote: {', '.join(wrong)}; 'downslope run --resume' "
+            "makes recipe.toml, report.html and figures again, the rest must come from a copy"
+        )
+    print(f"{directory}: every file is as it was written")
 
 
 @app.command()
@@ -243,7 +286,7 @@ def _run(
 ) -> None:
     from downslope.engines import MISSING, choose_engine
     from downslope.recipes import free_directory, load_recipe, needed, run_recipe
-    from downslope.report import write_report
+    from downslope.report import advice, write_report
     from downslope.runs import Run
 
     edits = list(changes or [])
@@ -272,22 +315,28 @@ def _run(
     steps = run_recipe(chosen, dataset, held, stages=stages, threads=threads)
     try:
         results = watch(steps, quiet)
-        page = write_report(held)
-        held.refresh_manifest()
+        with held.locked():
+            page = write_report(held)
+            held.refresh_manifest()
     except SystemExit:
-        resume = shlex.join([*_program(), *sys.argv[1:], *([] if out else ["--out", str(path)])])
+        again = ["run", "--resume", str(path), *(["--threads", str(threads)] if threads else [])]
         if held.exists:
-            print(f"\nstopped; what was finished is kept. To go on: {resume}", file=sys.stderr)
+            command = shlex.join([*_program(), *again])
+            print(f"\nstopped; what was finished is kept. To go on: {command}", file=sys.stderr)
         raise
     except InputError:
-        if held.exists:  # what did finish is still worth a page
-            write_report(held)
-            held.refresh_manifest()
+        if held.written:  # what did finish is still worth a page; a run that was refused is left
+            with suppress(InputError), held.locked():
+                write_report(held)
+                held.refresh_manifest()
         raise
     if not quiet:
         _print_summary(results, time.perf_counter() - start)
         print("report:", end=" ")
     print(page)
+    if tried := advice(results):
+        print(f"downslope: {tried}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _program() -> list[str]:

@@ -9,8 +9,8 @@ import pytest
 from downslope.data import Dataset, Examples, Scaling, split
 from downslope.errors import InputError
 from downslope.recipes import Recipe, free_directory
-from downslope.recipes.context import differences, prepare
-from downslope.runs import Run
+from downslope.recipes.context import differences, open_run, prepare
+from downslope.runs import Run, versions
 
 Make = Callable[..., Dataset]
 
@@ -86,19 +86,68 @@ def test_a_split_that_leaves_nothing_makes_no_directory(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("at", ["_holds", "write"])
 def test_an_interrupt_between_the_first_files_is_no_dead_end(
-    tiny_recipe: Recipe, make_digits: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_recipe: Recipe,
+    make_digits: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at: str,
 ) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     run = Run(tmp_path / "run")
+    context = prepare(tiny_recipe, make_digits(), run, 1)
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "write_recipe", interrupt)
+        patch.setattr(Run, at, interrupt)
+        run.prepare()
         with pytest.raises(KeyboardInterrupt):
-            prepare(tiny_recipe, make_digits(), run, 1)
-    prepare(tiny_recipe, make_digits(), run, 1)
-    assert {p.name for p in run.path.iterdir()} == {"results.json", "recipe.toml"}
+            open_run(context, ["theory"])
+    run.prepare()
+    assert open_run(context, ["theory"]) == ["theory"]
+    assert {p.name for p in run.path.iterdir()} == {"results.json", "recipe.toml", "manifest.json"}
+    assert run.damaged() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [("downslope", "0.0.1"), ("torch", "1.0"), ("python", "3.1.4")],
+)
+def test_other_versions_are_refused_where_there_is_something_left_to_compute(
+    copied: Run,
+    tiny_recipe: Recipe,
+    make_digits: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    named: str,
+) -> None:
+    monkeypatch.setattr("downslope.runs.directory.versions", lambda: versions() | {name: named})
+    results = copied.read_results()
+    copied.commit(results, ["theory"])
+    monkeypatch.undo()
+    assert open_run(prepare(tiny_recipe, make_digits(), copied, 1), ["theory"]) == []
+    del results.seconds["theory"]
+    monkeypatch.setattr("downslope.runs.directory.versions", lambda: versions() | {name: named})
+    copied.commit(results, ["theory"])
+    monkeypatch.undo()
+    before = (copied.path / "results.json").read_bytes()
+    with pytest.raises(
+        InputError, match=rf"of other versions \({name} {named[:3]}.* there, .* here"
+    ):
+        open_run(prepare(tiny_recipe, make_digits(), copied, 1), ["theory"])
+    assert (copied.path / "results.json").read_bytes() == before
+
+
+def test_another_engine_is_another_version(
+    copied: Run, tiny_recipe: Recipe, make_digits: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = copied.read_results()
+    del results.seconds["theory"]
+    monkeypatch.setattr("downslope.runs.directory.engine", lambda: "abacus")
+    copied.commit(results, [])
+    with pytest.raises(InputError, match=r"engine abacus there, .* here"):
+        open_run(prepare(tiny_recipe, make_digits(), copied, 1), ["theory"])
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def built(run: Run) -> Page:
 def changed(run: Run, change: Callable[[Results], None]) -> Page:
     results = run.read_results()
     change(results)
-    run.write_results(results)
+    run.commit(results, [])
     return built(run)
 
 
@@ -162,8 +162,9 @@ def test_figures_are_files_too(finished: Run, page: Page) -> None:
     names = {path.stem for path in (finished.path / "figures").iterdir()}
     assert names == {
         *("theory-forward", "theory-backward", "search-curves", "search-settings"),
+        *("search-history", "search-slices", "search-parallel", "search-map", "search-choice"),
         *("refit-loss", "refit-accuracy", "refit-minibatches", "refit-confusion"),
-        *("variants-validation", "variants-test"),
+        *("variants-validation", "variants-test", "variants-choice"),
         *("landscape-contour", "landscape-surface", "landscape-losses"),
         *("autoencoder-training", "autoencoder-pairs", "autoencoder-grid"),
     }
@@ -174,7 +175,7 @@ def test_figures_are_files_too(finished: Run, page: Page) -> None:
 def test_a_rebuild_gives_the_same_bytes(run: Run) -> None:
     first = write_report(run).read_bytes()
     figures = {p.name: p.read_bytes() for p in (run.path / "figures").iterdir()}
-    run.write_manifest(run.read_results())  # as the command line does: now it lists the report
+    run.commit(run.read_results(), [])  # as the command line does: now it lists the report
     assert write_report(run).read_bytes() == first
     assert {p.name: p.read_bytes() for p in (run.path / "figures").iterdir()} == figures
 

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from downslope.errors import InputError
-from downslope.search import accuracy_of, compare, wilson_interval
+from downslope.search import (
+    accuracy_of,
+    bootstrap_interval,
+    compare,
+    paired_test,
+    wilson_interval,
+)
 
 shares = st.lists(st.floats(0, 1), min_size=2, max_size=6)
 
@@ -126,3 +132,73 @@ def test_the_interval_covers_the_true_difference() -> None:
         assert interval is not None
         covered += interval[0] <= 0.01 <= interval[1]
     assert 0.92 < covered / 1000 < 0.985
+
+
+# Over seeds by bootstrap, example by example by McNemar
+
+
+def test_the_bootstrap_interval_is_scipys() -> None:
+    values = [0.87, 0.875, 0.89, 0.88, 0.872]
+    theirs = stats.bootstrap(
+        (values,), np.mean, method="percentile", n_resamples=50_000, rng=np.random.default_rng(1)
+    ).confidence_interval
+    own = bootstrap_interval(values)
+    assert own is not None
+    assert own == pytest.approx((theirs.low, theirs.high), abs=3e-4)
+    assert own == bootstrap_interval(values)
+
+
+def test_two_values_have_no_bootstrap_interval() -> None:
+    assert bootstrap_interval([0.8, 0.9]) is None
+    assert bootstrap_interval([0.8, 0.8, 0.8]) == pytest.approx((0.8, 0.8))
+
+
+def right(*counts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Make hits of one seed a side: both, only the first, only the second, neither."""
+    first = np.repeat([True, True, False, False], counts)
+    second = np.repeat([True, False, True, False], counts)
+    return first[None], second[None]
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 30), st.integers(1, 30))
+def test_mcnemar_is_the_exact_binomial_test(a: int, b: int, c: int, d: int) -> None:
+    test = paired_test(*right(a, b, c, d))
+    assert (test.first_only, test.second_only, test.examples) == (b, c, a + b + c + d)
+    # Two-sided from the definition: twice the smaller tail, at most one.
+    tail = sum(math.comb(b + c, k) for k in range(min(b, c) + 1)) / 2 ** (b + c)
+    assert test.p_value == pytest.approx(min(1.0, 2 * tail))
+    assert test.interval[0] <= (c - b) / (a + b + c + d) <= test.interval[1] or b + c < 8
+
+
+def test_the_paired_interval_is_scipys() -> None:
+    generator = np.random.default_rng(3)
+    first = generator.random((3, 400)) < 0.8
+    second = generator.random((2, 400)) < 0.85
+    theirs = stats.bootstrap(
+        (second.mean(axis=0) - first.mean(axis=0),),
+        np.mean,
+        method="percentile",
+        n_resamples=20_000,
+        rng=generator,
+    ).confidence_interval
+    own = paired_test(first, second).interval
+    assert own == pytest.approx((theirs.low, theirs.high), abs=2e-3)
+
+
+def test_a_verdict_needs_both_intervals() -> None:
+    far, near = [0.870, 0.872, 0.871], [0.884, 0.886, 0.885]
+    sure = paired_test(*right(100, 1, 30, 10))
+    unsure = paired_test(*right(100, 20, 24, 10))
+    assert compare(far, near).verdict == "better"
+    assert compare(far, near, sure).verdict == "better"
+    assert compare(far, near, unsure).verdict == "undecided"
+    assert compare(near, far, sure).verdict == "undecided"
+    assert compare(far, near, sure).paired == sure
+
+
+def test_predictions_of_other_examples_are_refused() -> None:
+    hits = np.ones((1, 5), bool)
+    with pytest.raises(InputError, match="not of the same examples"):
+        paired_test(hits, hits[:, :4])
+    with pytest.raises(InputError, match="not of the same examples"):
+        paired_test(hits[:0], hits)

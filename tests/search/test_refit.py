@@ -162,18 +162,28 @@ def test_the_own_seed_of_the_member_is_replaced(make_digits: Callable[..., Datas
 def test_where_one_seed_fails_the_others_are_stated(
     make_digits: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def one_fails(*args: Any, **kwargs: Any) -> Iterator[EpochRecord]:
-        yield from (r for r in train(*args, **kwargs) if r.member == 1)
+    def one_fails(members: Any, *args: Any, **kwargs: Any) -> Iterator[EpochRecord]:
+        if len(members) == 1:  # the path of the seed that completed, once more
+            yield from train(members, *args, **kwargs)
+            return
+        yield from (r for r in train(members, *args, **kwargs) if r.member == 1)
         yield EpochRecord(member=0, epoch=0, step=0, outcome="failed", reason="no memory")
 
     # By this way, because the package's `refit` is the function.
     monkeypatch.setattr(sys.modules["downslope.search.refit"], "train", one_fails)
     data = make_digits()
-    result = run(member(), [5, 6], data).result
+    done = run(member(), [5, 6], data, snapshots_per_epoch=2)
+    result = done.result
     assert result.stopped == ["seed 5 failed: no memory"]
     assert result.test_accuracy is not None
     assert len(result.test_accuracy.per_seed) == 1
-    assert result.last_minibatches == []
+    # The path is that of the seed that completed, as if it had been the first.
+    alone = run(member(), [6], make_digits(), snapshots_per_epoch=2)
+    assert result.member == alone.result.member
+    assert result.last_minibatches == alone.result.last_minibatches
+    assert len(done.snapshots) == len(alone.snapshots) > 0
+    for own, other in zip(done.snapshots, alone.snapshots, strict=True):
+        assert np.array_equal(own.parameters, other.parameters)
     assert [o.reason for o in data.test.openings] == ["refit: final accuracy of seed 6"]
 
 

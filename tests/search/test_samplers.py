@@ -1,3 +1,4 @@
+import itertools
 import math
 from typing import Any
 
@@ -9,7 +10,7 @@ from scipy import stats
 
 from downslope.errors import InputError
 from downslope.recipes import load_recipe
-from downslope.search import Range, Settings, Space, propose
+from downslope.search import Proposer, Range, Settings, Space, propose
 
 PUBLISHED: dict[str, list[Any]] = {
     "hidden_layers": [2, 3, 4, 5, 6],
@@ -179,3 +180,123 @@ def test_the_published_sampler_refuses_what_it_cannot_draw() -> None:
         propose(ranged, "published", 541, 1)
     with pytest.raises(InputError, match=r"seed = 4294967296: .* below 2\*\*32"):
         propose(Space(base=Settings(), values=PUBLISHED), "published", 2**32, 1)
+
+
+# By ask and tell: grids, quasi-random points, conditions, constraints, learning
+
+SMALL = Space(
+    base=Settings(),
+    values={"units": [8, 4, 16], "activation": ["relu", "elu"], "nesterov": [False]},
+)
+
+
+def test_a_grid_is_every_combination_once_in_a_seeded_order() -> None:
+    found = [(s.units, s.activation) for s in propose(SMALL, "grid", 3, 100)]
+    assert sorted(found) == sorted(itertools.product([8, 4, 16], ["relu", "elu"]))
+    assert found == [(s.units, s.activation) for s in propose(SMALL, "grid", 3, 100)]
+    assert found != [(s.units, s.activation) for s in propose(SMALL, "grid", 4, 100)]
+
+
+def test_a_grid_has_no_trial_twice_where_a_condition_leaves_a_setting_out() -> None:
+    space = Space(
+        base=Settings(),
+        values={"optimizer": ["sgd", "adam"], "momentum": [0.5, 0.9]},
+        conditions={"momentum": "optimizer == 'sgd'"},
+    )
+    found = {(s.optimizer, s.momentum) for s in propose(space, "grid", 3, 100)}
+    assert len(propose(space, "grid", 3, 100)) == 3
+    assert found == {("sgd", 0.5), ("sgd", 0.9), ("adam", 0.0)}
+
+
+@pytest.mark.parametrize("sampler", ["random", "quasi_random", "tpe"])
+def test_conditions_and_constraints_hold_in_every_proposal(sampler: Any) -> None:
+    space = Space(
+        base=Settings(),
+        values={
+            "units": Range(low=4, high=64, log=True),
+            "hidden_layers": [1, 2, 3],
+            "dropout": Range(low=0.1, high=0.5),
+        },
+        conditions={"dropout": "units >= 16"},
+        constraints=["units * hidden_layers <= 64"],
+    )
+    found = propose(space, sampler, 1, 40)
+    assert len(found) == 40
+    assert {(s.dropout > 0) == (s.units >= 16) for s in found} == {True}
+    assert all(s.units * s.hidden_layers <= 64 for s in found)
+    assert {s.units >= 16 for s in found} == {True, False}
+    assert propose(space, sampler, 1, 10) == found[:10]
+
+
+def test_constraints_that_nothing_meets_give_one_line() -> None:
+    space = Space(base=Settings(), values={"units": [4, 8]}, constraints=["units > 8"])
+    with pytest.raises(InputError, match="no proposal in 1,000 meets the constraints"):
+        propose(space, "random", 0, 1)
+    assert propose(space, "grid", 0, 5) == []
+
+
+def test_quasi_random_points_are_scipys_and_more_even_than_random_ones() -> None:
+    space = Space(
+        base=Settings(),
+        values={
+            "learning_rate": Range(low=1e-4, high=1.0, log=True),
+            "dropout": Range(low=0.0, high=0.5),
+        },
+    )
+    found = propose(space, "quasi_random", 9, 64)
+    cube = np.array([[(math.log10(s.learning_rate) + 4) / 4, s.dropout / 0.5] for s in found])
+    theirs = stats.qmc.Sobol(2, scramble=True, rng=np.random.default_rng(9)).random(64)
+    assert cube == pytest.approx(theirs, abs=1e-12)
+    drawn = propose(space, "random", 9, 64)
+    plain = np.array([[(math.log10(s.learning_rate) + 4) / 4, s.dropout / 0.5] for s in drawn])
+    assert stats.qmc.discrepancy(cube) < stats.qmc.discrepancy(plain) / 2
+
+
+def learn(trials: int, seed: int) -> list[float]:
+    """Let TPE find the best learning rate of a known curve, in cohorts of five."""
+    space = Space(base=Settings(), values={"learning_rate": Range(low=1e-5, high=10.0, log=True)})
+    proposer = Proposer(space, "tpe", seed)
+    rates: list[float] = []
+    while len(rates) < trials:
+        first = len(rates)
+        for _ in range(5):
+            settings = proposer.ask()
+            assert settings is not None
+            rates.append(settings.learning_rate)
+        for number in range(first, len(rates)):
+            accuracy = math.exp(-((math.log10(rates[number]) + 2) ** 2))
+            proposer.tell(number, [accuracy], "completed")
+    return rates
+
+
+def test_tpe_learns_where_the_best_are_and_repeats_itself() -> None:
+    rates = learn(60, 4)
+    assert rates == learn(60, 4)
+    off = np.abs(np.log10(rates) + 2)
+    assert np.median(off[30:]) < np.median(off[:10]) / 2
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [("completed", "COMPLETE"), ("pruned", "PRUNED"), ("diverged", "COMPLETE"), ("failed", "FAIL")],
+)
+def test_every_outcome_can_be_told(outcome: str, state: str) -> None:
+    proposer = Proposer(SMALL, "tpe", 1)
+    proposer.ask()
+    proposer.tell(0, [0.3, 0.5], outcome)
+    told = proposer._study.trials[0]  # pyright: ignore[reportPrivateUsage]
+    assert told.state.name == state
+    if outcome == "pruned":
+        assert told.intermediate_values == {0: 0.3, 1: 0.5}
+
+
+def test_what_a_sampler_cannot_draw_from_is_refused() -> None:
+    ranged = Space(base=Settings(), values={"units": Range(low=1, high=2)})
+    with pytest.raises(InputError, match="units is a range; the grid sampler needs a list"):
+        propose(ranged, "grid", 541, 1)
+    tied = Space(base=Settings(), values={"units": [1, 2]}, constraints=["units > 1"])
+    with pytest.raises(InputError, match="the published sampler draws each trial once"):
+        propose(tied, "published", 541, 1)
+    wide = {name: list(range(1, 102)) for name in ("units", "batch_size", "epochs")}
+    with pytest.raises(InputError, match="a grid of 1,030,301 points"):
+        propose(Space(base=Settings(), values=wide), "grid", 541, 1)

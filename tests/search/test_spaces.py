@@ -136,3 +136,31 @@ def test_a_space_names_the_setting_and_the_value_it_cannot_have(
 
 def test_label_smoothing_arrives_too() -> None:
     assert Settings(label_smoothing=0.1).member(4, 3, seed=0).training.label_smoothing == 0.1
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"conditions": {"momentum": "units > 3"}}, "momentum is not varied"),
+        ({"conditions": {"units": "nits > 3"}}, "conditions: units: 'nits > 3': 'nits' is no"),
+        ({"conditions": {"units": "epochs > 3"}}, "units depends on epochs, which is drawn after"),
+        ({"conditions": {"units": "units > 3"}}, "units depends on units"),
+        ({"constraints": ["units >"]}, "constraints: 'units >': not a condition"),
+    ],
+)
+def test_a_condition_that_cannot_be_evaluated_is_refused(
+    more: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        Space(base=Settings(), values={"units": [4, 8], "epochs": [1, 2]}, **more)
+    assert message in str(caught.value)
+
+
+def test_a_setting_is_as_in_the_base_where_its_condition_does_not_hold() -> None:
+    space = Space(
+        base=Settings(dropout=0.05),
+        values={"units": [4, 8], "dropout": [0.1, 0.2]},
+        conditions={"dropout": "units > 4"},
+    )
+    assert space.settings({"units": 4, "dropout": 0.2}).dropout == 0.05
+    assert space.settings({"units": 8, "dropout": 0.2}).dropout == 0.2

@@ -9,11 +9,10 @@ import torch
 from sklearn.metrics import accuracy_score, log_loss
 
 from downslope.data import Examples
-from downslope.engines import EpochRecord, population
+from downslope.engines import population
 from downslope.errors import InputError
 from downslope.progress import Progress, Steps, drain
-from downslope.search import SearchResult, Settings, Trial, best_of, search, study
-from downslope.search.study import make_trial
+from downslope.search import SearchResult, Settings, Trial, best_of, crew, search
 
 PROPOSALS = [
     Settings(hidden_layers=1, units=8, learning_rate=rate, epochs=2)
@@ -109,13 +108,14 @@ def test_no_finished_trial_is_trained_again(
 ) -> None:
     trained: list[int] = []
 
-    def counting(members: Any, *args: Any, **kwargs: Any) -> Any:
-        for record in population.train(members, *args, **kwargs):
-            if record.outcome is not None:
-                trained.append(members[record.member].seed)
-            yield record
+    def counting(own: crew.Crew) -> Any:
+        record = original(own)
+        if record.outcome is not None:
+            trained.append(5 + record.member)
+        return record
 
-    monkeypatch.setattr(study, "train", counting)
+    original = crew.Crew.next
+    monkeypatch.setattr(crew.Crew, "next", counting)
     broken = steps(parts, tmp_path / "t.sqlite")
     for _ in range(6):  # the start and five epochs: two trials of two epochs have ended
         next(broken)
@@ -232,23 +232,6 @@ def test_the_best_has_the_highest_accuracy_then_the_lowest_loss_then_the_lowest_
 ) -> None:
     found = best_of(trials)
     assert (None if found is None else found.id) == best
-
-
-def test_a_loss_that_is_not_finite_is_stored_as_none() -> None:
-    nan = float("nan")
-    records = [
-        EpochRecord(member=0, epoch=1, step=5, train_loss=1.0, validation_loss=2.0, seconds=1.0),
-        EpochRecord(
-            member=0, epoch=2, step=10, train_loss=nan, validation_loss=nan, seconds=2.0,
-            outcome="diverged", reason="not finite at step 7, epoch 2",
-        ),
-    ]  # fmt: skip
-    settings = Settings()
-    trial = make_trial(3, settings, settings.member(4, 3, seed=0), records)
-    assert trial.train_loss is None
-    assert [(e.train_loss, e.validation_loss) for e in trial.curve] == [(1.0, 2.0), (None, None)]
-    assert trial.seconds == 3.0
-    assert msgspec.json.decode(msgspec.json.encode(trial), type=Trial) == trial
 
 
 @pytest.mark.parametrize("change", ["seed", "settings", "data"])

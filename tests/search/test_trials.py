@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from downslope.errors import InputError
-from downslope.search import Settings, Trial, TrialEpoch, TrialStore
+from downslope.search import PausedTrial, Settings, Trial, TrialEpoch, TrialStore
 
 
 def trial(number: int, outcome: str = "completed") -> Trial:
@@ -109,3 +109,47 @@ def test_a_table_of_another_shape_is_refused(tmp_path: Path) -> None:
             store.trials()
         with pytest.raises(InputError, match="trial 0 cannot be stored"):
             store.add(trial(0))
+
+
+def waiting(number: int) -> PausedTrial:
+    done = trial(number)
+    return PausedTrial(
+        id=number, settings=done.settings, member=done.member, curve=done.curve, seconds=0.5
+    )
+
+
+def test_what_waits_at_a_rung_is_there_for_the_next_process_until_it_has_ended(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "trials.sqlite"
+    with TrialStore(path) as store:
+        store.pause(waiting(1), b"one")
+        store.pause(waiting(0), b"nought" * 100_000)
+        store.pause(waiting(1), b"two")
+        large = path.stat().st_size
+    with TrialStore(path) as store:
+        assert store.paused() == [waiting(0), waiting(1)]
+        assert store.state(1) == b"two"
+        store.add(trial(0))
+        assert store.paused() == [waiting(1)]
+        assert store.trials() == [trial(0)]
+        assert path.stat().st_size < large / 10  # pruned states leave no holes
+        with pytest.raises(InputError, match=r"trials\.sqlite: damaged trial store"):
+            store.state(0)
+
+
+@pytest.mark.parametrize("column", ["trial", "state"])
+def test_one_changed_byte_of_what_waits_is_seen(tmp_path: Path, column: str) -> None:
+    path = tmp_path / "trials.sqlite"
+    with TrialStore(path) as store:
+        store.pause(waiting(3), b"state of three")
+    connection = sqlite3.connect(path)
+    with connection:
+        kind = "BLOB" if column == "state" else "TEXT"
+        connection.execute(
+            f"UPDATE paused SET {column} = CAST(replace({column}, 't', 'u') AS {kind})"
+        )
+    connection.close()
+    with TrialStore(path) as store, pytest.raises(InputError, match="digest of"):
+        store.paused()
+        store.state(3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -39,10 +40,10 @@ class Context:
 
 
 def prepare(recipe: Recipe, dataset: Dataset, run: Run, threads: int | None) -> Context:
-    """Split and scale the data, and open or begin the run.
+    """Split and scale the data; the run is not touched yet.
 
     Raises:
-        InputError: see `run_recipe`.
+        InputError: the data cannot be split so, or are no classes.
     """
     seed = recipe.seed if recipe.data.split_seed is None else recipe.data.split_seed
     rows, held_out = split(dataset.training, recipe.data.validation, seed)
@@ -73,17 +74,11 @@ def prepare(recipe: Recipe, dataset: Dataset, run: Run, threads: int | None) -> 
     fresh = Results(
         recipe=table, data=data, test_set=SealResult(examples=len(dataset.test), openings=[])
     )
-    results = _continue(run, fresh) if run.exists else fresh
-    run.prepare()
-    if not run.exists:
-        # First, because it makes the directory a run: an interrupt between the two is no dead end.
-        run.write_results(results)
-    run.write_recipe(table)
     return Context(
         recipe=recipe,
         dataset=dataset,
         run=run,
-        results=results,
+        results=fresh,
         threads=threads,
         scaling=scaling,
         training=everything.take(rows),
@@ -92,18 +87,39 @@ def prepare(recipe: Recipe, dataset: Dataset, run: Run, threads: int | None) -> 
     )
 
 
-def _continue(run: Run, fresh: Results) -> Results:
-    """Read the results of a run to go on with; it must be of the same recipe and data."""
+def open_run(context: Context, stages: Sequence[str]) -> list[str]:
+    """Begin the run or go on with it, and return the stages that are left; only with its lock.
+
+    Raises:
+        InputError: a file of it is damaged, or it is of another recipe, other data or other
+            versions.
+    """
+    run, fresh = context.run, context.results
+    run.sweep()
+    if not run.exists:
+        run.commit(fresh, stages)
+        return list(stages)
+    manifest = run.check()
+    assert manifest is not None
     results = run.read_results()
+    new_start = f"{run.path}: holds a run {{}}; give another --out"
     if results.data.sha256 != fresh.data.sha256:
-        raise InputError(f"{run.path}: holds a run on other data; give another --out")
+        old, new = (
+            msgspec.to_builtins(msgspec.structs.replace(r.data, source=""))
+            for r in (results, fresh)
+        )
+        raise InputError(new_start.format(f"on other data ({differences(old, new, 'data')})"))
     # JSON has no tuples: compare what both look like once written.
     same = msgspec.json.decode(msgspec.json.encode(fresh.recipe))
     if different := differences(results.recipe, same):
-        raise InputError(
-            f"{run.path}: holds a run of another recipe ({different}); give another --out"
-        )
-    return results
+        raise InputError(new_start.format(f"of another recipe ({different})"))
+    left = [stage for stage in stages if stage not in results.seconds]
+    if left and (different := manifest.made_elsewhere()):
+        raise InputError(new_start.format(f"of other versions ({different})"))
+    context.results = results
+    if left:
+        run.commit(results, stages)
+    return left
 
 
 def differences(old: Any, new: Any, key: str = "") -> str:

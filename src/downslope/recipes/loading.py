@@ -16,12 +16,13 @@ import msgspec
 import numpy as np
 
 from downslope.errors import InputError
-from downslope.recipes.schema import DataRecipe, Recipe
+from downslope.recipes.schema import ChoiceRecipe, DataRecipe, Recipe
 from downslope.search import Range, Settings
-from downslope.search.spaces import Value
+from downslope.search.settings import Value
 from downslope.theory import study
 
 MOST_TRIALS = 10_000
+TRIED = 200  # trials proposed to see whether they can be trained
 MOST_SEED = 2**62  # trials and refits count up from a seed, and the sum must fit 64 bits
 _SEEDS = "from 0 to 2**62 - 1"
 # tomllib lets through what int() says of thousands of digits, and what nesting does to the stack.
@@ -96,11 +97,12 @@ def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
         count = f"trials = {part.trials}; from 1 to {MOST_TRIALS}"
         _within(where, 1 <= part.trials <= MOST_TRIALS, count)
         try:
-            # Every trial, because two settings may each be allowed and not go together.
-            for settings in part.proposals(recipe.seed):
+            # Two settings may each be allowed and not go together.
+            for settings in part.proposals(recipe.seed, most=TRIED):
                 settings.member(1, 2, seed=0)
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
+        _check_choice(part.choice, f"{where}.choice")
     for name, refit in (("refit", recipe.refit), ("variants.refit", recipe.variants.refit)):
         where = f"{source}: {name}"
         count = refit.seeds if isinstance(refit.seeds, int) else len(refit.seeds)
@@ -128,6 +130,18 @@ def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
     except InputError as error:
         raise InputError(f"{source}: autoencoder: {error}") from None
     return recipe
+
+
+def _check_choice(choice: ChoiceRecipe, where: str) -> None:
+    _within(where, 1 <= choice.top <= 100, f"top = {choice.top}; from 1 to 100")
+    _within(where, 1 <= choice.seeds <= 100, f"seeds = {choice.seeds}; from 1 to 100")
+    _within(where, 0 <= choice.second < 1, f"second = {choice.second}; at least 0 and below 1")
+    count = f"folds = {choice.folds}; 0, or from 2 to 100"
+    _within(where, choice.folds == 0 or 2 <= choice.folds <= 100, count)
+    both = f"folds = {choice.folds}; 0 where second = {choice.second}"
+    _within(where, choice.folds == 0 or choice.second == 0, both)
+    alone = choice.top > 1 or (choice.second == 0 and choice.folds == 0)
+    _within(where, alone, f"top = {choice.top}; 2 or more with second or folds")
 
 
 def _check_data(data: DataRecipe, where: str) -> None:
@@ -182,7 +196,9 @@ def _named(path: str, table: dict[str, Any]) -> str:
     above, _, rest = path.partition("[...]")
     for name in above.split("."):
         table = table[name]
-    kind = list[Value] | Range if above.endswith("space") else Value
+    kind: Any = list[Value] | Range if above.endswith("space") else Value
+    if above.endswith("conditions"):
+        kind = str
     for name, value in table.items():
         try:
             msgspec.convert(value, kind)

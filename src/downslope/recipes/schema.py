@@ -13,8 +13,8 @@ from downslope.networks import (
     Schedule,
     TrainingSpec,
 )
-from downslope.search import Range, Sampler, Settings, Space, propose
-from downslope.search.spaces import Value
+from downslope.search import Halving, Proposer, Range, Sampler, Settings, Space, propose
+from downslope.search.settings import Value
 
 
 class DataRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,22 +36,76 @@ class TheoryRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     examples: int = 256
 
 
+class ChoiceRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Say how the best trials are compared once more before one is chosen.
+
+    Args:
+        top: how many are trained again; 1 believes the search's best.
+        seeds: trainings of each.
+        second: share of the validation examples that do not rank the trials, and on which the
+            best are compared; 0 compares on those that ranked them.
+        folds: in place of seeds, one training on the rest for each fold of all training examples.
+    """
+
+    top: int = 5
+    seeds: int = 3
+    second: float = 0.0
+    folds: int = 0
+
+
 class SearchRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Say how many trials, how they are drawn, from which space, around which settings."""
+    """Say how many trials, how they are drawn, from which space, around which settings.
+
+    Args:
+        trials: how many.
+        sampler: see `Proposer`.
+        settings: what every trial shares.
+        space: by setting, what it may be.
+        conditions: by varied setting, when it is varied.
+        constraints: conditions that every trial meets.
+        halving: how trials that do badly are stopped early.
+        choice: how the best are compared.
+    """
 
     trials: int = 10
     sampler: Sampler = "random"
     settings: dict[str, Value] = {}
     space: dict[str, list[Value] | Range] = {}
+    conditions: dict[str, str] = {}
+    constraints: list[str] = []
+    halving: Halving = Halving()
+    choice: ChoiceRecipe = ChoiceRecipe()
 
-    def proposals(self, seed: int) -> list[Settings]:
-        """Return the settings of all trials.
+    @property
+    def whole_space(self) -> Space:
+        """Return the space with what surrounds it.
+
+        Raises:
+            InputError: see `Space`.
+        """
+        return Space(
+            base=Settings().replace(self.settings),
+            values=self.space,
+            conditions=self.conditions,
+            constraints=self.constraints,
+        )
+
+    def proposer(self, seed: int) -> Proposer:
+        """Make what proposes the trials.
+
+        Raises:
+            InputError: see `Space` and `Proposer`.
+        """
+        return Proposer(self.whole_space, self.sampler, seed)
+
+    def proposals(self, seed: int, most: int | None = None) -> list[Settings]:
+        """Return the settings of all trials, or of the first ones, before any outcome is known.
 
         Raises:
             InputError: see `Space` and `propose`.
         """
-        space = Space(base=Settings().replace(self.settings), values=self.space)
-        return propose(space, self.sampler, seed, self.trials)
+        count = self.trials if most is None else min(most, self.trials)
+        return propose(self.whole_space, self.sampler, seed, count)
 
 
 class RefitRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,23 +138,10 @@ class RefitRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return chosen.replace(changes)
 
 
-class VariantsRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class VariantsRecipe(SearchRecipe, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Say which variants are searched and how the best is trained again."""
 
-    trials: int = 10
-    sampler: Sampler = "random"
-    settings: dict[str, Value] = {}
-    space: dict[str, list[Value] | Range] = {}
     refit: RefitRecipe = RefitRecipe()
-
-    def proposals(self, seed: int) -> list[Settings]:
-        """Return the settings of all trials.
-
-        Raises:
-            InputError: see `Space` and `propose`.
-        """
-        space = Space(base=Settings().replace(self.settings), values=self.space)
-        return propose(space, self.sampler, seed, self.trials)
 
 
 class LandscapeRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 
-from downslope.data import Dataset, Scaling
+from downslope.data import Dataset, Examples, Scaling
 from downslope.engines import Snapshot
 from downslope.errors import InputError
 from downslope.landscape import Trajectory, compute_landscape
 from downslope.networks import build, flatten
 from downslope.progress import Steps
-from downslope.recipes.context import Context, prepare
+from downslope.recipes.context import Context, open_run, prepare
 from downslope.recipes.schema import Recipe, RefitRecipe
 from downslope.reconstruction import autoencode
 from downslope.results import Results, SealResult, VariantsResult
@@ -22,12 +24,18 @@ from downslope.runs import Run
 from downslope.search import (
     Refit,
     RefitResult,
+    Round,
     SearchResult,
     Settings,
     TrialStore,
     best_of,
+    choose,
     compare,
+    folds,
+    importances,
+    paired_test,
     refit,
+    round_store,
     search,
 )
 from downslope.theory import study
@@ -78,24 +86,26 @@ def run_recipe(
         threads: members trained at the same time, by default one per core.
 
     Raises:
-        InputError: the directory cannot be written, holds a run of another recipe or data, or is
-            in use by another process; a stage ran out of memory or disk.
+        InputError: the directory cannot be written, holds a run of another recipe, data or
+            versions or a damaged file, or is in use by another process; a stage ran out of memory
+            or disk.
     """
     order = needed(stages, recipe)
     context = prepare(recipe, dataset, run, threads)
+    run.prepare()
     with run.locked():
-        context.results = run.read_results()  # another process may just have gone on with it
-        return (yield from _run_stages(context, order))
+        left = open_run(context, order)
+        return (yield from _run_stages(context, left, order))
 
 
-def _run_stages(context: Context, order: Sequence[str]) -> Steps[Results]:
+def _run_stages(context: Context, left: Sequence[str], order: Sequence[str]) -> Steps[Results]:
     run, dataset, results = context.run, context.dataset, context.results
-    before = list(results.test_set.openings)
-    elsewhere = len(dataset.test.openings)  # already counted, or of another run
-    for stage in order:
-        if stage in results.seconds:
+    for stage in left:
+        if _blocked(context, stage):
             continue
         start = time.perf_counter()
+        before = list(results.test_set.openings)
+        elsewhere = len(dataset.test.openings)  # already counted, or of another run
         try:
             yield from _STAGES[stage](context)
             results.seconds[stage] = time.perf_counter() - start
@@ -107,11 +117,21 @@ def _run_stages(context: Context, order: Sequence[str]) -> Steps[Results]:
                 ) from error
             raise
         finally:
-            opened = [*before, *dataset.test.openings[elsewhere:]]
-            results.test_set = SealResult(examples=len(dataset.test), openings=opened)
-            run.write_results(results)
-            run.write_manifest(results)
+            opened = dataset.test.openings[elsewhere:]
+            # A stage that is repeated after an interrupt has the same look at the same members.
+            kept = [opening for opening in before if opening not in opened]
+            results.test_set = SealResult(examples=len(dataset.test), openings=[*kept, *opened])
+            run.commit(results, order)
     return results
+
+
+def _blocked(context: Context, stage: str) -> bool:
+    """Tell whether a stage has nothing to work on, because nothing before it completed."""
+    found = context.results.search
+    if stage == "refit" and context.recipe.refit.choice is None:
+        return found is None or found.chosen is None
+    trained = context.results.refit
+    return stage == "landscape" and (trained is None or trained.test_accuracy is None)
 
 
 def _out_of_room(error: BaseException) -> str:
@@ -142,30 +162,65 @@ def _search(context: Context) -> Steps[None]:
 
 def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     recipe = context.recipe.search if part == "search" else context.recipe.variants
-    return (
-        yield from search(
-            recipe.proposals(context.recipe.seed),
-            context.training,
-            context.validation,
-            classes=context.classes,
-            seed=context.recipe.seed,
-            store=context.run.file(f"{part}/trials.sqlite"),
-            threads=context.threads,
-            task=part,
-        )
+    seed = context.recipe.seed
+    ranking, second = _halves(context.validation, recipe.choice.second, seed)
+    found = yield from search(
+        recipe.proposer(seed),
+        context.training,
+        ranking,
+        trials=recipe.trials,
+        halving=recipe.halving,
+        classes=context.classes,
+        seed=seed,
+        store=context.run.file(f"{part}/trials.sqlite"),
+        threads=context.threads,
+        task=part,
     )
+    context.run.record(f"{part}/trials.sqlite")
+    found = msgspec.structs.replace(
+        found, importances=importances(found.trials, recipe.whole_space)
+    )
+    choice = recipe.choice
+    if choice.top == 1 or found.best is None:
+        return found
+    if choice.folds:
+        evidence, rounds = "folds", folds(context.everything, choice.folds, seed)
+    else:
+        evidence = "second" if choice.second else "validation"
+        rounds = [Round(context.training, second if choice.second else ranking, choice.seeds)]
+    chosen = yield from choose(
+        found,
+        rounds,
+        evidence=evidence,
+        top=choice.top,
+        classes=context.classes,
+        seed=seed + recipe.trials,  # seeds that no trial had
+        store=context.run.file(f"{part}/choice.sqlite"),
+        threads=context.threads,
+        task=f"{part}: the best again",
+    )
+    for number in range(len(rounds)):
+        context.run.record(f"{part}/{round_store(Path('choice.sqlite'), number)}")
+    return msgspec.structs.replace(found, choice=chosen)
+
+
+def _halves(validation: Examples, second: float, seed: int) -> tuple[Examples, Examples]:
+    """Split the validation examples into those that rank trials and a second part."""
+    if not second:
+        return validation, validation
+    order = np.random.default_rng(seed).permutation(len(validation))
+    count = min(max(1, round(second * len(validation))), len(validation) - 1)
+    if count < 1:
+        raise InputError("search.choice: second leaves no validation examples; add some or set 0")
+    return validation.take(np.sort(order[count:])), validation.take(np.sort(order[:count]))
 
 
 def _refit(context: Context) -> Steps[None]:
     winner = Settings()
     if context.recipe.refit.choice is None:
         found = context.results.search
-        if found is None or found.best is None:
-            raise InputError(
-                "refit: no trial of the search completed, so there is nothing to train again; "
-                "lower search.space.learning_rate"
-            )
-        winner = found.best.settings
+        assert found is not None and found.chosen is not None  # else `_blocked`
+        winner = found.chosen.settings
     done = yield from _refit_part(context, context.recipe.refit, winner, "refit")
     context.results.refit = done.result
     snapshots = list(done.snapshots)
@@ -203,6 +258,14 @@ def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: s
     folder = part.partition(" ")[0]
     for seed, state in done.states.items():
         context.run.write_weights(f"{folder}/seed-{seed}.safetensors", state)
+    context.run.write_arrays(
+        f"{folder}/predictions.npz",
+        {
+            "seeds": np.array(list(done.states), np.int64),
+            "predictions": done.predictions.astype(np.uint16),
+            "truth": done.truth.astype(np.uint16),
+        },
+    )
     return done
 
 
@@ -210,14 +273,19 @@ def _variants(context: Context) -> Steps[None]:
     found = yield from _search_part(context, "variants")
     refitted: RefitResult | None = None
     comparison = None
-    if found.best is not None:
+    if found.chosen is not None:
         done = yield from _refit_part(
-            context, context.recipe.variants.refit, found.best.settings, "variants refit"
+            context, context.recipe.variants.refit, found.chosen.settings, "variants refit"
         )
         refitted = done.result
         plain = context.results.refit
         if plain and plain.test_accuracy and refitted.test_accuracy:
-            comparison = compare(plain.test_accuracy.per_seed, refitted.test_accuracy.per_seed)
+            kept = context.run.read_arrays("refit/predictions.npz", ("predictions", "truth"))
+            comparison = compare(
+                plain.test_accuracy.per_seed,
+                refitted.test_accuracy.per_seed,
+                paired_test(kept["predictions"] == kept["truth"], done.predictions == done.truth),
+            )
     context.results.variants = VariantsResult(search=found, refit=refitted, comparison=comparison)
 
 
@@ -289,12 +357,17 @@ def _keep_finished_trials(context: Context) -> None:
     store = context.run.path / "search" / "trials.sqlite"
     if "search" in context.results.seconds or not store.exists():
         return
-    proposals = dict(enumerate(context.recipe.search.proposals(context.recipe.seed)))
+    recipe = context.recipe.search
     with TrialStore(store) as trials:
-        done = [trial for trial in trials.trials() if trial.settings == proposals.get(trial.id)]
+        done = trials.trials()
+    if recipe.sampler != "tpe" and done:  # what that one proposes depends on outcomes
+        most = done[-1].id + 1
+        proposals = dict(enumerate(recipe.proposals(context.recipe.seed, most)))
+        done = [trial for trial in done if trial.settings == proposals.get(trial.id)]
     if done:
+        ranking = len(_halves(context.validation, recipe.choice.second, context.recipe.seed)[0])
         context.results.search = SearchResult(
-            trials=done, best=best_of(done), validation_examples=len(context.validation)
+            trials=done, best=best_of(done), validation_examples=ranking
         )
 
 

@@ -2,5 +2,6 @@
 
 from downslope.report.page import write_report
 from downslope.report.summary import summary
+from downslope.report.wording import advice
 
-__all__ = ["summary", "write_report"]
+__all__ = ["advice", "summary", "write_report"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from downslope.landscape import LandscapeResult
-from downslope.report.wording import figure, loss, percent, prose
+from downslope.report.wording import describe, duration, figure, loss, percent, prose
 from downslope.search import RefitResult, SearchResult
 from downslope.theory import TheoryResult
 
@@ -86,6 +86,8 @@ def trial_table(search: SearchResult, caption: str) -> Table:
     for i, trial in enumerate(order):
         own, outcome = trial.settings, trial.outcome
         best = search.best is not None and trial.id == search.best.id
+        chosen = search.chosen is not None and trial.id == search.chosen.id
+        note = " and ".join(["best"] * best + ["chosen"] * (chosen and search.choice is not None))
         rows.append(
             Row(
                 [
@@ -99,9 +101,9 @@ def trial_table(search: SearchResult, caption: str) -> Table:
                     str(own.batch_size),
                     str(own.epochs),
                     f"{trial.seconds:.1f}",
-                    "best" if best else outcome + (f": {trial.reason}" if trial.reason else ""),
+                    note or outcome + (f": {trial.reason}" if trial.reason else ""),
                 ],
-                mark="best" if best else "" if outcome == "completed" else "stopped",
+                mark="best" if note else "stopped" if outcome in ("diverged", "failed") else "",
             )
         )
     numeric = {"dropout", "decay"}
@@ -123,6 +125,112 @@ def trial_table(search: SearchResult, caption: str) -> Table:
         rows=rows,
         tall=True,
     )
+
+
+def candidate_table(search: SearchResult) -> Table:
+    """List the best trials with what they reach when trained again."""
+    choice = search.choice
+    assert choice is not None
+    trials = {t.id: t for t in search.trials}
+    rows: list[Row] = []
+    for candidate in choice.candidates:
+        trial, interval = trials[candidate.trial], candidate.interval
+        again = ", ".join(percent(a) for a in candidate.accuracies) or "–"
+        rows.append(
+            Row(
+                [
+                    str(trial.id),
+                    percent(trial.validation_accuracy),
+                    percent(candidate.mean),
+                    f"{percent(interval[0])} to {percent(interval[1])}" if interval else "–",
+                    "; ".join([again, *candidate.stopped]),
+                    f"{trial.settings.hidden_layers}×{trial.settings.units}",
+                    f"{trial.settings.learning_rate:.3g}",
+                    str(trial.settings.batch_size),
+                ],
+                mark="best" if trial.id == choice.chosen else "",
+            )
+        )
+    return Table(
+        caption=f"The best {len(rows)} trials, each trained again {choice.seeds} times",
+        columns=[
+            ("trial", True),
+            ("in the search", True),
+            ("mean again", True),
+            ("95 % interval", True),
+            ("each time", False),
+            ("hidden", False),
+            ("learning rate", True),
+            ("batch", True),
+        ],
+        rows=rows,
+    )
+
+
+def stopped_table(search: SearchResult) -> Table:
+    """List the trials that diverged or failed, with why."""
+    stopped = [t for t in search.trials if t.outcome in ("diverged", "failed")]
+    return Table(
+        caption="Trials that diverged or failed",
+        columns=[
+            ("trial", True),
+            ("outcome", False),
+            ("epoch", True),
+            ("why", False),
+            ("settings", False),
+        ],
+        rows=[
+            Row(
+                [
+                    str(t.id),
+                    t.outcome,
+                    f"{len(t.curve)} of {t.settings.epochs}",
+                    t.reason,
+                    describe(t.settings),
+                ],
+                mark="stopped",
+            )
+            for t in stopped
+        ],
+        tall=True,
+    )
+
+
+def budget_table(search: SearchResult) -> Table:
+    """Say what the search cost, by outcome, and what training every trial in full would have."""
+    rows: list[Row] = []
+    totals = [0.0, 0.0, 0.0, 0.0]
+    for outcome in ("completed", "pruned", "diverged", "failed"):
+        own = [t for t in search.trials if t.outcome == outcome]
+        if not own:
+            continue
+        full = [t.seconds * t.settings.epochs / max(1, len(t.curve)) for t in own]
+        numbers = [
+            float(sum(len(t.curve) for t in own)),
+            float(sum(t.settings.epochs for t in own)),
+            sum(t.seconds for t in own),
+            sum(full),
+        ]
+        totals = [a + b for a, b in zip(totals, numbers, strict=True)]
+        rows.append(Row([outcome, f"{len(own):,}", *_budget(numbers)]))
+    rows.append(Row(["all", f"{len(search.trials):,}", *_budget(totals)], mark="best"))
+    return Table(
+        caption="What the search cost, and what it would have cost with every trial in full",
+        columns=[
+            ("outcome", False),
+            ("trials", True),
+            ("epochs", True),
+            ("epochs in full", True),
+            ("core time", True),
+            ("in full (estimated)", True),
+        ],
+        rows=rows,
+    )
+
+
+def _budget(numbers: list[float]) -> list[str]:
+    epochs, in_full, seconds, full = numbers
+    return [f"{epochs:,.0f}", f"{in_full:,.0f}", duration(seconds), duration(full)]
 
 
 def epoch_table(refit: RefitResult) -> Table:
@@ -150,7 +258,7 @@ def minibatch_table(refit: RefitResult) -> Table:
     """List the training loss of the last minibatches of the first seed."""
     last = refit.last_minibatches
     return Table(
-        caption=f"Training loss of the last {len(last)} minibatches of seed {refit.seeds[0]} "
+        caption=f"Training loss of the last {len(last)} minibatches of seed {refit.member.seed} "
         "(nats)",
         columns=[("step", True), ("loss", True)],
         rows=[Row([f"{b.step:,}", loss(b.train_loss)]) for b in last],

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from downslope.search import Accuracy, Comparison, Settings, Trial
+from downslope.results import Results
+from downslope.search import (
+    Accuracy,
+    Comparison,
+    PairedTest,
+    SearchResult,
+    Settings,
+    Trial,
+    wilson_interval,
+)
 
 ORDINARY = Settings()
 
@@ -156,9 +165,81 @@ def outcomes(trials: Sequence[Trial]) -> str:
     >>> outcomes([])
     'none finished'
     """
-    names = ("completed", "diverged", "failed")
+    names = ("completed", "pruned", "diverged", "failed")
     counts = {name: sum(t.outcome == name for t in trials) for name in names}
     return ", ".join(f"{n:,} {name}" for name, n in counts.items() if n) or "none finished"
+
+
+def choice(search: SearchResult) -> str:
+    """Say how one of the best trials was chosen, and how optimistic the search was.
+
+    >>> choice(SearchResult(trials=[], best=None, validation_examples=9))
+    ''
+    """
+    made = search.choice
+    if made is None:
+        return ""
+    on = {
+        "validation": "on the same validation examples",
+        "second": f"on {made.examples:,} validation examples that had ranked nothing",
+        "folds": f"on {made.seeds} folds of all training examples",
+    }[made.evidence]
+    count = len(made.candidates)
+    text = f"The best {plural(count, 'trial')} trained again {made.seeds} times {on}."
+    if made.chosen is None or made.optimism is None:
+        return f"{text} None of these trainings of the best trial completed."
+    chosen = next(c for c in made.candidates if c.trial == made.chosen)
+    first = made.candidates[0]
+    text += f" Trial {made.chosen} is chosen, with a mean of {percent(chosen.mean)}."
+    text += f" The best of the search, trial {first.trial}, reached {percent(first.mean)} again: "
+    gap = points(abs(made.optimism), sign=False)
+    if made.optimism <= 0:
+        return f"{text}{gap} points more than in the search, which was not optimistic this time."
+    return f"{text}its figure in the search is optimistic by {gap} points."
+
+
+def at_chance(search: SearchResult, shares: Sequence[int]) -> str:
+    """Count completed trials that do no better than always answering the most frequent class.
+
+    Args:
+        search: the search.
+        shares: how many examples each class has.
+
+    >>> at_chance(SearchResult(trials=[], best=None, validation_examples=9), [5, 4])
+    ''
+    """
+    chance = max(shares, default=0) / max(1, sum(shares))
+    # Above the upper end of the interval of such an answer, something was learnt.
+    top = wilson_interval(chance, search.validation_examples)[1]
+    accuracies = [t.validation_accuracy for t in search.trials if t.outcome == "completed"]
+    poor = sum(a is not None and a <= top for a in accuracies)
+    if not poor:
+        return ""
+    return f"{poor} of the completed did no better than answering the most frequent class."
+
+
+def advice(results: Results) -> str:
+    """Say what to try where nothing completed; empty where something did."""
+    search, refit = results.search, results.refit
+    if search is not None and search.trials and search.best is None:
+        count = plural(len(search.trials), "trial")
+        rates = sorted(t.settings.learning_rate for t in search.trials)
+        failed = next((t for t in search.trials if t.outcome == "failed"), None)
+        if all(t.outcome == "failed" for t in search.trials) and failed is not None:
+            return f"none of {count} could be trained; trial {failed.id}: {failed.reason}"
+        return (
+            f"none of {count} completed ({outcomes(search.trials)}) at learning rates from "
+            f"{rates[0]:.3g} to {rates[-1]:.3g}; try search.space.learning_rate from "
+            f"{rates[0] / 1000:.1g} to {rates[0] / 10:.1g}, search.settings.clip_norm = 1, or "
+            "search.settings.normalization = 'batch'"
+        )
+    if refit is not None and refit.test_accuracy is None:
+        rate = refit.member.training.learning_rate
+        return (
+            f"no seed of the final training completed ({'; '.join(refit.stopped)}); try "
+            f"refit.settings.learning_rate = {rate / 10:.1g}, or refit.settings.clip_norm = 1"
+        )
+    return ""
 
 
 def certainty(accuracy: Accuracy) -> str:
@@ -172,7 +253,11 @@ def certainty(accuracy: Accuracy) -> str:
     if accuracy.spread is None:
         return f"{text}; one seed, so no spread is known"
     spread = points(accuracy.spread, sign=False)
-    return f"{text}; spread over {len(accuracy.per_seed)} seeds {spread} points"
+    text += f"; spread over {len(accuracy.per_seed)} seeds {spread} points"
+    if accuracy.seed_interval is None:
+        return text
+    low, high = accuracy.seed_interval
+    return f"{text}, bootstrap interval of the mean {100 * low:.2f} to {100 * high:.2f} %"
 
 
 def verdict(comparison: Comparison) -> str:
@@ -197,3 +282,20 @@ def verdict(comparison: Comparison) -> str:
         gap = points(-comparison.difference, sign=False)
         return f"not better: {gap} points below the plain winner ({measure})"
     return f"undecided: {difference} points against the plain winner, zero not excluded ({measure})"
+
+
+def paired(test: PairedTest) -> str:
+    """Say what the paired test of two members on the same examples found.
+
+    >>> test = PairedTest(examples=9, interval=(0, 0.1), first_only=1, second_only=2, p_value=1.0)
+    >>> print(paired(test))
+    Example by example ... 95 % interval +0.00 to +10.00 points ... McNemar p = 1.000).
+    """
+    low, high = (points(end) for end in test.interval)
+    p = "below 0.001" if test.p_value < 0.001 else f"= {test.p_value:.3f}"
+    return (
+        f"Example by example on the {test.examples:,} test examples: 95 % interval {low} to "
+        f"{high} points for the sampling of examples (paired bootstrap over the seeds' means). "
+        f"Of the first seeds, {test.first_only:,} examples are right only for the plain winner "
+        f"and {test.second_only:,} only for the variant (exact McNemar p {p})."
+    )

@@ -1,20 +1,41 @@
 """Search over settings: spaces, samplers, trials, refits and honest comparisons."""
 
-from downslope.search.intervals import Accuracy, Comparison, accuracy_of, compare, wilson_interval
+from downslope.search.choice import Round, choose, folds, round_store
+from downslope.search.halving import Halving
+from downslope.search.importance import importances
+from downslope.search.intervals import (
+    Accuracy,
+    Comparison,
+    PairedTest,
+    accuracy_of,
+    bootstrap_interval,
+    compare,
+    paired_test,
+    wilson_interval,
+)
 from downslope.search.refit import Minibatch, Refit, RefitEpoch, RefitResult, refit
-from downslope.search.samplers import Sampler, propose
-from downslope.search.spaces import Range, Settings, Space
-from downslope.search.study import SearchResult, best_of, search
-from downslope.search.trials import Trial, TrialEpoch, TrialStore
+from downslope.search.result import Candidate, Choice, SearchResult, best_of
+from downslope.search.samplers import Proposer, Sampler, propose
+from downslope.search.settings import Settings
+from downslope.search.spaces import Range, Space
+from downslope.search.study import search
+from downslope.search.trials import PausedTrial, Trial, TrialEpoch, TrialStore
 
 __all__ = [
     "Accuracy",
+    "Candidate",
+    "Choice",
     "Comparison",
+    "Halving",
     "Minibatch",
+    "PairedTest",
+    "PausedTrial",
+    "Proposer",
     "Range",
     "Refit",
     "RefitEpoch",
     "RefitResult",
+    "Round",
     "Sampler",
     "SearchResult",
     "Settings",
@@ -24,9 +45,15 @@ __all__ = [
     "TrialStore",
     "accuracy_of",
     "best_of",
+    "bootstrap_interval",
+    "choose",
     "compare",
+    "folds",
+    "importances",
+    "paired_test",
     "propose",
     "refit",
+    "round_store",
     "search",
     "wilson_interval",
 ]

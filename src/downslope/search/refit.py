@@ -15,7 +15,9 @@ from downslope.engines import EpochRecord, Snapshot, predict, train
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
+from downslope.search.guessing import LOST, Guess
 from downslope.search.intervals import Accuracy, accuracy_of
+from downslope.search.trials import TrialEpoch
 
 LAST = 20  # the assignment asks for the training loss of the last 20 iterations
 
@@ -48,11 +50,11 @@ class RefitResult(msgspec.Struct, frozen=True, kw_only=True):
     """Hold a refit.
 
     Args:
-        member: what was trained, with the first seed.
+        member: what was trained, with the first seed that completed, or the first if none did.
         seeds: of all its trainings.
         examples: how many examples it was trained on, validation included.
         epochs: the training, averaged over seeds.
-        last_minibatches: the last 20 minibatches of the first seed.
+        last_minibatches: the last 20 minibatches of that seed.
         test_accuracy: on the sealed test set; None where no seed completed.
         confusion: of the first completed seed, rows true classes, columns predicted ones.
         stopped: a line for each seed that diverged or failed.
@@ -70,11 +72,21 @@ class RefitResult(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Refit:
-    """Hold a refit with its arrays: trained states by seed and the first seed's snapshots."""
+    """Hold a refit with its arrays.
+
+    Args:
+        result: what goes into the results.
+        states: trained states by seed, of those that completed.
+        snapshots: of the path of `result.member`.
+        predictions: classes of the test examples, shape (completed seeds, examples).
+        truth: their true classes, shape (examples,); empty where no seed completed.
+    """
 
     result: RefitResult
     states: dict[int, dict[str, NDArray[np.generic]]]
     snapshots: tuple[Snapshot, ...]
+    predictions: NDArray[np.int64]
+    truth: NDArray[np.int64]
 
 
 def refit(
@@ -99,7 +111,7 @@ def refit(
             `monitor_test` asks for its accuracy after each epoch, as the published procedure does.
         scaling: of the training examples, for the test examples.
         monitor_test: report the test accuracy of each epoch. Nothing is chosen by it.
-        snapshots_per_epoch: of the first seed's parameters.
+        snapshots_per_epoch: of the parameters of the first seed that completes.
         threads: members trained at the same time.
         task: the name shown with the progress.
 
@@ -124,6 +136,8 @@ def refit(
     ):
         # Only the first seed's path is drawn: the others' snapshots need not be held.
         kept = record if record.member == 0 else msgspec.structs.replace(record, snapshots=())
+        if kept.outcome == "completed" and (lost := _lost(kept, members[0], training)):
+            kept = msgspec.structs.replace(kept, outcome="diverged", reason=lost)
         records[record.member].append(kept)
         note = f"seed {seeds[record.member]}, training loss {record.train_loss:.4f}"
         yield Progress(task, sum(len(r) for r in records), total, note)
@@ -132,19 +146,31 @@ def refit(
         for seed, (*_, last) in zip(seeds, records, strict=True)
         if last.outcome == "completed" and last.state is not None
     }
+    path = next((i for i, r in enumerate(records) if r[-1].outcome == "completed"), 0)
+    if path and snapshots_per_epoch:
+        # Rare, and cheaper than to hold every seed's snapshots: the same bits once more.
+        again = train([members[path]], training, threads=1, snapshots_per_epoch=snapshots_per_epoch)
+        records[path] = []
+        for record in again:
+            records[path].append(record)
+            note = f"the path of seed {seeds[path]}, as seed {seeds[0]} did not complete"
+            yield Progress(task, total, total, note)
     accuracies: list[float] = []
     confusion: list[list[int]] = []
+    predictions: list[NDArray[np.int64]] = []
+    truth = np.empty(0, np.int64)
     for seed, state in states.items():
         examples = monitored or scaling.apply(test.open(f"{task}: final accuracy of seed {seed}"))
-        classes = examples.targets.astype(np.int64)
+        truth = examples.targets.astype(np.int64)
         inputs = examples.inputs.astype(np.float32)
         chosen = predict(member.network, state, inputs).argmax(axis=1)
-        accuracies.append(float((chosen == classes).mean()))
-        confusion = confusion or confusion_matrix(classes, chosen, member.network.widths[-1])
-    final = records[0][-1]
-    last_losses = np.concatenate([r.batch_losses for r in records[0]])[-LAST:]
+        predictions.append(chosen)
+        accuracies.append(float((chosen == truth).mean()))
+        confusion = confusion or confusion_matrix(truth, chosen, member.network.widths[-1])
+    final = records[path][-1]
+    last_losses = np.concatenate([r.batch_losses for r in records[path]])[-LAST:]
     result = RefitResult(
-        member=members[0],
+        member=members[path],
         seeds=list(seeds),
         examples=len(training),
         epochs=[_epoch(i, records) for i in range(max(map(len, records)))],
@@ -163,8 +189,30 @@ def refit(
             if last.outcome != "completed"
         ],
     )
-    snapshots = tuple(s for record in records[0] for s in record.snapshots)
-    return Refit(result, states, snapshots)
+    snapshots = tuple(s for record in records[path] for s in record.snapshots)
+    return Refit(
+        result,
+        states,
+        snapshots,
+        np.array(predictions, np.int64).reshape(len(predictions), len(truth)),
+        truth,
+    )
+
+
+def _lost(last: EpochRecord, member: Member, training: Examples) -> str:
+    """Say why a refit that ended with finite losses is lost; empty if it is not."""
+    guess = Guess.of(training)
+    if last.state is None or last.train_loss <= LOST * guess.loss:
+        return ""
+    chosen = predict(member.network, last.state, training.inputs.astype(np.float32)).argmax(axis=1)
+    return guess.lost(
+        TrialEpoch(
+            epoch=last.epoch,
+            train_loss=last.train_loss,
+            validation_loss=None,
+            validation_accuracy=float((chosen == training.targets).mean()),
+        )
+    )
 
 
 def confusion_matrix(

@@ -1,109 +1,16 @@
-"""What a search may vary: named settings of a member, and a space of their values."""
+"""What a search may vary: a space of values for named settings."""
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
 
 import msgspec
 
 from downslope.errors import InputError
-from downslope.networks import (
-    Activation,
-    DecayOn,
-    Initialization,
-    Loss,
-    Member,
-    NetworkSpec,
-    Normalization,
-    Optimizer,
-    Output,
-    Schedule,
-    TrainingSpec,
-)
-
-Value = str | int | float | bool
-MOST_LAYERS = 1000  # more is a slip, and would fill the memory before any spec could refuse it
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Name everything about a member that a search may vary, with its default.
-
-    The fields mean what they mean in `NetworkSpec` and `TrainingSpec`; the hidden part of the
-    network is `hidden_layers` layers of `units` each.
-
-    >>> Settings(hidden_layers=3, units=40).member(784, 10, seed=541).network.label
-    '784-40-40-40-10'
-    """
-
-    hidden_layers: int = 3
-    units: int = 40
-    activation: Activation = "relu"
-    normalization: Normalization = "none"
-    dropout: float = 0.0
-    output: Output = "logits"
-    initialization: Initialization = "pytorch"
-    loss: Loss = "cross_entropy"
-    optimizer: Optimizer = "sgd"
-    learning_rate: float = 0.01
-    schedule: Schedule = "constant"
-    momentum: float = 0.0
-    nesterov: bool = False
-    weight_decay: float = 0.0
-    decay_on: DecayOn = "weights"
-    label_smoothing: float = 0.0
-    clip_norm: float = 0.0
-    batch_size: int = 32
-    epochs: int = 20
-    evaluation_draw: bool = False
-
-    def member(self, inputs: int, outputs: int, seed: int) -> Member:
-        """Make the member of these settings for data with some inputs and outputs.
-
-        Raises:
-            InputError: a setting is outside of what is allowed; the message names it.
-        """
-        if not 0 <= self.hidden_layers <= MOST_LAYERS:
-            raise InputError(
-                f"hidden_layers = {self.hidden_layers} is not allowed; it must be from 0 to "
-                f"{MOST_LAYERS}"
-            )
-        own = msgspec.structs.asdict(self)
-        network = {k: own[k] for k in NetworkSpec.__struct_fields__ if k in own}
-        training = {k: own[k] for k in TrainingSpec.__struct_fields__}
-        widths = (inputs, *[self.units] * self.hidden_layers, outputs)
-        return Member(
-            network=NetworkSpec(widths=widths, **network),
-            training=TrainingSpec(**training),
-            seed=seed,
-        )
-
-    def replace(self, changes: Mapping[str, Any]) -> Settings:
-        """Return these settings with some changed, checked for name and type.
-
-        Raises:
-            InputError: a name that is no setting, or a value of the wrong type.
-
-        >>> Settings().replace({"lerning_rate": 0.1})
-        Traceback (most recent call last):
-        ...
-        downslope.errors.InputError: 'lerning_rate' is no setting; did you mean 'learning_rate'?
-        """
-        for name in changes:
-            if name not in self.__struct_fields__:
-                close = difflib.get_close_matches(name, self.__struct_fields__, 1)
-                hint = (
-                    f"did you mean {close[0]!r}?"
-                    if close
-                    else "settings: " + ", ".join(self.__struct_fields__)
-                )
-                raise InputError(f"{name!r} is no setting; {hint}")
-        try:
-            return msgspec.convert({**msgspec.structs.asdict(self), **changes}, Settings)
-        except msgspec.ValidationError as error:
-            raise InputError(str(error)) from None
+from downslope.search.conditions import Condition
+from downslope.search.settings import Settings, Value
 
 
 class Range(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -138,13 +45,27 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         base: the settings of whatever is not varied.
         values: by setting, a list of choices or a `Range`.
+        conditions: by varied setting, when it is varied at all; elsewhere it is as in `base`.
+            It may depend on settings that are not varied or are drawn before it.
+        constraints: conditions that every proposal meets.
 
     Raises:
-        InputError: an unknown setting, an empty list, or a value that a member cannot have.
+        InputError: an unknown setting, an empty list, a value that a member cannot have, or a
+            condition that cannot be evaluated; the message names the key.
+
+    >>> space = Space(
+    ...     base=Settings(),
+    ...     values={"optimizer": ["sgd", "adam"], "momentum": Range(low=0.5, high=0.99)},
+    ...     conditions={"momentum": "optimizer == 'sgd'"},
+    ... )
+    >>> space.settings({"optimizer": "adam", "momentum": 0.9}).momentum
+    0.0
     """
 
     base: Settings
     values: dict[str, list[Value] | Range]
+    conditions: dict[str, str] = {}
+    constraints: list[str] = []
 
     def __post_init__(self) -> None:
         for name, values in self.values.items():
@@ -153,7 +74,49 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
                 raise InputError(f"space: {name} is an empty list; give at least one value")
             for value in ends:
                 try:
-                    # Sizes do not matter here: this only asks the specs for their limits.
-                    self.base.replace({name: value}).member(1, 2, seed=0)
+                    changed = self.base.replace({name: value})
+                    # Sizes do not matter here: this only asks the specs for their limits. What a
+                    # condition or a constraint ties to other settings is seen in the proposals.
+                    if name not in self.conditions and not self.constraints:
+                        changed.member(1, 2, seed=0)
                 except InputError as error:
                     raise InputError(f"space: {name} = {value!r}: {error}") from None
+        names = list(self.values)
+        for name, text in self.conditions.items():
+            if name not in self.values:
+                raise InputError(f"conditions: {name} is not varied; add it to the space")
+            try:
+                later = _condition(text).names & {*names[names.index(name) :]}
+            except InputError as error:
+                raise InputError(f"conditions: {name}: {error}") from None
+            if later:
+                raise InputError(
+                    f"conditions: {name} depends on {min(later)}, which is drawn after it; put "
+                    f"{name} last in the space"
+                )
+        for text in self.constraints:
+            try:
+                _condition(text)
+            except InputError as error:
+                raise InputError(f"constraints: {error}") from None
+
+    def varies(self, name: str, so_far: Settings) -> bool:
+        """Tell whether a setting is varied beside what was drawn before it."""
+        return name not in self.conditions or _condition(self.conditions[name]).holds(so_far)
+
+    def settings(self, drawn: Mapping[str, Value]) -> Settings:
+        """Return the settings of a draw, with what is not varied there as in the base."""
+        settings = self.base
+        for name, value in drawn.items():
+            if self.varies(name, settings):
+                settings = settings.replace({name: value})
+        return settings
+
+    def allows(self, settings: Settings) -> bool:
+        """Tell whether the settings meet all constraints."""
+        return all(_condition(text).holds(settings) for text in self.constraints)
+
+
+@cache
+def _condition(text: str) -> Condition:
+    return Condition(text)

@@ -3,50 +3,80 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from downslope.data import Examples
-from downslope.engines import EpochRecord, train
+from downslope.engines import Checkpoint, EpochRecord
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
-from downslope.search.spaces import Settings
-from downslope.search.trials import Trial, TrialEpoch, TrialStore
+from downslope.search.crew import Crew, Stretch
+from downslope.search.guessing import Guess
+from downslope.search.halving import Cohort, Halving, Pruned
+from downslope.search.result import SearchResult, best_of, score
+from downslope.search.settings import Settings
+from downslope.search.trials import Outcome, PausedTrial, Trial, TrialEpoch, TrialStore
+
+NO_HALVING = Halving()
 
 
-class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold all trials of a search and the best one.
+class Proposals(Protocol):
+    """What proposes trials; `Proposer` is one."""
 
-    Args:
-        trials: by id, whatever their outcome.
-        best: the completed trial with the highest validation accuracy (then the lowest
-            validation loss, then the lowest id); None where no trial completed.
-        validation_examples: how many examples the choice was made on.
-    """
+    @property
+    def learns(self) -> bool:
+        """Tell whether proposals depend on outcomes."""
+        ...
 
-    trials: list[Trial]
-    best: Trial | None
-    validation_examples: int
+    def ask(self) -> Settings | None:
+        """Propose the next trial; None where there are no more."""
+        ...
+
+    def tell(self, number: int, accuracies: Sequence[float], outcome: str) -> None:
+        """Learn what became of a trial."""
+        ...
+
+
+class Listed:
+    """Propose what stands in a list."""
+
+    learns = False
+
+    def __init__(self, proposals: Sequence[Settings]) -> None:
+        self._rest = iter(proposals)
+
+    def ask(self) -> Settings | None:
+        """Propose the next one of the list."""
+        return next(self._rest, None)
+
+    def tell(self, number: int, accuracies: Sequence[float], outcome: str) -> None:
+        """Learn nothing."""
 
 
 def search(
-    proposals: Sequence[Settings],
+    proposals: Sequence[Settings] | Proposals,
     training: Examples,
     validation: Examples,
     *,
     classes: int,
     seed: int,
     store: Path,
+    trials: int | None = None,
+    halving: Halving = NO_HALVING,
     threads: int | None = None,
     task: str = "search",
 ) -> Steps[SearchResult]:
     """Train every proposal and choose the best on validation examples.
 
-    Trials that the store already holds are not trained again, so an interrupted search goes on
-    where it was.
+    What is found depends on the proposals, the data and the seed only: not on threads, timing or
+    interruptions. Trials that the store already holds are not trained again, and those that wait
+    at a rung go on from there.
 
     Args:
         proposals: settings of trial 0, 1, ...; trial i has the seed `seed + i`.
@@ -55,96 +85,273 @@ def search(
         classes: outputs of the networks.
         seed: of trial 0.
         store: SQLite file of the trials.
+        trials: how many; needed where `proposals` is not a list.
+        halving: how trials that do badly are stopped early.
         threads: members trained at the same time.
         task: the name shown with the progress.
 
     Raises:
         InputError: no proposals, or a store that holds other trials than these.
     """
-    if not proposals:
+    if isinstance(proposals, Sequence):
+        trials = len(proposals)
+        proposals = Listed(proposals)
+    if not trials:
         raise InputError("search: trials = 0; at least one is needed")
-    features = training.inputs.shape[1]
-    members = [s.member(features, classes, seed + i) for i, s in enumerate(proposals)]
-    with TrialStore(store) as trials:
-        done = {trial.id: trial for trial in trials.trials() if trial.id < len(members)}
-        for trial in done.values():
-            if trial.member != members[trial.id]:
-                raise InputError(
-                    f"{store}: trial {trial.id} is of another search; give another --out or "
-                    "remove it"
+    found: list[Trial] = []
+    with TrialStore(store) as kept, Crew(training, validation, threads) as crew:
+        own = _Search(proposals, trials, halving, kept, crew, training, classes, seed)
+        yield own.progress(task)
+        while own.unfinished:
+            record = crew.next()
+            own.take(record)
+            yield own.progress(task)
+        found = [own.done[i] for i in sorted(own.done)]
+    return SearchResult(trials=found, best=best_of(found), validation_examples=len(validation))
+
+
+@dataclass(slots=True)
+class _Course:
+    """Hold a trial on its way: what it has done so far, here or before an interruption."""
+
+    id: int
+    settings: Settings
+    member: Member
+    cohort: int
+    cost: float
+    curve: list[TrialEpoch] = field(default_factory=list[TrialEpoch])
+    seconds: float = 0.0
+    stored: Trial | None = None
+    worked: float = 0.0
+
+
+class _Search:
+    """Decide what is trained next, from the records that come and from the store."""
+
+    def __init__(
+        self,
+        proposals: Proposals,
+        trials: int,
+        halving: Halving,
+        store: TrialStore,
+        crew: Crew,
+        training: Examples,
+        classes: int,
+        seed: int,
+    ) -> None:
+        self._proposals, self._store, self._crew = proposals, store, crew
+        self._training, self._classes, self._seed = training, classes, seed
+        self._guess = Guess.of(training)
+        self._factor = halving.factor
+        self._sizes = list(halving.cohorts(trials, proposals.learns))
+        self._planned = trials
+        self._cohorts: list[Cohort] = []
+        self._members: list[list[int]] = []
+        self._told = 0
+        self._courses: dict[int, _Course] = {}
+        self._held = {t.id: t for t in store.trials() if t.id < trials}
+        self._paused = {t.id: t for t in store.paused() if t.id < trials}
+        self.done: dict[int, Trial] = {}
+        self._open_cohorts()
+
+    @property
+    def unfinished(self) -> bool:
+        return len(self.done) < self._planned
+
+    def progress(self, task: str) -> Progress:
+        """Say how much is done; what is not proposed yet counts as the mean of the rest."""
+        total = sum(c.cost for c in self._courses.values())
+        worked = sum(c.cost if c.id in self.done else c.worked for c in self._courses.values())
+        if self._courses:
+            total *= self._planned / len(self._courses)
+        text = f"{len(self.done)}/{self._planned} trials"
+        best = best_of(list(self.done.values()))
+        if best is not None and best.validation_accuracy is not None:
+            text += f", best {best.validation_accuracy:.4f}"
+        return Progress(task, worked, total, text)
+
+    def take(self, record: EpochRecord) -> None:
+        """Take a record in: store what has ended or waits, and submit what goes on."""
+        course = self._courses[record.member]
+        course.seconds += record.seconds
+        course.worked += course.cost / course.member.training.epochs
+        if record.outcome != "failed":
+            course.curve.append(
+                TrialEpoch(
+                    epoch=record.epoch,
+                    train_loss=_finite(record.train_loss),
+                    validation_loss=_finite(record.validation_loss),
+                    validation_accuracy=_finite(record.validation_accuracy),
                 )
-        rest = [i for i in range(len(members)) if i not in done]
-        curves: dict[int, list[EpochRecord]] = {i: [] for i in rest}
-        costs = [members[i].expected_cost(len(training)) for i in rest]
-        worked, total = 0.0, sum(costs)
-        yield Progress(task, worked, total, _note(done, len(members)))
-        records = train([members[i] for i in rest], training, validation, threads=threads)
-        for record in records:
-            i = rest[record.member]
-            worked += costs[record.member] / members[i].training.epochs
-            curves[i].append(record)
-            if record.outcome is not None:
-                done[i] = make_trial(i, proposals[i], members[i], curves.pop(i))
-                trials.add(done[i])
-                # A member that stopped early has no more work to wait for.
-                left = members[i].training.epochs - record.epoch
-                worked += costs[record.member] / members[i].training.epochs * left
-            yield Progress(task, worked, total, _note(done, len(members)))
-    ordered = [done[i] for i in range(len(members))]
-    return SearchResult(trials=ordered, best=best_of(ordered), validation_examples=len(validation))
-
-
-def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """Choose the best completed trial on validation accuracy; None where none completed."""
-    completed = [t for t in trials if t.outcome == "completed"]
-    return max(
-        completed,
-        key=lambda t: (
-            t.validation_accuracy or 0.0,
-            -math.inf if t.validation_loss is None else -t.validation_loss,
-            -t.id,
-        ),
-        default=None,
-    )
-
-
-def make_trial(
-    number: int, settings: Settings, member: Member, records: Sequence[EpochRecord]
-) -> Trial:
-    """Turn the records of one member into its trial."""
-    last = records[-1]
-    assert last.outcome is not None
-    completed = last.outcome == "completed"
-    return Trial(
-        id=number,
-        settings=settings,
-        member=member,
-        outcome=last.outcome,
-        reason=last.reason,
-        validation_accuracy=_finite(last.validation_accuracy) if completed else None,
-        validation_loss=_finite(last.validation_loss) if completed else None,
-        train_loss=_finite(last.train_loss),
-        curve=[
-            TrialEpoch(
-                epoch=r.epoch,
-                train_loss=_finite(r.train_loss),
-                validation_loss=_finite(r.validation_loss),
-                validation_accuracy=_finite(r.validation_accuracy),
             )
-            for r in records
-            if r.outcome != "failed"
-        ],
-        seconds=sum(r.seconds for r in records),
+        cohort = self._cohorts[course.cohort]
+        if record.outcome is not None:
+            outcome: Outcome = record.outcome
+            reason = record.reason
+            if outcome == "completed" and (lost := self._guess.lost(course.curve[-1])):
+                outcome, reason = "diverged", lost
+            self._end(make_trial(course, outcome, reason))
+            self._arrived(course.id)
+        elif record.epoch == cohort.until(course.id):
+            assert record.checkpoint is not None
+            waiting = PausedTrial(
+                id=course.id,
+                settings=course.settings,
+                member=course.member,
+                curve=course.curve,
+                seconds=course.seconds,
+            )
+            self._store.pause(waiting, record.checkpoint.to_bytes())
+            self._arrived(course.id)
+        self._open_cohorts()
+
+    def _open_cohorts(self) -> None:
+        """Propose as many cohorts as keep all cores busy.
+
+        Where proposals learn, those of a cohort know all cohorts but the one before: its last
+        trials may still be running, and no core waits for them.
+        """
+        while len(self._cohorts) < len(self._sizes):
+            number = len(self._cohorts)
+            if self._proposals.learns:
+                if any(cohort.open for cohort in self._cohorts[: max(0, number - 1)]):
+                    return
+                self._tell_up_to(number - 1)
+            if number and self._crew.waiting >= 2 * self._crew.size:
+                return
+            self._propose(number)
+
+    def _propose(self, number: int) -> None:
+        size, shares = self._sizes[number]
+        first = len(self._courses)
+        features = self._training.inputs.shape[1]
+        for i in range(first, first + size):
+            settings = self._proposals.ask()
+            if settings is None:  # a grid has ended
+                self._planned = len(self._courses)
+                del self._sizes[number + 1 :]
+                break
+            member = settings.member(features, self._classes, self._seed + i)
+            for stored in (self._held.get(i), self._paused.get(i)):
+                if stored is not None and stored.member != member:
+                    raise self._another(i)
+            cost = member.expected_cost(len(self._training))
+            self._courses[i] = _Course(i, settings, member, number, cost)
+        ids = list(range(first, len(self._courses)))
+        self._members.append(ids)
+        self._cohorts.append(
+            Cohort(ids, shares, self._factor, lambda i: self._courses[i].member.training.epochs)
+        )
+        for i in ids:
+            course = self._courses[i]
+            course.stored = self._held.get(i)
+            before = course.stored or self._paused.get(i)
+            if before is not None:
+                course.curve, course.seconds = list(before.curve), before.seconds
+                course.worked = course.cost * len(course.curve) / course.member.training.epochs
+        for i in ids:
+            self._advance(i)
+
+    def _advance(self, number: int) -> None:
+        """Train a trial to where it is compared next, unless the store knows what comes of it."""
+        course = self._courses[number]
+        until = self._cohorts[course.cohort].until(number)
+        stored, done = course.stored, len(course.curve)
+        if stored is not None:
+            # A diverged trial's last epoch is in its curve, that in which one failed is not.
+            ended = (stored.outcome == "diverged" and done <= until) or (
+                stored.outcome == "failed" and done < until
+            )
+            if ended or (stored.outcome == "completed" and until == done):
+                self.done[number] = stored
+            elif done < until:
+                raise self._another(number)
+        if done >= until or number in self.done:
+            self._arrived(number)
+            return
+        checkpoint = None
+        if course.curve:
+            checkpoint = Checkpoint.from_bytes(self._store.state(number))
+        left = course.cost * (until - len(course.curve)) / course.member.training.epochs
+        self._crew.submit(Stretch(number, course.member, until, checkpoint, (course.cohort, -left)))
+
+    def _arrived(self, number: int) -> None:
+        """Let the cohort decide on everything that follows from one trial's arrival."""
+        queue = deque([number])
+        while queue:
+            course = self._courses[queue.popleft()]
+            cohort = self._cohorts[course.cohort]
+            ended = self.done.get(course.id)
+            lost = ended is not None and ended.outcome != "completed"
+            goes_on, pruned = cohort.arrived(course.id, None if lost else self._score_at(course))
+            for out in pruned:
+                if out.trial not in self.done:
+                    self._end(self._pruned(out))
+            for trial in goes_on:
+                if trial in self.done:
+                    queue.append(trial)
+                else:
+                    self._advance(trial)
+
+    def _score_at(self, course: _Course) -> tuple[float, float, int]:
+        """Score a trial at the epoch at which it is compared, whatever else the store knows."""
+        point = course.curve[self._cohorts[course.cohort].until(course.id) - 1]
+        return score(point.validation_accuracy, point.validation_loss, course.id)
+
+    def _pruned(self, out: Pruned) -> Trial:
+        course = self._courses[out.trial]
+        epochs = course.member.training.epochs
+        reason = (
+            f"rank {out.rank} of {out.entrants} at rung {out.rung} (epoch {len(course.curve)} of "
+            f"{epochs}), of which {out.kept} went on"
+        )
+        trial = make_trial(course, "pruned", reason)
+        return msgspec.structs.replace(trial, rung=out.rung, rank=out.rank)
+
+    def _end(self, trial: Trial) -> None:
+        stored = self._courses[trial.id].stored
+        if stored is None:
+            self._store.add(trial)
+        elif stored.outcome != trial.outcome:
+            raise self._another(trial.id)
+        self.done[trial.id] = stored or trial
+
+    def _another(self, number: int) -> InputError:
+        return InputError(
+            f"{self._store.path}: trial {number} is of another search; give another --out or "
+            "remove it"
+        )
+
+    def _tell_up_to(self, cohort: int) -> None:
+        """Tell the outcomes of all cohorts below one, in the order of ids."""
+        for number in range(self._told, cohort):
+            for i in self._members[number]:
+                trial = self.done[i]
+                epochs = self._cohorts[number].rung_epochs(i)
+                seen = [e for e in epochs if e <= len(trial.curve)]
+                scores = [trial.curve[e - 1].validation_accuracy or 0.0 for e in seen]
+                self._proposals.tell(i, scores, trial.outcome)
+        self._told = max(self._told, cohort)
+
+
+def make_trial(course: _Course, outcome: Outcome, reason: str) -> Trial:
+    """Make the trial of a course that has ended."""
+    last = course.curve[-1] if course.curve else None
+    final = last if outcome == "completed" else None
+    return Trial(
+        id=course.id,
+        settings=course.settings,
+        member=course.member,
+        outcome=outcome,
+        reason=reason,
+        validation_accuracy=final.validation_accuracy if final is not None else None,
+        validation_loss=final.validation_loss if final is not None else None,
+        train_loss=last.train_loss if last is not None else None,
+        curve=course.curve,
+        seconds=course.seconds,
+        cohort=course.cohort,
     )
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _note(done: dict[int, Trial], total: int) -> str:
-    best = best_of(list(done.values()))
-    text = f"{len(done)}/{total} trials"
-    if best is not None and best.validation_accuracy is not None:
-        text += f", best {best.validation_accuracy:.4f}"
-    return text

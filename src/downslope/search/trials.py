@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,11 @@ import msgspec
 
 from downslope.errors import InputError
 from downslope.networks import Member
-from downslope.search.spaces import Settings
+from downslope.search.settings import Settings
+
+_DAMAGE = (sqlite3.Error, msgspec.DecodeError, IndexError, TypeError, ValueError)
+
+Outcome = Literal["completed", "pruned", "diverged", "failed"]
 
 
 class TrialEpoch(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,29 +35,46 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         id: from 0, in the order of proposal.
         settings: what the search chose.
         member: what was trained; its seed is the search's seed plus the id.
-        outcome: "completed", "diverged" (a loss was not finite) or "failed".
+        outcome: "completed"; "pruned" at a rung; "diverged": a loss was not finite, or it ended far
+            above that of a constant guess; or "failed".
         reason: one line for an outcome other than "completed".
         validation_accuracy: after the last epoch, in [0, 1]; None unless completed.
         validation_loss: after the last epoch; None unless completed.
         train_loss: mean over the last epoch; None if not finite.
         curve: one entry per epoch.
         seconds: wall time of its epochs.
+        cohort: with which trials it was proposed and compared, from 0.
+        rung: the rung at which it was pruned, from 1; None unless pruned.
+        rank: its place among those that reached that rung, from 1; None unless pruned.
     """
 
     id: int
     settings: Settings
     member: Member
-    outcome: Literal["completed", "diverged", "failed"]
+    outcome: Outcome
     reason: str
     validation_accuracy: float | None
     validation_loss: float | None
     train_loss: float | None
     curve: list[TrialEpoch]
     seconds: float
+    cohort: int = 0
+    rung: int | None = None
+    rank: int | None = None
+
+
+class PausedTrial(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold a trial that waits at a rung, to go on from its state or to be pruned."""
+
+    id: int
+    settings: Settings
+    member: Member
+    curve: list[TrialEpoch]
+    seconds: float
 
 
 class TrialStore:
-    """Keep finished trials in one SQLite file; each is there for good once `add` returns.
+    """Keep trials in one SQLite file; each is there for good once `add` or `pause` returns.
 
     Raises:
         InputError: the file is not a trial store.
@@ -65,11 +87,19 @@ class TrialStore:
         except sqlite3.Error as error:
             raise InputError(f"{path}: cannot be opened ({error})") from None
         try:
+            # States of pruned trials leave no holes behind.
+            self._connection.execute("PRAGMA auto_vacuum=FULL")
             self._connection.execute("PRAGMA journal_mode=DELETE")
-            self._connection.execute("PRAGMA synchronous=FULL")
+            self._connection.execute("PRAGMA synchronous=EXTRA")  # a power cut included
             self._connection.execute(
                 "CREATE TABLE IF NOT EXISTS trials (id INTEGER PRIMARY KEY, seed INTEGER NOT NULL, "
-                "outcome TEXT NOT NULL, validation_accuracy REAL, trial TEXT NOT NULL)"
+                "outcome TEXT NOT NULL, validation_accuracy REAL, trial TEXT NOT NULL, "
+                "sha256 TEXT NOT NULL)"
+            )
+            # The state is a checkpoint as safetensors; a trial that has ended has no row here.
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS paused (id INTEGER PRIMARY KEY, trial TEXT NOT NULL, "
+                "sha256 TEXT NOT NULL, state BLOB NOT NULL, state_sha256 TEXT NOT NULL)"
             )
             self._connection.commit()
         except sqlite3.Error as error:
@@ -93,29 +123,93 @@ class TrialStore:
         Raises:
             InputError: the file cannot be written: a full disk, or another process writes to it.
         """
-        row = (
-            trial.id,
-            trial.member.seed,
-            trial.outcome,
-            trial.validation_accuracy,
-            msgspec.json.encode(trial).decode(),
-        )
         try:
             with self._connection:
                 self._connection.execute(
-                    "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?)", row
+                    "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?, ?)", _row(trial)
+                )
+                self._connection.execute("DELETE FROM paused WHERE id = ?", (trial.id,))
+        except sqlite3.Error as error:
+            raise InputError(f"{self.path}: trial {trial.id} cannot be stored ({error})") from None
+
+    def pause(self, trial: PausedTrial, state: bytes) -> None:
+        """Store a trial that has reached a rung, with the state it goes on from, durably.
+
+        Raises:
+            InputError: as `add`.
+        """
+        text = msgspec.json.encode(trial)
+        row = (trial.id, text.decode(), _sha256(text), state, _sha256(state))
+        try:
+            with self._connection:
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO paused VALUES (?, ?, ?, ?, ?)", row
                 )
         except sqlite3.Error as error:
             raise InputError(f"{self.path}: trial {trial.id} cannot be stored ({error})") from None
+
+    def paused(self) -> list[PausedTrial]:
+        """Read all trials that wait at a rung, by id, without their states.
+
+        Raises:
+            InputError: as `trials`.
+        """
+        found: list[PausedTrial] = []
+        try:
+            rows = self._connection.execute("SELECT trial, sha256 FROM paused ORDER BY id")
+            for text, digest in rows:
+                if digest != _sha256(text.encode()):
+                    raise InputError("the digest of a waiting trial differs")
+                found.append(msgspec.json.decode(text, type=PausedTrial))
+        except _DAMAGE as error:
+            raise self._damaged(error) from None
+        return found
+
+    def state(self, number: int) -> bytes:
+        """Read the state of a trial that waits at a rung.
+
+        Raises:
+            InputError: there is none, or it is damaged.
+        """
+        try:
+            rows = self._connection.execute(
+                "SELECT state, state_sha256 FROM paused WHERE id = ?", (number,)
+            )
+            state, digest = rows.fetchone()
+            if digest != _sha256(state):
+                raise InputError(f"the digest of the state of trial {number} differs")
+        except _DAMAGE as error:
+            raise self._damaged(error) from None
+        return state
 
     def trials(self) -> list[Trial]:
         """Read all stored trials, by id.
 
         Raises:
-            InputError: a row is not a trial.
+            InputError: the file is damaged: SQLite says so, or a row is not what was stored.
         """
+        found: list[Trial] = []
         try:
-            rows = self._connection.execute("SELECT trial FROM trials ORDER BY id").fetchall()
-            return [msgspec.json.decode(row[0], type=Trial) for row in rows]
-        except (sqlite3.Error, msgspec.DecodeError) as error:
-            raise InputError(f"{self.path}: damaged trial store ({error})") from None
+            for row in self._connection.execute("SELECT * FROM trials ORDER BY id"):
+                trial = msgspec.json.decode(row[4], type=Trial)
+                if row != _row(trial):  # SQLite has no checksums of its own
+                    raise InputError(f"the digest of trial {row[0]} differs")
+                found.append(trial)
+        except _DAMAGE as error:
+            raise self._damaged(error) from None
+        return found
+
+    def _damaged(self, error: Exception) -> InputError:
+        return InputError(
+            f"{self.path}: damaged trial store ({error}); remove it to train its trials again"
+        )
+
+
+def _row(trial: Trial) -> tuple[int, int, str, float | None, str, str]:
+    text = msgspec.json.encode(trial).decode()
+    columns = (trial.id, trial.member.seed, trial.outcome, trial.validation_accuracy, text)
+    return (*columns, _sha256(text.encode()))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -17,6 +17,7 @@ from downslope.report.figures.style import (
     INK,
     MARKERS,
     MUTED,
+    OCHRE,
     PAPER,
     ROSE,
     legend_above,
@@ -118,7 +119,7 @@ def scatter(search: SearchResult) -> Scatter:
         stopped=[
             (value, t.outcome)
             for t, value in zip(search.trials, values, strict=True)
-            if t.validation_accuracy is None
+            if t.outcome in ("diverged", "failed")
         ],
         logarithmic=min(values) > 0 and max(values) >= 4 * min(values),
     )
@@ -135,35 +136,41 @@ def _strength(trials: Sequence[Trial], name: str) -> float:
 
 @styled
 def draw_curves(curves: Sequence[Curve]) -> Figure:
-    """Draw all learning curves grey, the best one in colour, those that diverged dashed."""
+    """Draw all learning curves grey, the best in colour, pruned ones to where they ended."""
     figure, axes = panel("epoch", "validation accuracy (%)")
+    kinds: dict[str, tuple[str, str, str, float]] = {
+        "best": ("best", INDIGO, "-", 1.0),
+        "completed": ("other trials", MUTED, "-", 0.45),
+        "pruned": ("pruned", OCHRE, "-", 0.6),
+        "stopped": ("diverged or failed", ROSE, "--", 1.0),
+    }
+    seen: set[str] = set()
     for curve in curves:
         accuracy = 100 * np.array(curve.accuracy)
-        stopped = curve.outcome != "completed"
-        colour = ROSE if stopped else INDIGO if curve.best else MUTED
+        lost = curve.outcome in ("diverged", "failed")
+        kind = "best" if curve.best else "stopped" if lost else curve.outcome
+        _, colour, line, alpha = kinds[kind]
         axes.plot(
             curve.epochs,
             accuracy,
             color=colour,
             linewidth=2.2 if curve.best else 1.0,
-            alpha=1.0 if curve.best or stopped else 0.45,
-            linestyle="--" if stopped else "-",
+            alpha=alpha,
+            linestyle=line,
             marker="o" if len(curve.epochs) == 1 or curve.best else "",
             markersize=3.5,
         )
-        if stopped:
-            axes.plot(curve.epochs[-1], accuracy[-1], "x", color=ROSE, markersize=7)
-    kinds = {(c.best, c.outcome == "completed") for c in curves}
-    for best, completed, text, colour, line in (
-        (True, True, "best", INDIGO, "-"),
-        (False, True, "other trials", MUTED, "-"),
-        (False, False, "diverged or failed", ROSE, "--"),
-    ):
-        if (best, completed) in kinds:
-            axes.plot([], [], color=colour, linestyle=line, label=text)
+        if kind in ("pruned", "stopped"):
+            end = "v" if kind == "pruned" else "x"
+            axes.plot(curve.epochs[-1], accuracy[-1], end, color=colour, markersize=5, alpha=alpha)
+        seen.add(kind)
+    for kind, (text, colour, line, _) in kinds.items():
+        if kind in seen:
+            end = {"pruned": "v", "stopped": "x"}.get(kind, "")
+            axes.plot([], [], color=colour, linestyle=line, marker=end, label=text)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    if kinds:
-        legend_above(axes)
+    if seen:
+        legend_above(axes, columns=min(4, len(seen)))
     return figure
 
 

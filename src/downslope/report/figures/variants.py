@@ -45,7 +45,7 @@ def draw_ranking(variants: Sequence[Variant]) -> Figure:
     start = low - 0.15 * span
     for row, variant in enumerate(variants):
         if variant.accuracy is None:
-            axes.text(start, row, " diverged or failed", va="center", color=ROSE, fontsize=8.5)
+            axes.text(start, row, " did not complete", va="center", color=ROSE, fontsize=8.5)
             continue
         accuracy = 100 * variant.accuracy
         colour = INDIGO if variant.best else MUTED

@@ -1,9 +1,8 @@
 import hashlib
 import io
 import os
-import stat
+import re
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from safetensors import numpy as safetensors
 from downslope.errors import InputError
 from downslope.recipes import Recipe, load_recipe
 from downslope.results import Results
-from downslope.runs import Run, hardware, versions, without_none, write_whole
+from downslope.runs import Run, hardware, recipe_toml, versions, without_none
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -27,76 +26,6 @@ def contents(folder: Path) -> dict[str, bytes]:
         for p in sorted(folder.rglob("*"))
         if p.is_file()
     }
-
-
-# Whole files
-
-
-def test_a_file_is_written_whole_and_readable_by_others(tmp_path: Path) -> None:
-    before = os.umask(0o022)
-    try:
-        write_whole(tmp_path / "a", b"one")
-        write_whole(tmp_path / "a", b"two")
-        assert os.umask(0o022) == 0o022
-    finally:
-        os.umask(before)
-    assert contents(tmp_path) == {"a": b"two"}
-    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
-
-
-def fail(*_: Any, **__: Any) -> None:
-    raise OSError(28, "No space left on device")
-
-
-def interrupt(*_: Any, **__: Any) -> None:
-    raise KeyboardInterrupt
-
-
-@pytest.mark.parametrize("where", ["os.fsync", "pathlib.Path.replace", "pathlib.Path.chmod"])
-@pytest.mark.parametrize(("how", "error"), [(fail, InputError), (interrupt, KeyboardInterrupt)])
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    where: str,
-    how: Callable[..., None],
-    error: type[BaseException],
-) -> None:
-    path = tmp_path / "results.json"
-    path.write_bytes(b"old")
-    with monkeypatch.context() as patch:
-        patch.setattr(where, how)
-        with pytest.raises(error):
-            write_whole(path, b"new")
-    assert contents(tmp_path) == {"results.json": b"old"}
-
-
-def test_the_content_is_synced_before_the_name_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[str] = []
-    sync, replace = os.fsync, Path.replace
-
-    def syncing(handle: int) -> None:
-        what = "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file"
-        seen.append(f"sync {what}")
-        sync(handle)
-
-    def replacing(self: Path, target: Path) -> Path:
-        assert self.parent == target.parent == tmp_path
-        assert self.read_bytes() == b"whole"
-        seen.append("rename")
-        return replace(self, target)
-
-    monkeypatch.setattr(os, "fsync", syncing)
-    monkeypatch.setattr(Path, "replace", replacing)
-    write_whole(tmp_path / "a", b"whole")
-    assert seen == ["sync file", "rename", "sync folder"]
-
-
-def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(InputError, match=r"a: cannot be written \(No space left on device\)"):
-        write_whole(tmp_path / "a", b"")
 
 
 # Directories
@@ -270,7 +199,7 @@ def test_truncated_weights_are_refused_by_name(tmp_path: Path, keep: int) -> Non
 
 def test_results_come_back_to_the_same_bytes(copied: Run) -> None:
     before = (copied.path / "results.json").read_bytes()
-    copied.write_results(copied.read_results())
+    copied.commit(copied.read_results(), [])
     assert (copied.path / "results.json").read_bytes() == before
 
 
@@ -402,21 +331,123 @@ def test_the_manifest_lists_every_file_with_its_digest(finished: Run) -> None:
     assert manifest.hardware == hardware()
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", None])
-def test_a_missing_or_damaged_manifest_is_none(tmp_path: Path, content: bytes | None) -> None:
-    if content is not None:
-        (tmp_path / "manifest.json").write_bytes(content)
+def test_a_missing_manifest_is_none(tmp_path: Path) -> None:
     assert Run(tmp_path).read_manifest() is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff"])
+def test_a_damaged_manifest_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"manifest\.json: damaged"):
+        Run(tmp_path).read_manifest()
+
+
+# Damage
+
+
+def names(run: Run) -> list[str]:
+    return [name for name in contents(run.path) if name != ".lock"]
+
+
+def test_one_flipped_bit_in_any_file_is_named(copied: Run) -> None:
+    for name in names(copied):
+        path = copied.path / name
+        whole = path.read_bytes()
+        for at in sorted({0, len(whole) // 3, len(whole) // 2, len(whole) - 1}):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+            if name == "recipe.toml":  # built from results.json
+                assert copied.damaged() == [name]
+                copied.check()
+            else:
+                with pytest.raises(InputError, match=re.escape(name)):
+                    copied.check()
+        path.write_bytes(whole)
+    assert copied.damaged() == []
+
+
+def test_a_file_that_is_gone_is_named(copied: Run) -> None:
+    for name in ("refit/trajectory.npz", "results.json", "manifest.json"):
+        whole = (copied.path / name).read_bytes()
+        (copied.path / name).unlink()
+        with pytest.raises(InputError, match=re.escape(name)):
+            copied.check()
+        (copied.path / name).write_bytes(whole)
+
+
+def test_a_kill_between_manifest_and_results_is_no_damage(
+    copied: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = copied.read_results()
+    results.landscape = None
+    del results.seconds["landscape"]
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            copied.commit(results, [])
+    assert Run(copied.path).damaged() == []
+    assert "landscape" in copied.read_results().seconds
+    copied.commit(results, [])
+    # A third state is none of the two.
+    content = (copied.path / "results.json").read_bytes()
+    (copied.path / "results.json").write_bytes(content.replace(b"tiny", b"tidy"))
+    assert copied.damaged() == ["results.json"]
+
+
+def test_files_of_an_unfinished_stage_may_be_anything(copied: Run) -> None:
+    results = copied.read_results()
+    results.landscape = None
+    del results.seconds["landscape"]
+    copied.commit(results, ["landscape"])
+    (copied.path / "landscape" / "surface.npz").write_bytes(b"half")
+    assert copied.damaged() == []
+
+
+def test_a_sweep_removes_what_killed_writes_left_and_no_more(copied: Run) -> None:
+    before = contents(copied.path)
+    (copied.path / ".results.json.x1y2.part").write_bytes(b"half")
+    (copied.path / "refit" / ".seed-7.safetensors.x1y2.part").write_bytes(b"half")
+    copied.sweep()
+    assert contents(copied.path) == before
+
+
+def test_what_is_written_is_hashed_once_and_nothing_is_read_again(
+    copied: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def only_results(path: Path) -> str:
+        assert path.name == "results.json", f"{path} is hashed again"
+        return "0" * 64
+
+    monkeypatch.setattr("downslope.runs.directory.sha256_of", only_results)
+    copied.write("refit/new.bin", b"abc")
+    copied.commit(copied.read_results(), [])
+    manifest = copied.read_manifest()
+    assert manifest is not None
+    assert manifest.files["refit/new.bin"] == hashlib.sha256(b"abc").hexdigest()
 
 
 def test_the_recipe_written_runs_again_as_the_same(finished: Run, tiny_recipe: Recipe) -> None:
     assert load_recipe(str(finished.path / "recipe.toml")) == tiny_recipe
 
 
+def written(folder: Path, recipe: dict[str, Any]) -> None:
+    (folder / "recipe.toml").write_text(recipe_toml(without_none(recipe)), "utf-8")
+
+
+def test_a_changed_recipe_file_is_written_again(copied: Run) -> None:
+    before = contents(copied.path)["recipe.toml"]
+    (copied.path / "recipe.toml").write_text("seed = 8")
+    copied.commit(copied.read_results(), [])
+    assert contents(copied.path)["recipe.toml"] == before
+
+
 @pytest.mark.parametrize("name", ["fashion-mnist", "hw3", "quick"])
 def test_a_shipped_recipe_comes_back_from_its_file(tmp_path: Path, name: str) -> None:
     recipe = load_recipe(name)
-    Run(tmp_path).write_recipe(msgspec.to_builtins(recipe))
+    written(tmp_path, msgspec.to_builtins(recipe))
     again = load_recipe(str(tmp_path / "recipe.toml"))
     assert again == recipe
     # The order of a space decides what is drawn.
@@ -444,7 +475,7 @@ def test_a_space_is_written_in_its_own_order(
         "search": {"space": space, "settings": {}, "trials": 3},
         "data": {"name": title, "label": None},
     }
-    Run(tmp_path).write_recipe(table)
+    written(tmp_path, table)
     again = tomllib.loads((tmp_path / "recipe.toml").read_text("utf-8"))
     assert again == without_none(table)
     assert list(again["search"]["space"]) == list(space)

@@ -1,0 +1,295 @@
+"""Run directories: the only place that writes or reads them.
+
+Every file is written whole to a temporary name in the same directory, synced and renamed, so that
+a reader never sees half of one. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load as load_safetensors
+from safetensors.numpy import save as save_safetensors
+
+from downslope.errors import InputError
+from downslope.files import PART, sha256_of, write_whole
+from downslope.results import Results
+from downslope.runs.manifest import Manifest, engine, hardware, is_derived, versions
+from downslope.runs.toml import recipe_toml, without_none
+
+if sys.platform == "win32":
+    fcntl = None
+else:
+    import fcntl
+
+
+class Run:
+    """Read and write one run directory.
+
+    Args:
+        path: the directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.written: dict[str, str] = {}
+        """SHA-256 by path of what was written here and is not in the manifest on disk yet."""
+
+    @property
+    def exists(self) -> bool:
+        """Tell whether the directory holds a run."""
+        return (self.path / "results.json").is_file()
+
+    def prepare(self) -> None:
+        """Make the directory and check that it can be written, before any work is done.
+
+        Raises:
+            InputError: it cannot be made or written, or holds something that is no run.
+        """
+        try:
+            # What a killed write left behind has a name that starts with a dot; a run that was
+            # killed while it began has a manifest, and maybe its recipe.
+            visible = self.path.is_dir() and {
+                path.name for path in self.path.iterdir() if not path.name.startswith(".")
+            }
+            begun = visible and visible <= {"manifest.json", "recipe.toml"}
+            if visible and not self.exists and not (begun and self.read_manifest()):
+                raise InputError(
+                    f"{self.path}: holds files but no run; give --out a new or an empty directory"
+                )
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: cannot be written ({error.strerror}); give --out a directory that "
+                "can"
+            ) from None
+
+    @contextmanager
+    def locked(self) -> Generator[None, None, None]:
+        """Keep the run to this process; the lock ends with the process, however that ends.
+
+        Raises:
+            InputError: another process holds it.
+        """
+        if fcntl is None:  # Windows: two processes on one run are not told apart there
+            yield
+            return
+        try:
+            file = self.file(".lock").open("a+")
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be locked ({error.strerror})") from None
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.seek(0)
+                holder = file.read(200).strip() or "unknown"
+                raise InputError(
+                    f"{self.path}: in use by process {holder}; wait for it or give another --out"
+                ) from None
+            file.truncate(0)
+            file.write(f"{os.getpid()} on {platform.node()}")
+            file.flush()
+            yield
+
+    def file(self, name: str) -> Path:
+        """Return the path of a file of the run, its folder made.
+
+        Raises:
+            InputError: its folder cannot be made.
+        """
+        path = self.path / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{path.parent}: cannot be made ({error.strerror})") from None
+        return path
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file whole: temporary name, sync, rename, sync of the directory."""
+        write_whole(self.file(name), content)
+        self.written[name] = hashlib.sha256(content).hexdigest()
+
+    def record(self, name: str) -> None:
+        """Take the digest of a finished file that something else wrote."""
+        self.written[name] = sha256_of(self.path / name)
+
+    def write_arrays(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Write arrays as one npz file."""
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        self.write(name, buffer.getvalue())
+
+    def read_arrays(self, name: str, keys: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
+        """Read an npz file of the run; `keys` must be among its arrays.
+
+        Raises:
+            InputError: it is missing or damaged, or lacks one.
+        """
+        try:
+            content = (self.path / name).read_bytes()  # np.load leaves a damaged file open
+            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+                return {key: archive[key] for key in (*archive.files, *keys)}
+        except Exception as error:  # zipfile, zlib and NumPy each have their own
+            raise InputError(
+                f"{self.path / name}: missing or damaged ({error}); start anew with another --out"
+            ) from None
+
+    def write_weights(self, name: str, state: Mapping[str, NDArray[Any]]) -> None:
+        """Write a module's state as safetensors."""
+        contiguous = {key: np.asarray(value, order="C") for key, value in state.items()}
+        self.write(name, save_safetensors(contiguous))
+
+    def read_weights(self, name: str) -> dict[str, NDArray[Any]]:
+        """Read a module's state.
+
+        Raises:
+            InputError: it is missing or damaged.
+        """
+        try:
+            return load_safetensors((self.path / name).read_bytes())
+        except Exception as error:
+            raise InputError(
+                f"{self.path / name}: missing or damaged ({error}); start anew with another --out"
+            ) from None
+
+    def read_results(self) -> Results:
+        """Read results.json.
+
+        Raises:
+            InputError: there is none, or it is not of this version's schema.
+        """
+        path = self.path / "results.json"
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Results)
+        except OSError:
+            raise InputError(
+                f"{self.path}: holds no run (no results.json); give the directory of a run"
+            ) from None
+        except msgspec.DecodeError as error:
+            raise InputError(f"{path}: damaged or of another version ({error})") from None
+
+    def commit(self, results: Results, stages: Sequence[str]) -> None:
+        """Write manifest.json, then results.json: from here on the run holds these results.
+
+        Args:
+            results: what was found so far.
+            stages: what was asked for.
+        """
+        content = msgspec.json.format(msgspec.json.encode(results)) + b"\n"
+        path, now = self.path / "results.json", hashlib.sha256(content).hexdigest()
+        old = self.read_manifest()
+        manifest = Manifest(
+            downslope=metadata.version("downslope"),
+            command="downslope run recipe.toml",
+            stages=list(stages),
+            seed=int(results.recipe["seed"]),
+            data_sha256=results.data.sha256,
+            versions=versions(),
+            engine=engine(),
+            hardware=hardware(),
+            seconds=results.seconds,
+            files=self._files(old.files if old else {}) | {"results.json": now},
+            before=sha256_of(path) if path.exists() else "",
+        )
+        self._write_manifest(manifest)
+        recipe = recipe_toml(without_none(results.recipe)).encode()
+        if not self._holds("recipe.toml", recipe):
+            self.write("recipe.toml", recipe)
+        self.write("results.json", content)
+
+    def refresh_manifest(self) -> None:
+        """List files that were built again; where the run was made stays.
+
+        Raises:
+            InputError: manifest.json is damaged.
+        """
+        if (manifest := self.read_manifest()) is not None:
+            files = self._files(manifest.files)
+            self._write_manifest(msgspec.structs.replace(manifest, files=files))
+
+    def _files(self, old: Mapping[str, str]) -> dict[str, str]:
+        # A file that is built from the others is listed for as long as it is there.
+        kept = {n: d for n, d in old.items() if not is_derived(n) or (self.path / n).exists()}
+        return dict(sorted((kept | self.written).items()))
+
+    def _write_manifest(self, manifest: Manifest) -> None:
+        write_whole(self.file("manifest.json"), manifest.to_bytes())
+        self.written.clear()
+
+    def _holds(self, name: str, content: bytes) -> bool:
+        path = self.path / name
+        return path.is_file() and path.read_bytes() == content
+
+    def read_manifest(self) -> Manifest | None:
+        """Read manifest.json; None where the run has none yet.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        path = self.path / "manifest.json"
+        try:
+            return Manifest.from_bytes(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, InputError) as error:
+            raise InputError(f"{path}: {error}; start anew with another --out") from None
+
+    def damaged(self) -> list[str]:
+        """Name the files that are not what the manifest says, or not there.
+
+        Files of an unfinished stage are not looked at: the stage writes them again.
+
+        Raises:
+            InputError: manifest.json is damaged or missing, or results.json cannot be read.
+        """
+        manifest = self.read_manifest()
+        if manifest is None:
+            raise InputError(
+                f"{self.path / 'manifest.json'}: missing; start anew with another --out"
+            )
+        found: list[str] = []
+        for name, digest in manifest.files.items():
+            path = self.path / name
+            allowed = {digest, manifest.before} if name == "results.json" else {digest}
+            stage, below, _ = name.partition("/")
+            if below and not is_derived(name) and stage not in manifest.seconds:
+                continue
+            if not path.is_file() or sha256_of(path) not in allowed:
+                found.append(name)
+        # Somebody who looks on while the run is written may have read an old manifest.
+        return found if manifest == self.read_manifest() else self.damaged()
+
+    def check(self) -> Manifest | None:
+        """Refuse to go on with damaged files, other than those that are built again.
+
+        Raises:
+            InputError: files are damaged; the message names the first.
+        """
+        if wrong := [name for name in self.damaged() if not is_derived(name)]:
+            more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            raise InputError(
+                f"{self.path / wrong[0]}{more}: not what the run wrote (its SHA-256 is not that in "
+                "manifest.json); bring it back from a copy, or start anew with another --out"
+            )
+        return self.read_manifest()
+
+    def sweep(self) -> None:
+        """Remove what killed writes left behind; only for the holder of the lock."""
+        for path in self.path.rglob(f".*{PART}"):
+            path.unlink(missing_ok=True)

@@ -1,0 +1,139 @@
+"""The choice among the best trials: train them again, and believe the mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from downslope.data import Examples
+from downslope.progress import Steps
+from downslope.search.intervals import bootstrap_interval
+from downslope.search.result import Candidate, Choice, Evidence, SearchResult, ranked
+from downslope.search.study import search
+from downslope.search.trials import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Hold one pair of training and held-out examples, and how often each candidate trains."""
+
+    training: Examples
+    held_out: Examples
+    repeats: int = 1
+
+
+def choose(
+    found: SearchResult,
+    rounds: Sequence[Round],
+    *,
+    evidence: Evidence,
+    top: int,
+    classes: int,
+    seed: int,
+    store: Path,
+    threads: int | None = None,
+    task: str = "choice",
+) -> Steps[Choice]:
+    """Train the best trials again with new seeds and choose by their mean accuracy.
+
+    The best of many on one set of examples is partly lucky; its new trainings are not.
+
+    Args:
+        found: the search; at least one of its trials completed.
+        rounds: on what the candidates are trained and compared.
+        evidence: what the rounds are, for the result.
+        top: how many trials are candidates.
+        classes: outputs of the networks.
+        seed: of the first new training; each has its own.
+        store: SQLite file of the new trainings; its name is completed for further rounds.
+        threads: members trained at the same time.
+        task: the name shown with the progress.
+    """
+    best = ranked(found.trials)[:top]
+    again: list[list[Trial]] = [[] for _ in best]
+    for number, one in enumerate(rounds):
+        proposals = [trial.settings for _ in range(one.repeats) for trial in best]
+        trained = yield from search(
+            proposals,
+            one.training,
+            one.held_out,
+            classes=classes,
+            seed=seed,
+            store=round_store(store, number),
+            threads=threads,
+            task=f"{task}, round {number + 1} of {len(rounds)}" if len(rounds) > 1 else task,
+        )
+        seed += len(proposals)
+        for trial in trained.trials:
+            again[trial.id % len(best)].append(trial)
+    candidates = [_candidate(t.id, own) for t, own in zip(best, again, strict=True)]
+    return Choice(
+        evidence=evidence,
+        examples=len(rounds[0].held_out),
+        seeds=sum(one.repeats for one in rounds),
+        candidates=candidates,
+        chosen=_chosen(candidates),
+        optimism=_optimism(best, candidates),
+    )
+
+
+def round_store(store: Path, number: int) -> Path:
+    """Return the file of one round's trainings.
+
+    >>> str(round_store(Path("choice.sqlite"), 1))
+    'choice-2.sqlite'
+    """
+    return store if number == 0 else store.with_stem(f"{store.stem}-{number + 1}")
+
+
+def folds(everything: Examples, count: int, seed: int) -> list[Round]:
+    """Split examples into folds: each is held out once and trained on otherwise.
+
+    >>> rows = Examples(np.zeros((7, 1), np.float32), np.arange(7))
+    >>> [len(one.held_out) for one in folds(rows, 3, seed=0)]
+    [3, 2, 2]
+    """
+    order = np.random.default_rng(seed).permutation(len(everything))
+    parts = np.array_split(order, count)
+    return [
+        Round(
+            everything.take(np.sort(np.concatenate([*parts[:i], *parts[i + 1 :]]))),
+            everything.take(np.sort(part)),
+        )
+        for i, part in enumerate(parts)
+    ]
+
+
+def _candidate(number: int, again: Sequence[Trial]) -> Candidate:
+    accuracies = [
+        t.validation_accuracy
+        for t in again
+        if t.outcome == "completed" and t.validation_accuracy is not None
+    ]
+    return Candidate(
+        trial=number,
+        accuracies=accuracies,
+        mean=float(np.mean(accuracies)) if accuracies else None,
+        interval=bootstrap_interval(accuracies),
+        stopped=[
+            f"seed {t.member.seed} {t.outcome}: {t.reason}"
+            for t in again
+            if t.outcome != "completed"
+        ],
+    )
+
+
+def _chosen(candidates: Sequence[Candidate]) -> int | None:
+    """Prefer what completes most often, then the mean, then the better rank in the search."""
+    able = [c for c in candidates if c.mean is not None]
+    best = max(able, key=lambda c: (len(c.accuracies), c.mean or 0.0), default=None)
+    return None if best is None else best.trial
+
+
+def _optimism(best: Sequence[Trial], candidates: Sequence[Candidate]) -> float | None:
+    first = candidates[0].mean
+    reached = best[0].validation_accuracy
+    return None if first is None or reached is None else reached - first

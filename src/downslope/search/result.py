@@ -1,0 +1,103 @@
+"""What a search found: its trials, the best of them, and the choice among the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from downslope.search.trials import Trial
+
+Evidence = Literal["validation", "second", "folds"]
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold one of the best trials, trained again.
+
+    Args:
+        trial: its id.
+        accuracies: of each training that completed, in [0, 1].
+        mean: of the accuracies; None where none completed.
+        interval: 95 % bootstrap interval of the mean over trainings; None below three.
+        stopped: a line for each training that did not complete.
+    """
+
+    trial: int
+    accuracies: list[float]
+    mean: float | None
+    interval: tuple[float, float] | None
+    stopped: list[str]
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold the choice among the best trials, by what they reach when trained again.
+
+    Args:
+        evidence: what they were compared on: the "validation" examples that ranked the trials, a
+            "second" part of them that ranked nothing, or "folds" of all training examples.
+        examples: behind each accuracy.
+        seeds: trainings of each candidate.
+        candidates: the best trials first.
+        chosen: id of the trial with the highest mean, of those of which most trainings completed;
+            None where none completed.
+        optimism: by how much the best trial's accuracy in the search lies above the mean of its
+            new trainings: the best of many is better than it is. None where none completed.
+    """
+
+    evidence: Evidence
+    examples: int
+    seeds: int
+    candidates: list[Candidate]
+    chosen: int | None
+    optimism: float | None
+
+
+class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold all trials of a search and the best one.
+
+    Args:
+        trials: by id, whatever their outcome.
+        best: the completed trial with the highest validation accuracy (then the lowest
+            validation loss, then the lowest id); None where no trial completed.
+        validation_examples: how many examples the trials were ranked on.
+        choice: the best trials trained again; None where that was not asked for.
+        importances: of each varied setting for the validation accuracy, adding up to 1 (fANOVA,
+            Hutter et al. 2014); empty where too few trials completed.
+    """
+
+    trials: list[Trial]
+    best: Trial | None
+    validation_examples: int
+    choice: Choice | None = None
+    importances: dict[str, float] = {}
+
+    @property
+    def chosen(self) -> Trial | None:
+        """Return the trial whose settings are trained finally: the choice, else the best."""
+        if self.choice is None or self.choice.chosen is None:
+            return self.best
+        return next(t for t in self.trials if t.id == self.choice.chosen)
+
+
+def best_of(trials: Sequence[Trial]) -> Trial | None:
+    """Choose the best completed trial on validation accuracy; None where none completed."""
+    return next(iter(ranked(trials)), None)
+
+
+def ranked(trials: Sequence[Trial]) -> list[Trial]:
+    """Sort the completed trials, the best first."""
+    completed = [t for t in trials if t.outcome == "completed"]
+    return sorted(
+        completed, key=lambda t: score(t.validation_accuracy, t.validation_loss, t.id), reverse=True
+    )
+
+
+def score(accuracy: float | None, loss: float | None, number: int) -> tuple[float, float, int]:
+    """Return what trials are ranked by; higher is better.
+
+    >>> score(0.9, 0.5, 3) > score(0.9, 0.6, 2) > score(0.9, 0.6, 4) > score(0.8, 0.1, 0)
+    True
+    """
+    return accuracy or 0.0, -math.inf if loss is None else -loss, -number
