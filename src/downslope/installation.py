@@ -13,7 +13,7 @@ from downslope.engines import choose_engine, cores, instruction_set
 
 def versions() -> dict[str, str]:
     """Name the versions of Python and of the packages that compute."""
-    packages = ("downslope", "torch", "numpy", "scipy", "scikit-learn", "sympy")
+    packages = ("downslope", "torch", "numpy", "scipy", "scikit-learn", "sympy", "optuna")
     return {"python": platform.python_version()} | {p: metadata.version(p) for p in packages}
 
 

@@ -10,14 +10,33 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
+from downslope.report import wording
 from downslope.report.equations import equation
-from downslope.report.figures import autoencoder, landscape, refit, search, theory, variants
+from downslope.report.figures import (
+    autoencoder,
+    history,
+    landscape,
+    refit,
+    search,
+    space,
+    theory,
+    variants,
+)
 from downslope.report.figures.style import inline, slope_colours, svg
 from downslope.report.gallery import arrays, gallery
-from downslope.report.tables import trial_table
+from downslope.report.tables import budget_table, candidate_table, stopped_table, trial_table
 from downslope.results import Results
 from downslope.runs import Run
-from downslope.search import Settings, Trial
+from downslope.search import (
+    Candidate,
+    Choice,
+    Range,
+    Settings,
+    Space,
+    Trial,
+    TrialEpoch,
+    importances,
+)
 
 
 def trial(number: int, accuracy: float | None, **settings: object) -> Trial:
@@ -230,3 +249,139 @@ def test_equations_are_typeset_and_what_cannot_be_is_shown() -> None:
 
 def test_svg_does_not_name_the_date(tmp_path: Path) -> None:
     assert "<dc:date>" not in svg(refit.draw_confusion([[1, 0], [0, 1]], ["a", "b"]))
+
+
+# What a search found out
+
+
+def stopped(number: int, outcome: str, accuracy: float, **settings: object) -> Trial:
+    """A trial that ended early, its last accuracy in its curve alone."""
+    point = TrialEpoch(epoch=1, train_loss=1.0, validation_loss=1.0, validation_accuracy=accuracy)
+    return msgspec.structs.replace(
+        trial(number, None, **settings), outcome=outcome, curve=[point], reason="why"
+    )
+
+
+def test_the_history_follows_the_best_so_far_and_shows_the_pruned() -> None:
+    seen = history.history(
+        found(
+            stopped(0, "pruned", 0.9), trial(1, 0.5), trial(2, 0.4), trial(3, 0.7),
+            stopped(4, "diverged", 0.1),
+        )
+    )  # fmt: skip
+    assert [a.best for a in seen] == [None, 0.5, 0.5, 0.7, 0.7]
+    assert [a.accuracy for a in seen] == [0.9, 0.5, 0.4, 0.7, None]
+    words = texts(history.draw_history(seen))
+    for word in ("best so far", "completed", "pruned", "diverged or failed"):
+        assert word in words
+
+
+def test_pruned_curves_are_told_from_diverged_ones() -> None:
+    lines = search.curves(found(stopped(0, "pruned", 0.5), stopped(1, "diverged", 0.2)))
+    words = texts(search.draw_curves(lines))
+    assert "pruned" in words
+    assert "diverged or failed" in words
+    assert "best" not in words
+
+
+def test_settings_are_placed_by_value_and_by_word() -> None:
+    trials = [
+        trial(i, 0.5 + i / 50, learning_rate=10.0 ** -(i % 8), activation=("relu", "elu")[i % 2])
+        for i in range(16)
+    ]
+    placed = space.coordinates(found(*trials))
+    assert placed is not None
+    rate, activation = (
+        next(a for a in placed.axes if a.name == name) for name in ("learning rate", "activation")
+    )
+    assert rate.positions == pytest.approx([-(i % 8) for i in range(16)])
+    assert (rate.ticks[0], rate.ticks[-1]) == ((-7.0, "1e-07"), (0.0, "1"))
+    assert activation.ticks == [(0.0, "elu"), (1.0, "relu")]
+    assert activation.positions[:2] == [1.0, 0.0]
+    for drawn in (space.draw_slices(placed), space.draw_parallel(placed)):
+        assert "learning" in texts(drawn)
+    assert space.coordinates(found(trial(0, 0.5), trial(1, 0.6))) is None
+
+
+def test_the_map_has_the_best_of_each_cell() -> None:
+    trials = [
+        trial(0, 0.5, learning_rate=0.1, batch_size=16),
+        trial(1, 0.7, learning_rate=0.1, batch_size=16),
+        trial(2, 0.6, learning_rate=0.01, batch_size=32),
+        trial(3, None, learning_rate=0.01, batch_size=16),
+    ]
+    chart = space.chart(found(*trials))
+    assert chart is not None
+    assert (chart.rates, chart.batches) == (["0.01", "0.1"], ["16", "32"])
+    assert chart.trials.tolist() == [[0, 2], [1, 0]]
+    np.testing.assert_array_equal(chart.best, [[np.nan, 0.7], [0.6, np.nan]])
+    assert "70.0" in texts(space.draw_chart(chart))
+    assert space.chart(found(trial(0, 0.5), trial(1, 0.5, batch_size=8))) is None
+
+
+def test_importances_find_the_setting_that_matters() -> None:
+    generator = np.random.default_rng(0)
+    inner = Space(
+        base=Settings(),
+        values={"learning_rate": Range(low=1e-4, high=1.0, log=True), "units": [10, 20, 40]},
+    )
+    trials: list[Trial] = []
+    for i in range(40):
+        rate, units = float(10 ** generator.uniform(-4, 0)), int(generator.choice([10, 20, 40]))
+        accuracy = 0.9 - 0.05 * (np.log10(rate) + 2) ** 2 + 0.0002 * units
+        trials.append(trial(i, float(accuracy), learning_rate=rate, units=units))
+    shares = importances(trials, inner)
+    assert list(shares) == ["learning_rate", "units"]
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert shares["learning_rate"] > 0.8
+    assert importances(trials, inner) == shares
+    assert importances(trials[:9], inner) == {}
+    assert "learning rate" in texts(space.draw_importances(shares))
+
+
+def test_the_choice_shows_both_figures_of_each_candidate() -> None:
+    made = Choice(
+        evidence="second",
+        examples=50,
+        seeds=2,
+        candidates=[
+            Candidate(trial=1, accuracies=[0.6, 0.62], mean=0.61, interval=None, stopped=[]),
+            Candidate(trial=0, accuracies=[], mean=None, interval=None, stopped=["seed 3 failed"]),
+        ],
+        chosen=1,
+        optimism=0.04,
+    )
+    whole = msgspec.structs.replace(found(trial(0, 0.5), trial(1, 0.65)), choice=made)
+    assert "trial 1" in texts(history.draw_choice(made, {0: 0.5, 1: 0.65}))
+    table = candidate_table(whole)
+    assert [row.mark for row in table.rows] == ["best", ""]
+    assert "seed 3 failed" in table.rows[1].cells[4]
+    said = wording.choice(whole)
+    assert "on 50 validation examples that had ranked nothing" in said
+    assert "optimistic by 4.00 points" in said
+    lucky = msgspec.structs.replace(made, optimism=-0.01)
+    assert "not optimistic this time" in wording.choice(
+        msgspec.structs.replace(whole, choice=lucky)
+    )
+
+
+def test_tables_tell_what_stopped_and_what_it_cost() -> None:
+    whole = found(stopped(0, "pruned", 0.5), stopped(1, "diverged", 0.2), trial(2, 0.7))
+    assert [row.cells[:2] for row in stopped_table(whole).rows] == [["1", "diverged"]]
+    rows = budget_table(whole).rows
+    assert [row.cells[:4] for row in rows] == [
+        ["completed", "1", "0", "20"],
+        ["pruned", "1", "1", "20"],
+        ["diverged", "1", "1", "20"],
+        ["all", "3", "2", "60"],
+    ]
+    marks = {row.cells[0]: row.mark for row in trial_table(whole, "").rows}
+    assert marks == {"2": "best", "0": "", "1": "stopped"}
+
+
+def test_trials_at_chance_are_counted() -> None:
+    whole = msgspec.structs.replace(
+        found(trial(0, 0.1), trial(1, 0.11), trial(2, 0.5)), validation_examples=1000
+    )
+    assert wording.at_chance(whole, [100] * 10).startswith("2 of the completed did no better")
+    assert wording.at_chance(whole, [50, 950]).startswith("3 of the completed")

@@ -177,10 +177,8 @@ def _space(found: SearchResult, part: str) -> Iterator[Picture]:
         yield _picture(
             f"{part}-parallel",
             space.draw_parallel(placed),
-            f"{len(placed.accuracy)} trials as lines through {names}, darker where the accuracy "
-            "is higher.",
-            "Each trial as a line through its settings: the darker and thicker, the higher its "
-            "accuracy. Dotted lines did not complete.",
+            f"{len(placed.accuracy)} trials as lines through {names}, the best fifth in colour.",
+            "Each trial as a line through its settings.",
         )
     if found.importances:
         first, share = next(iter(found.importances.items()))

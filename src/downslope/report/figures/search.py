@@ -186,7 +186,7 @@ def draw_scatter(scatter: Scatter) -> Figure:
             [p[0] for p in own],
             [100 * p[1] for p in own],
             MARKERS[i % len(MARKERS)],
-            color=scale(0.05 + 0.67 * i / max(1, len(shades) - 1)),
+            color=scale(0.2 + 0.52 * i / max(1, len(shades) - 1)),
             markeredgecolor=PAPER,
             markeredgewidth=0.6,
             markersize=7,

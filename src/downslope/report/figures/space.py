@@ -15,7 +15,17 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from downslope.report.figures.search import WORDS, varied
-from downslope.report.figures.style import INDIGO, INK, MUTED, ROSE, panel, slope_colours, styled
+from downslope.report.figures.style import (
+    INDIGO,
+    INK,
+    MUTED,
+    PAPER,
+    ROSE,
+    legend_above,
+    panel,
+    slope_colours,
+    styled,
+)
 from downslope.search import SearchResult, Trial
 
 MOST_SHOWN = 6  # settings beside each other
@@ -148,7 +158,7 @@ def draw_slices(found: Coordinates) -> Figure:
         panel = figure.add_subplot(rows, columns, number + 1, sharey=first)
         first = first or panel
         panel.plot(
-            [axis.positions[i] for i in done], heights, "o", color=INDIGO, alpha=0.55, ms=4, mew=0
+            [axis.positions[i] for i in done], heights, "o", color=INDIGO, alpha=0.8, ms=4, mew=0
         )
         _ticks(panel, axis)
         panel.set_xlabel(axis.name, fontsize=8)
@@ -174,27 +184,37 @@ def _ticks(panel: Axes, axis: Axis) -> None:
 
 @styled
 def draw_parallel(found: Coordinates) -> Figure:
-    """Draw each trial as a line through its settings, coloured by its accuracy."""
-    figure, axes = panel("", "")
-    done = [a for a in found.accuracy if a is not None]
-    low, high = _shades(done)
-    scale = slope_colours()
+    """Draw each trial as a line through its settings, the best ones in colour."""
+    figure, axes = panel("", "", height=3.5)
+    done = sorted(a for a in found.accuracy if a is not None)
+    good = float(np.quantile(done, 0.8))
     columns = range(len(found.axes))
     places = [_unit(axis) for axis in found.axes]
-    order = sorted(range(len(found.accuracy)), key=lambda i: found.accuracy[i] or -1.0)
-    for i in order:
+    seen: set[str] = set()
+    # Colours of the page rather than of a scale: they are seen on light and on dark.
+    kinds = {
+        "did not complete": (MUTED, ":", 0.9, 0.4),
+        "other trials": (MUTED, "-", 0.9, 0.5),
+        "best fifth": (INDIGO, "-", 1.4, 0.8),
+        "best": (ROSE, "-", 2.4, 1.0),
+    }
+    for i in sorted(range(len(found.accuracy)), key=lambda i: found.accuracy[i] or -1.0):
         accuracy = found.accuracy[i]
-        if accuracy is None:
-            axes.plot(columns, [p[i] for p in places], color=MUTED, alpha=0.25, lw=0.8, ls=":")
-            continue
-        share = min(max((accuracy - low) / ((high - low) or 1.0), 0.0), 1.0)
+        kind = "did not complete" if accuracy is None else "other trials"
+        if accuracy is not None and accuracy >= good:
+            kind = "best" if accuracy == done[-1] and "best" not in seen else "best fifth"
+        colour, line, width, alpha = kinds[kind]
         axes.plot(
             columns,
             [p[i] for p in places],
-            color=scale(0.85 * (1 - share)),
-            alpha=0.35 + 0.6 * share**2,
-            lw=0.9 + 1.1 * share**3,
+            color=colour,
+            linestyle=line,
+            linewidth=width,
+            alpha=alpha,
+            label="" if kind in seen else kind,
+            zorder=2 + list(kinds).index(kind) / 10,
         )
+        seen.add(kind)
     for column, axis in enumerate(found.axes):
         axes.axvline(column, color=INK, lw=0.7)
         for place, label in _unit_ticks(axis):
@@ -205,12 +225,13 @@ def draw_parallel(found: Coordinates) -> Figure:
                 textcoords="offset points",
                 fontsize=7,
                 va="center",
-                bbox={"boxstyle": "round,pad=0.1", "fc": "#fefefe", "ec": "none", "alpha": 0.75},
+                bbox={"boxstyle": "round,pad=0.1", "fc": PAPER, "ec": "none", "alpha": 0.75},
             )
     axes.set_xticks(list(columns), [_folded(axis.name) for axis in found.axes], fontsize=8)
     axes.set_yticks([])
     axes.grid(False)
     axes.set_xlim(-0.15, len(found.axes) - 0.6)
+    legend_above(axes, columns=4)
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
     return figure
