@@ -2,8 +2,8 @@
 
 Seconds per model-epoch of plain SGD on 48,000 rows of 784 features. Every contestant has its own
 process and all cores; they alternate, and a ratio is the median of side-by-side pairs. JAX comes
-twice, 32 networks vmapped inside of a scan and one process with one network per core; it needs
-`pip install "jax[cpu]"` and is left out where that is missing.
+twice: 32 networks (8 of the wide ones) vmapped inside of a scan, and one process per core with one
+network; it needs `pip install "jax[cpu]"` and is left out where that is missing.
 """
 
 import importlib.util

@@ -1,4 +1,3 @@
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -160,7 +159,7 @@ def test_the_own_seed_of_the_member_is_replaced(make_digits: Callable[..., Datas
 
 
 def test_where_one_seed_fails_the_others_are_stated(
-    make_digits: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
+    make_digits: Callable[..., Dataset],
 ) -> None:
     def one_fails(members: Any, *args: Any, **kwargs: Any) -> Iterator[EpochRecord]:
         if len(members) == 1:  # the path of the seed that completed, once more
@@ -169,10 +168,8 @@ def test_where_one_seed_fails_the_others_are_stated(
         yield from (r for r in train(members, *args, **kwargs) if r.member == 1)
         yield EpochRecord(member=0, epoch=0, step=0, outcome="failed", reason="no memory")
 
-    # By this way, because the package's `refit` is the function.
-    monkeypatch.setattr(sys.modules["downslope.search.refit"], "train", one_fails)
     data = make_digits()
-    done = run(member(), [5, 6], data, snapshots_per_epoch=2)
+    done = run(member(), [5, 6], data, snapshots_per_epoch=2, trainer=one_fails)
     result = done.result
     assert result.stopped == ["seed 5 failed: no memory"]
     assert result.test_accuracy is not None

@@ -82,13 +82,14 @@ class TrialStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        fresh = not path.exists()
         try:
             self._connection = sqlite3.connect(path)
         except sqlite3.Error as error:
             raise InputError(f"{path}: cannot be opened ({error})") from None
         try:
-            # States of pruned trials leave no holes behind.
-            self._connection.execute("PRAGMA auto_vacuum=FULL")
+            if fresh:  # states of pruned trials leave no holes behind
+                self._connection.execute("PRAGMA auto_vacuum=FULL")
             self._connection.execute("PRAGMA journal_mode=DELETE")
             self._connection.execute("PRAGMA synchronous=EXTRA")  # a power cut included
             self._connection.execute(

@@ -48,7 +48,7 @@ def history(search: SearchResult) -> list[Attempt]:
         if trial.validation_accuracy is not None:
             best = max(best or 0.0, trial.validation_accuracy)
         last = trial.curve[-1].validation_accuracy if trial.curve else None
-        shown = last if trial.outcome in ("completed", "pruned") else None
+        shown = last if trial.outcome == "pruned" else trial.validation_accuracy
         found.append(Attempt(trial.id, shown, trial.outcome, best))
     return found
 
