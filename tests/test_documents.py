@@ -76,6 +76,16 @@ def test_links_to_files_lead_somewhere(path: Path) -> None:
             assert (path.parent / link).exists(), link
 
 
+def test_every_fault_has_a_test_that_exists() -> None:
+    tests = {path.name: path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py")}
+    rows = re.findall(
+        r"`(test_\w+\.py)::(test_\w+)` \|$", (ROOT / "docs/faults.md").read_text(), re.M
+    )
+    assert len(rows) > 20
+    for file, name in rows:
+        assert f"def {name}(" in tests[file], f"{file}::{name}"
+
+
 def test_architecture_names_every_part() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
     for path in (ROOT / "src" / "downslope").iterdir():

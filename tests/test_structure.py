@@ -28,7 +28,7 @@ FLOW = [
     {"recipes"},
     {"report"},
     {"watch"},
-    {"cli"},
+    {"cli", "estimators"},
     {"__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(FLOW) for name in names}

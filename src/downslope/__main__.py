@@ -16,11 +16,20 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _stop)
     from downslope.cli import main as command_line
 
-    command_line()
+    try:
+        command_line()
+    except SystemExit:
+        if _received:  # Ray makes status 1 of it
+            sys.exit(128 + _received[0])
+        raise
     sys.exit(0)
 
 
+_received: list[int] = []
+
+
 def _stop(number: int, _: FrameType | None) -> NoReturn:
+    _received.append(number)
     raise SystemExit(128 + number)
 
 

@@ -13,6 +13,7 @@ import itertools
 import math
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -85,6 +86,7 @@ class Cluster:
             raise InputError(
                 "executor ray: Ray is not installed; pip install 'downslope[ray]'"
             ) from None
+        _answers(address)
         handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             self._ray.init(address, log_to_driver=False, logging_level="ERROR")
@@ -140,8 +142,9 @@ class Cluster:
         """Train a population on the cluster; a `Trainer`, to the bits of `engines.train`."""
         costs = [member.expected_cost(len(training)) for member in members]
         with self.crew(training, validation, threads, snapshots_per_epoch) as crew:
-            for i, member in enumerate(members):
-                crew.submit(_Whole(i, member, member.training.epochs, None, (-costs[i],)))
+            for i in sorted(range(len(members)), key=lambda i: -costs[i]):
+                epochs = members[i].training.epochs
+                crew.submit(_Whole(i, members[i], epochs, None, (-costs[i],)))
             unfinished = len(members)
             while unfinished:
                 record = crew.next()
@@ -179,6 +182,18 @@ class Cluster:
     def cancel(self, task: Any) -> None:
         """End a task and its worker."""
         self._ray.cancel(task, force=True)
+
+
+def _answers(address: str | None) -> None:
+    """Refuse an address where nothing listens; Ray itself would try for minutes."""
+    host, colon, port = (address or "").rpartition(":")
+    if colon and port.isdecimal() and "/" not in host:
+        try:
+            socket.create_connection((host, int(port)), 10).close()
+        except OSError as error:
+            raise InputError(
+                f"executor ray: no cluster at {address} ({error.strerror or error})"
+            ) from None
 
 
 @dataclass(frozen=True, slots=True)

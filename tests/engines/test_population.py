@@ -14,6 +14,7 @@ import torch
 
 from downslope import EpochRecord, Examples, InputError, Member, NetworkSpec, TrainingSpec
 from downslope.engines import Checkpoint, instruction_sets, population, train
+from downslope.engines import workers as worker_processes
 from downslope.engines.native import MISSING
 
 generator = np.random.default_rng(0)
@@ -146,15 +147,34 @@ def test_a_member_that_cannot_be_trained_fails_and_the_others_go_on(workers, eng
 
 
 @linux
-def test_a_killed_worker_fails_its_member_alone(workers) -> None:
-    slow = make(1, 64, 1, 500)
-    records = train([slow, MEMBERS[0], MEMBERS[2]], DATA, threads=2, engine="pytorch")
-    next(records)
+def test_a_killed_worker_is_replaced_and_changes_no_bit(workers) -> None:
+    slow = [make(1, 64, 1, 60), MEMBERS[0], MEMBERS[2]]
+    whole = list(train(slow, DATA, HELD_OUT, threads=2, engine="pytorch"))
+    records = train(slow, DATA, HELD_OUT, threads=2, engine="pytorch")
+    seen = [next(records)]
     os.kill(min(workers_of(os.getpid())), signal.SIGKILL)
-    ends = {r.member: r for r in records if r.outcome}
-    assert ends[0].outcome == "failed"
-    assert ends[0].reason == "its worker process ended with status -9"
-    assert ends[1].outcome == ends[2].outcome == "completed"
+    seen += records
+    for i in range(3):
+        assert bits(seen, i) == bits(whole, i)
+
+
+@linux
+def test_a_worker_that_always_ends_is_given_up(workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    start = worker_processes._start_worker
+
+    def short_lived(folder: Path) -> object:
+        started.append(folder)
+        process = start(folder)
+        process.kill()
+        return process
+
+    monkeypatch.setattr(worker_processes, "_start_worker", short_lived)
+    records = list(train([make(1, 64, 1, 60)] * 2, DATA, threads=2, engine="pytorch"))
+    assert [(r.outcome, r.epoch) for r in records] == [("failed", 0)] * 2
+    times = 1 + worker_processes.RETRIES
+    assert records[0].reason == f"its worker process ended {times} times in a row, with status -9"
+    assert len(started) == 2 + 2 * times
 
 
 @linux

@@ -70,7 +70,7 @@ def _load_digits() -> Dataset:
     from sklearn.datasets import load_digits
 
     pixels, classes = load_digits(return_X_y=True)
-    part = Part(pixels.astype(np.uint8), classes, "digits", "digits")
+    part = Part(np.asarray(pixels, np.uint8), np.asarray(classes), "digits", "digits")
     # Each grey level counts the white ones of 4x4 black and white pixels.
     return assemble("digits", "scikit-learn's bundled 8x8 digits", part, None, white=16.0)
 

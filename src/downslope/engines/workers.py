@@ -28,6 +28,9 @@ from downslope.engines.pytorch import train_member
 from downslope.engines.records import EpochRecord, fail_gently
 from downslope.networks import Member
 
+RETRIES = 3
+"""How often in a row a worker may end without a new epoch before its member has failed."""
+
 
 class _Job(msgspec.Struct, tag=True):
     """One member for a worker."""
@@ -120,10 +123,31 @@ def train_in_workers(
                 job = _Job(
                     index, members[index], snapshots_per_epoch, checkpoint_every, resume.get(index)
                 )
-                for record in _ask(processes[worker], job):
-                    records.put(record)
-                if processes[worker].poll() is not None and not closing.is_set():
-                    processes[worker] = _start_worker(folder)
+                deaths, last = 0, EpochRecord(member=index, epoch=0, step=0)
+                while last.outcome is None and not closing.is_set():
+                    for record in _ask(processes[worker], job):
+                        job.resume = record.checkpoint or job.resume
+                        # What a replaced worker does again is known already.
+                        if record.epoch > last.epoch or record.outcome is not None:
+                            deaths, last = 0, record
+                            records.put(record)
+                    if last.outcome is None and not closing.is_set():
+                        deaths += 1
+                        status = processes[worker].returncode
+                        processes[worker] = _start_worker(folder)
+                        if deaths > RETRIES:
+                            reason = (
+                                f"its worker process ended {deaths} times in a row, with status "
+                                f"{status}"
+                            )
+                            last = EpochRecord(
+                                member=index,
+                                epoch=last.epoch,
+                                step=last.step,
+                                outcome="failed",
+                                reason=reason,
+                            )
+                            records.put(last)
 
         threads = [threading.Thread(target=serve, args=(w,), daemon=True) for w in range(workers)]
         try:
@@ -144,22 +168,18 @@ def train_in_workers(
 
 
 def _ask(process: subprocess.Popen[bytes], job: _Job) -> Iterator[EpochRecord]:
-    """Hand a job to a worker and yield its records; a worker that ends has failed its member."""
+    """Hand a job to a worker and yield its records; without an outcome where the worker ends."""
     assert process.stdin is not None and process.stdout is not None
-    epoch = step = 0
     try:
         _send(process.stdin, job)
         while (content := _receive(process.stdout)) is not None:
             record = _records.decode(content)
             yield record
-            epoch, step = record.epoch, record.step
             if record.outcome is not None:
                 return
     except OSError:
-        pass  # the pipe broke: told below
+        pass  # the pipe broke: the worker has ended
     _end(process)
-    reason = f"its worker process ended with status {process.returncode}"
-    yield EpochRecord(member=job.index, epoch=epoch, step=step, outcome="failed", reason=reason)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,145 @@
+"""The searching estimators: what they choose, on what, and that nothing leaks."""
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.model_selection import KFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures
+
+from downslope.errors import InputError
+from downslope.estimators import MLPSearchClassifier, MLPSearchRegressor
+from downslope.search import Range
+
+X, Y = load_iris(return_X_y=True)
+QUICK: dict[str, Any] = {
+    "space": {"units": [4, 8, 16], "learning_rate": Range(low=1e-3, high=0.05, log=True)},
+    "settings": {"epochs": 15, "hidden_layers": 2, "batch_size": 16},
+    "trials": 6,
+    "candidates": 2,
+    "cv": 3,
+    "random_state": 541,
+    "n_jobs": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def searched() -> MLPSearchClassifier:
+    return MLPSearchClassifier(**QUICK).fit(X, np.array(["a", "b", "c"])[Y])
+
+
+def test_the_best_are_chosen_by_their_mean_over_folds(searched: MLPSearchClassifier) -> None:
+    assert len(searched.trials_) == 6
+    completed = sorted(
+        searched.trials_, key=lambda t: (-(t.validation_accuracy or 0), t.validation_loss, t.id)
+    )
+    results = searched.cv_results_
+    assert list(results["trial"]) == [t.id for t in completed[:2]]
+    assert results["mean_test_score"][searched.best_index_] == searched.best_score_
+    assert searched.best_score_ == max(results["mean_test_score"])
+    assert results["rank_test_score"][searched.best_index_] == 1
+    assert searched.best_params_ == results["params"][searched.best_index_]
+    assert set(searched.best_params_) == {"units", "learning_rate"}
+    # What scikit-learn says about the chosen network on the same folds.
+    again = cross_val_score(searched.best_estimator_, X, np.array(["a", "b", "c"])[Y], cv=3)
+    assert again.mean() == pytest.approx(searched.best_score_)
+
+
+def test_it_predicts_as_the_chosen_network(searched: MLPSearchClassifier) -> None:
+    best = searched.best_estimator_
+    assert best.hidden_layer_sizes == (searched.best_params_["units"],) * 2
+    np.testing.assert_array_equal(searched.predict(X), best.predict(X))
+    np.testing.assert_array_equal(searched.predict_proba(X), best.predict_proba(X))
+    np.testing.assert_array_equal(searched.predict_log_proba(X), best.predict_log_proba(X))
+    assert list(searched.classes_) == ["a", "b", "c"]
+
+
+def test_the_number_of_jobs_changes_no_bit(searched: MLPSearchClassifier) -> None:
+    other = clone(searched).set_params(n_jobs=2).fit(X, np.array(["a", "b", "c"])[Y])
+    np.testing.assert_array_equal(other.predict_proba(X), searched.predict_proba(X))
+    np.testing.assert_array_equal(
+        other.cv_results_["mean_test_score"], searched.cv_results_["mean_test_score"]
+    )
+    copy = pickle.loads(pickle.dumps(searched))
+    np.testing.assert_array_equal(copy.predict_proba(X), searched.predict_proba(X))
+
+
+def test_a_regressor_of_one_and_of_two_columns() -> None:
+    rows, target = load_diabetes(return_X_y=True)
+    one = MLPSearchRegressor(**QUICK).fit(rows, target)
+    assert one.predict(rows).shape == (442,)
+    assert one.score(rows, target) > 0.3
+    two = MLPSearchRegressor(**QUICK).fit(rows, np.column_stack([target, -target]))
+    assert two.predict(rows).shape == (442, 2)
+
+
+def test_it_works_on_frames_in_a_pipeline() -> None:
+    frame = pd.DataFrame(X, columns=["a", "b", "c", "d"])
+    search = MLPSearchClassifier(**QUICK).fit(frame, Y)
+    assert list(search.feature_names_in_) == ["a", "b", "c", "d"]
+    assert search.score(frame, Y) > 0.8
+    pipeline = make_pipeline(PolynomialFeatures(2), MLPSearchClassifier(**QUICK))
+    assert pipeline.fit(frame, Y).score(frame, Y) > 0.8
+
+
+def test_splitters_and_scorings_of_scikit_learn_are_taken() -> None:
+    search = MLPSearchClassifier(
+        **QUICK | {"cv": KFold(4, shuffle=True, random_state=0), "scoring": "neg_log_loss"}
+    ).fit(X, Y)
+    assert search.n_splits_ == 4
+    assert search.best_score_ < 0
+
+
+def test_a_rare_class_makes_fewer_folds() -> None:
+    labels = np.where(np.arange(150) < 2, 1, 0)
+    assert MLPSearchClassifier(**QUICK | {"cv": 5}).fit(X, labels).n_splits_ == 2
+
+
+def test_the_default_space_is_a_space() -> None:
+    search = MLPSearchClassifier(trials=2, candidates=1, cv=2, random_state=0).fit(X, Y)
+    assert set(search.best_params_) >= {"hidden_layers", "units", "learning_rate", "dropout"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"space": {"lerning_rate": [0.1]}}, "did you mean 'learning_rate'"),
+        ({"space": {"units": 8}}, "space: units = 8; it must be a list of choices or a"),
+        ({"space": {"units": []}}, "units is an empty list"),
+        ({"space": {"units": [0]}}, "units"),
+        ({"settings": {"epoch": 3}}, "did you mean 'epochs'"),
+        ({"trials": 0}, "trials = 0; it must be 1 or more"),
+        ({"candidates": 0}, "candidates = 0"),
+        ({"validation_fraction": 0.0}, "validation_fraction = 0.0"),
+    ],
+)
+def test_a_wrong_parameter_is_one_clear_line(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        MLPSearchClassifier(**QUICK | parameters).fit(X, Y)
+    assert "\n" not in str(caught.value)
+
+
+def test_trials_that_diverge_are_kept_and_not_chosen() -> None:
+    settings = {"optimizer": "sgd", "epochs": 5, "hidden_layers": 1}
+    space = {"learning_rate": [0.05, 1e20]}
+    search = MLPSearchRegressor(**QUICK | {"space": space, "settings": settings, "trials": 8}).fit(
+        X, X[:, 0]
+    )
+    assert {t.outcome for t in search.trials_} == {"completed", "diverged"}
+    assert search.best_params_ == {"learning_rate": 0.05}
+    with pytest.raises(InputError, match=r"none of the 6 trials completed .*lower learning rates"):
+        MLPSearchRegressor(
+            **QUICK | {"space": {"learning_rate": [1e20]}, "settings": settings}
+        ).fit(X, X[:, 0])
+
+
+def test_verbose_shows_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    MLPSearchClassifier(**QUICK | {"verbose": True}).fit(X, Y)
+    shown = capsys.readouterr().err
+    assert "search: 0 % after 0 s; 0/6 trials" in shown
+    assert "choice: 100 %" in shown

@@ -1,0 +1,298 @@
+"""Members on a Ray cluster: a fake one for what goes wrong, a real one where Ray is installed."""
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from downslope.cluster import RETRIES, Cluster, RayCrew, train_stretch
+from downslope.data import Examples
+from downslope.engines import EpochRecord, train
+from downslope.errors import InputError
+from downslope.installation import identity
+from downslope.networks import Member, NetworkSpec, TrainingSpec
+from downslope.runs import Run
+
+DRAW = np.random.default_rng(0)
+DATA = Examples(DRAW.random((90, 12), dtype=np.float32), DRAW.integers(0, 4, 90))
+HELD_OUT = Examples(DRAW.random((20, 12), dtype=np.float32), DRAW.integers(0, 4, 20))
+MEMBERS = [
+    Member(
+        network=NetworkSpec(widths=(12, 8, 4)),
+        training=TrainingSpec(epochs=epochs, momentum=0.9, batch_size=16),
+        seed=epochs,
+    )
+    for epochs in (3, 6, 4)
+]
+
+
+def bits(record: EpochRecord) -> bytes:
+    """Everything in a record but its time and its checkpoint, which the engine hands out or not."""
+    bare = msgspec.structs.replace(record, seconds=0.0, checkpoint=None)
+    return msgspec.msgpack.encode(bare, enc_hook=lambda a: (str(a.dtype), a.shape, a.tobytes()))
+
+
+class FakeCluster:
+    """Trains in this process; a task dies after its n-th message where `deaths` says so."""
+
+    def __init__(self, deaths: list[int | None], news: int = 1) -> None:
+        self.deaths, self.news = deaths, news
+        self.started: list[tuple[int, Any]] = []
+        self.cancelled = 0
+        self.cores = 2
+
+    def held(self, examples: Examples | None) -> Examples | None:
+        return examples
+
+    def start(self, *arguments: Any) -> Iterator[list[EpochRecord] | str]:
+        self.started.append((arguments[3], arguments[6]))
+        death = self.deaths.pop(0) if self.deaths else None
+        return self._messages(arguments, death)
+
+    def _messages(self, arguments: Any, death: int | None) -> Iterator[list[EpochRecord] | str]:
+        for sent, news in enumerate(train_stretch(*arguments)):
+            if sent == death:
+                break
+            yield news
+        if death is not None:
+            yield "the worker was killed"
+
+    def next_of(self, tasks: list[Any]) -> tuple[Any, list[EpochRecord] | str | None]:
+        return tasks[0], next(tasks[0], None)
+
+    def cancel(self, task: Any) -> None:
+        self.cancelled += 1
+
+
+@pytest.fixture
+def chatty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message and a state after every epoch."""
+    monkeypatch.setattr("downslope.cluster.NEWS", -1.0)
+    monkeypatch.setattr("downslope.cluster.STATES", -1.0)
+
+
+def drain(cluster: Any, members: list[Member]) -> list[EpochRecord]:
+    return list(Cluster.train(cluster, members, DATA, HELD_OUT, snapshots_per_epoch=2))
+
+
+@pytest.fixture(autouse=True)
+def crew(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(self: Any, *arguments: Any) -> RayCrew:
+        return RayCrew(self, *arguments)
+
+    monkeypatch.setattr(FakeCluster, "crew", make, raising=False)
+
+
+@pytest.mark.parametrize("deaths", [[], [0], [1, 1], [2, 0, None, 3]])
+def test_records_are_those_of_one_machine_whoever_dies(chatty: None, deaths: list[int]) -> None:
+    here = list(train(MEMBERS, DATA, HELD_OUT, threads=1, snapshots_per_epoch=2))
+    there = drain(FakeCluster(list(deaths)), MEMBERS)
+    for i in range(len(MEMBERS)):
+        assert [bits(r) for r in there if r.member == i] == [bits(r) for r in here if r.member == i]
+
+
+def test_a_member_whose_worker_died_goes_on_from_its_last_state(chatty: None) -> None:
+    cluster = FakeCluster([2])
+    drain(cluster, MEMBERS[1:2])
+    assert [checkpoint and checkpoint.epoch for _, checkpoint in cluster.started] == [None, 2]
+
+
+def test_a_worker_that_always_dies_is_given_up_in_the_end(chatty: None) -> None:
+    cluster = FakeCluster([1, *[0] * 50])
+    *_, last = drain(cluster, MEMBERS[1:2])
+    assert len(cluster.started) == 1 + RETRIES
+    assert (last.outcome, last.epoch) == ("failed", 1)
+    assert last.reason == f"its worker ended {1 + RETRIES} times in a row: the worker was killed"
+
+
+def test_the_longest_member_starts_first_and_closing_ends_the_tasks() -> None:
+    cluster = FakeCluster([])
+    records = Cluster.train(cluster, MEMBERS, DATA)  # pyright: ignore[reportArgumentType]
+    next(records)
+    assert cluster.started[0][0] == 1
+    records.close()
+    assert cluster.cancelled > 0
+
+
+def test_a_stretch_ends_with_a_state_from_which_the_next_goes_on() -> None:
+    whole = list(train([MEMBERS[1]], DATA, HELD_OUT))
+    arguments = (DATA, HELD_OUT, MEMBERS[1], 7)
+    first = [r for news in train_stretch(*arguments, 2, 0, None, identity()) for r in news]
+    assert [r.epoch for r in first] == [1, 2]
+    assert first[0].checkpoint is None and first[1].checkpoint is not None
+    rest = train_stretch(*arguments, 6, 0, first[1].checkpoint, identity())
+    both = [msgspec.structs.replace(r, member=0) for r in (*first, *(r for n in rest for r in n))]
+    assert [bits(r) for r in both] == [bits(r) for r in whole]
+
+
+def test_a_node_with_other_versions_is_refused() -> None:
+    other = identity() | {"torch": "1.0"}
+    with pytest.raises(InputError, match=r"other versions than this machine \(torch .* there, 1.0"):
+        next(train_stretch(DATA, None, MEMBERS[0], 0, 3, 0, None, other))
+
+
+def test_without_ray_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"pip install 'downslope\[ray\]'"):
+        Cluster()
+
+
+# A real head and two workers on this machine
+
+# Each test takes about 20 seconds, most of which Ray spends on starting.
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None or sys.platform != "linux",
+    reason="needs the extra 'ray'",
+)
+RECIPE = """
+seed = 7
+[data]
+name = "digits"
+[search]
+trials = 5
+[search.settings]
+epochs = 1500
+batch_size = 8
+[search.space]
+units = [8, 16]
+learning_rate = [0.01, 0.02]
+[refit]
+seeds = 2
+epochs = 3
+"""
+
+
+def workers(parents: list[int]) -> list[int]:
+    """The processes of a cluster that are training now."""
+    found: list[int] = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            title = (folder / "cmdline").read_bytes()
+            group = os.getsid(int(folder.name))
+        except (OSError, ValueError):
+            continue
+        if b"ray::train_stretch" in title and group in parents:
+            found.append(int(folder.name))
+    return found
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[tuple[str, list[int]]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
+    ray += ["--disable-usage-stats", "--object-store-memory=80000000"]
+    head = [f"--port={port}", "--head", "--num-cpus=0", "--include-dashboard=false"]
+    started: list[subprocess.Popen[bytes]] = []
+    environment = dict(os.environ, RAY_USAGE_STATS_ENABLED="0")
+
+    def start(*options: str) -> None:
+        command = [*ray, *options]
+        started.append(
+            subprocess.Popen(
+                command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
+            )
+        )
+
+    try:
+        start(*head)
+        deadline = time.monotonic() + 120
+        while True:
+            assert time.monotonic() < deadline and started[0].poll() is None
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                time.sleep(0.2)
+        for _ in range(2):
+            start(f"--address=127.0.0.1:{port}", "--num-cpus=1")
+        yield f"127.0.0.1:{port}", [process.pid for process in started]
+    finally:
+        for process in reversed(started):
+            process.send_signal(signal.SIGTERM)
+        for process in started:
+            try:
+                process.wait(30)
+            finally:
+                with suppress(ProcessLookupError):  # as it should be
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+def timeless(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: timeless(v) for k, v in value.items() if k != "seconds"}
+    return [timeless(v) for v in value] if isinstance(value, list) else value
+
+
+@needs_ray
+def test_a_cluster_finds_the_same_bits_also_when_a_worker_is_killed(
+    address: tuple[str, list[int]], tmp_path: Path
+) -> None:
+    (tmp_path / "long.toml").write_text(RECIPE)
+    command = [sys.executable, "-m", "downslope", "run", "long.toml", "--stages", "search,refit"]
+    here = subprocess.run([*command, "--out", "here", "--quiet"], cwd=tmp_path)
+    assert here.returncode == 0
+    where = ["--executor", "ray", "--address", address[0]]
+    there = subprocess.Popen(
+        [*command, "--out", "there", *where], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not (training := workers(address[1])):
+        assert time.monotonic() < deadline and there.poll() is None
+        time.sleep(0.1)
+    time.sleep(0.3)
+    os.kill(training[0], signal.SIGKILL)
+    _, err = there.communicate(timeout=300)
+    assert there.returncode == 0, err
+    assert "search: " in err, "progress as on one machine"
+    one, other = Run(tmp_path / "here"), Run(tmp_path / "there")
+    assert timeless(msgspec.to_builtins(one.read_results())) == timeless(
+        msgspec.to_builtins(other.read_results())
+    )
+    for path in (one.path / "refit").iterdir():
+        assert path.read_bytes() == (other.path / "refit" / path.name).read_bytes(), path.name
+    assert other.damaged() == []
+
+
+@needs_ray
+def test_an_interrupt_ends_the_tasks_and_the_run_goes_on_on_one_machine(
+    address: tuple[str, list[int]], tmp_path: Path
+) -> None:
+    (tmp_path / "long.toml").write_text(RECIPE.replace("1500", "20000"))
+    where = ["--executor", "ray", "--address", address[0]]
+    command = [sys.executable, "-m", "downslope", "search", "long.toml", "--out", "out", *where]
+    child = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not workers(address[1]):
+        assert time.monotonic() < deadline and child.poll() is None
+        time.sleep(0.1)
+    child.send_signal(signal.SIGTERM)
+    _, err = child.communicate(timeout=120)
+    assert child.returncode == 143, err
+    assert f"run --resume out --executor ray --address {address[0]}" in err
+    while workers(address[1]):
+        assert time.monotonic() < deadline, "tasks outlive their coordinator"
+        time.sleep(0.1)
+    assert Run(tmp_path / "out").damaged() == []
+
+
+@needs_ray
+def test_no_cluster_at_an_address_is_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "downslope", "search", "quick", "--out", "out"]
+    where = ["--executor", "ray", "--address", "127.0.0.1:1"]
+    done = subprocess.run([*command, *where], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert "downslope: executor ray: no cluster at 127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr
