@@ -28,7 +28,14 @@ seed = 7
 name = "digits"
 validation = 1237
 [search]
-trials = 3
+trials = 4
+[search.halving]
+method = "halving"
+factor = 2
+smallest = 0.5
+[search.choice]
+top = 2
+seeds = 1
 [search.settings]
 epochs = 2
 units = 12
@@ -41,6 +48,8 @@ epochs = 3
 monitor_test = true
 [variants]
 trials = 2
+[variants.choice]
+top = 1
 [variants.settings]
 epochs = 1
 units = 8
@@ -207,7 +216,7 @@ def test_a_full_disk_leaves_what_was_there_and_the_run_goes_on_when_there_is_roo
     servers: list[Server], whole: tuple[dict[str, str], int, float], tmp_path: Path
 ) -> None:
     digest, count, _ = whole
-    changes = chosen(count, 4, first=3)
+    changes = chosen(count, 4)
 
     def fill(server: Server, at: int) -> None:
         out = tmp_path / f"full-{at}"

@@ -317,6 +317,7 @@ def test_the_manifest_lists_every_file_with_its_digest(finished: Run) -> None:
         "autoencoder/weights.safetensors",
         "landscape/surface.npz",
         "recipe.toml",
+        "refit/predictions.npz",
         "refit/seed-7.safetensors",
         "refit/seed-8.safetensors",
         "refit/trajectory.npz",

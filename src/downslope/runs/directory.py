@@ -13,7 +13,7 @@ import platform
 import sys
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ class Run:
             yield
             return
         try:
-            file = self.file(".lock").open("a+")
+            file = self.file(".lock").open("a+b", buffering=0)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be locked ({error.strerror})") from None
         with file:
@@ -99,13 +99,13 @@ class Run:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 file.seek(0)
-                holder = file.read(200).strip() or "unknown"
+                holder = file.read(200).decode(errors="replace").strip() or "unknown"
                 raise InputError(
                     f"{self.path}: in use by process {holder}; wait for it or give another --out"
                 ) from None
-            file.truncate(0)
-            file.write(f"{os.getpid()} on {platform.node()}")
-            file.flush()
+            with suppress(OSError):  # on a full disk the holder has no name
+                file.truncate(0)
+                file.write(f"{os.getpid()} on {platform.node()}".encode())
             yield
 
     def file(self, name: str) -> Path:
