@@ -21,6 +21,7 @@ QUICK: dict[str, Any] = {
     "space": {"units": [4, 8, 16], "learning_rate": Range(low=1e-3, high=0.05, log=True)},
     "settings": {"epochs": 15, "hidden_layers": 2, "batch_size": 16},
     "trials": 6,
+    "halving": "none",
     "candidates": 2,
     "cv": 3,
     "random_state": 541,
@@ -115,6 +116,8 @@ def test_the_default_space_is_a_space() -> None:
         ({"settings": {"epoch": 3}}, "did you mean 'epochs'"),
         ({"trials": 0}, "trials = 0; it must be 1 or more"),
         ({"candidates": 0}, "candidates = 0"),
+        ({"halving": "half"}, "halving: Invalid enum value 'half'"),
+        ({"sampler": "lucky"}, "sampler = 'lucky'; it must be one of 'random'"),
         ({"validation_fraction": 0.0}, "validation_fraction = 0.0"),
     ],
 )
@@ -143,3 +146,18 @@ def test_verbose_shows_progress(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().err
     assert "search: 0 % after 0 s; 0/6 trials" in shown
     assert "choice: 100 %" in shown
+
+
+def test_halving_prunes_and_chooses_among_those_trained_in_full() -> None:
+    search = MLPSearchClassifier(**QUICK | {"halving": "halving", "trials": 12}).fit(X, Y)
+    outcomes = {t.id: t.outcome for t in search.trials_}
+    assert set(outcomes.values()) == {"completed", "pruned"}
+    assert all(outcomes[i] == "completed" for i in search.cv_results_["trial"])
+    again = MLPSearchClassifier(**QUICK | {"halving": "halving", "trials": 12, "n_jobs": 2})
+    np.testing.assert_array_equal(again.fit(X, Y).predict_proba(X), search.predict_proba(X))
+
+
+def test_another_sampler_proposes_other_trials() -> None:
+    tpe = MLPSearchClassifier(**QUICK | {"sampler": "quasi_random"}).fit(X, Y)
+    random = MLPSearchClassifier(**QUICK).fit(X, Y)
+    assert [t.settings for t in tpe.trials_] != [t.settings for t in random.trials_]

@@ -6,7 +6,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Self, cast, get_args
 
 import msgspec
 import numpy as np
@@ -29,7 +29,17 @@ from downslope.estimators.preparation import (
     hold_out,
 )
 from downslope.progress import Progress, Steps
-from downslope.search import Range, SearchResult, Settings, Space, Trial, propose, search
+from downslope.search import (
+    Halving,
+    Proposer,
+    Range,
+    Sampler,
+    SearchResult,
+    Settings,
+    Space,
+    Trial,
+    search,
+)
 from downslope.watch import watch
 
 DEFAULT_SETTINGS: dict[str, Any] = {"optimizer": "adam", "schedule": "cosine", "epochs": 100}
@@ -52,6 +62,8 @@ class _MLPSearch(BaseEstimator, ABC):
         *,
         settings: Mapping[str, Any] | None = None,
         trials: int = 50,
+        sampler: Any = "random",
+        halving: Any = "halving",
         candidates: int = 5,
         cv: Any = 5,
         scoring: Any = None,
@@ -64,6 +76,8 @@ class _MLPSearch(BaseEstimator, ABC):
         self.space = space
         self.settings = settings
         self.trials = trials
+        self.sampler = sampler
+        self.halving = halving
         self.candidates = candidates
         self.cv = cv
         self.scoring = scoring
@@ -113,9 +127,13 @@ class _MLPSearch(BaseEstimator, ABC):
             value = getattr(self, parameter)
             if value < 1:
                 raise InputError(f"{name}: {parameter} = {value}; it must be 1 or more")
+        if self.sampler not in get_args(Sampler):
+            allowed = ", ".join(map(repr, get_args(Sampler)))
+            raise InputError(f"{name}: sampler = {self.sampler!r}; it must be one of {allowed}")
         seed = seed_of(self.random_state)
         classes = codes if codes.ndim == 1 else None
         space = self._space("mean_squared_error" if classes is None else "cross_entropy")
+        halving = self._halving()
         threads = int(cast(int, effective_n_jobs(cast(int, self.n_jobs))))
 
         kept, held_out = hold_out(len(rows), self.validation_fraction, seed, classes)
@@ -126,12 +144,14 @@ class _MLPSearch(BaseEstimator, ABC):
         examples = Examples(inputs, answers)
         with tempfile.TemporaryDirectory(prefix="downslope-") as folder:
             steps = search(
-                propose(space, "random", seed, self.trials),
+                Proposer(space, self.sampler, seed),
                 examples.take(kept),
                 examples.take(held_out),
                 classes=outputs,
                 seed=seed,
                 store=Path(folder) / "trials.sqlite",
+                trials=self.trials,
+                halving=halving,
                 threads=threads,
             )
             found = watch(steps, quiet=not self.verbose)
@@ -164,6 +184,12 @@ class _MLPSearch(BaseEstimator, ABC):
         }
         self.n_splits_ = len(splits)
         self.best_estimator_: Any = plain(chosen.settings, seed).fit(rows, targets)
+
+    def _halving(self) -> Halving:
+        try:
+            return msgspec.convert({"method": self.halving}, Halving)
+        except msgspec.ValidationError as error:
+            raise InputError(f"{type(self).__name__}: halving: {error}") from None
 
     def _best_trials(self, found: SearchResult) -> list[Trial]:
         """Return the best completed trials, of different settings each."""
@@ -230,7 +256,10 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
             `downslope.search.Settings`: `hidden_layers`, `units`, `learning_rate`, `dropout`, ...
         settings: of what is not varied; over adam with a cosine schedule and 100 epochs.
         trials: how many settings are drawn.
-        candidates: how many of the best are trained on folds.
+        sampler: how, for example "random", "quasi_random" or "tpe"; see `downslope.search`.
+        halving: "halving" prunes trials that do badly and lets the best third go on at each rung,
+            "hyperband" does so in several brackets, "none" trains all in full.
+        candidates: how many of the best are trained on folds, of those trained in full.
         cv: number of folds, or a scikit-learn splitter. No more folds than the smallest class has
             rows.
         scoring: as in scikit-learn's searches; None for accuracy (R² for the regressor).
