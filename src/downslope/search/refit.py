@@ -70,11 +70,19 @@ class RefitResult(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Refit:
-    """Hold a refit with its arrays: trained states by seed and the first seed's snapshots."""
+    """Hold a refit with its arrays: trained states by seed, and snapshots.
+
+    Args:
+        result: what there is to say.
+        states: of the seeds that completed.
+        snapshots: of the first seed.
+        others: of the other seeds that completed, one an epoch.
+    """
 
     result: RefitResult
     states: dict[int, dict[str, NDArray[np.generic]]]
     snapshots: tuple[Snapshot, ...]
+    others: dict[int, tuple[Snapshot, ...]]
 
 
 def refit(
@@ -122,8 +130,10 @@ def refit(
         threads=threads,
         snapshots_per_epoch=snapshots_per_epoch,
     ):
-        # Only the first seed's path is drawn: the others' snapshots need not be held.
-        kept = record if record.member == 0 else msgspec.structs.replace(record, snapshots=())
+        # The first seed's path is drawn in detail; the others' need less memory.
+        kept = record
+        if record.member:
+            kept = msgspec.structs.replace(record, snapshots=record.snapshots[-1:])
         records[record.member].append(kept)
         note = f"seed {seeds[record.member]}, training loss {record.train_loss:.4f}"
         yield Progress(task, sum(len(r) for r in records), total, note)
@@ -164,7 +174,12 @@ def refit(
         ],
     )
     snapshots = tuple(s for record in records[0] for s in record.snapshots)
-    return Refit(result, states, snapshots)
+    others = {
+        seed: tuple(s for record in of for s in record.snapshots)
+        for seed, of in zip(seeds[1:], records[1:], strict=True)
+        if seed in states
+    }
+    return Refit(result, states, snapshots, others)
 
 
 def confusion_matrix(
