@@ -269,11 +269,11 @@ def test_diverged_losses_are_not_numbers(run: Run) -> None:
             results.refit, epochs=[*epochs, last], test_accuracy=None, confusion=[],
             stopped=["seed 542 diverged: a loss was nan"],
         )  # fmt: skip
-        *path, end = results.landscape.path
+        (drawn,) = results.landscape.runs
+        *path, end = drawn.path
         end = msgspec.structs.replace(end, true_loss=None, projected_loss=None)
-        results.landscape = msgspec.structs.replace(
-            results.landscape, path=[*path, end], not_finite=1
-        )
+        drawn = msgspec.structs.replace(drawn, path=[*path, end])
+        results.landscape = msgspec.structs.replace(results.landscape, runs=[drawn], not_finite=1)
         results.autoencoder = msgspec.structs.replace(
             results.autoencoder, outcome="diverged", test_mse=None
         )

@@ -266,8 +266,10 @@ def test_results_have_the_keys_that_were_promised(finished: Run) -> None:
     assert {"epoch", "train_loss", "test_accuracy"} <= set(value["refit"]["epochs"][0])
     assert {"mean", "per_seed", "interval"} <= set(value["refit"]["test_accuracy"])
     assert "explained_variance" in value["landscape"]
-    assert {"step", "x", "y", "true_loss", "projected_loss", "residual"} == set(
-        value["landscape"]["path"][0]
+    (run,) = value["landscape"]["runs"]
+    assert {"label", "path", "share"} == set(run)
+    assert {"step", "x", "y", "true_loss", "projected_loss", "residual", "standard_error"} == set(
+        run["path"][0]
     )
     assert {"parameters", "epochs", "test_mse", "pca_test_mse"} <= set(value["autoencoder"])
     assert {"name", "expected", "measured", "interval", "verdict"} <= set(

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from downslope.errors import InputError
-from downslope.landscape.trajectory import Trajectory
 
 
 @dataclass(frozen=True, slots=True)
 class Plane:
     """Hold an origin and two orthonormal directions in parameter space.
 
+    Directions that are not orthonormal are refused, never mended in silence: `orthonormal` does it
+    where that is wanted.
+
     Args:
         origin: shape (parameters,), float64.
         directions: shape (2, parameters), float64, orthonormal.
         explained_variance: share of the trajectory's variance along each direction, or None for
             a plane that was not fitted to one.
+        components: which principal components the directions are, counted from 1.
+        lengths: of the directions before they were made unit vectors, where that length means
+            something: coordinates (lengths[0], 0) are one whole direction away.
 
     Raises:
         InputError: shapes that do not fit, or directions that are not orthonormal.
@@ -28,6 +34,8 @@ class Plane:
     origin: NDArray[np.float64]
     directions: NDArray[np.float64]
     explained_variance: tuple[float, float] | None = None
+    components: tuple[int, int] = (1, 2)
+    lengths: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.directions.shape != (2, self.origin.size):
@@ -39,52 +47,86 @@ class Plane:
         if not np.allclose(gram, np.eye(2), atol=1e-8):
             raise InputError(
                 "plane: directions must be orthonormal; their inner products are "
-                f"{np.round(gram, 6).tolist()}"
+                f"{np.round(gram, 6).tolist()}; orthonormal() makes them so"
             )
 
-    def project(self, vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+    def project(self, vectors: Iterable[NDArray[np.floating]]) -> NDArray[np.float64]:
         """Return the coordinates of vectors (n, parameters) in the plane, shape (n, 2)."""
-        return (np.asarray(vectors, np.float64) - self.origin) @ self.directions.T
+        # One at a time: vectors may lie on disk and be larger than memory.
+        rows = [self.directions @ (np.asarray(v, np.float64) - self.origin) for v in vectors]
+        return np.array(rows).reshape(-1, 2)
 
     def points(self, coordinates: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return the flat vectors of coordinates (n, 2), shape (n, parameters)."""
-        return (self.origin + np.asarray(coordinates) @ self.directions).astype(np.float32)
+        # What float32 cannot hold is infinite there, and so is its loss, or NaN.
+        with np.errstate(over="ignore"):
+            return (self.origin + np.asarray(coordinates) @ self.directions).astype(np.float32)
 
-    def residuals(self, vectors: NDArray[np.floating]) -> NDArray[np.float64]:
+    def residuals(self, vectors: Iterable[NDArray[np.floating]]) -> NDArray[np.float64]:
         """Return the distance of each vector (n, parameters) from the plane, shape (n,)."""
-        centered = np.asarray(vectors, np.float64) - self.origin
-        return np.linalg.norm(centered - (centered @ self.directions.T) @ self.directions, axis=1)
+        distances: list[float] = []
+        for vector in vectors:
+            centered = np.asarray(vector, np.float64) - self.origin
+            within = (self.directions @ centered) @ self.directions
+            distances.append(float(np.linalg.norm(centered - within)))
+        return np.array(distances)
 
 
-def pca_plane(trajectory: Trajectory) -> Plane:
-    """Fit the plane of a trajectory's first two principal components, through its mean.
+def orthonormal(directions: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return two orthonormal directions that span what the given two span.
 
-    The components come from the Gram matrix of the centered snapshots, which is small where
-    parameters are many (Jolliffe 2002, section 3.5). Each direction's sign is chosen so that the
-    last snapshot has a positive coordinate.
+    The first keeps its direction; of the second, what lies along the first is taken away.
+
+    Args:
+        directions: shape (2, parameters).
 
     Raises:
-        InputError: fewer than three snapshots, or snapshots on one line.
+        InputError: they are parallel, zero or not finite.
+
+    >>> orthonormal(np.array([[2.0, 0.0], [3.0, 4.0]])).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
     """
-    if len(trajectory) < 3:
-        raise InputError(
-            f"landscape: {len(trajectory)} snapshots span no plane; at least 3 are needed: train "
-            "more epochs or set snapshots_per_epoch higher"
-        )
-    vectors = trajectory.vectors.astype(np.float64)
-    if not np.isfinite(vectors).all():
-        raise InputError("landscape: a snapshot holds a value that is not finite")
-    origin = vectors.mean(axis=0)
-    centered = vectors - origin
-    variances, mixing = np.linalg.eigh(centered @ centered.T)
-    variances, mixing = variances[::-1], mixing[:, ::-1]
-    if variances[1] <= 1e-12 * variances[0]:
-        raise InputError("landscape: all snapshots lie on one line, which spans no plane")
-    directions = mixing[:, :2].T @ centered
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    # Gram-Schmidt once more: the division above loses digits when variances differ widely.
-    directions[1] -= (directions[1] @ directions[0]) * directions[0]
-    directions[1] /= np.linalg.norm(directions[1])
-    directions *= np.where(centered[-1] @ directions.T < 0, -1.0, 1.0)[:, None]
-    shares = variances[:2] / variances.sum()
-    return Plane(origin, directions, (float(shares[0]), float(shares[1])))
+    # Sizes are taken out first, so that squares neither overflow nor vanish.
+    sizes = np.abs(directions).max(axis=1, keepdims=True)
+    if not (np.isfinite(sizes).all() and (sizes > 0).all()):
+        raise InputError("plane: a direction is zero or not finite")
+    made = np.asarray(directions, np.float64) / sizes
+    made /= np.linalg.norm(made, axis=1, keepdims=True)
+    beside = made[1] - (made[1] @ made[0]) * made[0]
+    length = float(np.linalg.norm(beside))
+    if length < 1e-7:
+        raise InputError("plane: the two directions are parallel, which spans no plane")
+    beside /= length
+    beside -= (beside @ made[0]) * made[0]  # again: the subtraction above loses digits
+    made[1] = beside / np.linalg.norm(beside)
+    return made
+
+
+def plane_through(
+    first: NDArray[np.floating], second: NDArray[np.floating], third: NDArray[np.floating]
+) -> Plane:
+    """Make the plane through three parameter vectors, as in Garipov et al. (2018), section 3.
+
+    The first lies at (0, 0), the second on the positive first axis, the third at a positive
+    second coordinate.
+
+    Args:
+        first: shape (parameters,), as are the others.
+        second: another point.
+        third: a point that is not on the line through the two.
+
+    Raises:
+        InputError: they lie on one line, or have different lengths.
+
+    >>> plane = plane_through(np.zeros(3), np.array([3.0, 0, 0]), np.array([1.0, 0, 2.0]))
+    >>> plane.project([np.array([1.0, 0, 2.0])]).tolist()
+    [[1.0, 2.0]]
+    """
+    sizes = {np.shape(v) for v in (first, second, third)}
+    if len(sizes) != 1:
+        raise InputError(f"plane: three points of shapes {sorted(sizes)}; they must be alike")
+    origin = np.asarray(first, np.float64)
+    try:
+        return Plane(origin, orthonormal(np.stack([second - origin, third - origin])))
+    except InputError:
+        raise InputError("plane: the three points lie on one line, which spans no plane") from None

@@ -1,23 +1,28 @@
-"""The landscape of one training: plane, surface and path in one call."""
+"""The landscape of one or several trainings: plane, surfaces, paths and null models in one call."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - their base
 
 from downslope.data import Examples
 from downslope.errors import InputError
-from downslope.landscape.planes import Plane, pca_plane
-from downslope.landscape.surfaces import (
-    PathPoint,
-    Surface,
-    evaluate_surface,
-    fit_grid,
-    trace_path,
-)
+from downslope.landscape.components import pca_plane
+from downslope.landscape.curvature import CurvaturePoint, curvature
+from downslope.landscape.evaluation import Measure, evaluate
+from downslope.landscape.nulls import NullModel, null_models
+from downslope.landscape.paths import PathPoint, RunPath, trace_run
+from downslope.landscape.planes import Plane
+from downslope.landscape.refinement import refine_surface
+from downslope.landscape.slices import Slice, interpolate
+from downslope.landscape.surfaces import Surface, evaluate_surface, fit_grid
 from downslope.landscape.trajectory import Trajectory
 from downslope.networks import Loss
 from downslope.progress import Steps
@@ -27,83 +32,196 @@ class LandscapeResult(msgspec.Struct, frozen=True, kw_only=True):
     """Hold what a landscape figure shows, apart from the surface itself.
 
     Args:
-        explained_variance: share of the trajectory's variance along each direction.
-        path: the snapshots over the plane.
+        explained_variance: share of the runs' variance along each direction.
+        components: which principal components the directions are, counted from 1.
+        origin: where the plane lies, "mean" or "final".
+        nulls: what random walks like the run would show; empty for several runs, whose plane
+            is not one walk's.
+        runs: the paths over the plane; the first is the one that the figures follow.
         grid: (columns, rows) of the surface.
-        margin: share of the path's extent added on each side.
+        margin: share of the paths' extent added on each side.
+        spacing: of the grid, "linear" or "log".
         examples: training examples behind each loss.
+        validation_examples: behind the validation surface; 0 where there is none.
+        loss: what the losses are, in words with their unit.
         loss_range: lowest and highest finite loss of the surface.
+        sampling_error: standard errors of the surface's lowest and highest loss, from the number
+            of examples; None where not known.
         not_finite: grid points whose loss is not finite.
+        computed: grid points that were computed; the rest is interpolated.
+        interpolation_error: largest error seen of an interpolated loss.
+        statistics: what batch norm used: "kept" or "recomputed"; empty without batch norm.
+        curvature: at some snapshots of the first run; may be empty.
         module: the network's shape, in words.
     """
 
     explained_variance: tuple[float, float]
-    path: list[PathPoint]
+    components: tuple[int, int] = (1, 2)
+    origin: str = "mean"
+    nulls: list[NullModel] = []
+    runs: list[RunPath]
     grid: tuple[int, int]
     margin: float
+    spacing: str = "linear"
     examples: int
+    validation_examples: int = 0
+    loss: str = "cross-entropy loss (nats)"
     loss_range: tuple[float, float]
+    sampling_error: tuple[float | None, float | None] = (None, None)
     not_finite: int
+    computed: int = 0
+    interpolation_error: float = 0.0
+    statistics: str = ""
+    curvature: list[CurvaturePoint] = []
     module: str
+
+    @property
+    def path(self) -> list[PathPoint]:
+        """Return the first run's path."""
+        return self.runs[0].path
 
 
 @dataclass(frozen=True, slots=True)
 class Landscape:
-    """Hold a landscape with its arrays."""
+    """Hold a landscape with its arrays.
+
+    Args:
+        result: what there is to say.
+        plane: where the surfaces lie.
+        surface: on training examples.
+        validation: on validation examples, or None.
+        slice: along the straight line from the first run's first snapshot to its last, or None.
+    """
 
     result: LandscapeResult
     plane: Plane
     surface: Surface
+    validation: Surface | None = None
+    slice: Slice | None = None
+
+
+LABELS = {
+    "cross_entropy": "cross-entropy loss (nats)",
+    "mean_squared_error": "mean squared error",
+}
 
 
 def compute_landscape(
     module: nn.Module,
-    trajectory: Trajectory,
+    trajectories: Trajectory | Mapping[str, Trajectory],
     examples: Examples,
     *,
-    loss: Loss = "cross_entropy",
+    validation: Examples | None = None,
+    loss: Loss | Measure = "cross_entropy",
+    plane: Plane | None = None,
+    components: tuple[int, int] = (1, 2),
+    origin: Literal["mean", "final"] = "mean",
     grid: tuple[int, int] = (25, 25),
     margin: float = 0.2,
+    spacing: str = "linear",
     subset: int = 2500,
     seed: int = 0,
+    tolerance: float | None = None,
+    curvature_points: int = 0,
+    save: Path | None = None,
     label: str = "",
 ) -> Steps[Landscape]:
-    """Compute the loss landscape around a trajectory, on a random subset of examples.
+    """Compute the loss landscape around one or several runs, on a random subset of examples.
 
     Args:
         module: the network; it comes back exactly as it was.
-        trajectory: at least three snapshots of its parameters.
-        examples: scaled examples to draw the subset from.
-        loss: what to compute.
+        trajectories: at least three snapshots of its parameters; or several runs by name, for
+            a joint plane.
+        examples: examples to draw the subset from, as the module takes them.
+        validation: examples for a second surface; a subset as large is drawn.
+        loss: what to compute, by name or as a `Measure`.
+        plane: where to look; by default that of the trajectories' principal components.
+        components: which of those, counted from 1.
+        origin: of that plane; see `pca_plane`.
         grid: (columns, rows).
-        margin: share of the path's extent added on each side.
+        margin: share of the paths' extent added on each side.
+        spacing: "linear" or "log"; see `fit_grid`.
         subset: examples behind each loss; all if there are fewer.
-        seed: of the subset.
+        seed: of the subset, the null models and the curvature's probes.
+        tolerance: refine adaptively to this share of a loss; None computes every point.
+        curvature_points: snapshots of the first run whose curvature is measured.
+        save: a file that a long surface is written to and resumed from.
         label: names the network in the result.
 
     Raises:
-        InputError: too few snapshots, or a subset of none.
+        InputError: too few snapshots, a subset of none, or what the parts refuse.
     """
     if subset < 1:
         raise InputError(f"landscape: examples = {subset}; it must be 1 or more")
-    plane = pca_plane(trajectory)
-    assert plane.explained_variance is not None
-    chosen = np.random.default_rng(seed).permutation(len(examples))[:subset]
-    sample = examples.take(chosen)
-    x, y = fit_grid(plane, trajectory, grid, margin)
-    path = yield from trace_path(module, plane, trajectory, sample, loss)
-    surface = yield from evaluate_surface(module, plane, x, y, sample, loss)
-    finite = surface.loss[np.isfinite(surface.loss)]
-    if not finite.size:
+    measure = loss if isinstance(loss, Measure) else Measure(loss)
+    runs = {"": trajectories} if isinstance(trajectories, Trajectory) else dict(trajectories)
+    if not runs:
+        raise InputError("landscape: no runs; at least one trajectory is needed")
+    first = next(iter(runs.values()))
+    fitted = plane is None
+    plane = plane or pca_plane(list(runs.values()), components=components, origin=origin)
+    sample = _draw(examples, subset, seed)
+    x, y = fit_grid(plane, list(runs.values()), grid, margin, spacing=spacing)
+    paths: list[RunPath] = []
+    for name, trajectory in runs.items():
+        path = yield from trace_run(name, module, plane, trajectory, sample, measure)
+        paths.append(path)
+    if tolerance is None:
+        surface = yield from evaluate_surface(module, plane, x, y, sample, measure, save=save)
+    else:
+        surface = yield from refine_surface(
+            module, plane, x, y, sample, measure, tolerance=tolerance, seed=seed
+        )
+    finite = np.isfinite(surface.loss)
+    if not finite.any():
         raise InputError("landscape: the loss is not finite anywhere on the grid")
+    second: Surface | None = None
+    held = None if validation is None else _draw(validation, subset, seed)
+    if held is not None:
+        second = yield from evaluate_surface(
+            module, plane, x, y, held, measure, task="validation surface"
+        )
+    line: Slice | None = None
+    ends = np.array(first.vectors[0]), np.array(first.vectors[-1])
+    if not np.array_equal(*ends):
+        line = yield from interpolate(module, *ends, sample, measure)
+    bends: list[CurvaturePoint] = []
+    if curvature_points:
+        rows = np.unique(np.linspace(0, len(first) - 1, curvature_points).round().astype(int))
+        bends = yield from curvature(
+            module, first, sample, measure, seed=seed, rows=[int(row) for row in rows]
+        )
+    flat = np.where(finite, surface.loss, np.nan)
+    places = [np.unravel_index(at, flat.shape) for at in (np.nanargmin(flat), np.nanargmax(flat))]
+    extremes = np.array([(x[i], y[j]) for j, i in places])
+    errors = yield from evaluate(module, plane.points(extremes), 2, sample, measure)
+    explained = plane.explained_variance or (float("nan"), float("nan"))
+    norms = any(isinstance(part, _BatchNorm) for part in module.modules())
+    low, high = (float(e) if np.isfinite(e) else None for e in errors.error)
+    single = fitted and len(runs) == 1 and len(first) >= 3
     result = LandscapeResult(
-        explained_variance=plane.explained_variance,
-        path=path,
+        explained_variance=explained,
+        components=plane.components,
+        origin=origin,
+        nulls=null_models(first, components=components, seed=seed) if single else [],
+        runs=paths,
         grid=grid,
         margin=margin,
+        spacing=spacing,
         examples=len(sample),
-        loss_range=(float(finite.min()), float(finite.max())),
-        not_finite=int(surface.loss.size - finite.size),
+        validation_examples=0 if held is None else len(held),
+        loss=LABELS.get(measure.loss, "loss") if isinstance(measure.loss, str) else "loss",
+        loss_range=(float(np.nanmin(flat)), float(np.nanmax(flat))),
+        sampling_error=(low, high),
+        not_finite=int((~finite).sum()),
+        computed=int(surface.computed.sum()),
+        interpolation_error=surface.interpolation_error,
+        statistics=measure.statistics if norms else "",
+        curvature=bends,
         module=label,
     )
-    return Landscape(result, plane, surface)
+    return Landscape(result, plane, surface, second, line)
+
+
+def _draw(examples: Examples, subset: int, seed: int) -> Examples:
+    return examples.take(np.random.default_rng(seed).permutation(len(examples))[:subset])

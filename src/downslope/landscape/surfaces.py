@@ -1,45 +1,33 @@
-"""Losses over a plane, and the path of a trajectory over that surface."""
+"""Losses on a rectangular grid over a plane."""
 
 from __future__ import annotations
 
-import copy
+import hashlib
+import io
 import math
-from dataclasses import dataclass
+import os
+import tempfile
+import time
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
-import msgspec
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.func import functional_call
 
 from downslope.data import Examples
-from downslope.engines.pytorch import loss_of, one_thread
 from downslope.errors import InputError
+from downslope.landscape.evaluation import Measure
 from downslope.landscape.planes import Plane
+from downslope.landscape.shortcuts import evaluate_on_plane
 from downslope.landscape.trajectory import Trajectory
-from downslope.networks import Loss, unflatten
+from downslope.networks import Loss
 from downslope.progress import Progress, Steps
 
-
-class PathPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Place one snapshot over the plane.
-
-    Args:
-        step: minibatches seen.
-        x: coordinate along the plane's first direction.
-        y: coordinate along the second.
-        true_loss: of the snapshot itself; None if not finite.
-        projected_loss: of its projection onto the plane; None if not finite.
-        residual: distance of the snapshot from the plane, in the units of the parameters.
-    """
-
-    step: int
-    x: float
-    y: float
-    true_loss: float | None
-    projected_loss: float | None
-    residual: float
+SAVE_EVERY = 5.0
+"""Seconds between two writes of a surface in progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,74 +39,67 @@ class Surface:
         y: coordinates along the second direction, shape (rows,).
         loss: shape (rows, columns): loss[j, i] belongs to (x[i], y[j]). Not finite where the
             network's loss is not.
+        accuracy: as `loss`; NaN where there are no classes.
+        computed: as `loss`: False where a value was interpolated from computed ones.
+        interpolation_error: largest absolute error seen where values were interpolated, on
+            points that were computed to check; 0 where all points are computed.
     """
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     loss: NDArray[np.float64]
+    accuracy: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
+    computed: NDArray[np.bool_] = field(default_factory=lambda: np.empty((0, 0), np.bool_))
+    interpolation_error: float = 0.0
 
 
 def fit_grid(
-    plane: Plane, trajectory: Trajectory, shape: tuple[int, int], margin: float
+    plane: Plane,
+    trajectories: Trajectory | Sequence[Trajectory],
+    shape: tuple[int, int],
+    margin: float,
+    *,
+    spacing: str = "linear",
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the axes of a grid that spans the projected path plus a margin on each side.
+    """Return the axes of a grid that spans the projected paths plus a margin on each side.
 
     Args:
         plane: to project onto.
-        trajectory: the path.
+        trajectories: the path or paths.
         shape: (columns, rows), along the first and second direction.
         margin: share of the path's extent added on each side, for example 0.2.
+        spacing: "linear", or "log" for points that lie closer the nearer they are to the end of
+            the (first) path, where a valley is narrow.
 
     Raises:
-        InputError: fewer than 2 columns or rows, or a margin below 0.
+        InputError: fewer than 2 columns or rows, a margin below 0 or another spacing.
     """
     if min(shape) < 2:
         raise InputError(f"landscape: grid = {list(shape)}; columns and rows must be 2 or more")
     if not (margin >= 0 and math.isfinite(margin)):
         raise InputError(f"landscape: margin = {margin} must be 0 or above")
-    coordinates = plane.project(trajectory.vectors)
+    if spacing not in ("linear", "log"):
+        raise InputError(f"landscape: spacing = {spacing!r}; it must be 'linear' or 'log'")
+    runs = [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
+    coordinates = np.concatenate([plane.project(run.vectors) for run in runs])
     low, high = coordinates.min(axis=0), coordinates.max(axis=0)
     room = margin * (high - low)
     low, high = low - room, high + room
-    return np.linspace(low[0], high[0], shape[0]), np.linspace(low[1], high[1], shape[1])
+    if spacing == "linear":
+        return np.linspace(low[0], high[0], shape[0]), np.linspace(low[1], high[1], shape[1])
+    end = plane.project(runs[0].vectors[-1:])[0]
+    return _log_axis(low[0], high[0], end[0], shape[0]), _log_axis(
+        low[1], high[1], end[1], shape[1]
+    )
 
 
-def losses_at(
-    module: nn.Module,
-    vectors: NDArray[np.float32],
-    examples: Examples,
-    loss: Loss = "cross_entropy",
-    *,
-    task: str = "losses",
-) -> Steps[NDArray[np.float64]]:
-    """Compute the loss of a network at many parameter vectors on the same examples.
-
-    The module given is copied and only read: parameters, buffers, mode and gradients stay as they
-    are. The copy runs in evaluation mode, so batch norm uses the buffers as they are.
-
-    Args:
-        module: the network.
-        vectors: shape (n, parameters).
-        examples: scaled examples; all are used in one batch.
-        loss: what to compute.
-        task: the name shown with the progress.
-
-    Returns:
-        Losses, shape (n,); not finite where the network's loss is not.
-
-    Raises:
-        InputError: vectors of another length than the module has parameters.
-    """
-    frozen = copy.deepcopy(module).eval()
-    inputs = torch.from_numpy(np.ascontiguousarray(examples.inputs))
-    targets = torch.from_numpy(np.ascontiguousarray(examples.targets))
-    losses = np.empty(len(vectors))
-    for i, vector in enumerate(vectors):
-        with one_thread(), torch.no_grad():
-            outputs = functional_call(frozen, unflatten(frozen, vector), (inputs,))
-            losses[i] = float(loss_of(loss, outputs, targets))
-        yield Progress(task, i + 1, len(vectors))
-    return losses
+def _log_axis(low: float, high: float, center: float, count: int) -> NDArray[np.float64]:
+    """Space points evenly in asinh of the distance from a center, over two decades."""
+    unit = max(high - low, 1e-300) / 100
+    ends = np.arcsinh((np.array([low, high]) - center) / unit)
+    axis = center + unit * np.sinh(np.linspace(float(ends[0]), float(ends[1]), count))
+    axis[0], axis[-1] = low, high
+    return axis
 
 
 def evaluate_surface(
@@ -127,9 +108,12 @@ def evaluate_surface(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
     examples: Examples,
-    loss: Loss = "cross_entropy",
+    loss: Loss | Measure = "cross_entropy",
+    *,
+    save: Path | None = None,
+    task: str = "surface",
 ) -> Steps[Surface]:
-    """Compute the loss at every point of a rectangular grid over a plane; see `losses_at`.
+    """Compute the loss and the accuracy at every point of a rectangular grid over a plane.
 
     Args:
         module: the network; it comes back exactly as it was.
@@ -137,46 +121,88 @@ def evaluate_surface(
         x: coordinates along the first direction, shape (columns,).
         y: coordinates along the second direction, shape (rows,).
         examples: scaled examples.
-        loss: what to compute.
+        loss: what to compute, by name or as a `Measure`.
+        save: an npz file for what is finished, written every few seconds. Where it exists and was
+            begun for the same work, its points are not computed again.
+        task: the name shown with the progress.
+
+    Raises:
+        InputError: see `evaluate`; `save` cannot be written.
     """
-    losses = np.empty((len(y), len(x)))
-    for j, row in enumerate(y):
-        points = plane.points(np.column_stack([x, np.full(len(x), row)]))
-        # A row of vectors at a time: a fine grid over a large network must not be held whole.
-        steps = losses_at(module, points, examples, loss)
+    measure = loss if isinstance(loss, Measure) else Measure(loss)
+    grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    losses, accuracies = np.full(len(grid), np.nan), np.full(len(grid), np.nan)
+    key = "" if save is None else _fingerprint(module, plane, grid, examples, measure)
+    done = 0
+    if save is not None:
+        held, held_accuracy = _saved(save, key, len(grid))
+        done = len(held)
+        losses[:done], accuracies[:done] = held, held_accuracy
+    # In one piece where nothing is saved on the way: the compiled engine goes by examples.
+    yield Progress(task, done, len(grid))
+    piece = len(grid) if save is None else 256
+    written = time.monotonic()
+    while done < len(grid):
+        part = slice(done, min(done + piece, len(grid)))
+        steps = evaluate_on_plane(module, plane, grid[part], examples, measure, task=task)
         while True:
             try:
                 within = next(steps)
             except StopIteration as end:
-                losses[j] = end.value
+                values = end.value
                 break
-            yield Progress("surface", j * len(x) + within.done, losses.size)
-    return Surface(x, y, losses)
+            share = within.done / within.total
+            yield Progress(task, done + share * (part.stop - done), len(grid))
+        losses[part], accuracies[part] = values.loss, values.accuracy
+        done = part.stop
+        if save is not None and (done == len(grid) or time.monotonic() - written > SAVE_EVERY):
+            _write(save, key, losses[:done], accuracies[:done])
+            written = time.monotonic()
+    shape = (len(y), len(x))
+    return Surface(x, y, losses.reshape(shape), accuracies.reshape(shape), np.ones(shape, np.bool_))
 
 
-def trace_path(
+def _fingerprint(
     module: nn.Module,
     plane: Plane,
-    trajectory: Trajectory,
+    grid: NDArray[np.float64],
     examples: Examples,
-    loss: Loss = "cross_entropy",
-) -> Steps[list[PathPoint]]:
-    """Place a trajectory over a plane, with both its true and its projected losses."""
-    vectors = trajectory.vectors
-    coordinates = plane.project(vectors)
-    true = yield from losses_at(module, vectors, examples, loss, task="path")
-    projected = yield from losses_at(
-        module, plane.points(coordinates), examples, loss, task="projected path"
-    )
-    residuals = plane.residuals(vectors)
-    return [
-        PathPoint(
-            step=step,
-            x=float(coordinates[i, 0]),
-            y=float(coordinates[i, 1]),
-            true_loss=float(true[i]) if math.isfinite(true[i]) else None,
-            projected_loss=float(projected[i]) if math.isfinite(projected[i]) else None,
-            residual=float(residuals[i]),
-        )
-        for i, step in enumerate(trajectory.steps)
-    ]
+    measure: Measure,
+) -> str:
+    digest = hashlib.sha256()
+    name = measure.loss if isinstance(measure.loss, str) else getattr(measure.loss, "__name__", "")
+    digest.update(f"{module!r} {name} {measure.statistics}".encode())
+    arrays = [plane.origin, plane.directions, grid, examples.inputs, examples.targets]
+    arrays += [buffer.detach().cpu().numpy() for buffer in module.buffers()]
+    for array in arrays:
+        digest.update(f"{array.shape}{array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _saved(path: Path, key: str, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Read the points of a surface that are finished; none if they are of other work."""
+    none = np.empty(0), np.empty(0)
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            if str(held["key"]) != key or len(held["loss"]) > count:
+                return none
+            return held["loss"], held["accuracy"]
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+        return none
+
+
+def _write(path: Path, key: str, loss: NDArray[np.float64], accuracy: NDArray[np.float64]) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, key=np.array(key), loss=loss, accuracy=accuracy)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Whole under a temporary name, then renamed: an interrupt leaves the old file or the new.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
+        with os.fdopen(handle, "wb") as file:
+            file.write(buffer.getvalue())
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None

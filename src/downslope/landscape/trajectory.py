@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,16 @@ from downslope.errors import InputError
 from downslope.networks import flatten
 
 
-@dataclass(slots=True)
 class Trajectory:
     """Record flat parameter vectors along a training, from any loop.
+
+    Args:
+        directory: where to keep the vectors; in memory where it is None. A directory that holds
+            a trajectory is opened and can be gone on with. A network of 100 million parameters
+            takes 400 MB a snapshot there, and next to nothing in memory.
+
+    Raises:
+        InputError: the directory holds something else, or cannot be written.
 
     >>> trajectory = Trajectory()
     >>> module = nn.Linear(3, 2)
@@ -25,9 +33,14 @@ class Trajectory:
     (1, 8)
     """
 
-    steps: list[int] = field(default_factory=list[int])
-    losses: list[float] = field(default_factory=list[float])
-    _vectors: list[NDArray[np.float32]] = field(default_factory=list[NDArray[np.float32]])
+    def __init__(self, directory: Path | None = None) -> None:
+        self.steps: list[int] = []
+        self.losses: list[float] = []
+        self._size = 0
+        self._vectors: list[NDArray[np.float32]] = []
+        self._directory = directory
+        if directory is not None:
+            self._open(directory)
 
     @staticmethod
     def of(snapshots: Iterable[Snapshot]) -> Trajectory:
@@ -37,7 +50,7 @@ class Trajectory:
             trajectory.add(snapshot.parameters, step=snapshot.step, loss=snapshot.loss)
         return trajectory
 
-    def record(self, module: nn.Module, *, step: int, loss: float) -> None:
+    def record(self, module: nn.Module, step: int, loss: float) -> None:
         """Copy the parameters of a module as they are now.
 
         Args:
@@ -54,19 +67,60 @@ class Trajectory:
         """Add a flat vector of shape (parameters,); see `record`."""
         if self.steps and step <= self.steps[-1]:
             raise InputError(f"trajectory: step {step} comes after step {self.steps[-1]}")
-        if self._vectors and parameters.shape != self._vectors[0].shape:
+        if self.steps and parameters.shape != (self._size,):
             raise InputError(
                 f"trajectory: {parameters.size} parameters at step {step}, "
-                f"{self._vectors[0].size} before; all must be of one module"
+                f"{self._size} before; all must be of one module"
             )
+        self._size = parameters.size
+        if self._directory is None:
+            self._vectors.append(parameters)
+        else:
+            self._append(np.ascontiguousarray(parameters, np.float32), step, loss)
         self.steps.append(step)
         self.losses.append(loss)
-        self._vectors.append(parameters)
 
     def __len__(self) -> int:
         return len(self.steps)
 
     @property
     def vectors(self) -> NDArray[np.float32]:
-        """Stack the vectors, shape (snapshots, parameters)."""
-        return np.stack(self._vectors) if self._vectors else np.empty((0, 0), np.float32)
+        """Return the vectors, shape (snapshots, parameters); from disk, read where touched."""
+        if not self.steps:
+            return np.empty((0, 0), np.float32)
+        if self._directory is None:
+            return np.stack(self._vectors)
+        shape = (len(self), self._size)
+        return np.memmap(self._directory / "vectors.f32", np.float32, "r", shape=shape)
+
+    def _open(self, directory: Path) -> None:
+        index = directory / "snapshots.jsonl"
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            lines = index.read_text("utf-8").splitlines() if index.exists() else []
+            rows = [json.loads(line) for line in lines]
+            self.steps = [int(row["step"]) for row in rows]
+            self.losses = [float(row["loss"]) for row in rows]
+            self._size = int(rows[0]["parameters"]) if rows else 0
+            held = (directory / "vectors.f32").stat().st_size if rows else 0
+        except OSError as error:
+            raise InputError(f"{directory}: cannot be used ({error.strerror})") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{index}: damaged ({error})") from None
+        if held < 4 * self._size * len(rows):
+            raise InputError(
+                f"{directory / 'vectors.f32'}: {held:,} bytes, too short for {len(rows)} snapshots"
+            )
+
+    def _append(self, vector: NDArray[np.float32], step: int, loss: float) -> None:
+        assert self._directory is not None
+        try:
+            # The vector first: a snapshot counts once its line is written.
+            with (self._directory / "vectors.f32").open("ab") as file:
+                file.truncate(4 * self._size * len(self))
+                file.write(vector.tobytes())
+            with (self._directory / "snapshots.jsonl").open("a", encoding="utf-8") as file:
+                row = {"step": step, "loss": loss, "parameters": vector.size}
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:
+            raise InputError(f"{self._directory}: cannot be written ({error.strerror})") from None

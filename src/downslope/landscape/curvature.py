@@ -1,0 +1,211 @@
+"""Curvature along a path: the Hessian's top eigenvalues and trace, and the gradient's norm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+from torch import nn
+from torch.func import functional_call
+
+from downslope.data import Examples
+from downslope.engines.pytorch import one_thread
+from downslope.errors import InputError
+from downslope.landscape.evaluation import (
+    LossFunction,
+    Measure,
+    copy_of,
+    even_chunks,
+    loss_per_example,
+    same_draws,
+    seed_all,
+)
+from downslope.landscape.planes import Plane, orthonormal
+from downslope.landscape.trajectory import Trajectory
+from downslope.networks import Loss, flatten, unflatten
+from downslope.progress import Progress, Steps
+
+Vector = NDArray[np.float64]
+
+
+class CurvaturePoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold the curvature of the loss at one snapshot.
+
+    Args:
+        step: minibatches seen.
+        eigenvalues: largest of the Hessian, largest first; empty where they did not converge or
+            the loss is not finite.
+        trace: Hutchinson's estimate of the Hessian's trace; None if not finite.
+        trace_error: its standard error over probes.
+        gradient_norm: Euclidean norm of the loss's gradient; None if not finite.
+    """
+
+    step: int
+    eigenvalues: list[float]
+    trace: float | None
+    trace_error: float | None
+    gradient_norm: float | None
+
+
+def curvature(
+    module: nn.Module,
+    trajectory: Trajectory,
+    examples: Examples,
+    loss: Loss | Measure = "cross_entropy",
+    *,
+    eigenvalues: int = 2,
+    probes: int = 20,
+    chunk: int = 1024,
+    seed: int = 0,
+    rows: Sequence[int] | None = None,
+) -> Steps[list[CurvaturePoint]]:
+    """Measure the curvature of the loss at snapshots of a trajectory.
+
+    Eigenvalues come from Lanczos iterations on Hessian-vector products (Pearlmutter 1994), the
+    trace from products with random signs (Hutchinson 1990). Batch norm uses its running
+    statistics as they are, and nothing drops out.
+
+    Args:
+        module: the network; it comes back exactly as it was.
+        trajectory: where to measure.
+        examples: scaled examples behind the loss.
+        loss: the loss.
+        eigenvalues: how many, at most the number of parameters less one.
+        probes: random vectors behind the trace; 2 or more.
+        chunk: examples per backward pass.
+        seed: of Lanczos' start and of the probes.
+        rows: which snapshots, by position; all by default.
+
+    Raises:
+        InputError: a count that is not allowed.
+    """
+    measure = loss if isinstance(loss, Measure) else Measure(loss)
+    size = trajectory.vectors.shape[1]
+    if not 1 <= eigenvalues < size:
+        raise InputError(f"curvature: eigenvalues = {eigenvalues}; 1 to {size - 1}")
+    if probes < 2:
+        raise InputError(f"curvature: probes = {probes}; 2 or more, for an error")
+    found: list[CurvaturePoint] = []
+    chosen = list(range(len(trajectory)) if rows is None else rows)
+    bend = Bend(module, examples, measure, chunk)
+    for done, row in enumerate(chosen, 1):
+        bend.move_to(trajectory.vectors[row])
+        generator = np.random.default_rng(seed)
+        norm = float(np.linalg.norm(bend.gradient()))
+        values: list[float] = []
+        trace = error = math.nan
+        if math.isfinite(norm):
+            values = [float(v) for v in bend.top(eigenvalues, generator)[0]]
+            signs = [generator.choice([-1.0, 1.0], size) for _ in range(probes)]
+            samples = [float(v @ bend.product(v)) for v in signs]
+            trace = float(np.mean(samples))
+            error = float(np.std(samples, ddof=1) / math.sqrt(probes))
+        found.append(
+            CurvaturePoint(
+                step=trajectory.steps[row],
+                eigenvalues=values,
+                trace=trace if math.isfinite(trace) else None,
+                trace_error=error if math.isfinite(error) else None,
+                gradient_norm=norm if math.isfinite(norm) else None,
+            )
+        )
+        yield Progress("curvature", done, len(chosen))
+    return found
+
+
+def hessian_plane(
+    module: nn.Module,
+    examples: Examples,
+    loss: Loss | Measure = "cross_entropy",
+    *,
+    chunk: int = 1024,
+    seed: int = 0,
+) -> Plane:
+    """Make the plane of the Hessian's two top eigenvectors, through a module's parameters.
+
+    Raises:
+        InputError: fewer than three parameters, or eigenvalues that did not converge.
+    """
+    measure = loss if isinstance(loss, Measure) else Measure(loss)
+    at = flatten(module)
+    if at.size < 3:
+        raise InputError(f"hessian plane: {at.size} parameters; 3 or more")
+    bend = Bend(module, examples, measure, chunk)
+    bend.move_to(at)
+    values, vectors = bend.top(2, np.random.default_rng(seed))
+    if len(values) < 2:
+        raise InputError("hessian plane: the eigenvalues did not converge; take more examples")
+    return Plane(at.astype(np.float64), orthonormal(vectors.T))
+
+
+class Bend:
+    """Compute gradients and Hessian-vector products of a copy of a module."""
+
+    def __init__(self, module: nn.Module, examples: Examples, measure: Measure, chunk: int) -> None:
+        self.module = copy_of(module)
+        self.loss: Loss | LossFunction = measure.loss
+        device = next((p.device for p in module.parameters()), torch.device("cpu"))
+        self.device = device
+        self.inputs = torch.from_numpy(np.ascontiguousarray(examples.inputs)).to(device)
+        self.targets = torch.from_numpy(np.ascontiguousarray(examples.targets)).to(device)
+        self.chunks = even_chunks(len(examples), chunk)
+        self.parameters: dict[str, torch.Tensor] = {}
+
+    def move_to(self, vector: NDArray[np.float32]) -> None:
+        """Take other parameters, shape (parameters,)."""
+        parts = unflatten(self.module, np.asarray(vector, np.float32))
+        self.parameters = {name: part.requires_grad_() for name, part in parts.items()}
+
+    def gradient(self) -> Vector:
+        """Return the gradient of the mean loss, shape (parameters,)."""
+        return self._sum(lambda loss: torch.autograd.grad(loss, self._tensors()))
+
+    def product(self, vector: Vector) -> Vector:
+        """Return the Hessian's product with a vector of shape (parameters,)."""
+        flat = torch.from_numpy(np.array(vector, np.float32)).to(self.device)
+        tensors = self._tensors()
+        pieces = flat.split([t.numel() for t in tensors])
+        along = [piece.reshape(t.shape) for piece, t in zip(pieces, tensors, strict=True)]
+
+        def derive(loss: torch.Tensor) -> Sequence[torch.Tensor]:
+            first = torch.autograd.grad(loss, tensors, create_graph=True)
+            slope = torch.stack([(g * v).sum() for g, v in zip(first, along, strict=True)]).sum()
+            if not slope.requires_grad:  # the loss is linear in the parameters
+                return [torch.zeros_like(t) for t in tensors]
+            return torch.autograd.grad(slope, tensors, materialize_grads=True)
+
+        return self._sum(derive)
+
+    def top(self, count: int, generator: np.random.Generator) -> tuple[Vector, Vector]:
+        """Return the algebraically largest eigenvalues and their vectors, largest first."""
+        size = sum(t.numel() for t in self._tensors())
+        operator: Any = LinearOperator((size, size), matvec=self.product, dtype=np.float64)  # pyright: ignore
+        start = generator.normal(size=size)
+        solve: Any = eigsh  # its stub takes no fractions as a tolerance
+        try:
+            values, vectors = solve(operator, count, which="LA", v0=start, tol=1e-4, maxiter=300)
+        except ArpackNoConvergence as error:
+            values, vectors = error.eigenvalues, error.eigenvectors
+        order = np.argsort(values)[::-1]
+        return np.asarray(values)[order], np.asarray(vectors)[:, order]
+
+    def _tensors(self) -> list[torch.Tensor]:
+        return list(self.parameters.values())
+
+    def _sum(self, derive: Callable[[torch.Tensor], Sequence[torch.Tensor]]) -> Vector:
+        total: Vector = np.zeros(sum(t.numel() for t in self._tensors()))
+        with one_thread(), same_draws(self.device), torch.enable_grad():
+            for rows in self.chunks:
+                seed_all(self.device)
+                outputs = functional_call(self.module, self.parameters, (self.inputs[rows],))
+                losses = loss_per_example(self.loss, outputs, self.targets[rows])
+                share = (rows.stop - rows.start) / len(self.inputs)
+                parts = derive(losses.mean() * share)
+                total += torch.cat([p.reshape(-1) for p in parts]).double().cpu().numpy()
+        return total

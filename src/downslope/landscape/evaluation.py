@@ -1,0 +1,331 @@
+"""Losses of any module at many parameter vectors, the module itself left alone."""
+
+from __future__ import annotations
+
+import copy
+import math
+import queue
+import random
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - their base
+
+from downslope.data import Examples
+from downslope.engines import Engine, cores
+from downslope.engines.pytorch import one_thread
+from downslope.errors import InputError
+from downslope.landscape.planes import Plane
+from downslope.networks import Loss, load_flat
+from downslope.progress import Progress, Steps
+
+LossFunction = Callable[[Any, torch.Tensor], torch.Tensor]
+"""From outputs and targets to a loss per example, shape (examples,), or their mean, a scalar."""
+
+Statistics = Literal["kept", "recomputed"]
+"""What batch norm uses: its running statistics as they are, or new ones at every point."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """Say what is measured at every point, and how.
+
+    Args:
+        loss: "cross_entropy" of logits with classes along axis 1, "mean_squared_error", or a
+            function of outputs and targets.
+        statistics: "kept" leaves batch norm's running statistics as the module has them;
+            "recomputed" takes them anew at every point from a pass over the same examples
+            (Izmailov et al. 2018, section 3.2).
+        memory: bytes that the activations of one chunk of examples may take.
+        threads: points computed at the same time, by default one per core; the result does not
+            depend on it.
+        engine: "native" may compute the networks that it trains; "pytorch" computes all.
+
+    Raises:
+        InputError: a value that is not allowed.
+    """
+
+    loss: Loss | LossFunction = "cross_entropy"
+    statistics: Statistics = "kept"
+    memory: int = 256 * 2**20
+    threads: int | None = None
+    engine: Engine = "auto"
+
+    def __post_init__(self) -> None:
+        if not callable(self.loss) and self.loss not in ("cross_entropy", "mean_squared_error"):
+            raise InputError(
+                f"landscape: loss = {self.loss!r}; it must be 'cross_entropy', "
+                "'mean_squared_error' or a function of outputs and targets"
+            )
+        if self.statistics not in ("kept", "recomputed"):
+            raise InputError(
+                f"landscape: statistics = {self.statistics!r}; it must be 'kept' or 'recomputed'"
+            )
+        if self.memory < 1:
+            raise InputError(f"landscape: memory = {self.memory} bytes; it must be 1 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Hold what was measured at n points; not finite where the network's loss is not.
+
+    Args:
+        loss: mean over the examples, shape (n,).
+        accuracy: share of examples classified right, shape (n,); NaN where there are no classes.
+        error: standard error of the mean loss from the number of examples, shape (n,); NaN where
+            it is not known.
+    """
+
+    loss: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    error: NDArray[np.float64]
+
+
+def evaluate(
+    module: nn.Module,
+    vectors: Iterable[NDArray[np.float32]],
+    count: int,
+    examples: Examples,
+    measure: Measure | None = None,
+    *,
+    task: str = "losses",
+) -> Steps[Values]:
+    """Compute the loss of a module at many parameter vectors on the same examples.
+
+    The module given is copied and only read: parameters, buffers, modes, gradients and hooks stay
+    as they are, and so do the global random generators. The copies run in evaluation mode. Where a
+    module draws random numbers even then, each point draws the same ones. Each point is a plain
+    forward pass over chunks of the examples, computed by one thread, on the module's device.
+
+    Args:
+        module: the network.
+        vectors: count flat vectors; asked for when they are needed.
+        count: how many.
+        examples: inputs as the module takes them, their first axis the examples.
+        measure: what to compute; by default cross-entropy.
+        task: the name shown with the progress.
+
+    Raises:
+        InputError: no examples, vectors of another length than the module has parameters, or a
+            module that cannot be copied.
+    """
+    measure = measure or Measure()
+    if len(examples) < 1:
+        raise InputError("landscape: no examples to compute a loss on")
+    workers = _Workers(module, examples, measure)
+    loss, accuracy, error = (np.full(count, np.nan) for _ in range(3))
+    done, source = 0, iter(vectors)
+    try:
+        yield Progress(task, 0, count)
+        while done < count:
+            for value in workers.run(list(islice(source, len(workers)))):
+                loss[done], accuracy[done], error[done] = value
+                done += 1
+                yield Progress(task, done, count)
+    finally:
+        workers.close()
+    return Values(loss, accuracy, error)
+
+
+class _Workers:
+    """Copies of one module that measure side by side, a thread and a copy each."""
+
+    def __init__(self, module: nn.Module, examples: Examples, measure: Measure) -> None:
+        self.measure = measure
+        device = next((p.device for p in module.parameters()), torch.device("cpu"))
+        self.inputs = torch.from_numpy(np.ascontiguousarray(examples.inputs)).to(device)
+        self.targets = torch.from_numpy(np.ascontiguousarray(examples.targets)).to(device)
+        self.device = device
+        first = copy_of(module)
+        with one_thread(), same_draws(device):
+            before = _states()
+            per_example = _activation_bytes(first, self.inputs[:2])
+            draws = _states() != before
+        rows = max(1, measure.memory // max(1, per_example))
+        self.chunks = even_chunks(len(examples), rows)
+        # A module that draws needs the one global generator to itself; a device is shared badly.
+        wanted = 1 if draws or device.type != "cpu" else (measure.threads or cores())
+        self.copies: queue.SimpleQueue[nn.Module] = queue.SimpleQueue()
+        self.copies.put(first)
+        for _ in range(wanted - 1):
+            self.copies.put(copy_of(first))
+        self.count = wanted
+        self.pool = ThreadPoolExecutor(wanted, initializer=torch.set_num_threads, initargs=(1,))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def run(self, vectors: list[NDArray[np.float32]]) -> list[tuple[float, float, float]]:
+        with one_thread():
+            if self.count == 1:
+                with same_draws(self.device):
+                    return [self._measure(vector) for vector in vectors]
+            waiting: list[Future[tuple[float, float, float]]] = [
+                self.pool.submit(self._measure, vector) for vector in vectors
+            ]
+            return [future.result() for future in waiting]
+
+    def close(self) -> None:
+        self.pool.shutdown(cancel_futures=True)
+
+    def _measure(self, vector: NDArray[np.float32]) -> tuple[float, float, float]:
+        module = self.copies.get()
+        try:
+            with torch.no_grad():
+                load_flat(module, vector)
+                if self.count == 1:
+                    seed_all(self.device)
+                if self.measure.statistics == "recomputed":
+                    recompute_statistics(module, self.inputs, self.chunks)
+                return self._pass(module)
+        finally:
+            self.copies.put(module)
+
+    def _pass(self, module: nn.Module) -> tuple[float, float, float]:
+        total = squares = right = 0.0
+        count = len(self.inputs)
+        for rows in self.chunks:
+            outputs = module(self.inputs[rows])
+            losses = loss_per_example(self.measure.loss, outputs, self.targets[rows])
+            size = rows.stop - rows.start
+            if losses.dim() == 0:
+                total, squares = total + float(losses) * size, math.nan
+            else:
+                wide = losses.double()
+                total, squares = total + float(wide.sum()), squares + float((wide**2).sum())
+            if self.measure.loss == "cross_entropy":
+                hits = (outputs.argmax(dim=1) == self.targets[rows]).double()
+                right += float(hits.reshape(size, -1).mean(dim=1).sum())
+        mean = total / count
+        spread = squares / count - mean**2
+        error = math.sqrt(max(spread, 0) / (count - 1)) if count > 1 else math.nan
+        classes = self.measure.loss == "cross_entropy"
+        # max() turns a NaN into 0.
+        error = error if math.isfinite(spread) else math.nan
+        return mean, right / count if classes else math.nan, error
+
+
+def loss_per_example(
+    loss: Loss | LossFunction, outputs: Any, targets: torch.Tensor
+) -> torch.Tensor:
+    """Compute a loss for each example, shape (examples,), or as a scalar if the function does so.
+
+    >>> loss_per_example("mean_squared_error", torch.ones(2, 3), torch.zeros(2, 3)).tolist()
+    [1.0, 1.0]
+    """
+    if callable(loss):
+        found = loss(outputs, targets)
+        if found.dim() > 1 or (found.dim() == 1 and len(found) != len(targets)):
+            raise InputError(
+                f"landscape: the loss function returned shape {tuple(found.shape)}; it must be "
+                f"({len(targets)},), a loss per example, or a scalar mean"
+            )
+        return found
+    if loss == "cross_entropy":
+        losses = functional.cross_entropy(outputs, targets, reduction="none")
+    else:
+        losses = functional.mse_loss(outputs, targets, reduction="none")
+    return losses.reshape(len(targets), -1).mean(dim=1)
+
+
+def recompute_statistics(module: nn.Module, inputs: torch.Tensor, chunks: list[slice]) -> None:
+    """Replace batch norm's running statistics by those of a pass over examples, in place."""
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
+    norms = [m for m in norms if m.track_running_stats]
+    if not norms:
+        return
+    momenta = [norm.momentum for norm in norms]
+    try:
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.train()
+        seen = 0
+        for rows in chunks:
+            seen += rows.stop - rows.start
+            for norm in norms:
+                norm.momentum = (rows.stop - rows.start) / seen
+            module(inputs[rows])
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()
+
+
+@contextmanager
+def same_draws(device: torch.device) -> Generator[None, None, None]:
+    """Put torch's, NumPy's and Python's random generators back where they were."""
+    devices = [device.index or 0] if device.type == "cuda" else []
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
+
+
+def seed_all(device: torch.device) -> None:
+    """Seed the global generators, within `same_draws`: each point draws the same numbers."""
+    torch.default_generator.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    random.seed(0)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(0)
+
+
+def _states() -> tuple[Any, ...]:
+    """Return the states of the global generators of the CPU, to compare."""
+    numpy_state: Any = np.random.get_state()  # noqa: NPY002
+    held = numpy_state[1].tobytes(), *numpy_state[2:]
+    return torch.get_rng_state().numpy().tobytes(), held, random.getstate()
+
+
+def copy_of(module: nn.Module) -> nn.Module:
+    """Copy a module, in evaluation mode; its parameters take no gradients."""
+    try:
+        return copy.deepcopy(module).eval().requires_grad_(False)
+    except (RuntimeError, TypeError, ValueError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"landscape: the module cannot be copied ({text}); it must work with copy.deepcopy"
+        ) from None
+
+
+def _activation_bytes(module: nn.Module, inputs: torch.Tensor) -> int:
+    """Measure the bytes that one example needs: four times the largest output of a part."""
+    largest = inputs[0].numel()
+
+    def look(part: nn.Module, given: Any, outputs: Any) -> None:
+        nonlocal largest
+        if isinstance(outputs, torch.Tensor) and outputs.dim():
+            largest = max(largest, outputs.numel() // len(inputs))
+
+    handles = [part.register_forward_hook(look) for part in module.modules()]
+    try:
+        with torch.no_grad():
+            module(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return 4 * 4 * largest
+
+
+def even_chunks(count: int, rows: int) -> list[slice]:
+    """Cut examples into chunks of at most `rows`, of sizes that differ by one at most."""
+    edges = np.linspace(0, count, -(-count // rows) + 1).round().astype(int).tolist()
+    return [slice(a, b) for a, b in pairwise(edges)]
+
+
+def along_plane(plane: Plane, coordinates: NDArray[np.float64]) -> Iterator[NDArray[np.float32]]:
+    """Yield the flat vector of each pair of coordinates, one at a time."""
+    for pair in coordinates:
+        yield plane.points(pair[None])[0]

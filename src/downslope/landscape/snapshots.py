@@ -1,0 +1,143 @@
+"""Trajectories from files: a folder of state dicts or of Lightning-like checkpoints."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from downslope.errors import InputError
+from downslope.landscape.trajectory import Trajectory
+from downslope.progress import Progress, Steps
+
+ENDINGS = (".pt", ".pth", ".ckpt", ".safetensors")
+
+
+def read_snapshots(
+    folder: Path, module: nn.Module, directory: Path | None = None
+) -> Steps[Trajectory]:
+    """Read a folder of saved states as a trajectory, one file at a time.
+
+    Files end with .pt, .pth, .ckpt or .safetensors and hold a state dict, or a checkpoint with
+    one under "state_dict" or "model_state_dict". The step is the checkpoint's "global_step" or
+    "step"; else the last number in the file's name. Nothing but tensors and plain values is ever
+    unpickled (`weights_only`).
+
+    Args:
+        folder: with at least one such file.
+        module: whose parameters they are; it is only read.
+        directory: where the trajectory is kept, or None for memory; see `Trajectory`.
+
+    Raises:
+        InputError: no files, one that cannot be read or holds other parameters, or two of one
+            step.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder of snapshots")
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in ENDINGS]
+    if not files:
+        raise InputError(f"{folder}: holds no snapshot; files end with {', '.join(ENDINGS)}")
+    order: list[tuple[int, Path]] = []
+    for path in files:
+        order.append((_step(path, _read(path)), path))
+        yield Progress("reading snapshots", len(order) / 2, len(files))
+    order.sort()
+    for (step, path), (again, other) in itertools.pairwise(order):
+        if step == again:
+            raise InputError(f"{other}: step {step}, as {path.name}; each step only once")
+    trajectory = Trajectory(directory)
+    for done, (step, path) in enumerate(order, 1):
+        if step not in trajectory.steps:  # a trajectory on disk is gone on with
+            held = _read(path)
+            loss = held.get("loss", math.nan)
+            loss = float(loss) if isinstance(loss, int | float) else math.nan
+            trajectory.add(_vector(path, _state(path, held), module), step=step, loss=loss)
+        yield Progress("reading snapshots", (len(files) + done) / 2, len(files))
+    return trajectory
+
+
+def read_buffers(folder: Path, module: nn.Module) -> None:
+    """Load the whole state of a folder's last snapshot into a module, buffers too.
+
+    Raises:
+        InputError: see `read_snapshots`.
+    """
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in ENDINGS]
+    last = max(files, key=lambda path: _step(path, _read(path)))
+    try:
+        module.load_state_dict(_state(last, _read(last)))
+    except (RuntimeError, KeyError) as error:
+        raise InputError(f"{last}: {' '.join(str(error).split())[:300]}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        # Mapped, so that looking for the step does not read the weights.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols: what is wrong is refused
+            held = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+    except UnpicklingError:
+        raise InputError(
+            f"{path}: holds more than tensors and plain values, which would run code when read; "
+            "save the state dict alone: torch.save(module.state_dict(), path)"
+        ) from None
+    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]})") from None
+    if not isinstance(held, Mapping):
+        raise InputError(f"{path}: holds a {type(held).__name__}; it must be a state dict")
+    return dict(cast(Mapping[str, Any], held))
+
+
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"PK"
+
+
+def _step(path: Path, held: Mapping[str, Any]) -> int:
+    for key in ("global_step", "step"):
+        if isinstance(held.get(key), int):
+            return int(held[key])
+    numbers = re.findall(r"\d+", path.stem)
+    if not numbers:
+        raise InputError(f"{path}: no step in it and no number in its name, as in step-100.pt")
+    return int(numbers[-1])
+
+
+def _state(path: Path, held: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    for key in ("state_dict", "model_state_dict"):
+        if isinstance(held.get(key), Mapping):
+            held = held[key]
+            break
+    state = {str(k): v for k, v in held.items() if isinstance(v, torch.Tensor)}
+    if not state:
+        raise InputError(f"{path}: holds no tensors by name; it must be a state dict")
+    return state
+
+
+def _vector(path: Path, state: dict[str, torch.Tensor], module: nn.Module) -> NDArray[np.float32]:
+    parts: list[torch.Tensor] = []
+    for name, parameter in module.named_parameters():
+        if name not in state:
+            near = f"; it has {', '.join(list(state)[:3])}, ..." if state else ""
+            raise InputError(f"{path}: no parameter {name!r}{near}")
+        if state[name].shape != parameter.shape:
+            raise InputError(
+                f"{path}: {name!r} has shape {tuple(state[name].shape)}, the module's has "
+                f"{tuple(parameter.shape)}"
+            )
+        parts.append(state[name].reshape(-1).to(torch.float32))
+    return torch.cat(parts).numpy()
