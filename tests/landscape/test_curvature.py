@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.func import functional_call, hessian
+from torch.autograd.functional import hessian
+from torch.func import functional_call
 from torch.nn import functional
 
 from downslope.data import Examples
@@ -38,7 +39,7 @@ def exact(examples: Examples, vector: np.ndarray) -> tuple[np.ndarray, np.ndarra
         return functional.cross_entropy(functional_call(module, parts, (inputs,)), targets)
 
     at = torch.from_numpy(vector.astype(np.float64)).requires_grad_()
-    bend: Any = hessian(loss)(at)
+    bend: Any = hessian(loss, at)
     return bend.detach().numpy(), torch.autograd.grad(loss(at), at)[0].numpy()
 
 

@@ -1,5 +1,6 @@
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -263,3 +264,43 @@ def test_progress_counts_every_point(trajectory: Trajectory, examples: Examples)
     each = evaluate_surface(network(), plane, x, y, examples, plain)
     assert sorted({p.done for p in each}) == list(range(13))
     assert {(p.task, p.total) for p in seen} == {("surface", 12)}
+
+
+def test_a_saved_surface_is_gone_on_with_and_no_other(
+    trajectory: Trajectory, examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("downslope.landscape.surfaces.SAVE_EVERY", 0.0)
+    plane = pca_plane(trajectory)
+    x, y = fit_grid(plane, trajectory, (40, 20), 0.2)
+    whole = drain(evaluate_surface(network(), plane, x, y, examples))
+    path = tmp_path / "part.npz"
+    steps = evaluate_surface(network(), plane, x, y, examples, save=path)
+    while next(steps).done < 300:  # 256 points are in the file by then
+        pass
+    steps.close()
+    with np.load(path) as held:
+        assert len(held["loss"]) == 256
+    first = next(evaluate_surface(network(), plane, x, y, examples, save=path))
+    assert first.done == 256
+    # Of other examples, nothing is taken over.
+    other = Examples(examples.inputs + 1, examples.targets)
+    assert next(evaluate_surface(network(), plane, x, y, other, save=path)).done == 0
+    again = drain(evaluate_surface(network(), plane, x, y, examples, save=path))
+    np.testing.assert_allclose(again.loss, whole.loss, rtol=1e-6)
+    path.write_bytes(b"damaged")
+    assert next(evaluate_surface(network(), plane, x, y, examples, save=path)).done == 0
+
+
+def test_a_logarithmic_grid_is_fine_near_the_end(trajectory: Trajectory) -> None:
+    plane = pca_plane(trajectory)
+    even = fit_grid(plane, trajectory, (31, 21), 0.2)
+    axes = fit_grid(plane, trajectory, (31, 21), 0.2, spacing="log")
+    end = plane.project(trajectory.vectors[-1:])[0]
+    for axis, straight, at in zip(axes, even, end, strict=True):
+        assert (axis[0], axis[-1], len(axis)) == (straight[0], straight[-1], len(straight))
+        gaps = np.diff(axis)
+        assert (gaps > 0).all()
+        assert abs(axis[gaps.argmin()] - at) < 0.05 * np.ptp(axis)
+        assert gaps.min() < 0.3 * np.diff(straight)[0]
+    with pytest.raises(InputError, match="spacing = 'even'"):
+        fit_grid(plane, trajectory, (3, 3), 0.2, spacing="even")

@@ -135,7 +135,8 @@ def test_every_stage_shows_its_numbers(page: Page, results: Results) -> None:
     for step in results.theory.steps:
         assert step.source in text
     assert results.landscape
-    assert "60.8 % + 15.2 %" in text
+    for null in results.landscape.nulls:
+        assert f"{100 * null.mean:.1f} %" in text
     for point in results.landscape.path:
         assert f"{point.true_loss:.4f} {point.projected_loss:.4f} {point.residual:.3f}" in text
     assert results.autoencoder and results.autoencoder.test_mse
@@ -165,7 +166,8 @@ def test_figures_are_files_too(finished: Run, page: Page) -> None:
         *("search-history", "search-slices", "search-parallel", "search-map", "search-choice"),
         *("refit-loss", "refit-accuracy", "refit-minibatches", "refit-confusion"),
         *("variants-validation", "variants-test", "variants-choice"),
-        *("landscape-contour", "landscape-surface", "landscape-losses"),
+        *("landscape-contour", "landscape-surface", "landscape-losses", "landscape-nulls"),
+        *("landscape-residuals", "landscape-slice", "landscape-curvature", "landscape-joint"),
         *("autoencoder-training", "autoencoder-pairs", "autoencoder-grid"),
     }
     for name in names:

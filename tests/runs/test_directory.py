@@ -256,7 +256,8 @@ def test_results_conform_to_their_schema(finished: Run) -> None:
 
 def test_results_have_the_keys_that_were_promised(finished: Run) -> None:
     value = msgspec.json.decode((finished.path / "results.json").read_bytes())
-    top = "schema recipe data theory search refit variants landscape autoencoder test_set seconds"
+    top = "schema recipe data theory search refit variants landscape joint_landscape autoencoder "
+    top += "test_set seconds"
     assert set(value) == set(top.split())
     assert value["schema"] == "downslope.results/1"
     assert {"member", "outcome", "validation_accuracy", "seconds"} <= set(
@@ -317,16 +318,17 @@ def test_the_manifest_lists_every_file_with_its_digest(finished: Run) -> None:
     assert set(expected) == {
         "autoencoder/images.npz",
         "autoencoder/weights.safetensors",
+        "landscape/joint.npz",
         "landscape/surface.npz",
         "recipe.toml",
         "refit/predictions.npz",
         "refit/seed-7.safetensors",
         "refit/seed-8.safetensors",
+        "refit/seeds.npz",
         "refit/trajectory.npz",
         "results.json",
         "search/choice.sqlite",
         "search/trials.sqlite",
-        "refit/predictions.npz",
         "variants/choice.sqlite",
         "variants/predictions.npz",
         "variants/seed-7.safetensors",

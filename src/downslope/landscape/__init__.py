@@ -3,7 +3,8 @@
 from downslope.landscape.components import pca_plane, share_in_plane
 from downslope.landscape.curvature import CurvaturePoint, curvature, hessian_plane
 from downslope.landscape.directions import filter_normalized_plane
-from downslope.landscape.evaluation import Measure, Values, evaluate
+from downslope.landscape.evaluation import Measure, Statistics, Values, evaluate
+from downslope.landscape.foreign import draw_foreign, load_examples, load_module
 from downslope.landscape.nulls import NullModel, null_models
 from downslope.landscape.paths import PathPoint, RunPath, losses_at, trace_path
 from downslope.landscape.planes import Plane, orthonormal, plane_through
@@ -25,17 +26,21 @@ __all__ = [
     "Plane",
     "RunPath",
     "Slice",
+    "Statistics",
     "Surface",
     "Trajectory",
     "Values",
     "compute_landscape",
     "curvature",
+    "draw_foreign",
     "evaluate",
     "evaluate_surface",
     "filter_normalized_plane",
     "fit_grid",
     "hessian_plane",
     "interpolate",
+    "load_examples",
+    "load_module",
     "losses_at",
     "null_models",
     "orthonormal",

@@ -44,11 +44,7 @@ def read_snapshots(
         InputError: no files, one that cannot be read or holds other parameters, or two of one
             step.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: is no folder of snapshots")
-    files = [path for path in sorted(folder.iterdir()) if path.suffix in ENDINGS]
-    if not files:
-        raise InputError(f"{folder}: holds no snapshot; files end with {', '.join(ENDINGS)}")
+    files = _files(folder)
     order: list[tuple[int, Path]] = []
     for path in files:
         order.append((_step(path, _read(path)), path))
@@ -74,12 +70,21 @@ def read_buffers(folder: Path, module: nn.Module) -> None:
     Raises:
         InputError: see `read_snapshots`.
     """
-    files = [path for path in sorted(folder.iterdir()) if path.suffix in ENDINGS]
+    files = _files(folder)
     last = max(files, key=lambda path: _step(path, _read(path)))
     try:
         module.load_state_dict(_state(last, _read(last)))
     except (RuntimeError, KeyError) as error:
         raise InputError(f"{last}: {' '.join(str(error).split())[:300]}") from None
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder of snapshots")
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in ENDINGS]
+    if not files:
+        raise InputError(f"{folder}: holds no snapshot; files end with {', '.join(ENDINGS)}")
+    return files
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - their base
 
@@ -98,6 +99,27 @@ class Landscape:
     surface: Surface
     validation: Surface | None = None
     slice: Slice | None = None
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Return all arrays by name, to be written as one npz file."""
+        found: dict[str, NDArray[np.generic]] = {
+            "x": self.surface.x,
+            "y": self.surface.y,
+            "loss": self.surface.loss,
+            "accuracy": self.surface.accuracy,
+            "computed": self.surface.computed,
+            "origin": self.plane.origin,
+            "directions": self.plane.directions,
+        }
+        if self.validation is not None:
+            found["validation_loss"] = self.validation.loss
+            found["validation_accuracy"] = self.validation.accuracy
+        if self.slice is not None:
+            found["slice_positions"] = self.slice.positions
+            found["slice_loss"] = self.slice.loss
+            found["slice_accuracy"] = self.slice.accuracy
+            found["slice_error"] = self.slice.error
+        return found
 
 
 LABELS = {

@@ -123,6 +123,9 @@ def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
     _within(where, drawn.examples >= 1, f"examples = {drawn.examples}; 1 or more")
     per_epoch = drawn.snapshots_per_epoch
     _within(where, per_epoch >= 1, f"snapshots_per_epoch = {per_epoch}; 1 or more")
+    pair = list(drawn.components)
+    _within(where, min(pair) >= 1 and pair[0] != pair[1], f"components = {pair}; two, from 1")
+    _within(where, 0 <= drawn.curvature <= 1000, f"curvature = {drawn.curvature}; 0 to 1000")
     try:
         widest = max(recipe.autoencoder.hidden, default=1)
         _within(f"{source}: autoencoder", widest <= 65_536, f"hidden = {widest}; 65536 or less")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
+from downslope.landscape import Statistics
 from downslope.networks import (
     DecayOn,
     Initialization,
@@ -153,6 +156,12 @@ class LandscapeRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         examples: training examples behind each loss.
         snapshots_per_epoch: of the refit's first seed.
         start: let the path begin with the initial parameters.
+        components: which two principal components, counted from 1.
+        origin: "mean" or "final": the plane lies through the snapshots' mean or the last one.
+        spacing: of the grid, "linear" or "log".
+        statistics: of batch norm, "recomputed" at every point or "kept" as they were at the end.
+        curvature: snapshots whose curvature is measured; 0 for none.
+        seeds: draw the refit's seeds in a joint plane as well.
     """
 
     grid: tuple[int, int] = (25, 25)
@@ -160,6 +169,12 @@ class LandscapeRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     examples: int = 2500
     snapshots_per_epoch: int = 4
     start: bool = True
+    components: tuple[int, int] = (1, 2)
+    origin: Literal["mean", "final"] = "mean"
+    spacing: Literal["linear", "log"] = "linear"
+    statistics: Statistics = "recomputed"
+    curvature: int = 6
+    seeds: bool = True
 
 
 class AutoencoderTraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,12 +9,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from downslope.cluster import Trainer
 from downslope.data import Dataset, Examples, Scaling
 from downslope.engines import Snapshot, train
 from downslope.errors import InputError
-from downslope.landscape import Trajectory, compute_landscape
+from downslope.landscape import Measure, Trajectory, compute_landscape
 from downslope.networks import build, flatten
 from downslope.progress import Steps
 from downslope.recipes.context import Context, open_run, prepare
@@ -42,6 +43,9 @@ from downslope.search import (
     search,
 )
 from downslope.theory import study
+
+JOINT = 26
+"""Snapshots of each seed in the joint plane, at most."""
 
 STAGES = ("theory", "search", "refit", "variants", "landscape", "autoencoder")
 
@@ -248,6 +252,29 @@ def _refit(context: Context) -> Steps[None]:
             "vectors": trajectory.vectors,
         },
     )
+    if context.recipe.landscape.seeds and done.others:
+        _write_seeds(context, done, trajectory)
+
+
+def _write_seeds(context: Context, done: Refit, first: Trajectory) -> None:
+    """Keep some snapshots of every seed's path for their joint plane."""
+    member, start = done.result.member, context.recipe.landscape.start
+    paths: dict[str, NDArray[np.generic]] = {}
+    of_first = dict(zip(first.steps, first.vectors, strict=True))
+    for seed in done.result.seeds:
+        if seed != member.seed and seed not in done.others:
+            continue
+        path = {s.step: s.parameters for s in done.others.get(seed, ())}
+        if seed == member.seed:
+            path = of_first
+        elif start:
+            module = build(member.network, torch.Generator().manual_seed(seed))
+            path = {0: flatten(module), **path}
+        steps = np.array(list(path), np.int64)
+        chosen = np.unique(np.linspace(0, len(steps) - 1, JOINT).round().astype(int))
+        paths[f"steps-{seed}"] = steps[chosen]
+        paths[f"vectors-{seed}"] = np.stack([path[int(step)] for step in steps[chosen]])
+    context.run.write_arrays("refit/seeds.npz", paths)
 
 
 def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: str) -> Steps[Refit]:
@@ -320,27 +347,48 @@ def _landscape(context: Context) -> Steps[None]:
                 f"{context.run.path / weights}: weights of another network; give another --out"
             ) from None
     recipe = context.recipe.landscape
+    measure = Measure(statistics=recipe.statistics, threads=context.threads)
     drawn = yield from compute_landscape(
         module,
         trajectory,
         context.everything,
+        loss=measure,
+        components=recipe.components,
+        origin=recipe.origin,
+        grid=recipe.grid,
+        margin=recipe.margin,
+        spacing=recipe.spacing,
+        subset=recipe.examples,
+        seed=context.recipe.seed,
+        curvature_points=recipe.curvature,
+        label=f"{trained.member.network.label}, seed {seed}",
+    )
+    context.run.write_arrays("landscape/surface.npz", drawn.arrays())
+    context.results.landscape = drawn.result
+    if not (recipe.seeds and (context.run.path / "refit/seeds.npz").exists()):
+        return
+    held = context.run.read_arrays("refit/seeds.npz")
+    runs: dict[str, Trajectory] = {}
+    for each in trained.seeds:
+        if f"steps-{each}" in held:
+            runs[f"seed {each}"] = path = Trajectory()
+            for step, vector in zip(held[f"steps-{each}"], held[f"vectors-{each}"], strict=True):
+                path.add(vector, step=int(step), loss=np.nan)
+    if len(runs) < 2:
+        return
+    joint = yield from compute_landscape(
+        module,
+        runs,
+        context.everything,
+        loss=measure,
         grid=recipe.grid,
         margin=recipe.margin,
         subset=recipe.examples,
         seed=context.recipe.seed,
-        label=f"{trained.member.network.label}, seed {seed}",
+        label=trained.member.network.label,
     )
-    context.run.write_arrays(
-        "landscape/surface.npz",
-        {
-            "x": drawn.surface.x,
-            "y": drawn.surface.y,
-            "loss": drawn.surface.loss,
-            "origin": drawn.plane.origin,
-            "directions": drawn.plane.directions,
-        },
-    )
-    context.results.landscape = drawn.result
+    context.run.write_arrays("landscape/joint.npz", joint.arrays())
+    context.results.joint_landscape = joint.result
 
 
 def _autoencoder(context: Context) -> Steps[None]:

@@ -11,9 +11,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from downslope.errors import InputError
+from downslope.landscape import LandscapeResult
 from downslope.report.figures import autoencoder as coder
 from downslope.report.figures import history, refit, search, space, theory, variants
 from downslope.report.figures import landscape as land
+from downslope.report.figures import landscape_doubts as doubts
 from downslope.report.figures.style import inline, svg
 from downslope.report.wording import figure as number
 from downslope.report.wording import percent
@@ -49,13 +51,15 @@ class Arrays:
     """Hold what figures need beyond results.json; None where a file is missing or damaged."""
 
     surface: dict[str, NDArray[Any]] | None
+    joint: dict[str, NDArray[Any]] | None
     images: dict[str, NDArray[Any]] | None
 
 
 def arrays(run: Run, results: Results) -> Arrays:
     """Read the arrays of the stages that ran."""
     return Arrays(
-        surface=None if results.landscape is None else _surface(run),
+        surface=None if results.landscape is None else _surface(run, "landscape/surface.npz"),
+        joint=None if results.joint_landscape is None else _surface(run, "landscape/joint.npz"),
         images=None
         if results.autoencoder is None
         else _read(
@@ -66,8 +70,8 @@ def arrays(run: Run, results: Results) -> Arrays:
     )
 
 
-def _surface(run: Run) -> dict[str, NDArray[Any]] | None:
-    found = _read(run, "landscape/surface.npz", ("x", "y", "loss"))
+def _surface(run: Run, name: str) -> dict[str, NDArray[Any]] | None:
+    found = _read(run, name, ("x", "y", "loss"))
     if found is not None and found["loss"].shape != (len(found["y"]), len(found["x"])):
         return None
     return found
@@ -285,10 +289,18 @@ def _variants(results: Results) -> Iterator[Picture]:
 
 
 def _landscape(results: Results, arrays: Arrays) -> Iterator[Picture]:
-    found = results.landscape
-    if found is None or arrays.surface is None:
-        return
-    terrain = land.terrain(found, arrays.surface)
+    if results.landscape is not None and arrays.surface is not None:
+        yield from landscape_pictures(results.landscape, arrays.surface)
+    joint = results.joint_landscape
+    if joint is not None and arrays.joint is not None:
+        yield _joint_picture(joint, arrays.joint)
+
+
+def landscape_pictures(
+    found: LandscapeResult, surface: dict[str, NDArray[Any]]
+) -> Iterator[Picture]:
+    """Draw all figures of one landscape."""
+    terrain = land.terrain(found, surface)
     low, high = found.loss_range
     span = f"losses from {number(low, 3)} to {number(high, 3)} nats"
     holes = " Holes are points whose loss is not finite." if found.not_finite else ""
@@ -311,6 +323,53 @@ def _landscape(results: Results, arrays: Arrays) -> Iterator[Picture]:
         f"Loss along the path, true from {number(terrain.true[0])} to {number(terrain.true[-1])}, "
         f"projected from {number(terrain.projected[0])} to {number(terrain.projected[-1])} nats.",
         "Loss along the path: of the snapshots themselves, and of their projections.",
+    )
+    if found.nulls:
+        share = percent(sum(found.explained_variance), 1)
+        walks = " and ".join(percent(null.mean, 1) for null in found.nulls)
+        yield _picture(
+            "landscape-nulls",
+            doubts.draw_nulls(found),
+            f"Share of variance in the plane: {share}; random walks {walks}.",
+            f"The plane's share of the path's variance beside {found.nulls[0].walks} random walks "
+            "with the same step lengths, and with the same step autocorrelation too (points, "
+            "mean; bars, 95 % of walks).",
+        )
+    furthest = max(p.residual for p in found.path)
+    yield _picture(
+        "landscape-residuals",
+        doubts.draw_residuals(found),
+        f"Distance of each snapshot from the plane, at most {number(furthest, 3)}.",
+        "How far each snapshot is from the plane it is drawn on, beside how far it has come "
+        "within it.",
+    )
+    if "slice_loss" in surface:
+        yield _picture(
+            "landscape-slice",
+            doubts.draw_slice(found, surface),
+            "Loss along the straight line from the first snapshot to the last.",
+            "The loss along the straight line from the first snapshot to the last.",
+        )
+    if any(p.eigenvalues for p in found.curvature):
+        yield _picture(
+            "landscape-curvature",
+            doubts.draw_curvature(found),
+            f"Curvature at {len(found.curvature)} snapshots.",
+            "Curvature of the loss along the path: the Hessian's largest eigenvalues and trace, "
+            "and the norm of the gradient.",
+        )
+    if len(found.runs) > 1:
+        yield _joint_picture(found, surface)
+
+
+def _joint_picture(joint: LandscapeResult, surface: dict[str, NDArray[Any]]) -> Picture:
+    return _picture(
+        "landscape-joint",
+        doubts.draw_joint(joint, surface),
+        f"{len(joint.runs)} runs in their joint plane.",
+        f"{len(joint.runs)} runs in one plane. Beside each: the share of its own variance "
+        "that the plane holds and its largest distance from it. Paths that seem to cross need "
+        "not meet.",
     )
 
 

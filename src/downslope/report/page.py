@@ -97,8 +97,8 @@ def render(
         assumptions=_assumptions(results),
         verdicts=theory_verdict(results) if results.theory is not None else "",
         recipe=recipe_toml(without_none(results.recipe)),
-        style=_asset("page.css"),
-        script=_asset("page.js"),
+        style=asset("page.css"),
+        script=asset("page.js"),
         plotly=Markup(get_plotlyjs()) if plotted is not None else None,
         landscape_json=plotted,
     )
@@ -184,6 +184,7 @@ def _assumptions(results: Results) -> dict[str, str]:
     return {name: ASSUMPTIONS.get(name, "") for name in named}
 
 
-def _asset(name: str) -> Markup:
+def asset(name: str) -> Markup:
+    """Read one of our own files for a page."""
     text: Any = resources.files("downslope.report") / "templates" / name
     return Markup(text.read_text("utf-8"))  # our own file, not data

@@ -81,6 +81,7 @@ class Refit:
         snapshots: of the path of `result.member`.
         predictions: classes of the test examples, shape (completed seeds, examples).
         truth: their true classes, shape (examples,); empty where no seed completed.
+        others: snapshots of the other seeds that completed, one an epoch.
     """
 
     result: RefitResult
@@ -88,6 +89,7 @@ class Refit:
     snapshots: tuple[Snapshot, ...]
     predictions: NDArray[np.int64]
     truth: NDArray[np.int64]
+    others: dict[int, tuple[Snapshot, ...]]
 
 
 def refit(
@@ -137,8 +139,10 @@ def refit(
         threads=threads,
         snapshots_per_epoch=snapshots_per_epoch,
     ):
-        # Only the first seed's path is drawn: the others' snapshots need not be held.
-        kept = record if record.member == 0 else msgspec.structs.replace(record, snapshots=())
+        # The first seed's path is drawn in detail; the others' need less memory.
+        kept = record
+        if record.member:
+            kept = msgspec.structs.replace(record, snapshots=record.snapshots[-1:])
         if kept.outcome == "completed" and (lost := _lost(kept, members[0], training)):
             kept = msgspec.structs.replace(kept, outcome="diverged", reason=lost)
         records[record.member].append(kept)
@@ -195,12 +199,18 @@ def refit(
         ],
     )
     snapshots = tuple(s for record in records[path] for s in record.snapshots)
+    others = {
+        seed: tuple(s for record in of for s in record.snapshots[-1:])
+        for i, (seed, of) in enumerate(zip(seeds, records, strict=True))
+        if i != path and seed in states
+    }
     return Refit(
         result,
         states,
         snapshots,
         np.array(predictions, np.int64).reshape(len(predictions), len(truth)),
         truth,
+        others,
     )
 
 

@@ -47,6 +47,7 @@ class Terrain:
         projected: losses of their projections onto the plane.
         residual: distances of the snapshots from the plane.
         labels: of the two axes.
+        loss_name: with its unit.
     """
 
     x: NDArray[np.float64]
@@ -58,6 +59,7 @@ class Terrain:
     projected: NDArray[np.float64]
     residual: NDArray[np.float64]
     labels: tuple[str, str]
+    loss_name: str = "cross-entropy loss (nats)"
 
     @property
     def range(self) -> tuple[float, float]:
@@ -75,7 +77,10 @@ class Terrain:
     @property
     def height_label(self) -> str:
         """Label the vertical axis of a drawing in three dimensions."""
-        return f"cross-entropy loss (nats{', log scale' if self.logarithmic else ''})"
+        if not self.logarithmic:
+            return self.loss_name
+        inside = self.loss_name.endswith(")")
+        return f"{self.loss_name[:-1]}, log scale)" if inside else f"{self.loss_name} (log scale)"
 
     @property
     def wide(self) -> bool:
@@ -89,6 +94,7 @@ def terrain(result: LandscapeResult, arrays: dict[str, NDArray[Any]]) -> Terrain
     loss = np.array(arrays["loss"], np.float64)
     loss[~np.isfinite(loss)] = np.nan
     first, second = result.explained_variance
+    one, two = (_ordinal(component) for component in result.components)
     return Terrain(
         x=np.asarray(arrays["x"], np.float64),
         y=np.asarray(arrays["y"], np.float64),
@@ -101,10 +107,15 @@ def terrain(result: LandscapeResult, arrays: dict[str, NDArray[Any]]) -> Terrain
         ),
         residual=np.array([p.residual for p in result.path]),
         labels=(
-            f"first principal direction ({100 * first:.1f} % of variance)",
-            f"second principal direction ({100 * second:.1f} %)",
+            f"{one} principal direction ({100 * first:.1f} % of variance)",
+            f"{two} principal direction ({100 * second:.1f} %)",
         ),
+        loss_name=result.loss,
     )
+
+
+def _ordinal(number: int) -> str:
+    return {1: "first", 2: "second", 3: "third"}.get(number, f"{number}th")
 
 
 def _norm(terrain: Terrain) -> Normalize:
@@ -154,7 +165,7 @@ def draw_contour(terrain: Terrain) -> Figure:
         axes.set_aspect("equal")
     axes.grid(False)
     bar = figure.colorbar(filled, ax=axes, fraction=0.06, pad=0.02)
-    bar.set_label("cross-entropy loss (nats)")
+    bar.set_label(terrain.loss_name)
     locator = LogLocator(subs=(1, 1.5, 2, 3, 5, 7), numticks=20) if terrain.wide else MaxNLocator(7)
     bar.ax.yaxis.set_major_locator(locator)
     bar.ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -234,7 +245,7 @@ def draw_surface(terrain: Terrain) -> Figure:
 @styled
 def draw_losses(terrain: Terrain) -> Figure:
     """Draw the true and the projected loss along the path."""
-    figure, axes = panel("step (minibatches)", "cross-entropy loss (nats)", height=3.3)
+    figure, axes = panel("step (minibatches)", terrain.loss_name, height=3.3)
     axes.plot(
         terrain.steps, terrain.projected, color=INDIGO, dashes=(4, 2), linewidth=1.4,
         label="projected onto the plane",

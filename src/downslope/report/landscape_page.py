@@ -1,0 +1,54 @@
+"""The page of a single landscape, for a network from outside a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+from plotly.offline import get_plotlyjs
+
+from downslope.landscape import LandscapeResult
+from downslope.report import tables, wording
+from downslope.report.animation import animate
+from downslope.report.figures.landscape import terrain
+from downslope.report.gallery import landscape_pictures
+from downslope.report.interactive import figure_json, interactive
+from downslope.report.page import asset
+from downslope.runs import Run
+
+
+def write_landscape(run: Run, result: LandscapeResult, arrays: dict[str, NDArray[Any]]) -> None:
+    """Write a landscape's JSON, arrays, figures, animation and page into a directory.
+
+    Raises:
+        InputError: the directory cannot be written.
+    """
+    run.write("landscape.json", msgspec.json.format(msgspec.json.encode(result), indent=1))
+    run.write_arrays("landscape.npz", arrays)
+    pictures = {picture.name: picture for picture in landscape_pictures(result, arrays)}
+    for name, picture in pictures.items():
+        run.write(f"figures/{name}.svg", picture.drawing.encode())
+    drawn = terrain(result, arrays)
+    run.write("figures/landscape-descent.gif", animate(drawn))
+    environment = Environment(
+        loader=PackageLoader("downslope.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=wording.percent, number=wording.figure, loss=wording.loss)
+    page = environment.get_template("landscape.html").render(
+        land=result,
+        pictures=pictures,
+        tables=tables,
+        wording=wording,
+        landscape_json=Markup(figure_json(interactive(drawn))),
+        plotly=Markup(get_plotlyjs()),
+        style=asset("page.css"),
+        script=asset("page.js"),
+    )
+    run.write("landscape.html", page.encode())

@@ -1,0 +1,113 @@
+"""The command for a network that we have never seen."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from downslope.cli import app
+from downslope.errors import InputError
+from downslope.landscape import LandscapeResult, load_examples, load_module
+
+NETWORK = """
+import torch
+from torch import nn
+
+def make():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 4)
+    )
+
+def number():
+    return 3
+
+def broken():
+    raise KeyError("inside")
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "net.py").write_text(NETWORK, "utf-8")
+    draw = np.random.default_rng(0)
+    inputs, targets = draw.normal(size=(40, 1, 4, 4)), draw.integers(0, 4, 40)
+    np.savez(tmp_path / "data.npz", inputs=inputs, targets=targets)
+    (tmp_path / "saved").mkdir()
+    module = load_module(f"{tmp_path / 'net.py'}:make")
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
+    examples = load_examples(tmp_path / "data.npz")
+    for step in range(5):
+        torch.save(module.state_dict(), tmp_path / "saved" / f"step-{step}.pt")
+        outputs = module(torch.from_numpy(examples.inputs))
+        torch.nn.functional.cross_entropy(outputs, torch.from_numpy(examples.targets)).backward()
+        optimizer.step()
+    return tmp_path
+
+
+def test_a_network_from_files_gets_a_page(files: Path) -> None:
+    done = CliRunner().invoke(
+        app,
+        ["landscape", "--module", f"{files / 'net.py'}:make", "--snapshots", str(files / "saved"),
+         "--data", str(files / "data.npz"), "--out", str(files / "out"), "--grid", "5x4",
+         "--quiet"],
+        catch_exceptions=False,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip() == str(files / "out" / "landscape.html")
+    result = msgspec.json.decode(
+        (files / "out" / "landscape.json").read_bytes(), type=LandscapeResult
+    )
+    assert [p.step for p in result.path] == [0, 1, 2, 3, 4]
+    assert (result.grid, result.statistics, result.examples) == ((5, 4), "recomputed", 40)
+    assert [null.name for null in result.nulls] == ["independent", "autocorrelated"]
+    page = (files / "out" / "landscape.html").read_text("utf-8")
+    assert "recomputed from the same examples at every point" in page
+    assert not (files / "out" / "surface-in-progress.npz").exists()
+    with Image.open(files / "out" / "figures" / "landscape-descent.gif") as gif:
+        assert gif.n_frames == 5  # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    ("where", "match"),
+    [
+        ("net.py", "must be FILE.py:function"),
+        ("none.py:make", "there is no file"),
+        ("net.py:nothing", "has no function 'nothing'"),
+        ("net.py:number", "returned a int, not an nn.Module"),
+        ("net.py:broken", r"broken\(\) fails: KeyError: 'inside'"),
+        ("bad.py:make", "fails: SyntaxError"),
+    ],
+)
+def test_a_mistake_in_the_module_is_one_line(files: Path, where: str, match: str) -> None:
+    (files / "bad.py").write_text("def make(:", "utf-8")
+    with pytest.raises(InputError, match=match) as found:
+        load_module(str(files / where))
+    assert "\n" not in str(found.value)
+
+
+def test_a_mistake_in_the_data_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    with pytest.raises(InputError, match="cannot be read as npz"):
+        load_examples(path)
+    path.write_bytes(b"no zip")
+    with pytest.raises(InputError, match="cannot be read as npz"):
+        load_examples(path)
+    np.savez(path, inputs=np.zeros(3))
+    with pytest.raises(InputError, match="lacks targets; it has inputs"):
+        load_examples(path)
+    np.savez(path, inputs=np.zeros((3, 1)), targets=np.zeros(2))
+    with pytest.raises(InputError, match="3 inputs but 2 targets"):
+        load_examples(path)
+    np.savez(path, inputs=np.array(["a"]), targets=np.zeros(1))
+    with pytest.raises(InputError, match="numbers are needed"):
+        load_examples(path)
+
+
+def test_options_belong_together(files: Path) -> None:
+    with pytest.raises(InputError, match="belong together"):
+        CliRunner().invoke(app, ["landscape", "--snapshots", str(files)], catch_exceptions=False)
