@@ -200,9 +200,9 @@ def refit(
     )
     snapshots = tuple(s for record in records[path] for s in record.snapshots)
     others = {
-        seed: tuple(s for record in of for s in record.snapshots)
+        seed: tuple(s for record in of for s in record.snapshots[-1:])
         for i, (seed, of) in enumerate(zip(seeds, records, strict=True))
-        if seed in states and i != path
+        if i != path and seed in states
     }
     return Refit(
         result,
