@@ -1,9 +1,18 @@
 """Initialization theory: the derivation checked by machine, and measured in random networks."""
 
+from downslope.theory.activations import ACTIVATIONS, Activation, find_activation
 from downslope.theory.checks import Check, Verdict, checks, compare
+from downslope.theory.gains import Gain, compute_gain
 from downslope.theory.measurement import Measurement, Moments, measure, record
+from downslope.theory.refutations import CounterExample, Mutation, counterexamples, mutations
 from downslope.theory.steps import ASSUMPTIONS, Step, derivation
 from downslope.theory.study import LayerMoments, TheoryResult, layer_moments, study
+from downslope.theory.variance_map import (
+    FixedPoint,
+    VarianceMap,
+    critical_weight_variance,
+    variance_map,
+)
 from downslope.theory.variances import (
     bias_variance,
     predict_backward,
@@ -12,23 +21,36 @@ from downslope.theory.variances import (
 )
 
 __all__ = [
+    "ACTIVATIONS",
     "ASSUMPTIONS",
+    "Activation",
     "Check",
+    "CounterExample",
+    "FixedPoint",
+    "Gain",
     "LayerMoments",
     "Measurement",
     "Moments",
+    "Mutation",
     "Step",
     "TheoryResult",
+    "VarianceMap",
     "Verdict",
     "bias_variance",
     "checks",
     "compare",
+    "compute_gain",
+    "counterexamples",
+    "critical_weight_variance",
     "derivation",
+    "find_activation",
     "layer_moments",
     "measure",
+    "mutations",
     "predict_backward",
     "predict_forward",
     "record",
     "study",
+    "variance_map",
     "weight_variance",
 ]

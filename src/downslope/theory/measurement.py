@@ -7,7 +7,6 @@ earlier layers, so they are not independent samples, and every figure here is on
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, get_args
 
@@ -16,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from downslope.engines.pytorch import one_thread
 from downslope.errors import InputError
 from downslope.networks import Initialization, NetworkSpec, build
 from downslope.progress import Progress, Steps
@@ -66,25 +66,6 @@ class Measurement:
     moments: Moments
 
 
-@contextmanager
-def single_thread() -> Generator[None]:
-    """Run torch on one thread inside and give the caller's setting back.
-
-    Sums then have one order, so results do not depend on the number of threads. Never yield from
-    a computation inside: the setting belongs to the whole process.
-
-    >>> with single_thread():
-    ...     torch.get_num_threads()
-    1
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def record(network: nn.Sequential, inputs: torch.Tensor, cotangent: torch.Tensor) -> Moments:
     """Run one network forward and backward and take the moments of each hidden layer.
 
@@ -103,7 +84,7 @@ def record(network: nn.Sequential, inputs: torch.Tensor, cotangent: torch.Tensor
     """
     pre: list[torch.Tensor] = []
     post: list[torch.Tensor] = []
-    with single_thread(), torch.enable_grad():
+    with one_thread(), torch.enable_grad():
         x = inputs.detach().requires_grad_(True)
         for i, layer in enumerate(network):
             x = layer(x)
@@ -211,7 +192,7 @@ def _one_network(
 ) -> Moments:
     state = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1
     generator = torch.Generator().manual_seed(state)
-    with single_thread():
+    with one_thread():
         network = build(NetworkSpec(widths=widths, initialization=initialization), generator)
         network.requires_grad_(False)
         direction = torch.randn(OUTPUTS, generator=generator)
