@@ -6,7 +6,7 @@ from downslope.theory.gains import Gain, compute_gain
 from downslope.theory.measurement import Measurement, Moments, measure, record
 from downslope.theory.refutations import CounterExample, Mutation, counterexamples, mutations
 from downslope.theory.steps import ASSUMPTIONS, Step, derivation
-from downslope.theory.study import LayerMoments, TheoryResult, layer_moments, study
+from downslope.theory.study import LayerMoments, LayerSpread, TheoryResult, layer_moments, study
 from downslope.theory.variance_map import (
     FixedPoint,
     VarianceMap,
@@ -17,6 +17,7 @@ from downslope.theory.variances import (
     bias_variance,
     predict_backward,
     predict_forward,
+    predict_spread,
     weight_variance,
 )
 
@@ -29,6 +30,7 @@ __all__ = [
     "FixedPoint",
     "Gain",
     "LayerMoments",
+    "LayerSpread",
     "Measurement",
     "Moments",
     "Mutation",
@@ -49,6 +51,7 @@ __all__ = [
     "mutations",
     "predict_backward",
     "predict_forward",
+    "predict_spread",
     "record",
     "study",
     "variance_map",

@@ -1,8 +1,8 @@
 """Expectations over a normal variable, with a bound on their error.
 
 Gauss-Hermite rules lose all digits where a function changes faster than the normal density: with
-128 nodes, E[tanh(10 z)^2] is right to three. So panels of Gauss-Legendre nodes are used that shrink
-towards zero and towards every kink, and scipy's adaptive integration checks them.
+128 nodes, E[tanh(10 z)^2] is 0.95 instead of 0.92. So panels of Gauss-Legendre nodes are used that
+shrink towards zero and towards every kink, and scipy's adaptive integration checks them.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ assumptions; the step's own check must refute it. Nothing here is sampled.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import product
 from typing import Any, Final
@@ -184,16 +184,15 @@ def _about_halves() -> Iterator[CounterExample]:
         "whose share is 1",
         claimed=r"\mathrm{E}[x^2] = \frac{1}{2}\,\mathrm{Var}[z]",
         found=r"\mathrm{E}[x^2] = \frac{1 + a^2}{2}\,\mathrm{Var}[z]",
-        breaks=bool(sp.simplify(share - (1 + slope**2) / 2) == 0 and share != _ONE / 2),
+        breaks=bool(sp.expand(share - (1 + slope**2) / 2) == 0),
     )
     # The loss y^2 / 2 on the unit's own output: the gradient that arrives is y, and y is 0 where
     # the unit is off.
     sums = [a * 1 + b * 2 for a, b in product((-1, 1), repeat=2)]
     outputs = [max(0, z) for z in sums]
     arrives = Fraction(sum(y * y for y in outputs), len(outputs))
-    leaves = Fraction(
-        sum(y * y for y, z in zip(outputs, _sums(), strict=True) if z > 0), len(outputs)
-    )
+    gradients = [y if z > 0 else 0 for y, z in zip(outputs, sums, strict=True)]
+    leaves = Fraction(sum(d * d for d in gradients), len(sums))
     yield _example(
         "incoming gradient independent",
         "backward",
@@ -282,7 +281,9 @@ def _example(
     )
 
 
-def _law(joint: dict[tuple[Fraction, Fraction], Fraction], of: Any) -> Law:
+def _law(
+    joint: dict[tuple[Fraction, Fraction], Fraction], of: Callable[[Fraction, Fraction], Fraction]
+) -> Law:
     law: dict[Fraction, Fraction] = {}
     for (a, b), probability in joint.items():
         value = of(a, b)
