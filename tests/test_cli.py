@@ -28,6 +28,13 @@ depth = 3
 width = 32
 repetitions = 4
 examples = 32
+[theory.trainability]
+depths = [2]
+map_depths = [2]
+weight_variances = [2.0]
+width = 8
+epochs = 1
+examples = 32
 [search]
 trials = 2
 [search.space]

@@ -7,6 +7,13 @@ from downslope.theory.measurement import Measurement, Moments, measure, record
 from downslope.theory.refutations import CounterExample, Mutation, counterexamples, mutations
 from downslope.theory.steps import ASSUMPTIONS, Step, derivation
 from downslope.theory.study import LayerMoments, LayerSpread, TheoryResult, layer_moments, study
+from downslope.theory.trainability import (
+    DeepNetwork,
+    PredictedDepth,
+    TrainabilityResult,
+    TrainabilitySpec,
+    train_deep_networks,
+)
 from downslope.theory.variance_map import (
     FixedPoint,
     VarianceMap,
@@ -27,6 +34,7 @@ __all__ = [
     "Activation",
     "Check",
     "CounterExample",
+    "DeepNetwork",
     "FixedPoint",
     "Gain",
     "LayerMoments",
@@ -34,8 +42,11 @@ __all__ = [
     "Measurement",
     "Moments",
     "Mutation",
+    "PredictedDepth",
     "Step",
     "TheoryResult",
+    "TrainabilityResult",
+    "TrainabilitySpec",
     "VarianceMap",
     "Verdict",
     "bias_variance",
@@ -54,6 +65,7 @@ __all__ = [
     "predict_spread",
     "record",
     "study",
+    "train_deep_networks",
     "variance_map",
     "weight_variance",
 ]

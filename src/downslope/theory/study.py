@@ -22,6 +22,7 @@ from downslope.theory.intervals import bootstrap_intervals
 from downslope.theory.measurement import INITIALIZATIONS, Measurement, measure
 from downslope.theory.refutations import CounterExample, Mutation, counterexamples, mutations
 from downslope.theory.steps import Step, derivation
+from downslope.theory.trainability import TrainabilityResult
 from downslope.theory.variance_map import critical_weight_variance
 from downslope.theory.variances import (
     predict_backward,
@@ -94,6 +95,7 @@ class TheoryResult(msgspec.Struct, frozen=True, kw_only=True):
         checks: the predictions against measurement.
         layers: moments by initialization and layer, for the figure.
         spreads: over He networks by layer; empty where He was not measured.
+        trainability: which deep networks learn; None where none were trained.
         depth: hidden layers of the measured networks.
         width: units per hidden layer.
         repetitions: independent networks per initialization.
@@ -109,6 +111,7 @@ class TheoryResult(msgspec.Struct, frozen=True, kw_only=True):
     checks: list[Check]
     layers: list[LayerMoments]
     spreads: list[LayerSpread]
+    trainability: TrainabilityResult | None = None
     depth: int
     width: int
     repetitions: int
