@@ -2,6 +2,7 @@
 
 from downslope.theory.activations import ACTIVATIONS, Activation, find_activation
 from downslope.theory.checks import Check, Verdict, checks, compare
+from downslope.theory.diagnosis import Diagnosis, LayerDiagnosis, diagnose
 from downslope.theory.gains import Gain, compute_gain
 from downslope.theory.measurement import Measurement, Moments, measure, record
 from downslope.theory.refutations import CounterExample, Mutation, counterexamples, mutations
@@ -35,8 +36,10 @@ __all__ = [
     "Check",
     "CounterExample",
     "DeepNetwork",
+    "Diagnosis",
     "FixedPoint",
     "Gain",
+    "LayerDiagnosis",
     "LayerMoments",
     "LayerSpread",
     "Measurement",
@@ -56,6 +59,7 @@ __all__ = [
     "counterexamples",
     "critical_weight_variance",
     "derivation",
+    "diagnose",
     "find_activation",
     "layer_moments",
     "measure",
