@@ -128,7 +128,8 @@ def _theory(results: Results) -> Iterator[Picture]:
             "One input in He networks: a network of finite width is off from the mean of all, "
             "the more the deeper, and most lie below it. The relative variance over networks in "
             f"layer {last.layer} is {number(last.relative_variance, 2)}; "
-            f"{number(last.predicted_relative_variance, 2)} is predicted.",
+            f"{number(last.predicted_relative_variance, 2)} is predicted, much of it by rare large "
+            "networks that a few dozen seldom hold; the check of its growth per layer is below.",
         )
     trained = results.theory.trainability
     if trained is not None and trained.map:

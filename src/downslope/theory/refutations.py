@@ -143,7 +143,7 @@ def _about_sums() -> Iterator[CounterExample]:
     yield CounterExample(
         assumption="finite moments",
         step="sum",
-        setting="Cauchy weights, f_w(w) = 1 / (pi (1 + w^2)), at x = 1: the mean of n of them is "
+        setting="Cauchy weights, f_w(w) = 1 / (π (1 + w^2)), at x = 1: the mean of n of them is "
         "distributed as one of them is, so no division by a power of n tames the sum's variance",
         claimed=r"\mathrm{Var}[w] < \infty",
         found=r"\int_{-a}^{a} w^2 f_w(w)\, dw = " + sp.latex(sp.simplify(inside)) + r" \to \infty",
@@ -206,7 +206,7 @@ def _about_halves() -> Iterator[CounterExample]:
 def _mutations() -> Iterator[Mutation]:
     yield _mutation(
         "product",
-        "Var[x] in place of E[x^2], wrong by pi/(pi - 1) after a ReLU of a normal z",
+        "Var[x] in place of E[x^2], wrong by π/(π − 1) after a ReLU of a normal z",
         r"\mathrm{Var}[wx] = \mathrm{Var}[w]\,\mathrm{Var}[x]",
         _with_factor(verification.verify_product(variance_w * (second_x - mean_x**2))),
     )
