@@ -21,7 +21,21 @@ TINY: dict[str, Any] = {
     "title": "tiny",
     "seed": 7,
     "data": {"name": "digits", "validation": 40},
-    "theory": {"depth": 3, "width": 32, "repetitions": 3, "examples": 8},
+    "theory": {
+        "depth": 3,
+        "width": 32,
+        "repetitions": 3,
+        "examples": 8,
+        "trainability": {
+            "depths": [2, 3],
+            "map_depths": [2, 3],
+            "weight_variances": [1.0, 2.0],
+            "width": 8,
+            "learning_rates": [0.1],
+            "epochs": 1,
+            "examples": 64,
+        },
+    },
     "search": {
         "trials": 3,
         "settings": {"epochs": 2, "units": 12},

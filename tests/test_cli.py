@@ -28,6 +28,13 @@ depth = 3
 width = 32
 repetitions = 4
 examples = 32
+[theory.trainability]
+depths = [2]
+map_depths = [2]
+weight_variances = [2.0]
+width = 8
+epochs = 1
+examples = 32
 [search]
 trials = 2
 [search.space]
@@ -453,3 +460,21 @@ def test_ctrl_c_while_starting_is_clean() -> None:
         # Before the first line of ours runs, the interpreter itself still answers.
         assert child.returncode in (130, -signal.SIGINT, 1)
         assert child.returncode == 130 or delay < 0.1, err
+
+
+def test_theory_of_a_module_names_the_layer_and_writes_nothing(
+    downslope: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(
+        "from torch import nn\n"
+        "def deep():\n"
+        "    hidden = [m for _ in range(8) for m in (nn.Linear(64, 64), nn.ReLU())]\n"
+        "    return nn.Sequential(*hidden, nn.Linear(64, 10))\n"
+    )
+    said = downslope("theory", "quick", "--module", "mine.py:deep", "--networks", "3", "--quiet")
+    assert said.status == 0
+    assert "the signal dies at layer 8 (Linear)" in said.out
+    assert not Path("runs").exists()
+    wrong = downslope("theory", "quick", "--module", "mine.py:shallow")
+    assert wrong.status == 2 and "no function 'shallow'" in wrong.err

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from downslope.data import Dataset
     from downslope.results import Results
     from downslope.search import Hire
+    from downslope.theory import Diagnosis
 
 app = typer.Typer(
     name="downslope",
@@ -134,7 +135,50 @@ def _part(name: str, stage: str, what: str) -> None:
         _run(recipe, [stage], data, label, out, changes, seed, where, quiet)
 
 
-_part("theory", "theory", "Check the theory of He initialization, on paper and by measurement.")
+@app.command()
+def theory(
+    recipe: RecipeArgument = "fashion-mnist",
+    module: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.py:FUNCTION", help="Diagnose the network that it makes."),
+    ] = None,
+    networks: Annotated[
+        int, typer.Option(metavar="N", help="Initializations of that network.")
+    ] = 10,
+    data: DataOption = None,
+    label: LabelOption = None,
+    out: OutOption = None,
+    changes: SetOption = None,
+    seed: SeedOption = None,
+    threads: ThreadsOption = None,
+    executor: ExecutorOption = "local",
+    address: AddressOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Check the theory of He initialization, on paper and by measurement."""
+    if module is None:
+        _run(recipe, ["theory"], data, label, out, changes, seed, (threads, executor, address), quiet)
+        return
+    from downslope.data import Scaling
+    from downslope.networks import load_factory
+    from downslope.recipes import load_recipe
+    from downslope.theory import diagnose
+
+    factory = load_factory(module)
+    chosen = load_recipe(recipe, _edits(changes, data, label, seed))
+    dataset = _load(chosen.data.name, chosen.data.label, quiet)
+    scaling = Scaling.fit(dataset.training, dataset.white, chosen.data.center)
+    steps = diagnose(
+        factory,
+        scaling.apply(dataset.training).inputs.astype("float32", copy=False),
+        shape=dataset.shape,
+        networks=networks,
+        examples=chosen.theory.examples,
+        seed=chosen.seed,
+    )
+    _print_diagnosis(watch(steps, quiet))
+
+
 _part("search", "search", "Search for the best settings on validation data.")
 _part("refit", "refit", "Train the winner again on all training data and test it.")
 _part("variants", "variants", "Search over batch norm, dropout and activations; test the best.")
@@ -378,14 +422,7 @@ def _run(
     from downslope.report import advice, write_report
     from downslope.runs import Run
 
-    edits = list(changes or [])
-    if data is not None:
-        edits.append(f"data.name={_quoted(data)}")
-    if label is not None:
-        edits.append(f"data.label={_quoted(label)}")
-    if seed is not None:
-        edits.append(f"seed={seed}")
-    chosen = load_recipe(recipe, edits)
+    chosen = load_recipe(recipe, _edits(changes, data, label, seed))
     order = needed(stages, chosen)
     dataset = _load(chosen.data.name, chosen.data.label, quiet)
     path = out or free_directory(Path(recipe).stem, chosen)
@@ -452,6 +489,20 @@ def _executor(executor: str, address: str | None) -> Generator[tuple[Trainer, Hi
         yield cluster.train, cluster.crew
 
 
+def _edits(
+    changes: list[str] | None, data: str | None, label: str | None, seed: int | None
+) -> list[str]:
+    """Write the options that stand for keys as changes of the recipe."""
+    edits = list(changes or [])
+    if data is not None:
+        edits.append(f"data.name={_quoted(data)}")
+    if label is not None:
+        edits.append(f"data.label={_quoted(label)}")
+    if seed is not None:
+        edits.append(f"seed={seed}")
+    return edits
+
+
 def _program() -> list[str]:
     """Return the words that started this program, for the user to repeat."""
     started = Path(sys.argv[0])
@@ -469,6 +520,27 @@ def _load(name: str, label: str | None, quiet: bool) -> Dataset:
     if name in {listing.name for listing in list_datasets()} and find(name) is None:
         watch(fetch(name), quiet)
     return load(name, label=label)
+
+
+def _print_diagnosis(found: Diagnosis) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("layer", no_wrap=True)
+    for heading in ("size", "signal", "gradient", "gain", "proposed", "signal*", "gradient*"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in found.layers:
+        figures = (one.size, one.signal, one.gradient, one.gain, one.proposed_gain)
+        after = (one.mended_signal, one.mended_gradient)
+        table.add_row(escape(one.name), *[f"{value:.2g}" for value in (*figures, *after)])
+    console().print(table)
+    print(
+        f"Means over {found.networks} initializations and {found.examples} examples. size: mean "
+        "square of a layer's outputs; signal: their variance over examples; gain: deviation of "
+        "the weights times sqrt(fan in); *: new networks with the proposed gains, biases zero."
+    )
+    for line in found.findings or ["signals and gradients keep their size in every layer"]:
+        print(line)
+    for line in found.mended:
+        print(f"even with the proposed gains {line}")
 
 
 def _print_summary(results: Results, seconds: float) -> None:

@@ -100,3 +100,37 @@ def test_only_pytorchs_initialization_draws_biases() -> None:
         spec = NetworkSpec(widths=(6, 5), initialization=initialization)
         assert not build(spec, torch.Generator())[0].bias.any()
     assert build(NetworkSpec(widths=(6, 5)), torch.Generator())[0].bias.any()
+
+
+@pytest.mark.parametrize("initialization", ["he", "xavier", "lecun", "orthogonal"])
+def test_initializations_are_those_of_torch_nn_init(initialization: str) -> None:
+    """The same stream through `torch.nn.init` gives the same weights, to the last bit or so."""
+    module = build(
+        NetworkSpec(widths=(30, 20, 10), initialization=initialization),
+        torch.Generator().manual_seed(541),
+    )
+    generator = torch.Generator().manual_seed(541)
+    for fan_in, fan_out, layer in ((30, 20, module[0]), (20, 10, module[2])):
+        expected = torch.empty(fan_out, fan_in)
+        match initialization:
+            case "he":
+                nn.init.kaiming_normal_(expected, nonlinearity="relu", generator=generator)
+            case "xavier":
+                nn.init.xavier_normal_(expected, generator=generator)
+            case "lecun":
+                nn.init.kaiming_normal_(expected, nonlinearity="linear", generator=generator)
+            case _:
+                gain = nn.init.calculate_gain("relu")
+                nn.init.orthogonal_(expected, gain=gain, generator=generator)
+        torch.testing.assert_close(layer.weight, expected, rtol=1e-6, atol=0)
+        assert not layer.bias.any()
+
+
+def test_weight_scale_multiplies_the_weights_and_leaves_the_biases() -> None:
+    plain, scaled = (
+        build(NetworkSpec(widths=(5, 4, 3), weight_scale=scale), torch.Generator().manual_seed(541))
+        for scale in (1.0, 2.5)
+    )
+    for i in (0, 2):
+        assert torch.equal(scaled[i].weight, 2.5 * plain[i].weight)
+        assert torch.equal(scaled[i].bias, plain[i].bias)

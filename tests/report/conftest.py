@@ -15,6 +15,8 @@ SMALL = [
     "theory.width=32",
     "theory.repetitions=3",
     "theory.examples=32",
+    "theory.trainability={depths=[2, 4], map_depths=[2, 4], weight_variances=[1.0, 2.0, 3.0], "
+    "width=8, epochs=1, examples=100}",
     "search.trials=3",
     "search.space.epochs=[2]",
     "refit.epochs=3",

@@ -133,7 +133,7 @@ def test_variants_are_ranked() -> None:
 def test_moments_are_those_of_the_layers(results: Results) -> None:
     assert results.theory
     forward = theory.moments(results.theory, "forward")
-    assert [m.name for m in forward] == ["He", "Xavier", "PyTorch default"]
+    assert [m.name for m in forward] == ["He", "Xavier", "LeCun", "orthogonal", "PyTorch default"]
     he = [layer for layer in results.theory.layers if layer.initialization == "he"]
     assert forward[0].mean == [layer.forward_mean for layer in he]
     backward = theory.moments(results.theory, "backward")

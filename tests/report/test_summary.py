@@ -96,7 +96,7 @@ def test_checks_and_steps_that_do_not_hold_are_named(results: Results) -> None:
     checks = [msgspec.structs.replace(c, verdict="PASS") for c in checks]
     results.theory = msgspec.structs.replace(results.theory, checks=checks)
     good = dict(summary(results))["theory"]
-    assert good == f"{len(checks)} of {len(checks)} checks pass, 9 of 9 steps verified"
+    assert good.startswith(f"{len(checks)} of {len(checks)} checks pass, 9 of 9 steps verified, ")
     checks[2] = msgspec.structs.replace(checks[2], verdict="FAIL")
     steps[4] = msgspec.structs.replace(steps[4], verified=False)
     results.theory = msgspec.structs.replace(results.theory, checks=checks, steps=steps)

@@ -1,5 +1,6 @@
 """Specs of networks and trainings, their modules, and the flat parameter layout."""
 
+from downslope.networks.factories import load_factory
 from downslope.networks.flat import flatten, load_flat, unflatten
 from downslope.networks.modules import activation_module, build, initialize
 from downslope.networks.specs import (
@@ -32,6 +33,7 @@ __all__ = [
     "build",
     "flatten",
     "initialize",
+    "load_factory",
     "load_flat",
     "unflatten",
 ]

@@ -55,6 +55,9 @@ def build(spec: NetworkSpec, generator: torch.Generator) -> nn.Sequential:
         linear = nn.utils.skip_init(nn.Linear, fan_in, fan_out)
         assert isinstance(linear, nn.Linear)
         initialize(linear, spec.initialization, generator)
+        if spec.weight_scale != 1:
+            with torch.no_grad():
+                linear.weight.mul_(spec.weight_scale)
         layers.append(linear)
         if i == len(spec.widths) - 2:
             break

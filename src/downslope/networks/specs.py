@@ -46,6 +46,8 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         initialization: how weights start. "pytorch" is `nn.Linear`'s default; "he", "xavier",
             "lecun" are normal with variance 2/fan_in, 2/(fan_in+fan_out), 1/fan_in and
             "orthogonal" has gain sqrt(2); all four start biases at zero.
+        weight_scale: factor on the weights as they were drawn, biases not; 1 leaves them alone.
+            "lecun" with factor g has the variance g^2/fan_in.
 
     Raises:
         InputError: a field is outside of what is allowed; the message names it.
@@ -60,6 +62,7 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     dropout: float = 0.0
     output: Output = "logits"
     initialization: Initialization = "pytorch"
+    weight_scale: float = 1.0
 
     def __post_init__(self) -> None:
         name = "NetworkSpec"
@@ -75,6 +78,8 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         _require(0 <= self.dropout < 1, name, "dropout", self.dropout, "at least 0 and below 1")
         _choice(name, "output", self.output, Output)
         _choice(name, "initialization", self.initialization, Initialization)
+        scale = self.weight_scale
+        _require(scale > 0 and math.isfinite(scale), name, "weight_scale", scale, "above 0, finite")
 
     @property
     def parameters(self) -> int:

@@ -88,6 +88,7 @@ def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
     _within(f"{source}: recipe", 0 <= recipe.seed < MOST_SEED, f"seed = {recipe.seed}; {_SEEDS}")
     _check_data(recipe.data, f"{source}: data")
     measured = msgspec.structs.asdict(recipe.theory)
+    del measured["trainability"]
     try:
         study(np.ones((1, 1), np.float32), **measured, seed=recipe.seed)  # refuses when called
     except InputError as error:

@@ -18,6 +18,7 @@ from downslope.networks import (
 )
 from downslope.search import Halving, Proposer, Range, Sampler, Settings, Space, propose
 from downslope.search.settings import Value
+from downslope.theory import TrainabilitySpec
 
 
 class DataRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,12 +32,13 @@ class DataRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class TheoryRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Say how the initialization theory is measured."""
+    """Say how the initialization theory is measured, and which deep networks are trained."""
 
     depth: int = 20
     width: int = 256
     repetitions: int = 30
     examples: int = 256
+    trainability: TrainabilitySpec = TrainabilitySpec()
 
 
 class ChoiceRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -42,7 +42,7 @@ from downslope.search import (
     round_store,
     search,
 )
-from downslope.theory import study
+from downslope.theory import study, train_deep_networks
 
 JOINT = 26
 """Snapshots of each seed in the joint plane, at most."""
@@ -157,14 +157,26 @@ def _out_of_room(error: BaseException) -> str:
 
 def _theory(context: Context) -> Steps[None]:
     recipe = context.recipe.theory
-    context.results.theory = yield from study(
+    seed = context.recipe.seed
+    found = yield from study(
         np.asarray(context.training.inputs, np.float32),
         depth=recipe.depth,
         width=recipe.width,
         repetitions=recipe.repetitions,
         examples=min(recipe.examples, len(context.training)),
-        seed=context.recipe.seed,
+        seed=seed,
     )
+    trained = None
+    if recipe.trainability.depths:
+        trained = yield from train_deep_networks(
+            recipe.trainability,
+            context.training,
+            context.validation,
+            classes=context.classes,
+            seed=seed,
+            threads=context.threads,
+        )
+    context.results.theory = msgspec.structs.replace(found, trainability=trained)
 
 
 def _search(context: Context) -> Steps[None]:

@@ -44,6 +44,7 @@ def _known(statement: str) -> str:
     """
     text = re.sub(r"\\[Bb]igg?l(?![a-z])", r"\\left", statement)
     text = re.sub(r"\\[Bb]igg?r(?![a-z])", r"\\right", text)
+    text = text.replace(r"\operatorname{atan}", r"\arctan\,")
     text = text.replace(r"\!", "")  # drawn much wider than TeX does
     text = re.sub(r"(\\(?:sum|int)(?:[_^](?:\{[^}]*\}|\w))+)", r"\1\\,", text)
     text = re.sub(r"\\frac(?![a-z])", r"\\dfrac", text)

@@ -120,7 +120,33 @@ def _theory(results: Results) -> Iterator[Picture]:
             f"Second moment by hidden layer, {direction}. In layer {found[0].layers[end]}: "
             f"{reached}.",
             f"{what}: second moment in each hidden layer, measured (points, mean over networks; "
-            "band, its 95 % interval) and predicted (dashed).",
+            "band, its 95 % bootstrap interval over networks) and predicted (dashed).",
+        )
+    if results.theory.spreads:
+        last = results.theory.spreads[-1]
+        yield _picture(
+            "theory-spread",
+            theory.draw_spread(results.theory.spreads),
+            f"Spread over He networks by layer. In layer {last.layer} the median is "
+            f"{number(last.median, 2)} of the mean, {number(last.predicted_median, 2)} predicted.",
+            "One input in He networks: a network of finite width is off from the mean of all, "
+            "the more the deeper, and most lie below it. The relative variance over networks in "
+            f"layer {last.layer} is {number(last.relative_variance, 2)}; "
+            f"{number(last.predicted_relative_variance, 2)} is predicted, much of it by rare large "
+            "networks that a few dozen seldom hold; the check of its growth per layer is below.",
+        )
+    trained = results.theory.trainability
+    if trained is not None and trained.map:
+        yield _picture(
+            "theory-trainability",
+            theory.draw_trainability(trained),
+            f"Validation accuracy over n Var[w] and depth of {len(trained.map)} "
+            f"{trained.spec.activation} networks.",
+            f"Which networks train: validation accuracy in percent after {trained.spec.epochs} "
+            f"epochs on {trained.examples:,} examples, {trained.spec.width} units a layer, one "
+            "network a cell at its better learning rate; × diverged. Dashed: the predicted edge "
+            "between vanishing and exploding signals. Lines: six depth scales, as far as networks "
+            "train according to Schoenholz et al. (2017).",
         )
 
 

@@ -14,6 +14,7 @@ from plotly.offline import get_plotlyjs
 from downslope.report import tables, wording
 from downslope.report.equations import equation
 from downslope.report.figures.landscape import terrain
+from downslope.report.figures.theory import NAMES
 from downslope.report.gallery import Arrays, Picture, arrays, gallery
 from downslope.report.interactive import figure_json, interactive
 from downslope.report.summary import STAGES, theory_verdict
@@ -94,6 +95,9 @@ def render(
         tables=tables,
         wording=wording,
         equations=_equations(results),
+        claims=_claims(results),
+        step_numbers=_step_numbers(results),
+        initializations=NAMES,
         assumptions=_assumptions(results),
         verdicts=theory_verdict(results) if results.theory is not None else "",
         recipe=recipe_toml(without_none(results.recipe)),
@@ -173,6 +177,20 @@ def _files(manifest: Manifest | None) -> dict[str, str]:
 def _equations(results: Results) -> list[Markup]:
     steps = [] if results.theory is None else results.theory.steps
     return [equation(step.statement, f"equation-{i}") for i, step in enumerate(steps)]
+
+
+def _step_numbers(results: Results) -> dict[str, int]:
+    steps = [] if results.theory is None else results.theory.steps
+    return {step.name: i + 1 for i, step in enumerate(steps)}
+
+
+def _claims(results: Results) -> list[tuple[Markup, Markup]]:
+    """Typeset what each counter-example shows: what the step says, and what is true."""
+    found = [] if results.theory is None else results.theory.counterexamples
+    return [
+        (equation(one.claimed, f"claimed-{i}"), equation(one.found, f"found-{i}"))
+        for i, one in enumerate(found)
+    ]
 
 
 def _assumptions(results: Results) -> dict[str, str]:

@@ -55,7 +55,11 @@ def theory_verdict(results: Results) -> str:
     proven = sum(step.verified for step in theory.steps)
     text = (
         f"{passed} of {plural(len(theory.checks), 'check')} pass, "
-        f"{proven} of {plural(len(theory.steps), 'step')} verified"
+        f"{proven} of {plural(len(theory.steps), 'step')} verified, "
+        f"{sum(one.breaks for one in theory.counterexamples)} of "
+        f"{plural(len(theory.counterexamples), 'counter-example')} break what they should, "
+        f"{sum(one.refuted for one in theory.mutations)} of "
+        f"{plural(len(theory.mutations), 'wrong formula')} refuted"
     )
     wrong = [f"{c.name}: {c.verdict}" for c in theory.checks if c.verdict != "PASS"]
     wrong += [f"step {step.name}: not verified" for step in theory.steps if not step.verified]

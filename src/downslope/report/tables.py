@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from downslope.landscape import LandscapeResult
 from downslope.report.wording import describe, duration, figure, loss, percent, prose
 from downslope.search import RefitResult, SearchResult
-from downslope.theory import TheoryResult
+from downslope.theory import TheoryResult, TrainabilityResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ def check_table(theory: TheoryResult) -> Table:
             ("expected", True),
             ("measured", True),
             ("interval", True),
+            ("power", True),
             ("verdict", False),
         ],
         rows=[
@@ -54,12 +55,90 @@ def check_table(theory: TheoryResult) -> Table:
                     figure(check.expected),
                     figure(check.measured),
                     f"{figure(check.interval[0])} to {figure(check.interval[1])}",
+                    percent(check.power, 1),
                     check.verdict,
                 ],
                 mark=check.verdict.lower(),
             )
             for check in theory.checks
         ],
+    )
+
+
+def gain_table(theory: TheoryResult) -> Table:
+    """List the gains of all activations beside PyTorch's."""
+    return Table(
+        caption="Gains of activations at z standard normal: 1 over the root of E[f(z)²], with a "
+        "bound on the error; what torch.nn.init.calculate_gain says; χ, by which gradients grow "
+        "per layer under the gain; and n Var[w] at the edge of chaos without biases",
+        columns=[
+            ("activation", False),
+            ("gain", True),
+            ("error below", True),
+            ("PyTorch", True),
+            ("backward gain", True),
+            ("χ", True),
+            ("edge", True),
+        ],
+        rows=[
+            Row(
+                [
+                    one.activation,
+                    f"{one.forward:.6f}",
+                    f"{one.bound:.0e}",
+                    "refuses" if one.torch_gain is None else f"{one.torch_gain:.6f}",
+                    f"{one.backward:.6f}",
+                    f"{one.chi:.4f}",
+                    "none" if (edge := theory.edges[one.activation]) is None else f"{edge:.4f}",
+                ],
+                mark="stopped"
+                if one.torch_gain is not None and abs(one.torch_gain - one.forward) > 1e-6
+                else "",
+            )
+            for one in theory.gains
+        ],
+    )
+
+
+def mutation_table(theory: TheoryResult) -> Table:
+    """List the wrong formulas and what the steps' checks said of them."""
+    order = {step.name: i + 1 for i, step in enumerate(theory.steps)}
+    return Table(
+        caption="Wrong formulas, given to the check of the step that they belong to",
+        columns=[("step", True), ("what was changed", False), ("verdict", False)],
+        rows=[
+            Row(
+                [
+                    str(order.get(one.step, one.step)),
+                    prose(one.title),
+                    "refuted" if one.refuted else "NOT REFUTED",
+                ],
+                mark="pass" if one.refuted else "fail",
+            )
+            for one in theory.mutations
+        ],
+    )
+
+
+def depth_table(found: TrainabilityResult, names: dict[str, str]) -> Table:
+    """List the accuracy by initialization and depth, those that train marked."""
+    depths = sorted({one.depth for one in found.comparison})
+    rows: list[Row] = []
+    for start in dict.fromkeys(one.initialization for one in found.comparison):
+        cells = [names.get(str(start), str(start))]
+        for depth in depths:
+            (one,) = (c for c in found.comparison if c.initialization == start and c.depth == depth)
+            shown = ", ".join(
+                percent(a, 1) if a is not None else "diverged" for a in one.accuracies
+            )
+            cells.append(("trains: " if one.trains else "") + shown)
+        rows.append(Row(cells))
+    return Table(
+        caption="Validation accuracy by seed after training, by initialization and hidden layers; "
+        f"what reaches {percent(found.bar, 1)}, half of the way from a guess to the best, is said "
+        "to train",
+        columns=[("initialization", False), *[(f"{d} layers", True) for d in depths]],
+        rows=rows,
     )
 
 

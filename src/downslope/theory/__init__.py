@@ -1,34 +1,75 @@
 """Initialization theory: the derivation checked by machine, and measured in random networks."""
 
+from downslope.theory.activations import ACTIVATIONS, Activation, find_activation
 from downslope.theory.checks import Check, Verdict, checks, compare
+from downslope.theory.diagnosis import Diagnosis, LayerDiagnosis, diagnose
+from downslope.theory.gains import Gain, compute_gain
 from downslope.theory.measurement import Measurement, Moments, measure, record
+from downslope.theory.refutations import CounterExample, Mutation, counterexamples, mutations
 from downslope.theory.steps import ASSUMPTIONS, Step, derivation
-from downslope.theory.study import LayerMoments, TheoryResult, layer_moments, study
+from downslope.theory.study import LayerMoments, LayerSpread, TheoryResult, layer_moments, study
+from downslope.theory.trainability import (
+    DeepNetwork,
+    PredictedDepth,
+    TrainabilityResult,
+    TrainabilitySpec,
+    train_deep_networks,
+)
+from downslope.theory.variance_map import (
+    FixedPoint,
+    VarianceMap,
+    critical_weight_variance,
+    variance_map,
+)
 from downslope.theory.variances import (
     bias_variance,
     predict_backward,
     predict_forward,
+    predict_spread,
     weight_variance,
 )
 
 __all__ = [
+    "ACTIVATIONS",
     "ASSUMPTIONS",
+    "Activation",
     "Check",
+    "CounterExample",
+    "DeepNetwork",
+    "Diagnosis",
+    "FixedPoint",
+    "Gain",
+    "LayerDiagnosis",
     "LayerMoments",
+    "LayerSpread",
     "Measurement",
     "Moments",
+    "Mutation",
+    "PredictedDepth",
     "Step",
     "TheoryResult",
+    "TrainabilityResult",
+    "TrainabilitySpec",
+    "VarianceMap",
     "Verdict",
     "bias_variance",
     "checks",
     "compare",
+    "compute_gain",
+    "counterexamples",
+    "critical_weight_variance",
     "derivation",
+    "diagnose",
+    "find_activation",
     "layer_moments",
     "measure",
+    "mutations",
     "predict_backward",
     "predict_forward",
+    "predict_spread",
     "record",
     "study",
+    "train_deep_networks",
+    "variance_map",
     "weight_variance",
 ]

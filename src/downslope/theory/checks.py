@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
+from scipy.stats import nct
 
 from downslope.errors import InputError
 from downslope.theory.measurement import Measurement
@@ -28,11 +29,11 @@ from downslope.theory.variances import bias_variance, predict_forward, weight_va
 CONFIDENCE: Final = 0.99
 """The chance that all intervals of one list of checks cover their true values at once."""
 
-TOLERANCE: Final = 0.10
-"""The widest half interval that may pass, relative to what is expected (absolute where that is 0).
+DEPARTURE: Final = 0.15
+"""The smallest departure that matters, relative to what is expected (absolute where that is 0)."""
 
-A true departure of 15 % is then found with a chance above 95 %.
-"""
+POWER: Final = 0.90
+"""The chance of finding such a departure that a check must have had in order to pass."""
 
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
@@ -45,9 +46,11 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
         expected: the predicted value.
         measured: its mean over networks.
         interval: the confidence interval of the mean, widened for the number of checks.
-        tolerance: the widest half interval that may pass, in the units of `expected`.
-        verdict: "FAIL" if the interval does not contain what is expected; otherwise "PASS" if it
-            is narrow enough to have found a relevant departure, else "INCONCLUSIVE".
+        departure: the smallest departure from `expected` that matters, in its units.
+        power: the chance that a true departure of that size would have been called FAIL, at the
+            spread that was seen.
+        verdict: "FAIL" if the interval does not contain what is expected; otherwise "PASS" if the
+            power is 90 % or more, else "INCONCLUSIVE".
         explanation: where the prediction comes from and how it was compared.
     """
 
@@ -55,7 +58,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     expected: float
     measured: float
     interval: tuple[float, float]
-    tolerance: float
+    departure: float
+    power: float
     verdict: Verdict
     explanation: str
 
@@ -65,6 +69,7 @@ class _Prediction(NamedTuple):
     expected: float
     samples: NDArray[np.float64]  # one per network
     reason: str
+    departure: float = DEPARTURE
 
 
 def compare(
@@ -73,19 +78,22 @@ def compare(
     samples: NDArray[np.float64],
     *,
     comparisons: int = 1,
+    departure: float = DEPARTURE,
     reason: str = "",
 ) -> Check:
     """Compare the mean of independent samples with what is expected.
 
     Student's t interval at the Sidak level CONFIDENCE^(1/comparisons): a whole list of true
     predictions is then free of a FAIL with a chance of 99 % if the checks are independent, and of
-    99 % or more if they are correlated (Sidak 1967, for normal means).
+    99 % or more if they are correlated (Sidak 1967, for normal means). The power is that of the
+    same test under a noncentral t distribution.
 
     Args:
         name: what is compared.
         expected: the predicted mean.
         samples: shape (networks,), 3 or more, one independent value per network.
         comparisons: how many comparisons are made together.
+        departure: the smallest that matters, relative to `expected`, or absolute where that is 0.
         reason: where the prediction comes from; opens the explanation.
 
     Raises:
@@ -104,36 +112,48 @@ def compare(
     level = CONFIDENCE ** (1 / comparisons)
     quantile = float(stdtrit(len(samples) - 1, (1 + level) / 2))
     measured = float(samples.mean())
-    half = quantile * float(samples.std(ddof=1)) / math.sqrt(len(samples))
     # Float32 products are good to about 1e-6; without noise (orthogonal weights) that would show.
-    half = max(half, 1e-5 * abs(expected))
-    tolerance = TOLERANCE * (abs(expected) or 1.0)
+    error = max(
+        float(samples.std(ddof=1)) / math.sqrt(len(samples)), 1e-5 * abs(expected) / quantile
+    )
+    half = quantile * error
+    matters = departure * (abs(expected) or 1.0)
+    power = _power(matters / error if error else math.inf, quantile, len(samples) - 1)
     verdict: Verdict = "INCONCLUSIVE"
     if abs(measured - expected) > half:
         verdict = "FAIL"
-    elif half <= tolerance:
+    elif power >= POWER:
         verdict = "PASS"
     explanation = (
         f"{reason}{' ' if reason else ''}{len(samples)} independent networks; t interval at "
         f"{level:.3%} (Sidak), so that all {comparisons} intervals together hold at "
-        f"{CONFIDENCE:.0%}; passes if it contains {expected:.4g} and its half width is at most "
-        f"{tolerance:.3g}."
+        f"{CONFIDENCE:.0%}; passes if it contains {expected:.4g} and a departure of {matters:.3g} "
+        f"would have been found with a chance of {POWER:.0%} or more (here {power:.1%})."
     )
     return Check(
         name=name,
         expected=expected,
         measured=measured,
         interval=(measured - half, measured + half),
-        tolerance=tolerance,
+        departure=matters,
+        power=power,
         verdict=verdict,
         explanation=explanation,
     )
 
 
+def _power(shift: float, quantile: float, freedom: int) -> float:
+    """Return P(T > quantile) for T noncentral t; the other tail would add next to nothing."""
+    if shift > 1e3:  # 1 to all digits
+        return 1.0
+    return min(1.0, max(0.0, 1.0 - float(nct.cdf(quantile, freedom, shift))))
+
+
 def checks(measurements: Sequence[Measurement]) -> list[Check]:
     """Compare every prediction that the measured initializations allow.
 
-    For "he": E[z] = 0, Var[z] = n Var[w] E[x^2], E[x^2] = Var[z] / 2 in every hidden layer. For
+    For "he": E[z] = 0, Var[z] = n Var[w] E[x^2], E[x^2] = Var[z] / 2 in every hidden layer, and
+    how far networks of this width spread about these expectations. For
     each initialization: the growth of signals and of gradients per layer. Over all: Var[z] of the
     first layer on the inputs given.
 
@@ -151,11 +171,18 @@ def checks(measurements: Sequence[Measurement]) -> list[Check]:
     predictions = [_first_layer(measurements)]
     for one in measurements:
         if one.initialization == "he":
-            predictions += _rectified(one)
+            predictions += [*_rectified(one), _spread(one)]
     predictions += [_forward(one) for one in measurements]
     predictions += [_backward(one) for one in measurements]
     return [
-        compare(p.name, p.expected, p.samples, comparisons=len(predictions), reason=p.reason)
+        compare(
+            p.name,
+            p.expected,
+            p.samples,
+            comparisons=len(predictions),
+            departure=p.departure,
+            reason=p.reason,
+        )
         for p in predictions
     ]
 
@@ -201,6 +228,19 @@ def _rectified(one: Measurement) -> list[_Prediction]:
             "ReLU passes half of a symmetric z's second moment on, averaged over layers.",
         ),
     ]
+
+
+def _spread(one: Measurement) -> _Prediction:
+    growth = one.moments.z_row[:, 1:] / one.moments.z_row[:, :-1]
+    return _Prediction(
+        f"{one.initialization}: relative variance of the growth of z^2 per layer, one input",
+        5 / one.widths[1],
+        np.square(growth - 1).mean(axis=1),
+        "5/n at width n, independent from layer to layer, so that depth l has relative variance "
+        "(1 + 5/n)^(l-1) (1 + 2/n) - 1; average over layers. Were always half of the units on, "
+        "it would be 2/n.",
+        departure=0.6,
+    )
 
 
 def _forward(one: Measurement) -> _Prediction:

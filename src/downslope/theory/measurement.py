@@ -7,15 +7,15 @@ earlier layers, so they are not independent samples, and every figure here is on
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, get_args
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from downslope.engines.pytorch import one_thread
 from downslope.errors import InputError
 from downslope.networks import Initialization, NetworkSpec, build
 from downslope.progress import Progress, Steps
@@ -23,7 +23,14 @@ from downslope.progress import Progress, Steps
 OUTPUTS: Final = 10
 """Units of the output layer of the measured networks."""
 
-_INITIALIZATIONS: Final[tuple[Initialization, ...]] = get_args(Initialization)
+INITIALIZATIONS: Final[tuple[Initialization, ...]] = (
+    "he",
+    "xavier",
+    "lecun",
+    "orthogonal",
+    "pytorch",
+)
+"""In the order in which they are shown; each has its own place in the random streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,7 @@ class Moments:
         z_mean: mean of the pre-activations over rows and units.
         z_second: mean of their squares; equals Var[z] where E[z] = 0.
         x_second: mean square of the activations after ReLU.
+        z_row: as z_second, for the first row alone: one input has an exact finite-width spread.
         d_second: mean square of the gradient with respect to the pre-activations.
         d_growth: d_second of this layer over that of the layer above, per row, then averaged over
             rows; in the last hidden layer the layer above is the output. Row by row its
@@ -43,6 +51,7 @@ class Moments:
     z_mean: NDArray[np.float64]
     z_second: NDArray[np.float64]
     x_second: NDArray[np.float64]
+    z_row: NDArray[np.float64]
     d_second: NDArray[np.float64]
     d_growth: NDArray[np.float64]
 
@@ -55,6 +64,7 @@ class Measurement:
         initialization: how the networks were initialized.
         widths: units per layer, inputs first and outputs last.
         input_second: mean square of the inputs over rows and features.
+        row_second: of the first row alone.
         examples: rows that were run.
         moments: each of shape (repetitions, hidden layers).
     """
@@ -62,27 +72,9 @@ class Measurement:
     initialization: Initialization
     widths: tuple[int, ...]
     input_second: float
+    row_second: float
     examples: int
     moments: Moments
-
-
-@contextmanager
-def single_thread() -> Generator[None]:
-    """Run torch on one thread inside and give the caller's setting back.
-
-    Sums then have one order, so results do not depend on the number of threads. Never yield from
-    a computation inside: the setting belongs to the whole process.
-
-    >>> with single_thread():
-    ...     torch.get_num_threads()
-    1
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def record(network: nn.Sequential, inputs: torch.Tensor, cotangent: torch.Tensor) -> Moments:
@@ -103,7 +95,7 @@ def record(network: nn.Sequential, inputs: torch.Tensor, cotangent: torch.Tensor
     """
     pre: list[torch.Tensor] = []
     post: list[torch.Tensor] = []
-    with single_thread(), torch.enable_grad():
+    with one_thread(), torch.enable_grad():
         x = inputs.detach().requires_grad_(True)
         for i, layer in enumerate(network):
             x = layer(x)
@@ -118,6 +110,7 @@ def record(network: nn.Sequential, inputs: torch.Tensor, cotangent: torch.Tensor
         return Moments(
             z_mean=_column(z.double().mean() for z in pre),
             z_second=_column(z.double().square().mean() for z in pre),
+            z_row=_column(z[0].double().square().mean() for z in pre),
             x_second=_column(a.double().square().mean() for a in post),
             d_second=_column(row.mean() for row in rows),
             d_growth=_column(
@@ -131,7 +124,7 @@ def measure(
     *,
     depth: int,
     width: int,
-    initializations: Sequence[Initialization] = ("he", "xavier", "pytorch"),
+    initializations: Sequence[Initialization] = INITIALIZATIONS,
     repetitions: int,
     seed: int,
     examples: int,
@@ -145,7 +138,7 @@ def measure(
         inputs: shape (rows, features), as a network would see them.
         depth: hidden layers, 2 to 64.
         width: units per hidden layer, 32 or more: in narrower ones whole layers may be dead.
-        initializations: which to compare.
+        initializations: which to compare; by default all.
         repetitions: independent networks per initialization, 3 or more.
         seed: of the networks, the gradient directions and the choice of rows.
         examples: rows to run; all where there are fewer.
@@ -191,13 +184,14 @@ def _measure(
             done = len(measurements) * repetitions + repetition
             yield Progress("measuring initializations", done, total, initialization)
             # A place in the fixed list: adding an initialization leaves the others' draws alone.
-            key = [seed, 1, _INITIALIZATIONS.index(initialization), repetition]
+            key = [seed, 1, INITIALIZATIONS.index(initialization), repetition]
             networks.append(_one_network(initialization, widths, tensor, key))
         measurements.append(
             Measurement(
                 initialization,
                 widths,
                 float(np.mean(np.square(chosen, dtype=np.float64))),
+                float(np.mean(np.square(chosen[0], dtype=np.float64))),
                 len(chosen),
                 _stack(networks),
             )
@@ -211,7 +205,7 @@ def _one_network(
 ) -> Moments:
     state = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1
     generator = torch.Generator().manual_seed(state)
-    with single_thread():
+    with one_thread():
         network = build(NetworkSpec(widths=widths, initialization=initialization), generator)
         network.requires_grad_(False)
         direction = torch.randn(OUTPUTS, generator=generator)
@@ -227,6 +221,7 @@ def _stack(networks: Sequence[Moments]) -> Moments:
     return Moments(
         z_mean=np.stack([one.z_mean for one in networks]),
         z_second=np.stack([one.z_second for one in networks]),
+        z_row=np.stack([one.z_row for one in networks]),
         x_second=np.stack([one.x_second for one in networks]),
         d_second=np.stack([one.d_second for one in networks]),
         d_growth=np.stack([one.d_growth for one in networks]),
@@ -264,9 +259,9 @@ def _refuse(
                 f"theory: {name} = {value!r} is not allowed; "
                 f"{name} must be a whole number from {low} to {high}"
             )
-    unknown = [name for name in initializations if name not in _INITIALIZATIONS]
+    unknown = [name for name in initializations if name not in INITIALIZATIONS]
     if unknown or not initializations or len(set(initializations)) < len(initializations):
         raise InputError(
             f"theory: initializations = {tuple(initializations)!r} is not allowed; it must name "
-            f"each at most once, from {', '.join(_INITIALIZATIONS)}"
+            f"each at most once, from {', '.join(INITIALIZATIONS)}"
         )

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+from scipy.special import ndtri
 
+from downslope.errors import InputError
 from downslope.networks import Initialization
 from downslope.progress import Progress, Steps
+from downslope.theory.activations import ACTIVATIONS, Activation
 from downslope.theory.checks import Check, checks
-from downslope.theory.measurement import Measurement, measure
+from downslope.theory.gains import Gain, compute_gain
+from downslope.theory.intervals import bootstrap_intervals
+from downslope.theory.measurement import INITIALIZATIONS, Measurement, measure
+from downslope.theory.refutations import CounterExample, Mutation, counterexamples, mutations
 from downslope.theory.steps import Step, derivation
-from downslope.theory.variances import predict_backward, predict_forward
+from downslope.theory.trainability import TrainabilityResult
+from downslope.theory.variance_map import critical_weight_variance
+from downslope.theory.variances import (
+    predict_backward,
+    predict_forward,
+    predict_spread,
+    weight_variance,
+)
 
-BAND: Final = 0.95
-"""The confidence of the intervals in `LayerMoments`, layer by layer."""
+SPREAD: Final = (0.1, 0.9)
+"""The quantiles over networks in `LayerSpread`."""
 
 
 class LayerMoments(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +40,7 @@ class LayerMoments(msgspec.Struct, frozen=True, kw_only=True):
 
     Forward is E[x^2] of the activations after ReLU, backward E[d^2] of the gradient with respect
     to the pre-activations, for a gradient of second moment 1 at the outputs. Means are over
-    independent networks, low and high a 95 % interval of that mean.
+    independent networks, low and high a 95 % bootstrap interval of that mean.
 
     Args:
         initialization: how the networks started.
@@ -46,13 +59,43 @@ class LayerMoments(msgspec.Struct, frozen=True, kw_only=True):
     backward_predicted: float
 
 
+class LayerSpread(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold how one input's mean z^2 in a layer spreads over He networks, relative to its mean.
+
+    Args:
+        layer: of the hidden layers, from 1.
+        mean: over networks; 1 is predicted.
+        low: the 10 % quantile over networks, high the 90 %, median between.
+        predicted_low: likewise predicted at this width.
+        relative_variance: over networks.
+        predicted_relative_variance: (1 + 5/n)^(l-1) (1 + 2/n) - 1.
+    """
+
+    layer: int
+    mean: float
+    low: float
+    median: float
+    high: float
+    predicted_low: float
+    predicted_median: float
+    predicted_high: float
+    relative_variance: float
+    predicted_relative_variance: float
+
+
 class TheoryResult(msgspec.Struct, frozen=True, kw_only=True):
     """Hold everything that the theory stage found.
 
     Args:
         steps: the derivation, each step with its verdict.
+        counterexamples: one or more for each assumption.
+        mutations: wrong formulas, each with the verdict of the step's check.
+        gains: of the activations known by name.
+        edges: n Var[w] between order and chaos by activation, without biases; None without edge.
         checks: the predictions against measurement.
         layers: moments by initialization and layer, for the figure.
+        spreads: over He networks by layer; empty where He was not measured.
+        trainability: which deep networks learn; None where none were trained.
         depth: hidden layers of the measured networks.
         width: units per hidden layer.
         repetitions: independent networks per initialization.
@@ -61,8 +104,14 @@ class TheoryResult(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     steps: list[Step]
+    counterexamples: list[CounterExample]
+    mutations: list[Mutation]
+    gains: list[Gain]
+    edges: dict[str, float | None]
     checks: list[Check]
     layers: list[LayerMoments]
+    spreads: list[LayerSpread]
+    trainability: TrainabilityResult | None = None
     depth: int
     width: int
     repetitions: int
@@ -78,7 +127,7 @@ def study(
     repetitions: int = 30,
     examples: int = 256,
     seed: int,
-    initializations: Sequence[Initialization] = ("he", "xavier", "pytorch"),
+    initializations: Sequence[Initialization] = INITIALIZATIONS,
 ) -> Steps[TheoryResult]:
     """Derive He initialization, measure deep random networks on `inputs`, and judge.
 
@@ -102,7 +151,7 @@ def study(
     >>> rows = np.ones((4, 8), np.float32)
     >>> result = drain(study(rows, depth=3, width=32, repetitions=3, examples=4, seed=541))
     >>> len(result.steps), len(result.checks), len(result.layers)
-    (9, 10, 9)
+    (9, 15, 15)
     """
     # Refuses bad arguments here, at the call, not at the first step.
     measuring = measure(
@@ -120,14 +169,34 @@ def study(
 def _study(
     measuring: Steps[list[Measurement]], depth: int, width: int, repetitions: int, seed: int
 ) -> Steps[TheoryResult]:
-    yield Progress("verifying the derivation", 0, 1)
+    yield Progress("verifying the derivation", 0, 3)
     steps = derivation()
-    yield Progress("verifying the derivation", 1, 1)
+    yield Progress("verifying the derivation", 1, 3, "counter-examples")
+    refuted = _refutations()
+    yield Progress("verifying the derivation", 3, 3)
+    gains: list[Gain] = []
+    edges: dict[str, float | None] = {}
+    for i, (name, activation) in enumerate(ACTIVATIONS.items()):
+        yield Progress("computing gains", i, len(ACTIVATIONS), name)
+        gain, edge = _gain_and_edge(activation)
+        gains.append(gain)
+        edges[name] = edge
+    yield Progress("computing gains", 1, 1)
     measurements = yield from measuring
     return TheoryResult(
         steps=steps,
+        counterexamples=list(refuted[0]),
+        mutations=list(refuted[1]),
+        gains=gains,
+        edges=edges,
         checks=checks(measurements),
-        layers=[layer for one in measurements for layer in layer_moments(one)],
+        layers=[layer for one in measurements for layer in layer_moments(one, seed)],
+        spreads=[
+            spread
+            for one in measurements
+            if one.initialization == "he"
+            for spread in layer_spreads(one)
+        ],
         depth=depth,
         width=width,
         repetitions=repetitions,
@@ -136,57 +205,80 @@ def _study(
     )
 
 
-def layer_moments(measurement: Measurement) -> list[LayerMoments]:
+# Nothing of these two depends on a run, so a process computes them once.
+@cache
+def _refutations() -> tuple[tuple[CounterExample, ...], tuple[Mutation, ...]]:
+    return tuple(counterexamples()), tuple(mutations())
+
+
+@cache
+def _gain_and_edge(activation: Activation) -> tuple[Gain, float | None]:
+    try:
+        edge = critical_weight_variance(activation)
+    except InputError:  # it has none, as the sigmoid
+        edge = None
+    return compute_gain(activation), edge
+
+
+def layer_moments(measurement: Measurement, seed: int = 0) -> list[LayerMoments]:
     """Summarize one initialization layer by layer, beside what theory predicts.
 
     The mean over networks is arithmetic, because it is the expectation that theory predicts; a
     geometric mean or a median falls below it with depth at finite width.
+
+    Args:
+        measurement: of one initialization.
+        seed: of the bootstrap.
     """
     forward = predict_forward(
         measurement.initialization, measurement.widths, measurement.input_second
     )
     backward = predict_backward(measurement.initialization, measurement.widths)
     moments = measurement.moments
-    layers: list[LayerMoments] = []
-    for i in range(len(forward)):
-        forward_low, forward_high = lognormal_interval(moments.x_second[:, i])
-        backward_low, backward_high = lognormal_interval(moments.d_second[:, i])
-        layers.append(
-            LayerMoments(
-                initialization=measurement.initialization,
-                layer=i + 1,
-                forward_mean=float(moments.x_second[:, i].mean()),
-                forward_low=forward_low,
-                forward_high=forward_high,
-                forward_predicted=float(forward[i]),
-                backward_mean=float(moments.d_second[:, i].mean()),
-                backward_low=backward_low,
-                backward_high=backward_high,
-                backward_predicted=float(backward[i]),
-            )
+    forward_low, forward_high = bootstrap_intervals(moments.x_second, seed)
+    backward_low, backward_high = bootstrap_intervals(moments.d_second, seed)
+    return [
+        LayerMoments(
+            initialization=measurement.initialization,
+            layer=i + 1,
+            forward_mean=float(moments.x_second[:, i].mean()),
+            forward_low=float(forward_low[i]),
+            forward_high=float(forward_high[i]),
+            forward_predicted=float(forward[i]),
+            backward_mean=float(moments.d_second[:, i].mean()),
+            backward_low=float(backward_low[i]),
+            backward_high=float(backward_high[i]),
+            backward_predicted=float(backward[i]),
         )
-    return layers
+        for i in range(len(forward))
+    ]
 
 
-def lognormal_interval(samples: NDArray[np.float64]) -> tuple[float, float]:
-    """Return a 95 % interval for the mean of positive, roughly lognormal samples.
+def layer_spreads(measurement: Measurement) -> list[LayerSpread]:
+    """Summarize how far one input's second moment spreads over networks, beside the prediction.
 
-    Cox's method with Student's quantile, Olsson (2005), Journal of Statistics Education 13(1):
-    exp(mean + s^2/2 -+ t sqrt(s^2/R + s^4/(2 (R - 1)))) of the logarithms. Products of
-    many independent factors, as moments of deep layers are, tend to this shape; a t interval of
-    the values themselves could reach below zero and is too short above.
-
-    Args:
-        samples: shape (R,), one per independent network.
-
-    >>> low, high = lognormal_interval(np.array([0.9, 1.0, 1.1, 1.0]))
-    >>> low < 1 < high
-    True
+    Quantiles are predicted as those of a lognormal variable of mean 1 and the exact variance, to
+    which products of many independent factors tend.
     """
-    logs = np.log(samples)
-    count = len(logs)
-    variance = float(logs.var(ddof=1))
-    error = math.sqrt(variance / count + variance**2 / (2 * (count - 1)))
-    centre = float(logs.mean()) + variance / 2
-    reach = float(stdtrit(count - 1, (1 + BAND) / 2)) * error
-    return math.exp(centre - reach), math.exp(centre + reach)
+    expected = measurement.widths[0] * measurement.row_second
+    expected *= weight_variance(measurement.initialization, *measurement.widths[:2])
+    relative = measurement.moments.z_row / expected
+    variances = predict_spread(measurement.widths[1], relative.shape[1])
+    sigmas = np.sqrt(np.log1p(variances))
+    reach = float(ndtri(SPREAD[1]))
+    low, median, high = np.quantile(relative, [SPREAD[0], 0.5, SPREAD[1]], axis=0)
+    return [
+        LayerSpread(
+            layer=i + 1,
+            mean=float(relative[:, i].mean()),
+            low=float(low[i]),
+            median=float(median[i]),
+            high=float(high[i]),
+            predicted_low=math.exp(-(s**2) / 2 - reach * s),
+            predicted_median=math.exp(-(s**2) / 2),
+            predicted_high=math.exp(-(s**2) / 2 + reach * s),
+            relative_variance=float(relative[:, i].var(ddof=1)),
+            predicted_relative_variance=float(variances[i]),
+        )
+        for i, s in enumerate(map(float, sigmas))
+    ]

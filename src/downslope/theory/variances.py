@@ -91,3 +91,24 @@ def predict_backward(
         second_moment *= fan_out * weight_variance(initialization, fan_in, fan_out) / 2
         moments.append(second_moment)
     return np.array(moments[::-1])
+
+
+def predict_spread(width: int, layers: int) -> NDArray[np.float64]:
+    """Predict the relative variance over He networks of one input's mean z^2, layer by layer.
+
+    (1 + 5/n)^(l-1) (1 + 2/n) - 1 for a bias-free ReLU network of width n with normal weights: each
+    layer multiplies by chi^2_n / n, of second moment 1 + 2/n, and each ReLU in between by the share
+    of the squares on the positive side, whose second moment over its squared mean is
+    (n + 5) / (n + 2). Hanin (2018), arXiv:1801.03744, has the same growth in 5/n summed over depth.
+
+    Args:
+        width: units per hidden layer.
+        layers: hidden layers.
+
+    Returns:
+        Shape (layers,).
+
+    >>> predict_spread(100, 2)
+    array([0.02 , 0.071])
+    """
+    return np.array([(1 + 5 / width) ** l * (1 + 2 / width) - 1 for l in range(layers)])

@@ -1,4 +1,4 @@
-"""Second moments of signals and gradients, layer by layer, under each initialization."""
+"""Second moments layer by layer, their spread over networks, and which deep networks train."""
 
 from __future__ import annotations
 
@@ -6,11 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from downslope.report.figures.style import MARKERS, SERIES, legend_above, panel, styled
-from downslope.theory import TheoryResult
+from downslope.report.figures.style import (
+    INDIGO,
+    INK,
+    MARKERS,
+    MUTED,
+    ROSE,
+    SERIES,
+    legend_above,
+    panel,
+    slope_colours,
+    styled,
+)
+from downslope.theory import LayerSpread, TheoryResult, TrainabilityResult
 
 NAMES = {
     "he": "He",
@@ -79,5 +91,103 @@ def draw_moments(moments: Sequence[Moment], label: str) -> Figure:
     axes.yaxis.set_major_locator(LogLocator(numticks=8))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend_above(axes, 4)
+    legend_above(axes, 3)
+    return figure
+
+
+@styled
+def draw_spread(spreads: Sequence[LayerSpread]) -> Figure:
+    """Draw how one input's second moment spreads over He networks, measured and predicted."""
+    figure, axes = panel("hidden layer", "z², relative to its mean over networks")
+    layers = [one.layer for one in spreads]
+    axes.fill_between(
+        layers,
+        [one.predicted_low for one in spreads],
+        [one.predicted_high for one in spreads],
+        color=INDIGO,
+        alpha=0.16,
+        linewidth=0,
+        label="80 % of networks, predicted",
+    )
+    axes.plot(
+        layers,
+        [one.predicted_median for one in spreads],
+        color=INDIGO,
+        dashes=(4, 2),
+        label="median, predicted",
+    )
+    axes.axhline(1, color=MUTED, linewidth=1.0, dashes=(1, 2), label="mean, predicted")
+    median = np.array([one.median for one in spreads])
+    reach = np.array([[one.median - one.low, one.high - one.median] for one in spreads]).T
+    axes.errorbar(
+        layers,
+        median,
+        yerr=reach,
+        color=ROSE,
+        fmt="o",
+        markersize=4,
+        elinewidth=1.0,
+        label="median and 80 %, measured",
+    )
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend_above(axes, 2)
+    return figure
+
+
+SCALES = 6
+"""Depth scales to which networks train, Schoenholz et al. (2017), figure 5."""
+
+
+@styled
+def draw_trainability(found: TrainabilityResult) -> Figure:
+    """Draw the accuracy over weight variance and depth, with the predicted edge and reach."""
+    figure, axes = panel("hidden layers", "n Var[w]", height=3.6)
+    depths = sorted({one.depth for one in found.map})
+    variances = sorted({one.weight_variance for one in found.map if one.weight_variance})
+    accuracy = {
+        (one.weight_variance, one.depth): np.nan if one.accuracies[0] is None else one.accuracies[0]
+        for one in found.map
+    }
+    grid = np.array([[100 * accuracy[v, d] for d in depths] for v in variances])
+    # One cell per network, of equal size: the axes' values are those that were trained.
+    axes.grid(visible=False)
+    axes.set_facecolor("none")
+    image = axes.imshow(grid, origin="lower", aspect="auto", cmap=slope_colours(), vmin=0)
+    axes.set_xticks(range(len(depths)), [str(d) for d in depths])
+    axes.set_yticks(range(len(variances)), [f"{v:g}" for v in variances])
+    for (row, column), value in np.ndenumerate(grid):
+        dark = np.isfinite(value) and value < 0.5 * np.nanmax(grid)
+        axes.text(
+            column,
+            row,
+            f"{value:.0f}" if np.isfinite(value) else "×",
+            ha="center",
+            va="center",
+            fontsize=7.5,
+            color="#ffffff" if dark else "#1d2153" if np.isfinite(value) else INK,
+        )
+    if found.edge is not None and variances[0] <= found.edge <= variances[-1]:
+        at = float(np.interp(found.edge, variances, range(len(variances))))
+        axes.axhline(at, color=ROSE, linewidth=1.6, dashes=(4, 2), label="predicted edge")
+    for side in (False, True):
+        reach = [
+            (SCALES * one.depth_scale, one.weight_variance)
+            for one in found.depth_scales
+            if one.depth_scale is not None
+            and depths[0] <= SCALES * one.depth_scale <= depths[-1]
+            and (one.weight_variance > (found.edge or 0)) == side
+        ]
+        if reach:
+            axes.plot(
+                np.interp([d for d, _ in reach], depths, range(len(depths))),
+                np.interp([v for _, v in reach], variances, range(len(variances))),
+                color=ROSE,
+                linewidth=1.2,
+                label=None if side else f"{SCALES} depth scales, predicted",
+            )
+    bar = figure.colorbar(image, ax=axes, pad=0.02)
+    bar.set_label("validation accuracy (%)")
+    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    legend_above(axes, 2)
     return figure

@@ -1,0 +1,298 @@
+"""Does it matter? Deep networks of every start, trained as one population."""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from downslope.data import Examples
+from downslope.engines import EpochRecord, train
+from downslope.errors import InputError
+from downslope.networks import Activation, Initialization, Member, NetworkSpec, TrainingSpec
+from downslope.progress import Progress, Steps
+from downslope.theory.measurement import INITIALIZATIONS
+from downslope.theory.variance_map import critical_weight_variance, variance_map
+
+TASK: Final = "training deep networks"
+
+
+class TrainabilitySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Say which deep networks are trained, and how.
+
+    Args:
+        depths: hidden layers of the networks that compare initializations; none trains nothing.
+        initializations: which to compare.
+        map_depths: hidden layers of the networks of the map.
+        weight_variances: n Var[w] of the networks of the map, normal and without biases.
+        activation: of all networks.
+        width: units per hidden layer.
+        learning_rates: of plain SGD; of each network the one with the lowest last training loss
+            counts, so that no start suffers from a rate that suits another.
+        seeds: networks per initialization and depth; the map has one per point.
+        epochs: passes over the examples.
+        batch_size: examples per minibatch.
+        examples: training examples, and as many validation examples; all where there are fewer.
+
+    Raises:
+        InputError: a field is outside of what is allowed; the message names it.
+    """
+
+    depths: tuple[int, ...] = (10, 20, 40)
+    initializations: tuple[Initialization, ...] = INITIALIZATIONS
+    map_depths: tuple[int, ...] = (5, 10, 15, 20, 30, 40)
+    weight_variances: tuple[float, ...] = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 4.0)
+    activation: Activation = "relu"
+    width: int = 64
+    learning_rates: tuple[float, ...] = (0.01, 0.03)
+    seeds: int = 2
+    epochs: int = 8
+    batch_size: int = 32
+    examples: int = 2000
+
+    def __post_init__(self) -> None:
+        for name, values, most in (
+            ("depths", self.depths, 200),
+            ("map_depths", self.map_depths, 200),
+            ("width", (self.width,), 4096),
+            ("seeds", (self.seeds,), 1000),
+            ("epochs", (self.epochs,), 10_000),
+            ("batch_size", (self.batch_size,), 10**6),
+            ("examples", (self.examples,), 10**9),
+        ):
+            if not all(1 <= value <= most for value in values) or len(set(values)) < len(values):
+                raise InputError(
+                    f"TrainabilitySpec: {name} = {getattr(self, name)!r} is not allowed; "
+                    f"{name} must be from 1 to {most}, none twice"
+                )
+        for name in ("weight_variances", "learning_rates"):
+            given: tuple[float, ...] = getattr(self, name)
+            if not all(0 < v < 1e6 for v in given) or len(set(given)) < len(given) or not given:
+                raise InputError(
+                    f"TrainabilitySpec: {name} = {given!r} is not allowed; {name} must be "
+                    "above 0, at least one, none twice"
+                )
+        if not self.initializations or len(set(self.initializations)) < len(self.initializations):
+            raise InputError(
+                f"TrainabilitySpec: initializations = {self.initializations!r} is not "
+                "allowed; it must name at least one, none twice"
+            )
+
+    def training(self, learning_rate: float) -> TrainingSpec:
+        """Return how a network is trained at one learning rate."""
+        return TrainingSpec(
+            learning_rate=learning_rate, batch_size=self.batch_size, epochs=self.epochs
+        )
+
+
+class DeepNetwork(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold what became of the networks of one start and depth.
+
+    Args:
+        depth: hidden layers.
+        initialization: their start; None in the map.
+        weight_variance: n Var[w] in the map; None in the comparison of initializations.
+        accuracies: on validation examples after training, one per seed; None where training
+            diverged at every learning rate.
+        learning_rates: that counted, one per seed; None likewise.
+        trains: whether the mean accuracy reaches the result's `bar`, a diverged network counting
+            as a guess.
+    """
+
+    depth: int
+    initialization: Initialization | None
+    weight_variance: float | None
+    accuracies: list[float | None]
+    learning_rates: list[float | None]
+    trains: bool
+
+
+class PredictedDepth(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold the depth scale at one n Var[w]; None on the edge, where it is infinite."""
+
+    weight_variance: float
+    depth_scale: float | None
+
+
+class TrainabilityResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold which deep networks train.
+
+    Args:
+        spec: what was trained.
+        comparison: one entry per initialization and depth.
+        map: one entry per weight variance and depth.
+        edge: n Var[w] at the edge of chaos, as predicted; None where there is none.
+        depth_scales: over the range of the map, as predicted.
+        guess: the share of the most frequent class, the accuracy of a guess.
+        bar: half of the way from a guess to the best accuracy of all; what reaches it trains.
+        examples: trained on.
+        validation_examples: judged on.
+        networks: trained in all.
+    """
+
+    spec: TrainabilitySpec
+    comparison: list[DeepNetwork]
+    map: list[DeepNetwork]
+    edge: float | None
+    depth_scales: list[PredictedDepth]
+    guess: float
+    bar: float
+    examples: int
+    validation_examples: int
+    networks: int
+
+
+class _Start(NamedTuple):
+    depth: int
+    initialization: Initialization | None
+    weight_variance: float | None
+    seeds: int
+
+    def network(self, spec: TrainabilitySpec, features: int, classes: int) -> NetworkSpec:
+        scaled = self.weight_variance is not None
+        return NetworkSpec(
+            widths=(features, *[spec.width] * self.depth, classes),
+            activation=spec.activation,
+            initialization=self.initialization or "lecun",
+            weight_scale=math.sqrt(self.weight_variance) if scaled and self.weight_variance else 1,
+        )
+
+
+def train_deep_networks(
+    spec: TrainabilitySpec,
+    training: Examples,
+    validation: Examples,
+    *,
+    classes: int,
+    seed: int,
+    threads: int | None = None,
+) -> Steps[TrainabilityResult]:
+    """Train networks of every depth and start as one population, and say which ones learn.
+
+    With the default spec 180 networks, about ten seconds on two cores.
+
+    Source of the prediction: Schoenholz et al. (2017), Deep Information Propagation,
+    arXiv:1611.01232: networks train up to a depth of about six depth scales.
+
+    Args:
+        spec: which networks.
+        training: scaled examples; the first `spec.examples` of a seeded order are used.
+        validation: scaled examples to judge on.
+        classes: of the targets.
+        seed: of the networks, counted up for `spec.seeds`.
+        threads: networks at a time, by default one per core.
+
+    Raises:
+        InputError: the data do not fit.
+    """
+    order = np.random.default_rng([seed, 3]).permutation(len(training))
+    chosen = training.take(np.sort(order[: spec.examples]))
+    validation = validation.take(np.arange(min(len(validation), spec.examples)))
+    features = int(training.inputs.shape[1])
+    starts = _starts(spec)
+    keys = [
+        (i, k, rate)
+        for i, start in enumerate(starts)
+        for k in range(start.seeds)
+        for rate in spec.learning_rates
+    ]
+    members = [
+        Member(
+            network=starts[i].network(spec, features, classes),
+            training=spec.training(rate),
+            seed=seed + k,
+        )
+        for i, k, rate in keys
+    ]
+    costs = [member.expected_cost(len(chosen)) for member in members]
+    yield Progress(TASK, 0, sum(costs))
+    last: dict[tuple[int, int, float], EpochRecord] = {}
+    done = 0.0
+    for record in train(members, chosen, validation, threads=threads):
+        done += costs[record.member] / spec.epochs
+        if record.outcome is not None:
+            last[keys[record.member]] = record
+            done += costs[record.member] * (1 - record.epoch / spec.epochs)  # diverged early
+            note = f"{len(last)} of {len(members)} networks"
+            yield Progress(TASK, min(done, sum(costs)), sum(costs), note)
+    yield Progress(TASK, sum(costs), sum(costs), f"{len(members)} networks")
+    counts = np.bincount(np.asarray(validation.targets, np.int64), minlength=classes)
+    return _judge(spec, starts, last, float(counts.max() / counts.sum()), len(chosen), validation)
+
+
+def _starts(spec: TrainabilitySpec) -> list[_Start]:
+    compared = [
+        _Start(depth, initialization, None, spec.seeds)
+        for initialization in spec.initializations
+        for depth in spec.depths
+    ]
+    mapped = [
+        _Start(depth, None, variance, 1)
+        for variance in spec.weight_variances
+        for depth in spec.map_depths
+    ]
+    return compared + mapped
+
+
+def _judge(
+    spec: TrainabilitySpec,
+    starts: list[_Start],
+    last: dict[tuple[int, int, float], EpochRecord],
+    guess: float,
+    examples: int,
+    validation: Examples,
+) -> TrainabilityResult:
+    found: list[tuple[list[float | None], list[float | None]]] = []
+    for i, start in enumerate(starts):
+        accuracies: list[float | None] = []
+        rates: list[float | None] = []
+        for k in range(start.seeds):
+            # By the training loss: the accuracy that is reported chose nothing.
+            completed = [
+                (last[i, k, rate].train_loss, rate)
+                for rate in spec.learning_rates
+                if last[i, k, rate].outcome == "completed"
+            ]
+            rate = min(completed)[1] if completed else None
+            rates.append(rate)
+            accuracies.append(None if rate is None else last[i, k, rate].validation_accuracy)
+        found.append((accuracies, rates))
+    best = max((a for own, _ in found for a in own if a is not None), default=guess)
+    bar = guess + (max(best, guess) - guess) / 2
+    networks = [
+        DeepNetwork(
+            depth=start.depth,
+            initialization=start.initialization,
+            weight_variance=start.weight_variance,
+            accuracies=accuracies,
+            learning_rates=rates,
+            trains=best > guess
+            and float(np.mean([guess if a is None else a for a in accuracies])) >= bar,
+        )
+        for start, (accuracies, rates) in zip(starts, found, strict=True)
+    ]
+    try:
+        edge = critical_weight_variance(spec.activation)
+    except InputError:
+        edge = None
+    low, high = min(spec.weight_variances), max(spec.weight_variances)
+    return TrainabilityResult(
+        spec=spec,
+        comparison=[one for one in networks if one.weight_variance is None],
+        map=[one for one in networks if one.weight_variance is not None],
+        edge=edge,
+        depth_scales=[
+            PredictedDepth(
+                weight_variance=variance,
+                depth_scale=variance_map(spec.activation, variance).depth_scale,
+            )
+            for variance in map(float, np.linspace(low, high, 61))
+        ],
+        guess=guess,
+        bar=bar,
+        examples=examples,
+        validation_examples=len(validation),
+        networks=len(last),
+    )
