@@ -157,7 +157,9 @@ def theory(
 ) -> None:
     """Check the theory of He initialization, on paper and by measurement."""
     if module is None:
-        _run(recipe, ["theory"], data, label, out, changes, seed, (threads, executor, address), quiet)
+        _run(
+            recipe, ["theory"], data, label, out, changes, seed, (threads, executor, address), quiet
+        )
         return
     from downslope.data import Scaling
     from downslope.networks import load_factory

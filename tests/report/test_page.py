@@ -162,7 +162,8 @@ def test_provenance_is_complete(page: Page, finished: Run, results: Results) -> 
 def test_figures_are_files_too(finished: Run, page: Page) -> None:
     names = {path.stem for path in (finished.path / "figures").iterdir()}
     assert names == {
-        *("theory-forward", "theory-backward", "search-curves", "search-settings"),
+        *("theory-forward", "theory-backward", "theory-spread", "theory-trainability"),
+        *("search-curves", "search-settings"),
         *("search-history", "search-slices", "search-parallel", "search-map", "search-choice"),
         *("refit-loss", "refit-accuracy", "refit-minibatches", "refit-confusion"),
         *("variants-validation", "variants-test", "variants-choice"),
