@@ -35,7 +35,8 @@ def draw_code_sizes(result: AutoencoderResult) -> Figure:
     points = [
         (r.code_size, r.test_mse, r.pca_test_mse) for r in result.rivals if r.kind == "code size"
     ]
-    points = sorted([*points, (result.code_size, result.test_mse, result.pca_test_mse)])
+    if result.pca_test_mse is not None:
+        points = sorted([*points, (result.code_size, result.test_mse, result.pca_test_mse)])
     sizes = [size for size, _, _ in points]
     axes.plot(
         sizes, [pca for _, _, pca in points], "s", color=OCHRE, dashes=(5, 3), linestyle="-",
@@ -65,12 +66,16 @@ def draw_code_sizes(result: AutoencoderResult) -> Figure:
 def draw_shapes(result: AutoencoderResult) -> Figure:
     """Draw the test error against the parameters of networks with other hidden widths."""
     figure, axes = panel("parameters (thousands)", ERROR)
-    rivals = [r for r in result.rivals if r.kind == "shape" and r.test_mse is not None]
-    drawn = [(r.parameters, r.test_mse, r.network, r.code_size, TEAL, "s") for r in rivals]
+    drawn = [
+        (r.parameters, r.test_mse, r.network, r.code_size, TEAL, "s")
+        for r in result.rivals
+        if r.kind == "shape"
+    ]
     own = result.member.network.label
     drawn.append((result.parameters, result.test_mse, own, result.code_size, INDIGO, "o"))
-    drawn = [d for d in drawn if d[1] is not None]
     for parameters, error, label, size, colour, marker in drawn:
+        if error is None:
+            continue
         axes.plot(parameters / 1000, error, marker, color=colour, markersize=7, zorder=3)
         inner = "-".join(label.split("-")[1:-1])
         text = inner if size == result.code_size else f"{inner} (code {size})"
