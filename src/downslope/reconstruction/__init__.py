@@ -17,6 +17,13 @@ from downslope.reconstruction.errors import (
     ranked_examples,
     shown_examples,
 )
+from downslope.reconstruction.exchange import (
+    open_autoencoder,
+    read_codes,
+    read_examples,
+    write_array,
+    write_sheet,
+)
 from downslope.reconstruction.fitting import fit_autoencoder
 from downslope.reconstruction.linear import LinearCodes
 from downslope.reconstruction.noise import Noise, NoiseKind
@@ -51,10 +58,15 @@ __all__ = [
     "interpolate",
     "map_codes",
     "mean_squared_error",
+    "open_autoencoder",
     "probe",
     "ranked_examples",
+    "read_codes",
+    "read_examples",
     "shown_examples",
     "spread_out",
     "train_autoencoders",
     "unit_pictures",
+    "write_array",
+    "write_sheet",
 ]
