@@ -364,7 +364,7 @@ def _pictures(
     errors = errors_by_example(originals, decoded)
     ranked = ranked_examples(errors, RANKED)
     mapped = map_codes(codes[:MAPPED], result.member.seed)
-    pictured = spread_out(mapped, MAP_PICTURES)
+    pictured = spread_out(mapped, min(MAP_PICTURES, max(2, len(mapped) // 12)))
     starts = [int(np.flatnonzero(labels == c)[0]) for c in np.unique(labels)]
     walks = list(zip(starts[::2], starts[1::2], strict=False))[:WALKS]
     arrays: dict[str, NDArray[np.generic]] = {

@@ -61,7 +61,7 @@ def draw_map(
             color=CLASS_COLOURS[number % len(CLASS_COLOURS)], alpha=0.75, markeredgewidth=0,
             label=plain(name),
         )  # fmt: skip
-    zoom = 19 / max(images.shape[1:], default=1)
+    zoom = 16 / max(images.shape[1:], default=1)
     for index, image in zip(pictured, images, strict=True):
         colour = CLASS_COLOURS[
             int(np.flatnonzero(np.unique(labels) == labels[index])[0]) % len(CLASS_COLOURS)
@@ -134,7 +134,7 @@ def draw_units(units: NDArray[np.float64]) -> Figure:
     figure = Figure(figsize=(7.0, 0.55 + 6.4 / columns * rows))
     tall = figure.get_size_inches()[1]
     cells = figure.subplots(rows, columns, squeeze=False)
-    figure.subplots_adjust(left=0.01, right=0.9, bottom=0.02, top=1 - 0.05 / tall, wspace=0.06,
+    figure.subplots_adjust(left=0.01, right=0.87, bottom=0.02, top=1 - 0.16 / tall, wspace=0.06,
                            hspace=0.28)  # fmt: skip
     reach = float(np.abs(units).max()) or 1.0
     signed = LinearSegmentedColormap.from_list("signed", [ROSE, "#f4f1ea", INDIGO])
@@ -146,13 +146,13 @@ def draw_units(units: NDArray[np.float64]) -> Figure:
                 units[index], cmap=signed, vmin=-reach, vmax=reach, interpolation="nearest",
                 aspect="equal" if units.shape[1] > 1 else "auto",
             )  # fmt: skip
-            idle = not units[index].any()
+            idle = np.abs(units[index]).max() < 1e-4  # not a grey level of 10,000
             axes.set_title(
                 f"{index + 1}" + (" idle" if idle else ""), fontsize=6, pad=1.5,
                 color=MUTED if idle else INK,
             )  # fmt: skip
     if image is not None:
-        bar = figure.colorbar(image, cax=figure.add_axes((0.925, 0.1, 0.016, 0.8)))
+        bar = figure.colorbar(image, cax=figure.add_axes((0.89, 0.1, 0.016, 0.8)))
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
         bar.ax.tick_params(labelsize=7)
         bar.set_label("change of grey level", fontsize=8)

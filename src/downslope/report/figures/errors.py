@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from downslope.reconstruction import AutoencoderResult
@@ -112,6 +112,7 @@ def draw_classes(result: AutoencoderResult, names: Sequence[str]) -> Figure:
     axes.set_yticks(places, [plain(name) for _, _, name in rows], parse_math=False)
     axes.set_ylim(len(rows) - 0.5, -0.6)
     axes.set_xlim(left=0)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.tick_params(axis="y", length=0)
     axes.grid(False)
     axes.grid(True, axis="x")
