@@ -147,6 +147,13 @@ def test_a_value_of_the_wrong_type_names_its_key(change: str, named: str) -> Non
         ("autoencoder.hidden=[0]", "autoencoder: NetworkSpec: widths = (4, 0, 4)"),
         ("autoencoder.training.learning_rate=-1", "learning_rate = -1.0"),
         ("autoencoder.training.loss=cross_entropy", "autoencoder.training.loss"),
+        ("autoencoder.hidden=[]", "autoencoder: 4-4 cannot reconstruct"),
+        ("autoencoder.seeds=0", "autoencoder: seeds = 0"),
+        ("autoencoder.seeds=[2,2]", "autoencoder: seeds = [2, 2]"),
+        ("autoencoder.code_sizes=[0]", "autoencoder: code_sizes: 0"),
+        ("autoencoder.shapes=[[]]", "autoencoder: shapes: []"),
+        ("autoencoder.sparsity=-1", "autoencoder: sparsity = -1.0"),
+        ("autoencoder.noise.amount=-1", "noise: amount = -1.0"),
     ],
 )
 def test_a_value_out_of_range_is_named_before_anything_runs(change: str, named: str) -> None:

@@ -188,7 +188,7 @@ def test_every_opening_has_its_reason(finished_results: Results) -> None:
         "refit: final accuracy of seed 8",
         "variants refit: final accuracy of seed 7",
         "variants refit: final accuracy of seed 8",
-        "autoencoder: reconstruction error beside PCA",
+        "autoencoder: errors beside PCA, pictures of codes, linear probe",
     ]
 
 

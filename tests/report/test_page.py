@@ -169,7 +169,9 @@ def test_figures_are_files_too(finished: Run, page: Page) -> None:
         *("variants-validation", "variants-test", "variants-choice"),
         *("landscape-contour", "landscape-surface", "landscape-losses", "landscape-nulls"),
         *("landscape-residuals", "landscape-slice", "landscape-curvature", "landscape-joint"),
-        *("autoencoder-training", "autoencoder-pairs", "autoencoder-grid"),
+        *("autoencoder-training", "autoencoder-pairs", "autoencoder-grid", "autoencoder-sizes"),
+        *("autoencoder-shapes", "autoencoder-classes", "autoencoder-pixels", "autoencoder-ranked"),
+        *("autoencoder-map", "autoencoder-walks", "autoencoder-units", "autoencoder-probes"),
     }
     for name in names:
         assert any(one.startswith(f"{name}-") for one in page.ids), f"{name} is not on the page"

@@ -16,7 +16,8 @@ import msgspec
 import numpy as np
 
 from downslope.errors import InputError
-from downslope.recipes.schema import ChoiceRecipe, DataRecipe, Recipe
+from downslope.recipes.schema import AutoencoderRecipe, ChoiceRecipe, DataRecipe, Recipe
+from downslope.reconstruction import code_layer
 from downslope.search import Range, Settings
 from downslope.search.settings import Value
 from downslope.theory import study
@@ -130,9 +131,10 @@ def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
     try:
         widest = max(recipe.autoencoder.hidden, default=1)
         _within(f"{source}: autoencoder", widest <= 65_536, f"hidden = {widest}; 65536 or less")
-        recipe.autoencoder.member(4, seed=0)
+        code_layer(recipe.autoencoder.member(4, seed=0).network)
     except InputError as error:
         raise InputError(f"{source}: autoencoder: {error}") from None
+    _check_rivals(recipe.autoencoder, recipe.seed, f"{source}: autoencoder")
     return recipe
 
 
@@ -146,6 +148,22 @@ def _check_choice(choice: ChoiceRecipe, where: str) -> None:
     _within(where, choice.folds == 0 or choice.second == 0, both)
     alone = choice.top > 1 or (choice.second == 0 and choice.folds == 0)
     _within(where, alone, f"top = {choice.top}; 2 or more with second or folds")
+
+
+def _check_rivals(recipe: AutoencoderRecipe, first: int, where: str) -> None:
+    count = recipe.seeds if isinstance(recipe.seeds, int) else len(recipe.seeds)
+    _within(where, count <= MOST_TRIALS, f"seeds = {recipe.seeds}; at most {MOST_TRIALS}")
+    seeds = recipe.seeds_from(first)
+    _within(where, len(seeds) > 0, f"seeds = {recipe.seeds}; at least one")
+    _within(where, len(set(seeds)) == len(seeds), f"seeds = {recipe.seeds}; each only once")
+    _within(where, all(0 <= s < MOST_SEED for s in seeds), f"seeds = {recipe.seeds}; {_SEEDS}")
+    for size in recipe.code_sizes:
+        _within(where, 1 <= size <= 65_536, f"code_sizes: {size}; from 1 to 65536")
+    for shape in recipe.shapes:
+        good = len(shape) > 0 and all(1 <= width <= 65_536 for width in shape)
+        _within(where, good, f"shapes: {list(shape)}; one width or more, each from 1 to 65536")
+    penalty = recipe.sparsity
+    _within(where, 0 <= penalty < math.inf, f"sparsity = {penalty}; 0 or above, finite")
 
 
 def _check_data(data: DataRecipe, where: str) -> None:

@@ -16,6 +16,7 @@ from downslope.networks import (
     Schedule,
     TrainingSpec,
 )
+from downslope.reconstruction import Noise
 from downslope.search import Halving, Proposer, Range, Sampler, Settings, Space, propose
 from downslope.search.settings import Value
 from downslope.theory import TrainabilitySpec
@@ -189,15 +190,31 @@ class AutoencoderTraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     nesterov: bool = False
     weight_decay: float = 0.0
     decay_on: DecayOn = "weights"
-    batch_size: int = 128
+    batch_size: int = 32
     epochs: int = 20
 
 
 class AutoencoderRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Say which autoencoder: its hidden widths, its start and its training."""
+    """Say which autoencoder, and what it is compared with.
+
+    Args:
+        hidden: its hidden widths; the narrowest is the code.
+        initialization: its start.
+        seeds: how many trainings, counted from the recipe's seed, or which seeds.
+        code_sizes: the same network with other code widths, beside PCA of each.
+        shapes: hidden widths of other autoencoders.
+        noise: on the inputs in training; targets stay clean.
+        sparsity: weight of the mean absolute code, added to the error in training.
+        training: how all of them are trained.
+    """
 
     hidden: tuple[int, ...] = (128, 64, 128)
     initialization: Initialization = "pytorch"
+    seeds: int | list[int] = 1
+    code_sizes: tuple[int, ...] = ()
+    shapes: tuple[tuple[int, ...], ...] = ()
+    noise: Noise = Noise()
+    sparsity: float = 0.0
     training: AutoencoderTraining = AutoencoderTraining()
 
     def member(self, features: int, seed: int) -> Member:
@@ -207,6 +224,12 @@ class AutoencoderRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         settings = msgspec.structs.asdict(self.training)
         training = TrainingSpec(loss="mean_squared_error", **settings)
         return Member(network=network, training=training, seed=seed)
+
+    def seeds_from(self, first: int) -> list[int]:
+        """Return the seeds to train with."""
+        if isinstance(self.seeds, list):
+            return self.seeds
+        return list(range(first, first + self.seeds))
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

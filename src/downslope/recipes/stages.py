@@ -406,19 +406,23 @@ def _landscape(context: Context) -> Steps[None]:
 def _autoencoder(context: Context) -> Steps[None]:
     scaling = Scaling.unit(context.dataset.training, context.dataset.white)
     inputs = scaling.apply(context.dataset.training)
-    member = context.recipe.autoencoder.member(inputs.inputs.shape[1], context.recipe.seed)
-    made = yield from autoencode(member, inputs, context.dataset.test, scaling)
-    if made.state:
-        context.run.write_weights("autoencoder/weights.safetensors", made.state)
-    context.run.write_arrays(
-        "autoencoder/images.npz",
-        {
-            "originals": made.originals,
-            "reconstructions": made.reconstructions,
-            "pca_reconstructions": made.pca_reconstructions,
-            "labels": made.labels,
-        },
+    recipe, seed = context.recipe.autoencoder, context.recipe.seed
+    made = yield from autoencode(
+        recipe.member(inputs.inputs.shape[1], seed),
+        inputs,
+        context.dataset.test,
+        scaling,
+        shape=context.dataset.shape,
+        seeds=recipe.seeds_from(seed),
+        code_sizes=recipe.code_sizes,
+        shapes=recipe.shapes,
+        noise=recipe.noise,
+        sparsity=recipe.sparsity,
+        threads=context.threads,
     )
+    if made.autoencoder is not None:
+        context.run.write("autoencoder/weights.safetensors", made.autoencoder.to_bytes())
+    context.run.write_arrays("autoencoder/images.npz", made.arrays)
     context.results.autoencoder = made.result
 
 

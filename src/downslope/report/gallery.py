@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from downslope.errors import InputError
 from downslope.landscape import LandscapeResult
-from downslope.report.figures import autoencoder as coder
 from downslope.report.figures import history, refit, search, space, theory, variants
 from downslope.report.figures import landscape as land
 from downslope.report.figures import landscape_doubts as doubts
 from downslope.report.figures.style import inline, svg
+from downslope.report.reconstruction import drawings
 from downslope.report.wording import figure as number
 from downslope.report.wording import percent
 from downslope.results import Results
@@ -403,27 +403,6 @@ def _autoencoder(results: Results, arrays: Arrays) -> Iterator[Picture]:
     found = results.autoencoder
     if found is None:
         return
-    yield _picture(
-        "autoencoder-training",
-        coder.draw_training(found),
-        f"Reconstruction error by epoch; test error {number(found.test_mse)}, "
-        f"PCA {number(found.pca_test_mse)}.",
-        "Mean squared error of the autoencoder, and of principal components of the same number "
-        "on the same test examples.",
-    )
-    if arrays.images is None or found.test_mse is None or not len(arrays.images["labels"]):
-        return
-    shown = coder.pictures(arrays.images, results.data.shape, results.data.class_names)
-    yield _picture(
-        "autoencoder-pairs",
-        coder.draw_pairs(shown),
-        f"The first test examples above their reconstructions: {', '.join(shown.names[:2])}.",
-        "The first two test examples above their reconstructions.",
-    )
-    if len(shown.names) > coder.PAIRS:
-        yield _picture(
-            "autoencoder-grid",
-            coder.draw_grid(shown),
-            "For each class: originals, the autoencoder's and PCA's reconstructions below.",
-            "The first test examples of each class: original, autoencoder, PCA.",
-        )
+    data = results.data
+    for drawn in drawings(found, arrays.images, data.shape, data.class_names):
+        yield _picture(*drawn)

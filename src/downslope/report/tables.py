@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from downslope.landscape import LandscapeResult
+from downslope.reconstruction import AutoencoderResult
 from downslope.report.wording import describe, duration, figure, loss, percent, prose
 from downslope.search import RefitResult, SearchResult
 from downslope.theory import TheoryResult, TrainabilityResult
@@ -372,3 +373,46 @@ def path_table(landscape: LandscapeResult) -> Table:
         ],
         tall=True,
     )
+
+
+def rival_table(coder: AutoencoderResult) -> Table:
+    """List the autoencoders that were trained beside the one in question, with PCA's errors."""
+    own = [
+        coder.member.network.label,
+        f"{coder.parameters:,}",
+        str(coder.code_size),
+        figure(coder.test_mse),
+        figure(coder.pca_test_mse),
+        _gain(coder.test_mse, coder.pca_test_mse),
+    ]
+    rows = [Row(own, mark="best")]
+    rows += [
+        Row(
+            [
+                r.network,
+                f"{r.parameters:,}",
+                str(r.code_size),
+                figure(r.test_mse) if r.test_mse is not None else r.outcome,
+                figure(r.pca_test_mse),
+                _gain(r.test_mse, r.pca_test_mse),
+            ]
+        )
+        for r in coder.rivals
+    ]
+    return Table(
+        caption="Autoencoders of the same training, the one in question first (its error is the "
+        "mean over seeds)",
+        columns=[
+            ("network", False),
+            ("parameters", True),
+            ("code size", True),
+            ("test error", True),
+            ("PCA", True),
+            ("against PCA", True),
+        ],
+        rows=rows,
+    )
+
+
+def _gain(own: float | None, pca: float | None) -> str:
+    return "–" if own is None or not pca else f"{100 * (own / pca - 1):+.1f} %".replace("-", "−")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+import statistics
 from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
+from downslope.reconstruction import AutoencoderResult
 from downslope.results import Results
 from downslope.search import (
     Accuracy,
@@ -299,3 +301,30 @@ def paired(test: PairedTest) -> str:
         f"Of the first seeds, {test.first_only:,} examples are right only for the plain winner "
         f"and {test.second_only:,} only for the variant (exact McNemar p {p})."
     )
+
+
+def seed_errors(coder: AutoencoderResult) -> str:
+    """Say how the errors of an autoencoder spread over its seeds, mean and standard deviation.
+
+    >>> spread([0.0081, 0.0083])
+    '0.00820 ± 0.00014'
+    """
+    parts = [
+        ("training error of the first epoch", coder.first_losses),
+        ("of the last", coder.last_losses),
+        ("test error", coder.test_mses),
+    ]
+    return ", ".join(f"{name} {spread(values)}" for name, values in parts)
+
+
+def spread(values: Sequence[float | None]) -> str:
+    """Write the mean and the standard deviation of those values that there are.
+
+    >>> spread([None]), spread([0.5, None])
+    ('–', '0.50000')
+    """
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    text = f"{statistics.fmean(known):.5f}"
+    return text if len(known) == 1 else f"{text} ± {statistics.stdev(known):.5f}"

@@ -105,6 +105,31 @@ def draw_pairs(pictures: Pictures) -> Figure:
 
 
 @styled
+def draw_denoising(
+    originals: NDArray[np.float64], noisy: NDArray[np.float64], denoised: NDArray[np.float64]
+) -> Figure:
+    """Draw examples, the same with noise, and with the noise taken away, in three rows."""
+    columns = min(10, len(originals))
+    figure = Figure(figsize=(7.0, 2.3))
+    cells = figure.subplots(3, columns, squeeze=False)
+    figure.subplots_adjust(left=0.11, right=0.99, top=0.98, bottom=0.02, wspace=0.06, hspace=0.06)
+    rows = (
+        ("original", originals, INK),
+        ("with noise", noisy, MUTED),
+        ("denoised", denoised, INDIGO),
+    )
+    for row, (name, images, colour) in enumerate(rows):
+        for column in range(columns):
+            # The first two stand among their classes too; the grid behind them is by class.
+            _show(cells[row, column], images[-1 - column * (len(images) // columns)])
+        cells[row, 0].text(
+            -0.1, 0.5, name, transform=cells[row, 0].transAxes, ha="right", va="center",
+            fontsize=8, color=colour,
+        )  # fmt: skip
+    return figure
+
+
+@styled
 def draw_grid(pictures: Pictures) -> Figure:
     """Draw, class by class, originals, the autoencoder's and PCA's reconstructions in bands."""
     names = pictures.names[PAIRS:]

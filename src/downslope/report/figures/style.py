@@ -182,6 +182,8 @@ def inline(drawing: str, name: str, alternative: str) -> Markup:
     """
     body = drawing[drawing.index("<svg") :]
     body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    # An image's id is the digest of its pixels, the same for equal ones, and nothing refers to it.
+    body = re.sub(r'(<image [^>]*?)\sid="[^"]*"', r"\1", body)
     body = re.sub(r'\bid="', f'id="{name}-', body)
     body = re.sub(r'href="#', f'href="#{name}-', body)
     body = body.replace("url(#", f"url(#{name}-")

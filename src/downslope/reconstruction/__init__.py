@@ -1,0 +1,72 @@
+"""Reconstruction: dense autoencoders beside the best linear ones, and what their codes hold."""
+
+from downslope.reconstruction.autoencoder import Autoencoder, code_layer
+from downslope.reconstruction.codes import (
+    Activity,
+    activity_of,
+    interpolate,
+    map_codes,
+    spread_out,
+    unit_pictures,
+)
+from downslope.reconstruction.errors import (
+    errors_by_class,
+    errors_by_example,
+    errors_by_feature,
+    mean_squared_error,
+    ranked_examples,
+    shown_examples,
+)
+from downslope.reconstruction.exchange import (
+    open_autoencoder,
+    read_codes,
+    read_examples,
+    write_array,
+    write_sheet,
+)
+from downslope.reconstruction.fitting import fit_autoencoder
+from downslope.reconstruction.linear import LinearCodes
+from downslope.reconstruction.noise import Noise, NoiseKind
+from downslope.reconstruction.probe import ProbeResult, probe
+from downslope.reconstruction.study import (
+    AutoencoderEpoch,
+    AutoencoderResult,
+    AutoencoderStudy,
+    Rival,
+    autoencode,
+)
+from downslope.reconstruction.training import train_autoencoders
+
+__all__ = [
+    "Activity",
+    "Autoencoder",
+    "AutoencoderEpoch",
+    "AutoencoderResult",
+    "AutoencoderStudy",
+    "LinearCodes",
+    "Noise",
+    "NoiseKind",
+    "ProbeResult",
+    "Rival",
+    "activity_of",
+    "autoencode",
+    "code_layer",
+    "errors_by_class",
+    "errors_by_example",
+    "errors_by_feature",
+    "fit_autoencoder",
+    "interpolate",
+    "map_codes",
+    "mean_squared_error",
+    "open_autoencoder",
+    "probe",
+    "ranked_examples",
+    "read_codes",
+    "read_examples",
+    "shown_examples",
+    "spread_out",
+    "train_autoencoders",
+    "unit_pictures",
+    "write_array",
+    "write_sheet",
+]

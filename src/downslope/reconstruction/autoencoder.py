@@ -1,0 +1,225 @@
+"""A trained autoencoder: from raw examples to codes and back, and to one file and back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_safetensors
+from safetensors.numpy import save as save_safetensors
+from torch import nn
+
+from downslope.data import Examples, Scaling
+from downslope.engines.pytorch import predict_module
+from downslope.errors import InputError
+from downslope.networks import NetworkSpec, build
+
+
+def code_layer(network: NetworkSpec) -> int:
+    """Return which layer of a network is its code: the narrowest hidden one, the first of several.
+
+    Raises:
+        InputError: the network has no hidden layer, or not as many outputs as inputs.
+
+    >>> code_layer(NetworkSpec(widths=(784, 128, 64, 128, 784)))
+    2
+    """
+    widths = network.widths
+    if len(widths) < 3 or widths[0] != widths[-1]:
+        raise InputError(
+            f"autoencoder: {network.label} cannot reconstruct; it needs a hidden layer and as many "
+            "outputs as inputs"
+        )
+    hidden = widths[1:-1]
+    return 1 + hidden.index(min(hidden))
+
+
+def halves(module: nn.Sequential, network: NetworkSpec) -> tuple[nn.Sequential, nn.Sequential]:
+    """Cut a network's module behind its code: encoder and decoder, which share its parameters."""
+    layers = list(module)
+    # A hidden layer ends where the next Linear begins.
+    starts = [i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear)]
+    cut = starts[code_layer(network)]
+    return nn.Sequential(*layers[:cut]), nn.Sequential(*layers[cut:])
+
+
+@dataclass(frozen=True, slots=True)
+class Autoencoder:
+    """Hold a trained autoencoder; raw examples go in and come out in the units of the data.
+
+    Args:
+        network: its shape.
+        state: its weights by name.
+        scaling: from raw examples to [0, 1].
+        shape: of one example, for example (28, 28); its product is the number of features.
+
+    Raises:
+        InputError: the network is no autoencoder, or the weights are not those of it.
+
+    >>> network = NetworkSpec(widths=(4, 2, 4))
+    >>> state = {k: v.numpy() for k, v in build(network, torch.Generator()).state_dict().items()}
+    >>> coder = Autoencoder(network, state, Scaling(divisor=255), (2, 2))
+    >>> coder.encode(np.zeros((3, 2, 2), np.uint8)).shape
+    (3, 2)
+    """
+
+    network: NetworkSpec
+    state: dict[str, NDArray[np.generic]]
+    scaling: Scaling
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        code_layer(self.network)
+        expected = {n: tuple(p.shape) for n, p in _meta(self.network).state_dict().items()}
+        found = {name: value.shape for name, value in self.state.items()}
+        if expected != found:
+            raise InputError(f"autoencoder: the weights are not those of {self.network.label}")
+        if int(np.prod(self.shape)) != self.network.widths[0]:
+            raise InputError(
+                f"autoencoder: examples of shape {self.shape} do not fit {self.network.label}"
+            )
+
+    @property
+    def code_size(self) -> int:
+        """Return how many numbers a code has."""
+        return self.network.widths[code_layer(self.network)]
+
+    def encode(self, raw: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the codes of raw examples.
+
+        Args:
+            raw: shape (examples, features) or (examples, *shape), in the units of the data.
+
+        Returns:
+            Shape (examples, code size).
+
+        Raises:
+            InputError: another shape, or values that are no finite numbers.
+        """
+        return self.encode_scaled(self.scale(raw))
+
+    def decode(self, codes: NDArray[Any]) -> NDArray[np.float32]:
+        """Return what codes stand for, shape (examples, *shape), in the units of the data.
+
+        Args:
+            codes: shape (examples, code size).
+
+        Raises:
+            InputError: another shape, or values that are no finite numbers.
+        """
+        codes = np.asarray(codes)
+        if codes.ndim != 2 or codes.shape[1] != self.code_size:
+            raise InputError(
+                f"decode: codes of shape {codes.shape} do not fit; they must be "
+                f"(examples, {self.code_size})"
+            )
+        return self._unscale(self.decode_scaled(_finite(codes, "decode")))
+
+    def reconstruct(self, raw: NDArray[Any]) -> NDArray[np.float32]:
+        """Return raw examples after their way through the code, shape (examples, *shape).
+
+        Raises:
+            InputError: see `encode`.
+        """
+        return self._unscale(self.decode_scaled(self.encode(raw)))
+
+    def error(self, raw: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the mean squared error of each raw example, per value in [0, 1]."""
+        scaled = self.scale(raw)
+        decoded = self.decode_scaled(self.encode_scaled(scaled))
+        return np.square(scaled.astype(np.float64) - decoded).mean(axis=1)
+
+    def scale(self, raw: NDArray[Any]) -> NDArray[np.float32]:
+        """Return raw examples as the network sees them, shape (examples, features).
+
+        Raises:
+            InputError: see `encode`.
+        """
+        raw = np.asarray(raw)
+        features = self.network.widths[0]
+        if raw.ndim < 2 or (raw.shape[1:] != (features,) and raw.shape[1:] != self.shape):
+            shape = ", ".join(map(str, self.shape))
+            raise InputError(
+                f"encode: examples of shape {raw.shape} do not fit; they must be "
+                f"(examples, {features}) or (examples, {shape})"
+            )
+        rows = _finite(raw.reshape(len(raw), -1), "encode")
+        scaled = self.scaling.apply(Examples(rows, np.zeros(len(rows), np.int64))).inputs
+        return np.asarray(scaled, np.float32)
+
+    def encode_scaled(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the codes of examples that are scaled already."""
+        return self._half(inputs, encoder=True)
+
+    def decode_scaled(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scaled examples that codes stand for, shape (examples, features)."""
+        return self._half(codes, encoder=False)
+
+    def to_bytes(self) -> bytes:
+        """Return the autoencoder as one safetensors file; `from_bytes` reads it."""
+        contiguous = {key: np.asarray(value, order="C") for key, value in self.state.items()}
+        parts = {"network": self.network, "scaling": self.scaling, "shape": self.shape}
+        metadata = {k: msgspec.json.encode(v).decode() for k, v in parts.items()}
+        # Names in order: the same autoencoder gives the same bytes.
+        return save_safetensors(contiguous, {"downslope": json.dumps(metadata, sort_keys=True)})
+
+    @staticmethod
+    def from_bytes(content: bytes, where: str | Path = "autoencoder") -> Autoencoder:
+        """Read what `to_bytes` made.
+
+        Raises:
+            InputError: the bytes are damaged or hold something else; `where` names them.
+        """
+        try:
+            length = int.from_bytes(content[:8], "little")
+            header = msgspec.json.decode(content[8 : 8 + length], type=dict[str, Any])
+            metadata = json.loads(header["__metadata__"]["downslope"])
+            state = load_safetensors(content)
+            return Autoencoder(
+                network=msgspec.json.decode(metadata["network"], type=NetworkSpec),
+                state=cast("dict[str, NDArray[np.generic]]", state),
+                scaling=msgspec.json.decode(metadata["scaling"], type=Scaling),
+                shape=msgspec.json.decode(metadata["shape"], type=tuple[int, ...]),
+            )
+        except (LookupError, TypeError, ValueError, msgspec.MsgspecError, SafetensorError) as error:
+            raise InputError(
+                f"{where}: holds no autoencoder of downslope ({error or type(error).__name__}); "
+                "give a run whose autoencoder stage has finished, or its weights.safetensors"
+            ) from None
+
+    def _half(self, rows: NDArray[np.float32], *, encoder: bool) -> NDArray[np.float32]:
+        module = build(self.network, torch.Generator())
+        module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in self.state.items()})
+        half = halves(module, self.network)[0 if encoder else 1]
+        return predict_module(half, torch.from_numpy(np.ascontiguousarray(rows))).numpy()
+
+    def _unscale(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+        raw = scaled * np.asarray(self.scaling.spread, np.float32)
+        raw = (raw + np.asarray(self.scaling.shift, np.float32)) * np.float32(self.scaling.divisor)
+        return raw.reshape(len(raw), *self.shape)
+
+
+def _finite(rows: NDArray[Any], what: str) -> NDArray[np.float32]:
+    if rows.dtype.kind not in "biuf":
+        raise InputError(f"{what}: values of type {rows.dtype}; they must be numbers")
+    with np.errstate(over="ignore"):
+        narrow = rows.astype(np.float32)
+    finite = np.isfinite(narrow)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise InputError(
+            f"{what}: row {row}, column {column} (both from 0) holds {rows[row, column]}; every "
+            "value must be a finite number that fits float32"
+        )
+    return narrow
+
+
+def _meta(network: NetworkSpec) -> nn.Module:
+    return build(network, torch.Generator())

@@ -1,0 +1,112 @@
+"""What codes hold: pictures of single units, ways between examples, a map, dead units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
+
+from downslope.reconstruction.autoencoder import Autoencoder
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Say how codes use their units.
+
+    Args:
+        active: mean share of an example's units that are not zero.
+        dead: units that are zero for every example.
+    """
+
+    active: float
+    dead: int
+
+
+def activity_of(codes: NDArray[np.float32]) -> Activity:
+    """Measure how codes use their units.
+
+    >>> activity_of(np.array([[0.0, 1.0], [0.0, 0.0]], np.float32))
+    Activity(active=0.25, dead=1)
+    """
+    on = codes != 0
+    return Activity(active=float(on.mean()), dead=int((~on.any(axis=0)).sum()))
+
+
+def unit_pictures(coder: Autoencoder, codes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Draw what each code unit adds: the decoder's answer to the unit turned up, less the mean's.
+
+    All units stand at their mean over `codes` but one, which goes to its 99th percentile.
+
+    Returns:
+        Shape (code size, features), in [-1, 1]; zero for a unit that never varies.
+    """
+    middle = codes.mean(axis=0, dtype=np.float64).astype(np.float32)
+    turned = np.repeat(middle[None], codes.shape[1], axis=0)
+    np.fill_diagonal(turned, np.percentile(codes, 99, axis=0))
+    return coder.decode_scaled(turned) - coder.decode_scaled(middle[None])
+
+
+def interpolate(
+    coder: Autoencoder, first: NDArray[np.float32], last: NDArray[np.float32], steps: int = 9
+) -> NDArray[np.float32]:
+    """Walk in a straight line from one scaled example's code to another's, and decode each step.
+
+    Args:
+        coder: the autoencoder.
+        first: shape (features,), in [0, 1].
+        last: the same.
+        steps: pictures, both ends included.
+
+    Returns:
+        Shape (steps, features).
+    """
+    ends = coder.encode_scaled(np.stack([first, last]))
+    share = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
+    return coder.decode_scaled((1 - share) * ends[0] + share * ends[1])
+
+
+def map_codes(codes: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+    """Lay codes out on a plane so that neighbours stay neighbours (t-SNE, van der Maaten 2008).
+
+    Distances between far groups mean nothing on such a map. One thread, so that the same codes
+    and seed give the same map.
+
+    Returns:
+        Shape (examples, 2); zeros where there are too few examples or codes to tell apart.
+    """
+    if len(codes) < 8 or not np.ptp(codes, axis=0).any():
+        return np.zeros((len(codes), 2), np.float32)
+    with threadpool_limits(1):
+        if codes.shape[1] > 50:
+            codes = np.asarray(PCA(50, random_state=seed).fit_transform(codes), np.float32)
+        start = codes[:, :2] - codes[:, :2].mean(axis=0)
+        if codes.shape[1] < 2:
+            start = np.pad(start, ((0, 0), (0, 1)))
+        scale = float(start[:, 0].std()) or 1.0
+        tsne = TSNE(
+            perplexity=min(30.0, (len(codes) - 1) / 3),
+            init=np.asarray(start / scale * 1e-4, np.float32),  # pyright: ignore[reportArgumentType]
+            random_state=seed,
+            n_jobs=1,
+        )
+        return np.asarray(tsne.fit_transform(codes), np.float32)
+
+
+def spread_out(points: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Choose points that lie far from each other, the first always (Gonzalez 1985).
+
+    >>> spread_out(np.array([[0, 0], [1, 0], [9, 0], [5, 0]], np.float32), 3).tolist()
+    [0, 2, 3]
+    """
+    chosen: list[int] = []
+    nearest = np.full(len(points), np.inf)
+    for _ in range(min(count, len(points))):
+        # Where points coincide with chosen ones, the earliest that is not chosen yet.
+        nearest[chosen] = -1
+        chosen.append(int(np.argmax(nearest)))
+        nearest = np.minimum(nearest, np.linalg.norm(points - points[chosen[-1]], axis=1))
+    return np.array(chosen, np.int64)

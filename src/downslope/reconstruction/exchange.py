@@ -1,0 +1,135 @@
+"""Autoencoders, examples and codes from files, and back to files."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from downslope.data.arrays import parse_npy
+from downslope.data.files import fault, read_whole
+from downslope.errors import InputError
+from downslope.files import write_whole
+from downslope.reconstruction.autoencoder import Autoencoder
+
+WEIGHTS = "autoencoder/weights.safetensors"
+"""Where a run keeps its autoencoder."""
+
+IMAGES = (".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg")
+MOST_SHOWN = 400
+"""Pictures on one sheet; more belong into an array."""
+
+
+def open_autoencoder(path: Path) -> Autoencoder:
+    """Read an autoencoder from the directory of a run or from a file of `Autoencoder.to_bytes`.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    if path.is_dir():
+        if not (path / WEIGHTS).is_file():
+            raise fault(path, f"holds no autoencoder ({WEIGHTS}); run downslope autoencode first")
+        path = path / WEIGHTS
+    return Autoencoder.from_bytes(read_whole(path), path)
+
+
+def read_examples(paths: Sequence[Path], coder: Autoencoder) -> NDArray[Any]:
+    """Read raw examples for an autoencoder: one .npy file, or grey images of its size.
+
+    Black and white of an image are those of the autoencoder's data.
+
+    Returns:
+        Shape (examples, ...), in the units of the data.
+
+    Raises:
+        InputError: a file that is neither, an image of another size, or damaged bytes.
+    """
+    if len(paths) == 1 and paths[0].suffix.lower() == ".npy":
+        array = parse_npy(read_whole(paths[0]), paths[0])
+        # One example alone is meant as one row.
+        return array[None] if array.shape == coder.shape else array
+    return np.stack([_image(path, coder) for path in paths])
+
+
+def read_codes(path: Path) -> NDArray[Any]:
+    """Read codes from a .npy file.
+
+    Raises:
+        InputError: another kind of file, or damaged bytes.
+    """
+    return parse_npy(read_whole(path), path)
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an array as .npy, whole.
+
+    Raises:
+        InputError: the directory cannot be written.
+    """
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_whole(path, buffer.getvalue())
+
+
+def write_sheet(path: Path, rows: Sequence[NDArray[Any]], coder: Autoencoder) -> None:
+    """Write pictures as one PNG: `rows` below each other, in bands of at most 20 columns.
+
+    Args:
+        path: of the PNG.
+        rows: arrays of shape (pictures, *shape) in the units of the data, for example originals
+            and reconstructions.
+        coder: knows shape and white.
+
+    Raises:
+        InputError: the data are no grey images, or there are too many for a sheet.
+    """
+    if len(coder.shape) != 2:
+        raise fault(path, f"examples of shape {coder.shape} are no grey images; write .npy instead")
+    count = len(rows[0])
+    if not 1 <= count <= MOST_SHOWN:
+        raise fault(path, f"a sheet of {count} pictures; it holds 1 to {MOST_SHOWN}, write .npy")
+    height, width = coder.shape
+    columns = min(20, count)
+    bands = math.ceil(count / columns)
+    gap = 2
+    tall, wide = len(rows) * (height + gap) + gap, width + gap
+    sheet = np.full((bands * tall, columns * wide + gap), 255, np.uint8)
+    for which, pictures in enumerate(rows):
+        grey = np.asarray(pictures, np.float64).reshape(count, height, width)
+        grey = np.rint(255 * (grey / coder.scaling.divisor).clip(0, 1)).astype(np.uint8)
+        for index, picture in enumerate(grey):
+            band, column = divmod(index, columns)
+            y, x = band * tall + gap + which * (height + gap), column * wide + gap
+            sheet[y : y + height, x : x + width] = picture
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "PNG")
+    write_whole(path, buffer.getvalue())
+
+
+def _image(path: Path, coder: Autoencoder) -> NDArray[np.float32]:
+    if path.suffix.lower() not in IMAGES:
+        raise fault(path, f"is no .npy and no image, going by its name ({', '.join(IMAGES)})")
+    if len(coder.shape) != 2:
+        raise fault(path, f"this autoencoder's examples have shape {coder.shape}; give a .npy")
+    height, width = coder.shape
+    try:
+        with Image.open(io.BytesIO(read_whole(path))) as image:
+            # The size stands in the header: nothing large is ever decoded.
+            if image.size != (width, height):
+                raise fault(
+                    path,
+                    f"is {image.size[0]} x {image.size[1]} pixels, width first; it must be "
+                    f"{width} x {height}",
+                )
+            grey = np.asarray(image.convert("L"), np.float32)
+    except InputError:
+        raise
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+        raise fault(path, f"cannot be read as an image ({error}); save it as PNG") from None
+    return grey * np.float32(coder.scaling.divisor / 255)

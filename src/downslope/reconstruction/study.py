@@ -1,0 +1,399 @@
+"""The whole comparison: autoencoders beside the best linear ones, in numbers and pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from downslope.data import Examples, Scaling, SealedTestSet
+from downslope.engines import EpochRecord
+from downslope.errors import InputError
+from downslope.networks import Member
+from downslope.progress import Progress, Steps
+from downslope.reconstruction.autoencoder import Autoencoder, code_layer
+from downslope.reconstruction.codes import (
+    activity_of,
+    interpolate,
+    map_codes,
+    spread_out,
+    unit_pictures,
+)
+from downslope.reconstruction.errors import (
+    errors_by_class,
+    errors_by_example,
+    errors_by_feature,
+    mean_squared_error,
+    ranked_examples,
+    shown_examples,
+)
+from downslope.reconstruction.linear import LinearCodes
+from downslope.reconstruction.noise import Noise
+from downslope.reconstruction.probe import ProbeResult, probe
+from downslope.reconstruction.training import PLAIN, train_autoencoders
+
+RANKED = 8
+MAPPED = 1500
+MAP_PICTURES = 60
+WALKS = 4
+
+OPENING = "autoencoder: errors beside PCA, pictures of codes, linear probe"
+
+
+class AutoencoderEpoch(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold the mean squared training error of one epoch of the first seed; None if not finite."""
+
+    epoch: int
+    train_loss: float | None
+
+
+class Rival(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold another autoencoder of the same training, beside PCA of the same code size.
+
+    Args:
+        kind: "code size" or "shape": what sets it apart from the one in question.
+        network: its widths, as in 784-128-64-128-784.
+        parameters: how many it has.
+        code_size: the width of its narrowest hidden layer.
+        outcome: "completed", "diverged" or "failed".
+        test_mse: None unless completed.
+        pca_test_mse: of as many principal components.
+    """
+
+    kind: str
+    network: str
+    parameters: int
+    code_size: int
+    outcome: str
+    test_mse: float | None
+    pca_test_mse: float
+
+
+class AutoencoderResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold trained autoencoders' figures. Errors are mean squared, per value in [0, 1].
+
+    Args:
+        member: what was trained, with the first seed.
+        parameters: how many it has.
+        code_size: the width of its narrowest hidden layer.
+        epochs: the training of the first seed.
+        outcome: "completed" if a seed did, else what became of the first.
+        test_mse: on the sealed test set, mean over the completed seeds; None if there is none.
+        pca_test_mse: of principal components of the same number, fitted to the same training
+            examples and clipped to [0, 1].
+        shown: test examples whose reconstructions are kept, two first, then a grid.
+        seeds: of all its trainings.
+        first_losses: training error of the first epoch by seed; None if not finite.
+        last_losses: of the last epoch.
+        test_mses: by seed; None unless completed.
+        stopped: a line for each seed that diverged or failed.
+        noise: on the inputs in training.
+        sparsity: weight of the penalty on the codes.
+        noisy_test_mse: of test inputs with that noise against the clean ones; None without noise.
+        pca_noisy_test_mse: the same of PCA.
+        rivals: other code sizes and shapes.
+        class_mses: of the pictured seed, by class; None where the test set has no example.
+        pca_class_mses: the same of PCA.
+        active: mean share of an example's code units that are not zero.
+        dead: code units that are zero for every test example.
+        probes: accuracy of a linear classifier on codes, components and the inputs themselves.
+    """
+
+    member: Member
+    parameters: int
+    code_size: int
+    epochs: list[AutoencoderEpoch]
+    outcome: str
+    test_mse: float | None
+    pca_test_mse: float | None
+    shown: list[int]
+    seeds: list[int] = []
+    first_losses: list[float | None] = []
+    last_losses: list[float | None] = []
+    test_mses: list[float | None] = []
+    stopped: list[str] = []
+    noise: Noise = PLAIN
+    sparsity: float = 0.0
+    noisy_test_mse: float | None = None
+    pca_noisy_test_mse: float | None = None
+    rivals: list[Rival] = []
+    class_mses: list[float | None] = []
+    pca_class_mses: list[float | None] = []
+    active: float | None = None
+    dead: int | None = None
+    probes: list[ProbeResult] = []
+
+
+@dataclass(frozen=True, slots=True)
+class AutoencoderStudy:
+    """Hold the figures, the pictured autoencoder and the arrays that pictures are drawn from.
+
+    Args:
+        result: the figures.
+        autoencoder: of the first seed that completed; None if none did.
+        arrays: by name. `originals`, `reconstructions`, `pca_reconstructions` (shown, features) in
+            [0, 1] and their `labels` are always there, the rest where a seed completed.
+    """
+
+    result: AutoencoderResult
+    autoencoder: Autoencoder | None
+    arrays: dict[str, NDArray[np.generic]] = field(repr=False)
+
+
+def autoencode(
+    member: Member,
+    training: Examples,
+    test: SealedTestSet,
+    scaling: Scaling,
+    *,
+    shape: Sequence[int] | None = None,
+    seeds: Sequence[int] | None = None,
+    code_sizes: Sequence[int] = (),
+    shapes: Sequence[Sequence[int]] = (),
+    noise: Noise = PLAIN,
+    sparsity: float = 0.0,
+    threads: int | None = None,
+) -> Steps[AutoencoderStudy]:
+    """Train dense autoencoders as one population and compare them with PCA on the sealed test set.
+
+    Nothing is chosen by the test set: everything that is trained is reported.
+
+    Args:
+        member: with as many outputs as inputs, a sigmoid output and mean squared error.
+        training: examples with inputs scaled to [0, 1]; classes are used by the probe alone.
+        test: sealed; opened once.
+        scaling: of the training inputs, for the test inputs.
+        shape: of one example, by default flat.
+        seeds: trainings of the member, by default its own seed.
+        code_sizes: the same with other widths of the code, for the error against the code size.
+        shapes: hidden widths of other autoencoders, for the error against parameters.
+        noise: on the training inputs; targets stay clean.
+        sparsity: weight of the mean absolute code, added to the error in training.
+        threads: members trained at the same time.
+
+    Raises:
+        InputError: a member that is no autoencoder, inputs outside of [0, 1], or no seeds or a
+            seed twice.
+    """
+    own = code_layer(member.network)
+    seeds = [member.seed] if seeds is None else list(seeds)
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise InputError(f"autoencoder: seeds = {seeds} must be at least one, each once")
+    rivals = _rivals(member, code_sizes, shapes)
+    members = [msgspec.structs.replace(member, seed=seed) for seed in seeds]
+    members += [rival for _, rival in rivals]
+    inputs = np.asarray(training.inputs, np.float32)
+    trained = train_autoencoders(members, inputs, noise=noise, sparsity=sparsity, threads=threads)
+    weights = [m.expected_cost(len(training)) / m.training.epochs for m in members]
+    whole = sum(w * m.training.epochs for w, m in zip(weights, members, strict=True))
+    total, done = whole * 1.1, 0.0  # what follows the training takes about a tenth of its time
+    yield Progress("autoencoder", 0, total)
+    records: list[list[EpochRecord]] = [[] for _ in members]
+    for record in trained:
+        records[record.member].append(record)
+        done += weights[record.member]
+        label = members[record.member].network.label
+        note = f"{label}, training error {record.train_loss:.4f}"
+        yield Progress("autoencoder", min(done, whole), total, note)
+    scaled = scaling.apply(test.open(OPENING))
+    originals = np.asarray(scaled.inputs, np.float32)
+    labels = np.asarray(scaled.targets, np.int64)
+    linear = LinearCodes.fit(inputs)
+    shape = (inputs.shape[1],) if shape is None else tuple(shape)
+    coders = [_coder(m, r, scaling, shape) for m, r in zip(members, records, strict=True)]
+    errors = [
+        None
+        if coder is None
+        # Weights may be finite and what they make of an example not.
+        else _finite(
+            mean_squared_error(originals, coder.decode_scaled(coder.encode_scaled(originals)))
+        )
+        for coder in coders
+    ]
+    first = records[0]
+    size = member.network.widths[own]
+    own_errors = errors[: len(seeds)]
+    completed = [e for e in own_errors if e is not None]
+    result = AutoencoderResult(
+        member=members[0],
+        parameters=member.network.parameters,
+        code_size=size,
+        epochs=[AutoencoderEpoch(epoch=r.epoch, train_loss=_finite(r.train_loss)) for r in first],
+        outcome="completed" if completed else first[-1].outcome or "failed",
+        test_mse=float(np.mean(completed)) if completed else None,
+        pca_test_mse=mean_squared_error(originals, linear.reconstruct(originals, size)),
+        shown=shown_examples(labels).tolist(),
+        seeds=seeds,
+        first_losses=[_finite(r[0].train_loss) for r in records[: len(seeds)]],
+        last_losses=[_finite(r[-1].train_loss) for r in records[: len(seeds)]],
+        test_mses=own_errors,
+        stopped=[
+            f"seed {seed} {r[-1].outcome}: {r[-1].reason or 'its test error is not finite'}"
+            for seed, r, error in zip(seeds, records, own_errors, strict=False)
+            if error is None
+        ],
+        noise=noise,
+        sparsity=sparsity,
+        rivals=[
+            Rival(
+                kind=kind,
+                network=rival.network.label,
+                parameters=rival.network.parameters,
+                code_size=rival.network.widths[code_layer(rival.network)],
+                outcome=r[-1].outcome or "failed",
+                test_mse=error,
+                pca_test_mse=mean_squared_error(
+                    originals,
+                    linear.reconstruct(originals, rival.network.widths[code_layer(rival.network)]),
+                ),
+            )
+            for (kind, rival), r, error in zip(
+                rivals, records[len(seeds) :], errors[len(seeds) :], strict=True
+            )
+        ],
+    )
+    pictured = next((i for i, error in enumerate(own_errors) if error is not None), None)
+    coder = None if pictured is None else coders[pictured]
+    shown = np.array(result.shown, np.int64)
+    arrays: dict[str, NDArray[np.generic]] = {
+        "originals": originals[shown],
+        "reconstructions": np.zeros_like(originals[shown]),
+        "pca_reconstructions": linear.reconstruct(originals[shown], size),
+        "labels": labels[shown],
+    }
+    if coder is not None:
+        yield Progress("autoencoder", 1.02 * whole, total, "what the codes hold")
+        result = _describe(result, coder, linear, inputs, training.targets, originals, labels)
+        arrays |= _pictures(result, coder, linear, originals, labels)
+    yield Progress("autoencoder", total, total)
+    return AutoencoderStudy(result, coder, arrays)
+
+
+def _rivals(
+    member: Member, code_sizes: Sequence[int], shapes: Sequence[Sequence[int]]
+) -> list[tuple[str, Member]]:
+    """Make the other members; one that is the member itself is left out."""
+    widths, own = member.network.widths, code_layer(member.network)
+    wanted = [("code size", (*widths[:own], size, *widths[own + 1 :])) for size in code_sizes]
+    wanted += [("shape", (widths[0], *hidden, widths[-1])) for hidden in shapes]
+    return [
+        (
+            kind,
+            msgspec.structs.replace(
+                member, network=msgspec.structs.replace(member.network, widths=changed)
+            ),
+        )
+        for kind, changed in wanted
+        if changed != widths
+    ]
+
+
+def _coder(
+    member: Member, records: Sequence[EpochRecord], scaling: Scaling, shape: Sequence[int]
+) -> Autoencoder | None:
+    last = records[-1]
+    if last.outcome != "completed" or last.state is None:
+        return None
+    return Autoencoder(member.network, last.state, scaling, tuple(shape))
+
+
+def _describe(
+    result: AutoencoderResult,
+    coder: Autoencoder,
+    linear: LinearCodes,
+    inputs: NDArray[np.float32],
+    targets: NDArray[np.generic],
+    originals: NDArray[np.float32],
+    labels: NDArray[np.int64],
+) -> AutoencoderResult:
+    """Add what the pictured autoencoder's codes and errors are like."""
+    size = result.code_size
+    codes = coder.encode_scaled(originals)
+    decoded = coder.decode_scaled(codes)
+    components = linear.reconstruct(originals, size)
+    classes = int(labels.max(initial=0)) + 1
+    activity = activity_of(codes)
+    noisy = None
+    if result.noise.amount > 0:
+        noisy = result.noise.corrupt(originals, result.member.seed, 0)  # epochs draw from 1
+    probes: list[ProbeResult] = []
+    if targets.ndim == 1 and len(np.unique(targets)) > 1:
+        known = np.asarray(targets, np.int64)
+        probes = [
+            probe("code", coder.encode_scaled(inputs), known, codes, labels),
+            probe(
+                "components",
+                linear.encode(inputs, size),
+                known,
+                linear.encode(originals, size),
+                labels,
+            ),
+            probe("inputs", inputs, known, originals, labels),
+        ]
+    return msgspec.structs.replace(
+        result,
+        class_mses=errors_by_class(errors_by_example(originals, decoded), labels, classes),
+        pca_class_mses=errors_by_class(errors_by_example(originals, components), labels, classes),
+        active=activity.active,
+        dead=activity.dead,
+        probes=probes,
+        noisy_test_mse=None
+        if noisy is None
+        else mean_squared_error(originals, coder.decode_scaled(coder.encode_scaled(noisy))),
+        pca_noisy_test_mse=None
+        if noisy is None
+        else mean_squared_error(originals, linear.reconstruct(noisy, size)),
+    )
+
+
+def _pictures(
+    result: AutoencoderResult,
+    coder: Autoencoder,
+    linear: LinearCodes,
+    originals: NDArray[np.float32],
+    labels: NDArray[np.int64],
+) -> dict[str, NDArray[np.generic]]:
+    """Collect what pictures are drawn from."""
+    shown = np.array(result.shown, np.int64)
+    codes = coder.encode_scaled(originals)
+    decoded = coder.decode_scaled(codes)
+    errors = errors_by_example(originals, decoded)
+    ranked = ranked_examples(errors, RANKED)
+    mapped = map_codes(codes[:MAPPED], result.member.seed)
+    pictured = spread_out(mapped, min(MAP_PICTURES, max(2, len(mapped) // 12)))
+    starts = [int(np.flatnonzero(labels == c)[0]) for c in np.unique(labels)]
+    walks = list(zip(starts[::2], starts[1::2], strict=False))[:WALKS]
+    arrays: dict[str, NDArray[np.generic]] = {
+        "reconstructions": decoded[shown],
+        "ranked": originals[ranked],
+        "ranked_reconstructions": decoded[ranked],
+        "ranked_errors": errors[ranked],
+        "feature_mses": np.stack(
+            [
+                errors_by_feature(originals, decoded),
+                errors_by_feature(originals, linear.reconstruct(originals, result.code_size)),
+            ]
+        ),
+        "units": unit_pictures(coder, codes),
+        "map": mapped,
+        "map_labels": labels[:MAPPED],
+        "map_pictured": pictured,
+        "map_images": originals[pictured],
+        "walks": np.stack([interpolate(coder, originals[a], originals[b]) for a, b in walks])
+        if walks
+        else np.zeros((0, 9, originals.shape[1]), np.float32),
+        "walk_ends": originals[np.array(walks, np.int64).reshape(-1, 2)],
+    }
+    if result.noise.amount > 0:
+        noisy = result.noise.corrupt(originals, result.member.seed, 0)[shown]
+        arrays["noisy"] = noisy
+        arrays["denoised"] = coder.decode_scaled(coder.encode_scaled(noisy))
+    return arrays
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,183 @@
+"""What codes hold: a map of them, walks between examples, what single units draw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from numpy.typing import NDArray
+
+from downslope.reconstruction import ProbeResult
+from downslope.report.figures.style import (
+    INDIGO,
+    INK,
+    MARKERS,
+    MUTED,
+    OCHRE,
+    PLUM,
+    ROSE,
+    TEAL,
+    panel,
+    plain,
+    styled,
+)
+
+CLASS_COLOURS = (
+    INDIGO, ROSE, TEAL, OCHRE, PLUM, "#4f8fd0", "#7d5a3c", "#5c9a3a", "#d77fa1", MUTED,
+)  # fmt: skip
+"""Ten, told apart by the marker as well."""
+
+PROBED = {"code": "codes", "components": "principal components", "inputs": "inputs themselves"}
+
+
+@styled
+def draw_map(
+    points: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    pictured: NDArray[np.int64],
+    images: NDArray[np.float64],
+    names: Sequence[str],
+) -> Figure:
+    """Draw a map of codes coloured by class, with some examples in their places.
+
+    Args:
+        points: shape (examples, 2).
+        labels: shape (examples,).
+        pictured: which examples are shown as images.
+        images: of them, shape (pictured, height, width).
+        names: of the classes.
+    """
+    figure = Figure(figsize=(7.0, 6.2), layout="constrained")
+    axes = figure.add_subplot()
+    for number, label in enumerate(np.unique(labels)):
+        own = points[labels == label]
+        name = names[int(label)] if int(label) < len(names) else str(label)
+        axes.plot(
+            own[:, 0], own[:, 1], MARKERS[number % len(MARKERS)], linestyle="none", markersize=3.6,
+            color=CLASS_COLOURS[number % len(CLASS_COLOURS)], alpha=0.75, markeredgewidth=0,
+            label=plain(name),
+        )  # fmt: skip
+    zoom = 16 / max(images.shape[1:], default=1)
+    for index, image in zip(pictured, images, strict=True):
+        colour = CLASS_COLOURS[
+            int(np.flatnonzero(np.unique(labels) == labels[index])[0]) % len(CLASS_COLOURS)
+        ]
+        box = AnnotationBbox(
+            OffsetImage(image, zoom=zoom, cmap="gray", clim=(0, 1), interpolation="nearest"),
+            (float(points[index, 0]), float(points[index, 1])), pad=0.06,
+            bboxprops={"edgecolor": colour, "linewidth": 1.0},
+        )  # fmt: skip
+        axes.add_artist(box)
+    axes.set_aspect("equal")
+    axes.margins(0.06)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    legend = figure.legend(loc="outside lower center", ncols=5, markerscale=1.8, fontsize=8)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return figure
+
+
+@styled
+def draw_walks(walks: NDArray[np.float64], ends: NDArray[np.float64]) -> Figure:
+    """Draw walks between codes, with the examples they join on both sides.
+
+    Args:
+        walks: shape (walks, steps, height, width).
+        ends: shape (walks, 2, height, width).
+    """
+    count, steps = walks.shape[:2]
+    columns = steps + 2
+    figure = Figure(figsize=(7.0, 0.5 + 0.62 * count))
+    cells = figure.subplots(
+        count, columns + 2, squeeze=False,
+        gridspec_kw={"width_ratios": [1, 0.25, *[1] * steps, 0.25, 1]},
+    )  # fmt: skip
+    figure.subplots_adjust(
+        left=0.01, right=0.99, bottom=0.02, top=1 - 0.42 / (0.5 + 0.62 * count), wspace=0.06,
+        hspace=0.08,
+    )  # fmt: skip
+    for axes in cells.ravel():
+        axes.set_axis_off()
+    for row in range(count):
+        pictures = {0: ends[row, 0], columns + 1: ends[row, 1]}
+        pictures |= {2 + step: walks[row, step] for step in range(steps)}
+        for column, image in pictures.items():
+            cells[row, column].imshow(
+                image, cmap="gray", vmin=0, vmax=1, interpolation="nearest",
+                aspect="equal" if image.shape[0] > 1 else "auto",
+            )  # fmt: skip
+    cells[0, 0].set_title("original", fontsize=8)
+    cells[0, columns + 1].set_title("original", fontsize=8)
+    for step in range(steps):
+        cells[0, 2 + step].set_title(f"{step / (steps - 1):.3g}", fontsize=8, color=MUTED)
+    return figure
+
+
+@styled
+def draw_units(units: NDArray[np.float64]) -> Figure:
+    """Draw what each code unit adds to the picture of the mean code, or takes from it.
+
+    Args:
+        units: shape (code size, height, width), in [-1, 1].
+    """
+    count = len(units)
+    columns = min(16, max(1, math.ceil(math.sqrt(2 * count))))
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(7.0, 0.55 + 6.4 / columns * rows))
+    tall = figure.get_size_inches()[1]
+    cells = figure.subplots(rows, columns, squeeze=False)
+    figure.subplots_adjust(left=0.01, right=0.87, bottom=0.02, top=1 - 0.16 / tall, wspace=0.06,
+                           hspace=0.28)  # fmt: skip
+    reach = float(np.abs(units).max()) or 1.0
+    signed = LinearSegmentedColormap.from_list("signed", [ROSE, "#f4f1ea", INDIGO])
+    image = None
+    for index, axes in enumerate(cells.ravel()):
+        axes.set_axis_off()
+        if index < count:
+            image = axes.imshow(
+                units[index], cmap=signed, vmin=-reach, vmax=reach, interpolation="nearest",
+                aspect="equal" if units.shape[1] > 1 else "auto",
+            )  # fmt: skip
+            idle = np.abs(units[index]).max() < 1e-4  # not a grey level of 10,000
+            axes.set_title(
+                f"{index + 1}" + (" idle" if idle else ""), fontsize=6, pad=1.5,
+                color=MUTED if idle else INK,
+            )  # fmt: skip
+    if image is not None:
+        bar = figure.colorbar(image, cax=figure.add_axes((0.89, 0.1, 0.016, 0.8)))
+        bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+        bar.ax.tick_params(labelsize=7)
+        bar.set_label("change of grey level", fontsize=8)
+    return figure
+
+
+@styled
+def draw_probes(probes: Sequence[ProbeResult]) -> Figure:
+    """Draw the accuracy of a linear classifier on codes, components and inputs."""
+    figure, axes = panel("test accuracy of a linear classifier (%)", "", height=1.9)
+    for place, one in enumerate(probes):
+        colour, marker = {"code": (INDIGO, "o"), "components": (OCHRE, "s")}.get(
+            one.features, (TEAL, "^")
+        )
+        axes.plot(100 * one.accuracy, place, marker, color=colour, markersize=8)
+        axes.annotate(
+            f"{100 * one.accuracy:.2f}", (100 * one.accuracy, place), (0, 8),
+            textcoords="offset points", ha="center", fontsize=8.5, fontweight="bold",
+        )  # fmt: skip
+    names = [f"{one.size} {PROBED.get(one.features, one.features)}" for one in probes]
+    axes.set_yticks(range(len(probes)), names)
+    axes.set_ylim(len(probes) - 0.5, -0.8)
+    axes.margins(x=0.15)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(False)
+    axes.grid(True, axis="x")
+    axes.spines["left"].set_visible(False)
+    return figure

@@ -1,0 +1,172 @@
+"""The autoencoder's figures with their captions, as far as the run's arrays allow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from downslope.reconstruction import AutoencoderResult
+from downslope.report.figures import autoencoder as coder
+from downslope.report.figures import codes, errors
+from downslope.report.wording import figure as number
+from downslope.report.wording import percent, plural
+
+Drawn = tuple[str, Figure, str, str]
+"""Name, figure, what it shows for those who cannot see it, caption."""
+
+
+def drawings(
+    found: AutoencoderResult,
+    images: dict[str, NDArray[Any]] | None,
+    shape: Sequence[int],
+    names: Sequence[str],
+) -> Iterator[Drawn]:
+    """Draw what an autoencoder stage left behind.
+
+    Args:
+        found: its figures.
+        images: the arrays of `autoencoder/images.npz`, or None.
+        shape: of one example.
+        names: of the classes.
+    """
+    yield (
+        "autoencoder-training",
+        coder.draw_training(found),
+        f"Reconstruction error by epoch; test error {number(found.test_mse)}, "
+        f"PCA {number(found.pca_test_mse)}.",
+        "Mean squared error of the autoencoder, and of principal components of the same number "
+        "on the same test examples.",
+    )
+    yield from _comparisons(found, names)
+    if images is None or found.test_mse is None or not len(images["labels"]):
+        return
+    shown = coder.pictures(images, shape, names)
+    yield (
+        "autoencoder-pairs",
+        coder.draw_pairs(shown),
+        f"The first test examples above their reconstructions: {', '.join(shown.names[:2])}.",
+        "The first two test examples above their reconstructions.",
+    )
+    if len(shown.names) > coder.PAIRS:
+        yield (
+            "autoencoder-grid",
+            coder.draw_grid(shown),
+            "For each class: originals, the autoencoder's and PCA's reconstructions below.",
+            "The first test examples of each class: original, autoencoder, PCA.",
+        )
+    yield from _pictures(found, images, shape, names)
+
+
+def _comparisons(found: AutoencoderResult, names: Sequence[str]) -> Iterator[Drawn]:
+    kinds = {rival.kind for rival in found.rivals}
+    if "code size" in kinds:
+        sizes = sorted([found.code_size, *(r.code_size for r in found.rivals)])
+        yield (
+            "autoencoder-sizes",
+            errors.draw_code_sizes(found),
+            f"Test error against code sizes from {sizes[0]} to {sizes[-1]}, autoencoders and PCA.",
+            "Test error against code size: the same network with other codes, one training each, "
+            "and PCA with as many components, which no linear code can beat on the examples it "
+            "was fitted to.",
+        )
+    if "shape" in kinds:
+        yield (
+            "autoencoder-shapes",
+            errors.draw_shapes(found),
+            "Test error against parameters: "
+            + "; ".join(
+                f"{r.network} {number(r.test_mse)}" for r in found.rivals if r.kind == "shape"
+            ),
+            "What other hidden widths gain for their parameters: shallower, wider, deeper; one "
+            "training each.",
+        )
+    if any(error is not None for error in found.class_mses):
+        yield (
+            "autoencoder-classes",
+            errors.draw_classes(found, names),
+            "Test error of each class, of the autoencoder and of PCA.",
+            "Test error by class, the hardest first.",
+        )
+    if found.probes:
+        yield (
+            "autoencoder-probes",
+            codes.draw_probes(found.probes),
+            "; ".join(f"{p.features}: {percent(p.accuracy)}" for p in found.probes),
+            "How much of the classes a linear classifier (ridge) reads from the codes, from as "
+            "many principal components, and from the inputs.",
+        )
+
+
+def _pictures(
+    found: AutoencoderResult,
+    images: dict[str, NDArray[Any]],
+    shape: Sequence[int],
+    names: Sequence[str],
+) -> Iterator[Drawn]:
+    """Draw what needs arrays that a run of an earlier version has not."""
+    height, width = shape if len(shape) == 2 else (1, math.prod(shape))
+
+    def of(name: str) -> NDArray[np.float64]:
+        array = np.asarray(images[name], np.float64)
+        return array.reshape(*array.shape[:-1], height, width)
+
+    if "noisy" in images:
+        noise = found.noise
+        yield (
+            "autoencoder-denoising",
+            coder.draw_denoising(of("originals"), of("noisy"), of("denoised")),
+            "Test examples, with noise, and with the noise taken away.",
+            f"Test examples, the same with noise ({noise.kind.replace('_', ' ')}, "
+            f"{noise.amount:g}), and what the autoencoder makes of that.",
+        )
+    if "ranked" in images and images["ranked"].shape[1]:
+        yield (
+            "autoencoder-ranked",
+            errors.draw_ranked(of("ranked"), of("ranked_reconstructions"), images["ranked_errors"]),
+            "The best, the middle and the worst reconstructions of the test set, with errors.",
+            "The best, the middle and the worst reconstructions of the test set, each under its "
+            "original with its mean squared error.",
+        )
+    if "feature_mses" in images and height > 1:
+        yield (
+            "autoencoder-pixels",
+            errors.draw_features(images["feature_mses"], (height, width)),
+            "Test error of each pixel, of the autoencoder and of PCA.",
+            "Where in the picture the error is: mean over the test set.",
+        )
+    if "map" in images and np.ptp(images["map"]) > 0:
+        yield (
+            "autoencoder-map",
+            codes.draw_map(
+                images["map"],
+                images["map_labels"],
+                images["map_pictured"],
+                of("map_images"),
+                names,
+            ),
+            f"Map of {len(images['map'])} codes by class, with images in their places.",
+            f"The codes of {plural(len(images['map']), 'test example')} laid out by t-SNE, which "
+            "keeps neighbours together; distances between far groups mean nothing. The classes "
+            "were not used in training or layout.",
+        )
+    if "walks" in images and len(images["walks"]):
+        yield (
+            "autoencoder-walks",
+            codes.draw_walks(of("walks"), of("walk_ends")),
+            "Straight walks between the codes of two test examples, decoded.",
+            "In a straight line from the code of one test example to that of another; the numbers "
+            "are the share of the second.",
+        )
+    if "units" in images:
+        yield (
+            "autoencoder-units",
+            codes.draw_units(of("units")),
+            f"What each of {len(images['units'])} code units adds to the picture.",
+            "What each code unit draws: the decoder's answer to the mean code with this unit at "
+            "its 99th percentile, less its answer to the mean code.",
+        )
