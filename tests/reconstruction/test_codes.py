@@ -23,6 +23,8 @@ def test_a_map_keeps_neighbours_and_repeats() -> None:
     assert made.shape == (80, 2)
     assert trustworthiness(codes, made, n_neighbors=5) > 0.9
     assert np.array_equal(made, map_codes(codes, seed=1))
+    codes[:, :2] = 0  # two dead units in front
+    assert trustworthiness(codes, map_codes(codes, seed=1), n_neighbors=5) > 0.9
 
 
 @pytest.mark.parametrize("codes", [np.zeros((30, 4), np.float32), np.ones((3, 4), np.float32)])

@@ -28,7 +28,7 @@ SMALL = [
     "variants.refit.seeds=2",
     "landscape.grid=[7, 5]",
     "landscape.examples=64",
-    "autoencoder.training.epochs=2",
+    "autoencoder.training.epochs=8",
 ]
 
 

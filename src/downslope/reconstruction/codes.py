@@ -81,9 +81,10 @@ def map_codes(codes: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     if len(codes) < 8 or not np.ptp(codes, axis=0).any():
         return np.zeros((len(codes), 2), np.float32)
     with threadpool_limits(1):
-        if codes.shape[1] > 50:
-            codes = np.asarray(PCA(50, random_state=seed).fit_transform(codes), np.float32)
-        start = codes[:, :2] - codes[:, :2].mean(axis=0)
+        # Components first: single units may be dead, and a start on one point stays there.
+        size = min(50, *codes.shape)
+        codes = np.asarray(PCA(size, svd_solver="full").fit_transform(codes), np.float32)
+        start = codes[:, :2]
         if codes.shape[1] < 2:
             start = np.pad(start, ((0, 0), (0, 1)))
         scale = float(start[:, 0].std()) or 1.0
