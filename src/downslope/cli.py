@@ -150,6 +150,8 @@ def landscape(
     changes: SetOption = None,
     seed: SeedOption = None,
     threads: ThreadsOption = None,
+    executor: ExecutorOption = "local",
+    address: AddressOption = None,
     quiet: QuietOption = False,
     module: Annotated[
         str | None,
@@ -175,7 +177,8 @@ def landscape(
     the file holds `inputs` and `targets` as the network takes them.
     """
     if module is None and snapshots is None:
-        _run(recipe, ["landscape"], data, label, out, changes, seed, threads, quiet)
+        where = (threads, executor, address)
+        _run(recipe, ["landscape"], data, label, out, changes, seed, where, quiet)
         return
     if module is None or snapshots is None or data is None:
         raise InputError("landscape: --module, --snapshots and --data belong together")
