@@ -382,7 +382,10 @@ def landscape_pictures(
             doubts.draw_curvature(found),
             f"Curvature at {len(found.curvature)} snapshots.",
             "Curvature of the loss along the path: the Hessian's largest eigenvalues and trace, "
-            "and the norm of the gradient.",
+            "and the norm of the gradient."
+            + (
+                " Batch norm has its statistics of the end of training." if found.statistics else ""
+            ),
         )
     if len(found.runs) > 1:
         yield _joint_picture(found, surface)
