@@ -13,7 +13,7 @@ from torch import nn
 
 from downslope import Examples, Member, NetworkSpec, TrainingSpec, build, train
 from downslope.engines import describe_engine
-from downslope.runs import hardware, versions
+from downslope.installation import hardware, versions
 
 REPETITIONS, EPOCHS, ROWS, TARGET = 3, 20, 60_000, 1.5
 MEMBER = Member(

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from downslope.engines import cores, describe_engine, measure_rates
-from downslope.runs import hardware, versions
+from downslope.installation import hardware, versions
 
 REPETITIONS = 5
 SHAPES = [

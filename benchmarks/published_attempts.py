@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from downslope import Examples, Member, train
 from downslope.engines import describe_engine
 from downslope.recipes import load_recipe
-from downslope.runs import hardware, versions
+from downslope.installation import hardware, versions
 
 REPETITIONS, WARM, SAMPLED, TARGET = 3, 20, 100, 35
 
