@@ -17,6 +17,7 @@ def test_every_setting_arrives_in_the_member() -> None:
         "dropout": 0.25,
         "output": "sigmoid",
         "initialization": "he",
+        "weight_scale": 0.5,
         "loss": "mean_squared_error",
         "optimizer": "sgd",
         "learning_rate": 0.5,
