@@ -16,13 +16,13 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _stop)
     from downslope.cli import main as command_line
 
+    status: int | str | None = 0
     try:
         command_line()
-    except SystemExit:
-        if _received:  # Ray makes status 1 of it
-            sys.exit(128 + _received[0])
-        raise
-    sys.exit(0)
+    except SystemExit as end:
+        status = end.code
+    # Ray makes status 1 of a signal, and one that comes within a finalizer is swallowed.
+    sys.exit(128 + _received[0] if _received else status)
 
 
 _received: list[int] = []
