@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from downslope import Examples, Member, train
 from downslope.engines import describe_engine
-from downslope.recipes import load_recipe
 from downslope.installation import hardware, versions
+from downslope.recipes import load_recipe
 
 REPETITIONS, WARM, SAMPLED, TARGET = 3, 20, 100, 35
 
