@@ -1,0 +1,79 @@
+"""Commands that use a trained autoencoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from downslope.errors import InputError
+
+CoderArgument = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run with an autoencoder, or its .safetensors.")
+]
+ExamplesArgument = Annotated[
+    list[Path], typer.Argument(metavar="FILE...", help="One .npy of examples, or grey images.")
+]
+
+
+def encode(
+    coder: CoderArgument,
+    files: ExamplesArgument,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A .npy for the codes.")],
+) -> None:
+    """Turn arrays or images into the codes of a trained autoencoder."""
+    from downslope.reconstruction import open_autoencoder, read_examples, write_array
+
+    _ending(out, ".npy")
+    found = open_autoencoder(coder)
+    codes = found.encode(read_examples(files, found))
+    write_array(out, codes)
+    print(f"{len(codes)} codes of {found.code_size}: {out}")
+
+
+def decode(
+    coder: CoderArgument,
+    codes: Annotated[Path, typer.Argument(metavar="CODES", help="A .npy of codes.")],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A .npy or a .png sheet.")],
+) -> None:
+    """Turn codes into what a trained autoencoder makes of them."""
+    from downslope.reconstruction import open_autoencoder, read_codes, write_array, write_sheet
+
+    _ending(out, ".npy", ".png")
+    found = open_autoencoder(coder)
+    made = found.decode(read_codes(codes))
+    if out.suffix.lower() == ".png":
+        write_sheet(out, [made], found)
+    else:
+        write_array(out, made)
+    print(f"{len(made)} examples: {out}")
+
+
+def reconstruct(
+    coder: CoderArgument,
+    files: ExamplesArgument,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", metavar="FILE", help="A .npy, or a .png with originals above reconstructions."
+        ),
+    ],
+) -> None:
+    """Send arrays or images through a trained autoencoder and back."""
+    from downslope.reconstruction import open_autoencoder, read_examples, write_array, write_sheet
+
+    _ending(out, ".npy", ".png")
+    found = open_autoencoder(coder)
+    raw = read_examples(files, found)
+    made = found.reconstruct(raw)
+    if out.suffix.lower() == ".png":
+        write_sheet(out, [raw, made], found)
+    else:
+        write_array(out, made)
+    print(f"{len(made)} examples, mean squared error {found.error(raw).mean():.5f}: {out}")
+
+
+def _ending(out: Path, *allowed: str) -> None:
+    if out.suffix.lower() not in allowed:
+        raise InputError(f"--out {out}: its name must end in {' or '.join(allowed)}")

@@ -1,0 +1,93 @@
+"""Commands of data sets."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from downslope.cli.options import LabelOption, QuietOption
+from downslope.cli.recipes import load_dataset
+from downslope.errors import InputError
+from downslope.watch import console, watch
+
+
+def list_data() -> None:
+    """List the data sets known by name and where they are."""
+    from downslope.data import list_datasets
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "examples", "found", "what it is"):
+        table.add_column(heading, overflow="fold")
+    for listing in list_datasets():
+        found = str(listing.found) if listing.found else "no; downslope data fetch"
+        row = (listing.name, f"{listing.examples:,}", found, listing.description)
+        table.add_row(*map(escape, row))
+    console().print(table)
+
+
+def fetch_data(
+    name: Annotated[str, typer.Argument(help="A data set's name.")] = "fashion-mnist",
+    quiet: QuietOption = False,
+) -> None:
+    """Fetch a data set into the user's cache and verify it."""
+    from downslope.data import fetch, verify
+
+    path = watch(fetch(name), quiet)
+    for check in verify(name):
+        if not check.ok:
+            raise InputError(f"{check.path}: {check.note}")
+    print(path if quiet else f"{name}: verified, in {path}")
+
+
+def verify_data(
+    name: Annotated[str, typer.Argument(help="A data set's name or path.")] = "fashion-mnist",
+) -> None:
+    """Check the content of a data set, file by file."""
+    from downslope.data import verify
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("content", "file", "SHA-256"):
+        table.add_column(heading, overflow="fold")
+    checks = verify(name)
+    words = {True: "[green]as published[/]", False: "[red]wrong[/]", None: "readable"}
+    for check in checks:
+        text = words[check.ok] + (f": {escape(check.note)}" if check.note else "")
+        table.add_row(text, escape(str(check.path)), check.sha256)
+    console().print(table)
+    if wrong := [check for check in checks if check.ok is False]:
+        raise InputError(
+            f"{wrong[0].path}: not the published content; fetch it again with 'downslope data "
+            f"fetch {name}'"
+        )
+
+
+def describe_data(
+    name: Annotated[str, typer.Argument(help="A data set's name or path.")] = "fashion-mnist",
+    label: LabelOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Describe a data set; the test set stays sealed."""
+    from downslope.data import describe
+
+    seen = describe(load_dataset(name, label, quiet))
+    table = Table(box=None, show_header=False, pad_edge=False)
+    shape = " x ".join(map(str, seen.shape))
+    rows = [
+        ("name", seen.name),
+        ("source", seen.source),
+        ("training", f"{seen.training:,} examples, validation included"),
+        ("test", f"{seen.test:,} examples, sealed"),
+        (
+            "one example",
+            f"{shape} = {seen.features} {seen.dtype} from {seen.lowest:g} to {seen.highest:g}",
+        ),
+        ("SHA-256", seen.sha256),
+    ]
+    for row in rows:
+        table.add_row(*map(escape, row))
+    for count in seen.classes:
+        table.add_row("class", escape(f"{count.name}: {count.training:,} training examples"))
+    console().print(table)

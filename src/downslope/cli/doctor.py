@@ -1,0 +1,24 @@
+"""The command that describes this installation."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+from rich.table import Table
+
+from downslope.watch import console
+
+
+def doctor() -> None:
+    """Say what this installation has: versions, processor, engine and data."""
+    from downslope.data import list_datasets
+    from downslope.engines import describe_engine
+    from downslope.installation import hardware, versions
+
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in [*versions().items(), *hardware().items(), *describe_engine().items()]:
+        table.add_row(name, escape(value))
+    for listing in list_datasets():
+        table.add_row(
+            f"data {listing.name}", escape(str(listing.found or "not here; fetched when needed"))
+        )
+    console().print(table)

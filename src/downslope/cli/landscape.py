@@ -1,0 +1,98 @@
+"""The command of landscapes: the refit's, or those of any network."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from downslope.cli.options import (
+    AddressOption,
+    DataOption,
+    ExecutorOption,
+    LabelOption,
+    OutOption,
+    QuietOption,
+    RecipeArgument,
+    SeedOption,
+    SetOption,
+    ThreadsOption,
+)
+from downslope.cli.recipes import run_stages
+from downslope.errors import InputError
+from downslope.watch import watch
+
+
+def landscape(
+    recipe: RecipeArgument = "fashion-mnist",
+    data: DataOption = None,
+    label: LabelOption = None,
+    out: OutOption = None,
+    changes: SetOption = None,
+    seed: SeedOption = None,
+    threads: ThreadsOption = None,
+    executor: ExecutorOption = "local",
+    address: AddressOption = None,
+    quiet: QuietOption = False,
+    module: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.py:NAME", help="Your network: a function that makes it."),
+    ] = None,
+    snapshots: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Its saved states: .pt, .pth, .ckpt, .safetensors."),
+    ] = None,
+    loss: Annotated[
+        str, typer.Option(help="For --module: cross_entropy or mean_squared_error.")
+    ] = "cross_entropy",
+    grid: Annotated[str, typer.Option(help="For --module: columns x rows.")] = "25x25",
+    margin: Annotated[float, typer.Option(help="For --module: share of the path's extent.")] = 0.2,
+    examples: Annotated[int, typer.Option(help="For --module: examples behind each loss.")] = 2500,
+    statistics: Annotated[
+        str, typer.Option(help="For --module, of batch norm: recomputed or kept.")
+    ] = "recomputed",
+) -> None:
+    """Draw the loss landscape under the path of the refit, or of any network of yours.
+
+    For your own: downslope landscape --module FILE.py:NAME --snapshots DIR --data FILE.npz, where
+    the file holds `inputs` and `targets` as the network takes them.
+    """
+    if module is None and snapshots is None:
+        where = (threads, executor, address)
+        run_stages(recipe, ["landscape"], data, label, out, changes, seed, where, quiet)
+        return
+    if module is None or snapshots is None or data is None:
+        raise InputError("landscape: --module, --snapshots and --data belong together")
+    from downslope.landscape import draw_foreign
+    from downslope.report.landscape_page import write_landscape
+    from downslope.runs import Run
+
+    columns, _, rows = grid.partition("x")
+    if not (columns.isdigit() and rows.isdigit()):
+        raise InputError(f"--grid {grid}: must be columns x rows, as in 25x25")
+    held = Run(out or Path("landscape"))
+    try:
+        drawn = watch(
+            draw_foreign(
+                module,
+                snapshots,
+                Path(data),
+                held.path,
+                loss=loss,
+                grid=(int(columns), int(rows)),
+                margin=margin,
+                examples=examples,
+                statistics=statistics,
+                seed=seed or 0,
+                threads=threads,
+            ),
+            quiet,
+        )
+    except SystemExit:
+        print("\nstopped; repeat the command to go on", file=sys.stderr)
+        raise
+    write_landscape(held, drawn.result, drawn.arrays())
+    page = held.path / "landscape.html"
+    print(page if quiet else f"landscape: {page}")

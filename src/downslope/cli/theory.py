@@ -1,0 +1,93 @@
+"""The command of the theory, and the diagnosis of any network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from downslope.cli.options import (
+    AddressOption,
+    DataOption,
+    ExecutorOption,
+    LabelOption,
+    OutOption,
+    QuietOption,
+    RecipeArgument,
+    SeedOption,
+    SetOption,
+    ThreadsOption,
+)
+from downslope.cli.recipes import edits, load_dataset, run_stages
+from downslope.watch import console, watch
+
+if TYPE_CHECKING:
+    from downslope.theory import Diagnosis
+
+
+def theory(
+    recipe: RecipeArgument = "fashion-mnist",
+    module: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.py:FUNCTION", help="Diagnose the network that it makes."),
+    ] = None,
+    networks: Annotated[
+        int, typer.Option(metavar="N", help="Initializations of that network.")
+    ] = 10,
+    data: DataOption = None,
+    label: LabelOption = None,
+    out: OutOption = None,
+    changes: SetOption = None,
+    seed: SeedOption = None,
+    threads: ThreadsOption = None,
+    executor: ExecutorOption = "local",
+    address: AddressOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Check the theory of He initialization, on paper and by measurement."""
+    if module is None:
+        run_stages(
+            recipe, ["theory"], data, label, out, changes, seed, (threads, executor, address), quiet
+        )
+        return
+    from downslope.data import Scaling
+    from downslope.networks import load_factory
+    from downslope.recipes import load_recipe
+    from downslope.theory import diagnose
+
+    factory = load_factory(module)
+    chosen = load_recipe(recipe, edits(changes, data, label, seed))
+    dataset = load_dataset(chosen.data.name, chosen.data.label, quiet)
+    scaling = Scaling.fit(dataset.training, dataset.white, chosen.data.center)
+    steps = diagnose(
+        factory,
+        scaling.apply(dataset.training).inputs.astype("float32", copy=False),
+        shape=dataset.shape,
+        networks=networks,
+        examples=chosen.theory.examples,
+        seed=chosen.seed,
+    )
+    _print_diagnosis(watch(steps, quiet))
+
+
+def _print_diagnosis(found: Diagnosis) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("layer", no_wrap=True)
+    for heading in ("size", "signal", "gradient", "gain", "proposed", "signal*", "gradient*"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in found.layers:
+        figures = (one.size, one.signal, one.gradient, one.gain, one.proposed_gain)
+        after = (one.mended_signal, one.mended_gradient)
+        table.add_row(escape(one.name), *[f"{value:.2g}" for value in (*figures, *after)])
+    console().print(table)
+    print(
+        f"Means over {found.networks} initializations and {found.examples} examples. size: mean "
+        "square of a layer's outputs; signal: their variance over examples; gain: deviation of "
+        "the weights times sqrt(fan in); *: new networks with the proposed gains, biases zero."
+    )
+    for line in found.findings or ["signals and gradients keep their size in every layer"]:
+        print(line)
+    for line in found.mended:
+        print(f"even with the proposed gains {line}")
