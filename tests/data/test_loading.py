@@ -106,11 +106,43 @@ def test_paths_that_hold_no_set(tmp_path: Path):
     ):
         load(tmp_path)
     (tmp_path / "a.npy").write_bytes(b"x")
-    with pytest.raises(InputError, match="give the folder that holds it"):
+    with pytest.raises(InputError, match=r"is not a \.npy file"):
         load(tmp_path / "a.npy")
+    (tmp_path / "a.gz").write_bytes(b"x")
+    with pytest.raises(InputError, match="give the folder that holds it"):
+        load(tmp_path / "a.gz")
     (tmp_path / "a.xlsx").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"not a data set by itself.* a \.npz or a \.csv"):
+    with pytest.raises(InputError, match=r"not a data set by itself.* a \.npz, a \.csv"):
         load(tmp_path / "a.xlsx")
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32])
+def test_examples_without_labels(tmp_path: Path, kind):
+    examples = np.random.default_rng(541).integers(0, 17, (30, 3, 4)).astype(kind)
+    np.save(tmp_path / "x.npy", examples)
+    found = load(tmp_path / "x.npy")
+    opened = found.test.open("comparison with what was written")
+    assert (found.class_names, found.shape) == ((), (3, 4))
+    assert not found.training.targets.any()
+    assert (len(found.training), len(opened)) == (24, 6)
+    together = np.vstack([found.training.inputs, opened.inputs])
+    assert sorted(map(tuple, together)) == sorted(map(tuple, examples.reshape(30, 12)))
+
+
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        (np.zeros((4, 3)), "has 4 rows of 1 class"),
+        (np.zeros(9), "has 1 dimensions"),
+        (np.full((9, 2), np.nan), "row 0, column 0"),
+        (np.zeros((9, 0)), "holds nothing"),
+        (np.zeros((9, 2), "U3"), "has dtype <U3"),
+    ],
+)
+def test_a_lone_array_that_cannot_be_used(tmp_path: Path, array, says):
+    np.save(tmp_path / "x.npy", array)
+    with pytest.raises(InputError, match=says):
+        load(tmp_path / "x.npy")
 
 
 def test_label_is_for_csv_only(idx_folder: Path):

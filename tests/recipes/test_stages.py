@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 from sklearn import metrics
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
 
-from downslope.data import Dataset, Scaling, SealedTestSet
+from downslope.data import Dataset, Scaling, SealedTestSet, load
 from downslope.engines import population, predict
 from downslope.errors import InputError
 from downslope.networks import build, flatten, load_flat
@@ -65,6 +67,28 @@ def test_a_choice_of_stages_is_closed_and_in_order(chosen: list[str], fixed: boo
 def test_a_fixed_choice_needs_no_search() -> None:
     assert needed(["refit"], load_recipe("hw3")) == ["refit"]
     assert needed(["refit"], load_recipe("quick")) == ["search", "refit"]
+
+
+def test_examples_without_labels_are_for_autoencoders_alone(tmp_path: Path) -> None:
+    pixels = load_digits().images
+    np.save(tmp_path / "x.npy", pixels / 16)
+    recipe = load_recipe("quick", ["autoencoder.training.epochs=2", "autoencoder.code_sizes=[]"])
+    data = load(tmp_path / "x.npy")
+    run = Run(tmp_path / "run")
+    with pytest.raises(InputError, match="holds no labels, so nothing but an autoencoder"):
+        drain(run_recipe(recipe, data, run))
+    assert not run.exists
+    coder = drain(run_recipe(recipe, data, run, stages=["autoencoder"])).autoencoder
+    assert coder is not None
+    assert coder.test_mse is not None
+    assert coder.probes == []
+    assert "without labels" in write_report(run).read_text()
+    known = Scaling.unit(data.training, data.white).apply(data.training).inputs
+    rest = pixels.reshape(-1, 64) / 16
+    held = rest[[not (known == row.astype(np.float32)).all(1).any() for row in rest]]
+    linear = PCA(coder.code_size).fit(known)
+    made = linear.inverse_transform(linear.transform(held)).clip(0, 1)
+    assert coder.pca_test_mse == pytest.approx(((made - held) ** 2).mean(), rel=0.02)
 
 
 def test_a_stage_that_does_not_exist_is_named() -> None:

@@ -26,13 +26,13 @@ class Part:
 
     Args:
         inputs: shape (examples, ...), any numeric type.
-        targets: classes, shape (examples,) or (examples, 1).
+        targets: classes, shape (examples,) or (examples, 1); None if there are no labels.
         inputs_at: the file, and the key in it, of the inputs.
         targets_at: the same of the targets.
     """
 
     inputs: NDArray[Any]
-    targets: NDArray[Any]
+    targets: NDArray[Any] | None
     inputs_at: str
     targets_at: str
 
@@ -95,20 +95,21 @@ def assemble(
                 f"test examples of type {test.inputs.dtype}, training examples of "
                 f"{training.inputs.dtype}; save both with one type and scale",
             )
-    count = _class_count(parts, targets, classes)
+    labelled = training.targets is not None
+    count = _class_count(parts, targets, classes) if labelled else 1
     if images and white is None:
         white = _white(inputs[0])
     if test is None:
         held_in, held_out = _hold_out(training, inputs[0], targets[0], count)
     else:
         held_in, held_out = map(Examples, inputs, targets)
-    if not class_names and is_fashion_mnist(held_in, held_out):
+    if labelled and not class_names and is_fashion_mnist(held_in, held_out):
         class_names = CLASS_NAMES
     return Dataset(
         name=name,
         source=source,
         shape=shape,
-        class_names=class_names[:count] or tuple(map(str, range(count))),
+        class_names=class_names[:count] or tuple(map(str, range(count if labelled else 0))),
         training=held_in,
         test=SealedTestSet(held_out),
         white=white,
@@ -149,6 +150,8 @@ def _inputs(part: Part, images: bool) -> NDArray[np.uint8] | NDArray[np.float32]
 
 def _targets(part: Part) -> NDArray[np.int64]:
     raw, at = part.targets, part.targets_at
+    if raw is None:
+        return np.zeros(len(part.inputs), np.int64)
     if raw.ndim == 2 and raw.shape[1] == 1:
         raw = raw[:, 0]
     if raw.ndim != 1:

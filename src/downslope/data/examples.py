@@ -92,7 +92,7 @@ class Dataset:
         name: as given to `load`.
         source: where the bytes came from, in words for the report.
         shape: of one example, for example (28, 28); its product is the number of features.
-        class_names: one name per class; empty for unlabelled data.
+        class_names: one name per class; empty for unlabelled data, whose targets are all 0.
         training: all examples that are not test examples.
         test: the sealed test set.
         white: the grey level of full white where the examples are images (255, or 16 for

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from downslope.data import fashion
-from downslope.data.arrays import read_npy_folder, read_npz
+from downslope.data.arrays import parse_npy, read_npy_folder, read_npz
 from downslope.data.assembly import Part, assemble
 from downslope.data.examples import Dataset
 from downslope.data.fetching import NAMES, fetch
-from downslope.data.files import fault
+from downslope.data.files import fault, read_whole
 from downslope.data.idx import ROLES, IdxFile, find_idx, missing_files, read_idx_folder
 from downslope.data.table import read_csv
 from downslope.errors import InputError
@@ -22,7 +22,7 @@ _MOST_CLASSES = 10  # of the MNIST family, whatever number of them a file holds
 
 _ALLOWED = (
     "give a folder of IDX files, a torchvision root, a folder of PREFIX_train_images.npy and its "
-    "three companions, a .npz or a .csv"
+    "three companions, a .npz, a .csv, or a .npy of examples without labels"
 )
 
 
@@ -38,7 +38,8 @@ def load(name_or_path: str | Path, *, label: str | None = None) -> Dataset:
             scikit-learn; a folder of IDX files, plain or .gz; a torchvision root; a folder of
             four PREFIX_{train,test}_{images,labels}.npy; a .npz with the keys x_train, y_train,
             x_test, y_test or train_images, train_labels, test_images, test_labels or X, y or
-            images, labels; a .csv with a header row.
+            images, labels; a .csv with a header row; a .npy of examples without labels, for
+            autoencoders alone.
         label: the label column of a .csv; the last one if None.
 
     Raises:
@@ -144,5 +145,8 @@ def _load_file(name: str, path: Path, label: str | None) -> Dataset:
             pairs[1] if len(pairs) > 1 else None,
             images=True if "images" in keys[0] else None,
         )
-    hint = "give the folder that holds it" if suffix in (".npy", ".gz") else _ALLOWED
+    if suffix == ".npy":
+        array = parse_npy(read_whole(path), path)
+        return assemble(name, f"NumPy array {path}", Part(array, None, str(path), str(path)), None)
+    hint = "give the folder that holds it" if suffix == ".gz" else _ALLOWED
     raise fault(path, f"is not a data set by itself, going by its name; {hint}")

@@ -55,15 +55,13 @@ def prepare(
     """Split and scale the data; the run is not touched yet.
 
     Raises:
-        InputError: the data cannot be split so, or are no classes.
+        InputError: the data cannot be split so.
     """
     seed = recipe.seed if recipe.data.split_seed is None else recipe.data.split_seed
     rows, held_out = split(dataset.training, recipe.data.validation, seed)
     raw = dataset.training.take(rows)
     scaling = Scaling.fit(raw, dataset.white, recipe.data.center)
     everything = scaling.apply(dataset.training)
-    if dataset.training.targets.ndim != 1 or len(dataset.class_names) < 2:
-        raise InputError(f"{dataset.name}: a classifier needs labels of at least two classes")
     table: dict[str, Any] = msgspec.to_builtins(recipe)
     data = DataResult(
         name=dataset.name,
@@ -74,9 +72,10 @@ def prepare(
         training=len(rows),
         validation=len(held_out),
         test=len(dataset.test),
-        class_counts=np.bincount(
-            dataset.training.targets.astype(np.int64), minlength=len(dataset.class_names)
-        ).tolist(),
+        class_counts=[
+            int(np.count_nonzero(dataset.training.targets == c))
+            for c in range(len(dataset.class_names))
+        ],
         scaling=(
             f"pixels divided by {dataset.white:g}, minus {recipe.data.center:g}"
             if dataset.white is not None

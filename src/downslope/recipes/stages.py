@@ -102,6 +102,11 @@ def run_recipe(
             or disk.
     """
     order = needed(stages, recipe)
+    if len(dataset.class_names) < 2 and order != ["autoencoder"]:
+        raise InputError(
+            f"{dataset.name}: holds no labels, so nothing but an autoencoder can learn from it; "
+            "'downslope autoencode --data' does"
+        )
     context = prepare(recipe, dataset, run, threads, trainer, hire)
     run.prepare()
     with run.locked():

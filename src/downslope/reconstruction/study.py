@@ -226,7 +226,8 @@ def autoencode(
         outcome="completed" if completed else first[-1].outcome or "failed",
         test_mse=float(np.mean(completed)) if completed else None,
         pca_test_mse=mean_squared_error(originals, linear.reconstruct(originals, size)),
-        shown=shown_examples(labels).tolist(),
+        # Of a single class, or unlabelled, as many as of ten.
+        shown=shown_examples(labels, 2 if labels.max(initial=0) else 20).tolist(),
         seeds=seeds,
         first_losses=[_finite(r[0].train_loss) for r in records[: len(seeds)]],
         last_losses=[_finite(r[-1].train_loss) for r in records[: len(seeds)]],
@@ -366,6 +367,8 @@ def _pictures(
     mapped = map_codes(codes[:MAPPED], result.member.seed)
     pictured = spread_out(mapped, min(MAP_PICTURES, max(2, len(mapped) // 12)))
     starts = [int(np.flatnonzero(labels == c)[0]) for c in np.unique(labels)]
+    if len(starts) == 1:  # of one class, or unlabelled: the first examples
+        starts = list(range(min(len(labels), 2 * WALKS)))
     walks = list(zip(starts[::2], starts[1::2], strict=False))[:WALKS]
     arrays: dict[str, NDArray[np.generic]] = {
         "reconstructions": decoded[shown],

@@ -32,7 +32,7 @@ def drawings(
         found: its figures.
         images: the arrays of `autoencoder/images.npz`, or None.
         shape: of one example.
-        names: of the classes.
+        names: of the classes; empty for unlabelled examples.
     """
     yield (
         "autoencoder-training",
@@ -45,6 +45,8 @@ def drawings(
     yield from _comparisons(found, names)
     if images is None or found.test_mse is None or not len(images["labels"]):
         return
+    labelled = bool(names)
+    names = names or ["unlabelled"]
     shown = coder.pictures(images, shape, names)
     yield (
         "autoencoder-pairs",
@@ -56,8 +58,9 @@ def drawings(
         yield (
             "autoencoder-grid",
             coder.draw_grid(shown),
-            "For each class: originals, the autoencoder's and PCA's reconstructions below.",
-            "The first test examples of each class: original, autoencoder, PCA.",
+            "Originals, the autoencoder's and PCA's reconstructions below.",
+            f"The first test examples{' of each class' if labelled else ''}: original, "
+            "autoencoder, PCA.",
         )
     yield from _pictures(found, images, shape, names)
 
@@ -85,7 +88,7 @@ def _comparisons(found: AutoencoderResult, names: Sequence[str]) -> Iterator[Dra
             "What other hidden widths gain for their parameters: shallower, wider, deeper; one "
             "training each.",
         )
-    if any(error is not None for error in found.class_mses):
+    if names and any(error is not None for error in found.class_mses):
         yield (
             "autoencoder-classes",
             errors.draw_classes(found, names),

@@ -6,6 +6,7 @@ from downslope.report.wording import (
     certainty,
     describe,
     figure,
+    kinds,
     loss,
     outcomes,
     percent,
@@ -74,7 +75,7 @@ def _data(results: Results) -> Row:
     data = results.data
     return "data", (
         f"{data.name}: {data.training:,} training, {data.validation:,} validation and "
-        f"{data.test:,} test examples, {len(data.class_names)} classes"
+        f"{data.test:,} test examples, {kinds(data)}"
     )
 
 

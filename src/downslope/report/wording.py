@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from downslope.reconstruction import AutoencoderResult
-from downslope.results import Results
+from downslope.results import DataResult, Results
 from downslope.search import (
     Accuracy,
     Comparison,
@@ -22,6 +22,11 @@ from downslope.search import (
 )
 
 ORDINARY = Settings()
+
+
+def kinds(data: DataResult) -> str:
+    """Say how many classes the examples are of, if they have labels."""
+    return f"{len(data.class_names)} classes" if data.class_names else "without labels"
 
 
 def percent(share: float | None, digits: int = 2) -> str:

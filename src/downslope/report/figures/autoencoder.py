@@ -131,11 +131,18 @@ def draw_denoising(
 
 @styled
 def draw_grid(pictures: Pictures) -> Figure:
-    """Draw, class by class, originals, the autoencoder's and PCA's reconstructions in bands."""
-    names = pictures.names[PAIRS:]
-    classes = list(dict.fromkeys(names))
-    columns = len(classes)
-    deep = max((names.count(name) for name in classes), default=0)
+    """Draw, class by class, originals, the autoencoder's and PCA's reconstructions in bands.
+
+    Where there is a single class, its examples are spread over ten columns.
+    """
+    groups: dict[str, list[int]] = {}
+    for index, name in enumerate(pictures.names[PAIRS:], PAIRS):
+        groups.setdefault(name, []).append(index)
+    if len(groups) == 1:
+        (own,) = groups.values()
+        groups = {str(i + 1): own[i::10] for i in range(min(10, len(own)))}
+    columns = len(groups)
+    deep = max(map(len, groups.values()), default=0)
     bands = (
         ("original", pictures.originals, INK),
         ("autoencoder", pictures.reconstructions, INDIGO),
@@ -153,8 +160,7 @@ def draw_grid(pictures: Pictures) -> Figure:
     )  # fmt: skip
     for axes in cells.ravel():
         axes.set_axis_off()
-    for column, name in enumerate(classes):
-        own = [i + PAIRS for i, one in enumerate(names) if one == name]
+    for column, (name, own) in enumerate(groups.items()):
         for example, index in enumerate(own):
             for band, (_, images, _) in enumerate(bands):
                 # A whole triple per example: original, then what each made of it.

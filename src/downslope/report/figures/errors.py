@@ -18,6 +18,7 @@ from downslope.report.figures.style import (
     OCHRE,
     PAPER,
     TEAL,
+    legend_above,
     log_ticks,
     panel,
     plain,
@@ -58,7 +59,7 @@ def draw_code_sizes(result: AutoencoderResult) -> Figure:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     log_ticks(axes.yaxis)
-    axes.legend(loc="upper right")
+    legend_above(axes)
     return figure
 
 
