@@ -124,6 +124,7 @@ def test_examples_without_labels(tmp_path: Path, kind):
     opened = found.test.open("comparison with what was written")
     assert (found.class_names, found.shape) == ((), (3, 4))
     assert not found.training.targets.any()
+    assert describe(found).classes == ()
     assert (len(found.training), len(opened)) == (24, 6)
     together = np.vstack([found.training.inputs, opened.inputs])
     assert sorted(map(tuple, together)) == sorted(map(tuple, examples.reshape(30, 12)))

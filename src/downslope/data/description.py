@@ -151,7 +151,6 @@ def describe(dataset: Dataset) -> Description:
     (1437, 360, ClassCount(name='0', training=142), 16.0)
     """
     inputs, targets = dataset.training.inputs, dataset.training.targets
-    counts = np.bincount(targets.astype(np.int64), minlength=len(dataset.class_names))
     return Description(
         name=dataset.name,
         source=dataset.source,
@@ -160,8 +159,8 @@ def describe(dataset: Dataset) -> Description:
         training=len(dataset.training),
         test=len(dataset.test),
         classes=tuple(
-            ClassCount(name, int(count))
-            for name, count in zip(dataset.class_names, counts, strict=True)
+            ClassCount(name, int(np.count_nonzero(targets == label)))
+            for label, name in enumerate(dataset.class_names)
         ),
         dtype=str(inputs.dtype),
         lowest=float(inputs.min()),
