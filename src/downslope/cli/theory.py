@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -55,6 +56,8 @@ def theory(
     from downslope.data import Scaling
     from downslope.networks import load_factory
     from downslope.recipes import load_recipe
+    from downslope.report.diagnosis_page import write_diagnosis
+    from downslope.runs import Run
     from downslope.theory import diagnose
 
     factory = load_factory(module)
@@ -69,7 +72,13 @@ def theory(
         examples=chosen.theory.examples,
         seed=chosen.seed,
     )
-    _print_diagnosis(watch(steps, quiet))
+    found = watch(steps, quiet)
+    held = Run(out or Path("diagnosis"))
+    write_diagnosis(held, found, module)
+    page = held.path / "diagnosis.html"
+    if not quiet:
+        _print_diagnosis(found)
+    print(page if quiet else f"diagnosis: {page}")
 
 
 def _print_diagnosis(found: Diagnosis) -> None:
