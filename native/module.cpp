@@ -107,7 +107,7 @@ class Member {
     require(std::all_of(rows, rows + count,
                         [&](std::int64_t r) { return r >= 0 && r < examples.rows; }),
             "order: a row outside of the examples");
-    require(!spec_.batch_norm || count % spec_.batch_size != 1,
+    require(!spec_.batch_norm || (count - 1) % spec_.batch_size != 0,
             "Expected more than 1 value per channel when training: the last minibatch has one row");
     float* losses = nullptr;
     nb::object result = new_array(static_cast<std::size_t>(steps), losses);

@@ -346,6 +346,8 @@ def test_an_unknown_instruction_set_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("DOWNSLOPE_ISA", "sse9")
     with pytest.raises(InputError, match="must be one of"):
         instruction_set()
+    with pytest.raises(InputError, match="must be one of"):
+        train([member], Examples(x, y))
     monkeypatch.setenv("DOWNSLOPE_ISA", ISAS[-1])
     assert instruction_set() == ISAS[-1]
 

@@ -135,9 +135,12 @@ def test_the_longest_member_starts_first(engine) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_member_that_cannot_be_trained_fails_and_the_others_go_on(workers, engine) -> None:
+@pytest.mark.parametrize("batch", [199, 1])
+def test_a_member_that_cannot_be_trained_fails_and_the_others_go_on(
+    workers, engine, batch: int
+) -> None:
     # 200 rows in minibatches of 199 leave one row, on which batch norm cannot train.
-    bad = make(1, 8, 199, 2, normalization="batch")
+    bad = make(1, 8, batch, 2, normalization="batch")
     for threads in (1, 2):
         records = list(train([bad, MEMBERS[0]], DATA, threads=threads, engine=engine))
         ends = {r.member: r for r in records if r.outcome}

@@ -132,7 +132,8 @@ def choose_engine(engine: Engine, device: str = "cpu") -> Engine:
     """Return "native" or "pytorch": what is asked for, or the best that is here.
 
     Raises:
-        InputError: an engine that does not exist, is not installed or cannot use the device.
+        InputError: an engine that does not exist, is not installed or cannot use the device, or
+            DOWNSLOPE_ISA names an instruction set that is not here.
     """
     if engine not in get_args(Engine):
         raise InputError(f"train: engine = {engine!r}; it must be one of {get_args(Engine)}")
@@ -143,7 +144,9 @@ def choose_engine(engine: Engine, device: str = "cpu") -> Engine:
         if device != "cpu":
             raise InputError(f"train: engine = 'native' runs on the CPU, not on {device!r}")
     if engine == "auto":
-        return "native" if here and device == "cpu" else "pytorch"
+        engine = "native" if here and device == "cpu" else "pytorch"
+    if engine == "native":
+        native.instruction_set()  # a name that is not here is refused before anything begins
     return engine
 
 
