@@ -68,7 +68,8 @@ class Results(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Hold everything a run found; `results.json` is this structure.
 
     A stage that has not finished is None and has no entry in `seconds`; an interrupted search
-    keeps the trials that did finish. `joint_landscape` shows the refit's seeds in one plane.
+    keeps the trials that did finish. `joint_landscape` shows the refit's seeds in one plane,
+    `trials_landscape` the best trials of the search.
     """
 
     schema: Literal["downslope.results/1"] = SCHEMA
@@ -80,6 +81,7 @@ class Results(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     variants: VariantsResult | None = None
     landscape: LandscapeResult | None = None
     joint_landscape: LandscapeResult | None = None
+    trials_landscape: LandscapeResult | None = None
     autoencoder: AutoencoderResult | None = None
     test_set: SealResult
     seconds: dict[str, float] = msgspec.field(default_factory=dict[str, float])

@@ -128,6 +128,7 @@ def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
     pair = list(drawn.components)
     _within(where, min(pair) >= 1 and pair[0] != pair[1], f"components = {pair}; two, from 1")
     _within(where, 0 <= drawn.curvature <= 1000, f"curvature = {drawn.curvature}; 0 to 1000")
+    _within(where, 0 <= drawn.trials <= 50, f"trials = {drawn.trials}; 0 to 50")
     try:
         widest = max(recipe.autoencoder.hidden, default=1)
         _within(f"{source}: autoencoder", widest <= 65_536, f"hidden = {widest}; 65536 or less")

@@ -165,6 +165,8 @@ class LandscapeRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         statistics: of batch norm, "recomputed" at every point or "kept" as they were at the end.
         curvature: snapshots whose curvature is measured; 0 for none.
         seeds: draw the refit's seeds in a joint plane as well.
+        trials: draw as many of the search's best in a joint plane, of those that have the best
+            one's network; 0 for none.
     """
 
     grid: tuple[int, int] = (25, 25)
@@ -178,6 +180,7 @@ class LandscapeRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     statistics: Statistics = "recomputed"
     curvature: int = 6
     seeds: bool = True
+    trials: int = 5
 
 
 class AutoencoderTraining(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

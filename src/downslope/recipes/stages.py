@@ -15,10 +15,11 @@ from downslope.cluster import Trainer
 from downslope.data import Dataset, Examples, Scaling
 from downslope.engines import Snapshot, train
 from downslope.errors import InputError
-from downslope.landscape import Measure, Trajectory, compute_landscape
+from downslope.landscape import Trajectory
 from downslope.networks import build, flatten
 from downslope.progress import Steps
 from downslope.recipes.context import Context, open_run, prepare
+from downslope.recipes.landscapes import JOINT, draw_landscapes
 from downslope.recipes.schema import Recipe, RefitRecipe
 from downslope.reconstruction import autoencode
 from downslope.results import Results, SealResult, VariantsResult
@@ -43,9 +44,6 @@ from downslope.search import (
     search,
 )
 from downslope.theory import study, train_deep_networks
-
-JOINT = 26
-"""Snapshots of each seed in the joint plane, at most."""
 
 STAGES = ("theory", "search", "refit", "variants", "landscape", "autoencoder")
 
@@ -343,71 +341,6 @@ def _variants(context: Context) -> Steps[None]:
     context.results.variants = VariantsResult(search=found, refit=refitted, comparison=comparison)
 
 
-def _landscape(context: Context) -> Steps[None]:
-    trained = context.results.refit
-    assert trained is not None
-    arrays = context.run.read_arrays("refit/trajectory.npz", ("steps", "losses", "vectors"))
-    trajectory = Trajectory()
-    for step, loss, vector in zip(
-        arrays["steps"], arrays["losses"], arrays["vectors"], strict=True
-    ):
-        trajectory.add(vector, step=int(step), loss=float(loss))
-    module = build(trained.member.network, torch.Generator().manual_seed(trained.member.seed))
-    seed = trained.member.seed
-    weights = f"refit/seed-{seed}.safetensors"
-    if (context.run.path / weights).exists():  # buffers of batch norm, at the end of training
-        state = context.run.read_weights(weights)
-        try:
-            module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()})
-        except RuntimeError:
-            raise InputError(
-                f"{context.run.path / weights}: weights of another network; give another --out"
-            ) from None
-    recipe = context.recipe.landscape
-    measure = Measure(statistics=recipe.statistics, threads=context.threads)
-    drawn = yield from compute_landscape(
-        module,
-        trajectory,
-        context.everything,
-        loss=measure,
-        components=recipe.components,
-        origin=recipe.origin,
-        grid=recipe.grid,
-        margin=recipe.margin,
-        spacing=recipe.spacing,
-        subset=recipe.examples,
-        seed=context.recipe.seed,
-        curvature_points=recipe.curvature,
-        label=f"{trained.member.network.label}, seed {seed}",
-    )
-    context.run.write_arrays("landscape/surface.npz", drawn.arrays())
-    context.results.landscape = drawn.result
-    if not (recipe.seeds and (context.run.path / "refit/seeds.npz").exists()):
-        return
-    held = context.run.read_arrays("refit/seeds.npz")
-    runs: dict[str, Trajectory] = {}
-    for each in trained.seeds:
-        if f"steps-{each}" in held:
-            runs[f"seed {each}"] = path = Trajectory()
-            for step, vector in zip(held[f"steps-{each}"], held[f"vectors-{each}"], strict=True):
-                path.add(vector, step=int(step), loss=np.nan)
-    if len(runs) < 2:
-        return
-    joint = yield from compute_landscape(
-        module,
-        runs,
-        context.everything,
-        loss=measure,
-        grid=recipe.grid,
-        margin=recipe.margin,
-        subset=recipe.examples,
-        seed=context.recipe.seed,
-        label=trained.member.network.label,
-    )
-    context.run.write_arrays("landscape/joint.npz", joint.arrays())
-    context.results.joint_landscape = joint.result
-
-
 def _autoencoder(context: Context) -> Steps[None]:
     scaling = Scaling.unit(context.dataset.training, context.dataset.white)
     inputs = scaling.apply(context.dataset.training)
@@ -455,6 +388,6 @@ _STAGES: dict[str, Callable[[Context], Steps[None]]] = {
     "search": _search,
     "refit": _refit,
     "variants": _variants,
-    "landscape": _landscape,
+    "landscape": draw_landscapes,
     "autoencoder": _autoencoder,
 }
