@@ -24,7 +24,12 @@ from downslope.report.figures import (
 )
 from downslope.report.figures.style import inline, slope_colours, svg
 from downslope.report.gallery import arrays, gallery
-from downslope.report.tables import budget_table, candidate_table, stopped_table, trial_table
+from downslope.report.sections.trials import (
+    budget_table,
+    candidate_table,
+    stopped_table,
+    trial_table,
+)
 from downslope.results import Results
 from downslope.runs import Run
 from downslope.search import (

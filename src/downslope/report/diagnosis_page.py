@@ -9,8 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from downslope.report.figures.diagnosis import LABELS, Quantity, draw_strengths
 from downslope.report.figures.style import svg
-from downslope.report.gallery import Picture
 from downslope.report.page import asset
+from downslope.report.picture import Picture
 from downslope.report.tables import Row, Table
 from downslope.runs import Run
 from downslope.theory import Diagnosis

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from plotly.offline import get_plotlyjs
 
 from downslope.landscape import LandscapeResult
-from downslope.report import tables, wording
+from downslope.report import wording
 from downslope.report.animation import animate
 from downslope.report.figures.landscape import terrain
-from downslope.report.gallery import landscape_pictures
 from downslope.report.interactive import figure_json, interactive
 from downslope.report.page import asset
+from downslope.report.sections.landscape import landscape_pictures, path_table
 from downslope.runs import Run
 
 
@@ -44,7 +44,7 @@ def write_landscape(run: Run, result: LandscapeResult, arrays: dict[str, NDArray
     page = environment.get_template("landscape.html").render(
         land=result,
         pictures=pictures,
-        tables=tables,
+        path_table=path_table,
         wording=wording,
         landscape_json=Markup(figure_json(interactive(drawn))),
         plotly=Markup(get_plotlyjs()),

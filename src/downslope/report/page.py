@@ -11,12 +11,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from downslope.report import tables, wording
+from downslope.report import wording
 from downslope.report.equations import equation
 from downslope.report.figures.landscape import terrain
 from downslope.report.figures.theory import NAMES
-from downslope.report.gallery import Arrays, Picture, arrays, gallery
+from downslope.report.gallery import Arrays, arrays, gallery
 from downslope.report.interactive import figure_json, interactive
+from downslope.report.picture import Picture
+from downslope.report.sections import autoencoder, landscape, refit, theory, trials
 from downslope.report.summary import STAGES, theory_verdict
 from downslope.results import Results
 from downslope.runs import Manifest, Run, recipe_toml, without_none
@@ -92,7 +94,11 @@ def render(
         arrays=data,
         stages=STAGES,
         missing=[stage for stage in STAGES if getattr(results, stage) is None],
-        tables=tables,
+        theory_section=theory,
+        trials=trials,
+        refit_section=refit,
+        path_table=landscape.path_table,
+        autoencoder_section=autoencoder,
         wording=wording,
         equations=_equations(results),
         claims=_claims(results),

@@ -1,4 +1,4 @@
-"""The autoencoder's figures with their captions, as far as the run's arrays allow."""
+"""The autoencoder section: its figures with captions, as far as arrays allow, and its table."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from downslope.reconstruction import AutoencoderResult
 from downslope.report.figures import autoencoder as coder
 from downslope.report.figures import codes, errors
+from downslope.report.tables import Row, Table
 from downslope.report.wording import figure as number
 from downslope.report.wording import percent, plural
 
@@ -173,3 +174,46 @@ def _pictures(
             "What each code unit draws: the decoder's answer to the mean code with this unit at "
             "its 99th percentile, less its answer to the mean code.",
         )
+
+
+def rival_table(coder: AutoencoderResult) -> Table:
+    """List the autoencoders that were trained beside the one in question, with PCA's errors."""
+    own = [
+        coder.member.network.label,
+        f"{coder.parameters:,}",
+        str(coder.code_size),
+        number(coder.test_mse),
+        number(coder.pca_test_mse),
+        _gain(coder.test_mse, coder.pca_test_mse),
+    ]
+    rows = [Row(own, mark="best")]
+    rows += [
+        Row(
+            [
+                r.network,
+                f"{r.parameters:,}",
+                str(r.code_size),
+                number(r.test_mse) if r.test_mse is not None else r.outcome,
+                number(r.pca_test_mse),
+                _gain(r.test_mse, r.pca_test_mse),
+            ]
+        )
+        for r in coder.rivals
+    ]
+    return Table(
+        caption="Autoencoders of the same training, the one in question first (its error is the "
+        "mean over seeds)",
+        columns=[
+            ("network", False),
+            ("parameters", True),
+            ("code size", True),
+            ("test error", True),
+            ("PCA", True),
+            ("against PCA", True),
+        ],
+        rows=rows,
+    )
+
+
+def _gain(own: float | None, pca: float | None) -> str:
+    return "–" if own is None or not pca else f"{100 * (own / pca - 1):+.1f} %".replace("-", "−")
