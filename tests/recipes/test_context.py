@@ -9,7 +9,8 @@ import pytest
 from downslope.data import Dataset, Examples, Scaling, split
 from downslope.errors import InputError
 from downslope.installation import versions
-from downslope.recipes import Recipe, free_directory
+from downslope.progress import drain
+from downslope.recipes import Recipe, free_directory, run_recipe
 from downslope.recipes.context import differences, open_run, prepare
 from downslope.runs import Run
 
@@ -73,8 +74,8 @@ def test_one_class_is_no_task(tiny_recipe: Recipe, make_digits: Make, tmp_path: 
         class_names=("zero",),
         training=Examples(data.training.inputs, np.zeros(200, np.int64)),
     )
-    with pytest.raises(InputError, match="at least two classes"):
-        prepare(tiny_recipe, one, Run(tmp_path / "run"), 1)
+    with pytest.raises(InputError, match="nothing but an autoencoder can learn from it"):
+        drain(run_recipe(tiny_recipe, one, Run(tmp_path / "run")))
     assert not (tmp_path / "run").exists()
 
 

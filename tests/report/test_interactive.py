@@ -1,66 +1,71 @@
-import json
+"""What the page's interactive landscapes are drawn from is what the run found."""
 
+import json
+from typing import Any
+
+import msgspec
 import numpy as np
 import pytest
 
-from downslope.report.figures.landscape import Terrain, terrain
-from downslope.report.interactive import HERE, figure_json, interactive
+from downslope.report.interactive import Scene, scenes_json
 from downslope.results import Results
 from downslope.runs import Run
 
 
 @pytest.fixture
-def drawn(finished: Run, results: Results) -> Terrain:
+def scene(finished: Run, results: Results) -> Scene:
     assert results.landscape
-    return terrain(results.landscape, finished.read_arrays("landscape/surface.npz"))
+    arrays = finished.read_arrays("landscape/surface.npz")
+    return Scene("The only one", results.landscape, arrays)
 
 
-def test_surface_path_projection_and_stems(drawn: Terrain) -> None:
-    traces = {trace.name: trace for trace in interactive(drawn).data}
-    height = np.log10 if drawn.logarithmic else np.asarray
-    np.testing.assert_array_equal(traces["surface"].z, height(drawn.loss))
-    np.testing.assert_array_equal(traces["path at its true loss"].z, height(drawn.true))
-    np.testing.assert_array_equal(traces["projected path"].z, height(drawn.projected))
-    np.testing.assert_array_equal(traces["projected path"].x, drawn.path[:, 0])
-    assert len(traces["stems"].z) == 3 * len(drawn.steps)
-    assert traces["stems"].z[:2] == (height(drawn.true)[0], height(drawn.projected)[0])
-    assert list(traces[HERE].z) == [height(drawn.true)[-1]]
+def read(scene: Scene) -> dict[str, Any]:
+    (found,) = json.loads(scenes_json([scene]))["scenes"]
+    return found
 
 
-def test_hovering_tells_step_and_losses(drawn: Terrain) -> None:
-    (path,) = (t for t in interactive(drawn).data if t.name == "path at its true loss")
-    assert tuple(path.customdata[3]) == (
-        drawn.steps[3], drawn.true[3], drawn.projected[3], drawn.residual[3],
-    )  # fmt: skip
-    for word in ("step", "true loss", "projected loss", "distance"):
-        assert word in path.hovertemplate
+def test_surfaces_and_paths_are_the_runs_own(scene: Scene) -> None:
+    found = read(scene)
+    for quantity in ("loss", "accuracy"):
+        shown = np.array(found["surfaces"][f"{quantity} training"], np.float64)
+        np.testing.assert_allclose(shown, scene.arrays[quantity], rtol=1e-5)
+    np.testing.assert_allclose(found["x"], scene.arrays["x"], rtol=1e-5)
+    (run,) = found["runs"]
+    path = scene.result.path
+    assert run["step"] == [p.step for p in path]
+    for name, values in (
+        ("true", [p.true_loss for p in path]),
+        ("projected", [p.projected_loss for p in path]),
+    ):
+        np.testing.assert_allclose(run[name]["loss training"], values, rtol=1e-5)
+    accuracies = np.array(run["true"]["accuracy training"])
+    np.testing.assert_allclose(accuracies, [p.true_accuracy for p in path], rtol=1e-5)
+    assert ((accuracies >= 0) & (accuracies <= 1)).all()
+    np.testing.assert_allclose(run["residual"], [p.residual for p in path], rtol=1e-5)
 
 
-def test_stems_are_left_out_where_a_loss_is_not_finite(drawn: Terrain) -> None:
-    drawn.true[0] = np.nan
-    (stems,) = (t for t in interactive(drawn).data if t.name == "stems")
-    assert len(stems.z) == 3 * (len(drawn.steps) - 1)
+def test_validation_is_offered_where_it_was_computed(scene: Scene) -> None:
+    assert not [name for name in read(scene)["surfaces"] if "validation" in name]
+    more = {**scene.arrays, "validation_loss": scene.arrays["loss"] + 1}
+    found = read(Scene(scene.title, scene.result, more))
+    assert np.array(found["surfaces"]["loss validation"]).shape == scene.arrays["loss"].shape
 
 
-@pytest.mark.parametrize("scale", [1.0, 1000.0])
-def test_ticks_name_losses_within_the_range(scale: float) -> None:
-    axis = np.linspace(0, 1, 3)
-    loss = np.linspace(1, 1 + scale, 9).reshape(3, 3)
-    path = np.array([[0.0, 0.0], [1.0, 1.0]])
-    ends = np.array([1.0, 1 + scale])
-    one = Terrain(axis, axis, loss, np.arange(2), path, ends, ends, 0 * ends, ("a", "b"))
-    shown = interactive(one).layout.scene.zaxis
-    named = [float(text) for text in shown.ticktext]
-    assert 3 <= len(named) <= 12
-    assert min(named) >= 1 and max(named) <= 1 + scale
-    height = np.log10 if one.logarithmic else np.asarray
-    np.testing.assert_allclose(shown.tickvals, height(named))
+def test_what_is_not_finite_is_left_out(scene: Scene) -> None:
+    holed = {**scene.arrays, "loss": np.array(scene.arrays["loss"], np.float64)}
+    holed["loss"][1, 2], holed["loss"][0, 0] = np.nan, np.inf
+    first = msgspec.structs.replace(scene.result.path[0], true_loss=None)
+    run = msgspec.structs.replace(scene.result.runs[0], path=[first, *scene.result.path[1:]])
+    result = msgspec.structs.replace(scene.result, runs=[run])
+    found = read(Scene(scene.title, result, holed))
+    assert found["surfaces"]["loss training"][1][2] is None
+    assert found["surfaces"]["loss training"][0][0] is None
+    assert found["runs"][0]["true"]["loss training"][0] is None
 
 
-def test_the_json_is_stable_and_cannot_end_its_element(drawn: Terrain) -> None:
-    figure = interactive(drawn)
-    figure.layout.title.text = "</script><b>&amp;"
-    text = figure_json(figure)
-    assert text == figure_json(figure)
+def test_the_json_is_stable_and_cannot_end_its_element(scene: Scene) -> None:
+    hostile = Scene("</script><b>&amp;", scene.result, scene.arrays)
+    text = scenes_json([hostile])
+    assert text == scenes_json([hostile])
     assert not set("<>&") & set(text)
-    assert json.loads(text)["layout"]["title"]["text"] == "</script><b>&amp;"
+    assert read(hostile)["title"] == "</script><b>&amp;"

@@ -256,8 +256,8 @@ def test_results_conform_to_their_schema(finished: Run) -> None:
 
 def test_results_have_the_keys_that_were_promised(finished: Run) -> None:
     value = msgspec.json.decode((finished.path / "results.json").read_bytes())
-    top = "schema recipe data theory search refit variants landscape joint_landscape autoencoder "
-    top += "test_set seconds"
+    top = "schema recipe data theory search refit variants landscape joint_landscape "
+    top += "trials_landscape autoencoder test_set seconds"
     assert set(value) == set(top.split())
     assert value["schema"] == "downslope.results/1"
     assert {"member", "outcome", "validation_accuracy", "seconds"} <= set(
@@ -269,9 +269,10 @@ def test_results_have_the_keys_that_were_promised(finished: Run) -> None:
     assert "explained_variance" in value["landscape"]
     (run,) = value["landscape"]["runs"]
     assert {"label", "path", "share"} == set(run)
-    assert {"step", "x", "y", "true_loss", "projected_loss", "residual", "standard_error"} == set(
-        run["path"][0]
-    )
+    of_point = "step x y true_loss projected_loss residual standard_error true_accuracy "
+    of_point += "projected_accuracy validation_loss projected_validation_loss "
+    of_point += "validation_accuracy projected_validation_accuracy"
+    assert set(run["path"][0]) == set(of_point.split())
     assert {"parameters", "epochs", "test_mse", "pca_test_mse"} <= set(value["autoencoder"])
     assert {"name", "expected", "measured", "interval", "verdict"} <= set(
         value["theory"]["checks"][0]

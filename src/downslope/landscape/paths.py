@@ -11,7 +11,7 @@ from torch import nn
 
 from downslope.data import Examples
 from downslope.landscape.components import share_in_plane
-from downslope.landscape.evaluation import Measure, evaluate
+from downslope.landscape.evaluation import Measure, Values, evaluate
 from downslope.landscape.planes import Plane
 from downslope.landscape.shortcuts import evaluate_on_plane
 from downslope.landscape.trajectory import Trajectory
@@ -30,6 +30,12 @@ class PathPoint(msgspec.Struct, frozen=True, kw_only=True):
         projected_loss: of its projection onto the plane; None if not finite.
         residual: distance of the snapshot from the plane, in the units of the parameters.
         standard_error: of the true loss, from the number of examples; None if not known.
+        true_accuracy: of the snapshot itself, in [0, 1]; None where there are no classes.
+        projected_accuracy: of its projection.
+        validation_loss: as `true_loss`, on validation examples; None where there are none.
+        projected_validation_loss: likewise.
+        validation_accuracy: likewise.
+        projected_validation_accuracy: likewise.
     """
 
     step: int
@@ -39,6 +45,12 @@ class PathPoint(msgspec.Struct, frozen=True, kw_only=True):
     projected_loss: float | None
     residual: float
     standard_error: float | None = None
+    true_accuracy: float | None = None
+    projected_accuracy: float | None = None
+    validation_loss: float | None = None
+    projected_validation_loss: float | None = None
+    validation_accuracy: float | None = None
+    projected_validation_accuracy: float | None = None
 
 
 class RunPath(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +101,7 @@ def trace_path(
     trajectory: Trajectory,
     examples: Examples,
     loss: Loss | Measure = "cross_entropy",
+    validation: Examples | None = None,
 ) -> Steps[list[PathPoint]]:
     """Place a trajectory over a plane, with both its true and its projected losses."""
     measure = loss if isinstance(loss, Measure) else Measure(loss)
@@ -98,6 +111,14 @@ def trace_path(
     projected = yield from evaluate_on_plane(
         module, plane, coordinates, examples, measure, task="projected path"
     )
+    held, projected_held = _nothing(len(vectors)), _nothing(len(vectors))
+    if validation is not None:
+        held = yield from evaluate(
+            module, vectors, len(vectors), validation, measure, task="validation path"
+        )
+        projected_held = yield from evaluate_on_plane(
+            module, plane, coordinates, validation, measure, task="projected validation path"
+        )
     residuals = plane.residuals(vectors)
     return [
         PathPoint(
@@ -108,6 +129,12 @@ def trace_path(
             projected_loss=_finite(projected.loss[i]),
             residual=float(residuals[i]),
             standard_error=_finite(true.error[i]),
+            true_accuracy=_finite(true.accuracy[i]),
+            projected_accuracy=_finite(projected.accuracy[i]),
+            validation_loss=_finite(held.loss[i]),
+            projected_validation_loss=_finite(projected_held.loss[i]),
+            validation_accuracy=_finite(held.accuracy[i]),
+            projected_validation_accuracy=_finite(projected_held.accuracy[i]),
         )
         for i, step in enumerate(trajectory.steps)
     ]
@@ -120,10 +147,16 @@ def trace_run(
     trajectory: Trajectory,
     examples: Examples,
     measure: Measure,
+    validation: Examples | None = None,
 ) -> Steps[RunPath]:
     """Place one of several runs over a plane; see `trace_path`."""
-    path = yield from trace_path(module, plane, trajectory, examples, measure)
+    path = yield from trace_path(module, plane, trajectory, examples, measure, validation)
     return RunPath(label=label, path=path, share=share_in_plane(trajectory, plane))
+
+
+def _nothing(count: int) -> Values:
+    none = np.full(count, np.nan)
+    return Values(none, none, none)
 
 
 def _finite(value: float) -> float | None:

@@ -183,10 +183,11 @@ def compute_landscape(
     fitted = plane is None
     plane = plane or pca_plane(list(runs.values()), components=components, origin=origin)
     sample = _draw(examples, subset, seed)
+    held = None if validation is None else _draw(validation, subset, seed)
     x, y = fit_grid(plane, list(runs.values()), grid, margin, spacing=spacing)
     paths: list[RunPath] = []
     for name, trajectory in runs.items():
-        path = yield from trace_run(name, module, plane, trajectory, sample, measure)
+        path = yield from trace_run(name, module, plane, trajectory, sample, measure, held)
         paths.append(path)
     if tolerance is None:
         surface = yield from evaluate_surface(module, plane, x, y, sample, measure, save=save)
@@ -198,7 +199,6 @@ def compute_landscape(
     if not finite.any():
         raise InputError("landscape: the loss is not finite anywhere on the grid")
     second: Surface | None = None
-    held = None if validation is None else _draw(validation, subset, seed)
     if held is not None:
         second = yield from evaluate_surface(
             module, plane, x, y, held, measure, task="validation surface"

@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from downslope.errors import InputError
+from downslope.report.interactive import Scene
 from downslope.report.picture import Picture, picture
 from downslope.report.sections import autoencoder, landscape, refit, search, theory, variants
 from downslope.results import Results
@@ -21,6 +22,7 @@ class Arrays:
 
     surface: dict[str, NDArray[Any]] | None
     joint: dict[str, NDArray[Any]] | None
+    trials: dict[str, NDArray[Any]] | None
     images: dict[str, NDArray[Any]] | None
 
 
@@ -29,6 +31,7 @@ def arrays(run: Run, results: Results) -> Arrays:
     return Arrays(
         surface=None if results.landscape is None else _surface(run, "landscape/surface.npz"),
         joint=None if results.joint_landscape is None else _surface(run, "landscape/joint.npz"),
+        trials=None if results.trials_landscape is None else _surface(run, "landscape/trials.npz"),
         images=None
         if results.autoencoder is None
         else _read(
@@ -67,11 +70,33 @@ def gallery(results: Results, arrays: Arrays) -> dict[str, Picture]:
 
 
 def _landscape(results: Results, arrays: Arrays) -> Iterator[Picture]:
-    if results.landscape is not None and arrays.surface is not None:
+    if results.landscape is None:
+        return
+    if arrays.surface is not None:
         yield from landscape.landscape_pictures(results.landscape, arrays.surface)
     joint = results.joint_landscape
     if joint is not None and arrays.joint is not None:
         yield landscape.joint_picture(joint, arrays.joint)
+    trials = results.trials_landscape
+    if trials is not None and arrays.trials is not None:
+        yield landscape.joint_picture(trials, arrays.trials, "landscape-trials", "The best trials")
+
+
+def landscape_scenes(results: Results, arrays: Arrays) -> list[Scene]:
+    """List the landscapes that a reader can turn and walk through."""
+    found: list[Scene] = []
+    single, joint, trials = results.landscape, results.joint_landscape, results.trials_landscape
+    if single is None:
+        return found
+    if arrays.surface is not None:
+        found.append(Scene(f"Final model, {single.module}", single, arrays.surface))
+    if joint is not None and arrays.joint is not None:
+        title = f"Final model, {len(joint.runs)} seeds in one plane"
+        found.append(Scene(title, joint, arrays.joint))
+    if trials is not None and arrays.trials is not None:
+        title = f"Search, the {len(trials.runs)} best trials of {trials.module} in one plane"
+        found.append(Scene(title, trials, arrays.trials))
+    return found
 
 
 def _autoencoder(results: Results, arrays: Arrays) -> Iterator[Picture]:

@@ -14,7 +14,7 @@ from downslope.landscape import LandscapeResult
 from downslope.report import wording
 from downslope.report.animation import animate
 from downslope.report.figures.landscape import terrain
-from downslope.report.interactive import figure_json, interactive
+from downslope.report.interactive import Scene, scenes_json
 from downslope.report.page import asset
 from downslope.report.sections.landscape import landscape_pictures, path_table
 from downslope.runs import Run
@@ -46,9 +46,9 @@ def write_landscape(run: Run, result: LandscapeResult, arrays: dict[str, NDArray
         pictures=pictures,
         path_table=path_table,
         wording=wording,
-        landscape_json=Markup(figure_json(interactive(drawn))),
+        landscape_json=Markup(scenes_json([Scene(result.module, result, arrays)])),
         plotly=Markup(get_plotlyjs()),
         style=asset("page.css"),
-        script=asset("page.js"),
+        script=asset("landscape.js"),
     )
     run.write("landscape.html", page.encode())

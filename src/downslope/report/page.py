@@ -13,10 +13,9 @@ from plotly.offline import get_plotlyjs
 
 from downslope.report import wording
 from downslope.report.equations import equation
-from downslope.report.figures.landscape import terrain
 from downslope.report.figures.theory import NAMES
-from downslope.report.gallery import Arrays, arrays, gallery
-from downslope.report.interactive import figure_json, interactive
+from downslope.report.gallery import Arrays, arrays, gallery, landscape_scenes
+from downslope.report.interactive import scenes_json
 from downslope.report.picture import Picture
 from downslope.report.sections import autoencoder, landscape, refit, theory, trials
 from downslope.report.summary import STAGES, theory_verdict
@@ -81,9 +80,8 @@ def render(
         prose=wording.prose,
     )
     plotted: Markup | None = None
-    if results.landscape is not None and data.surface is not None:
-        drawn = interactive(terrain(results.landscape, data.surface))
-        plotted = Markup(figure_json(drawn))  # escaped there, for its place in a script element
+    if scenes := landscape_scenes(results, data):
+        plotted = Markup(scenes_json(scenes))  # escaped there, for its place in a script element
     return environment.get_template("page.html").render(
         title=str(results.recipe.get("title", "A downslope run")),
         results=results,
@@ -108,7 +106,7 @@ def render(
         verdicts=theory_verdict(results) if results.theory is not None else "",
         recipe=recipe_toml(without_none(results.recipe)),
         style=asset("page.css"),
-        script=asset("page.js"),
+        script=asset("landscape.js"),
         plotly=Markup(get_plotlyjs()) if plotted is not None else None,
         landscape_json=plotted,
     )

@@ -85,13 +85,18 @@ def landscape_pictures(
         yield joint_picture(found, surface)
 
 
-def joint_picture(joint: LandscapeResult, surface: dict[str, NDArray[Any]]) -> Picture:
+def joint_picture(
+    joint: LandscapeResult,
+    surface: dict[str, NDArray[Any]],
+    name: str = "landscape-joint",
+    what: str = "The seeds",
+) -> Picture:
     """Draw several runs in their joint plane."""
     return picture(
-        "landscape-joint",
+        name,
         doubts.draw_joint(joint, surface),
-        f"{len(joint.runs)} runs in their joint plane.",
-        f"{len(joint.runs)} runs in one plane. Beside each: the share of its own variance "
+        f"{what}, {len(joint.runs)} runs in their joint plane.",
+        f"{what} of {joint.module} in one plane. Beside each: the share of its own variance "
         "that the plane holds and its largest distance from it. Paths that seem to cross need "
         "not meet.",
     )
