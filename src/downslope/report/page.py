@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -17,8 +18,10 @@ from downslope.report.figures.landscape import terrain
 from downslope.report.figures.theory import NAMES
 from downslope.report.gallery import Arrays, arrays, gallery
 from downslope.report.interactive import figure_json, interactive
+from downslope.report.packing import packed
 from downslope.report.picture import Picture
 from downslope.report.sections import autoencoder, landscape, refit, theory, trials
+from downslope.report.sources import Sources
 from downslope.report.summary import STAGES, theory_verdict
 from downslope.results import Results
 from downslope.runs import Manifest, Run, recipe_toml, without_none
@@ -49,6 +52,7 @@ def write_report(run: Run) -> Path:
     pictures = gallery(results, data)
     for name, picture in pictures.items():
         run.write(f"figures/{name}.svg", picture.drawing.encode())
+        run.write(f"figures/{name}.csv", picture.data.encode())
     page = render(results, run.read_manifest(), pictures, data)
     run.write("report.html", page.encode())
     return run.path / "report.html"
@@ -84,6 +88,7 @@ def render(
     if results.landscape is not None and data.surface is not None:
         drawn = interactive(terrain(results.landscape, data.surface))
         plotted = Markup(figure_json(drawn))  # escaped there, for its place in a script element
+    scripts = ["saving.js", "explore.js", *(["page.js"] if plotted is not None else [])]
     return environment.get_template("page.html").render(
         title=str(results.recipe.get("title", "A downslope run")),
         results=results,
@@ -108,8 +113,11 @@ def render(
         verdicts=theory_verdict(results) if results.theory is not None else "",
         recipe=recipe_toml(without_none(results.recipe)),
         style=asset("page.css"),
-        script=asset("page.js"),
-        plotly=Markup(get_plotlyjs()) if plotted is not None else None,
+        theme_script=asset("theme.js"),
+        script=Markup("\n").join(asset(name) for name in scripts),
+        plotly=packed(get_plotlyjs()) if plotted is not None else None,
+        data_packed=packed(json.dumps({name: p.data for name, p in pictures.items()})),
+        sources=Sources(results),
         landscape_json=plotted,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from downslope.report.figures import refit
+from downslope.report.figures.drawn import to_csv
 from downslope.report.picture import Picture, picture
 from downslope.report.tables import Row, Table
 from downslope.report.wording import figure as number
@@ -51,6 +52,16 @@ def pictures(results: Results) -> Iterator[Picture]:
             "Confusion matrix of the first seed that completed, on the test set: counts, and their "
             "share of the true class. The "
             "colour follows the square root of the share, so that rare errors show.",
+            to_csv(
+                (
+                    ("true class", "predicted class", "examples"),
+                    [
+                        (results.data.class_names[i], results.data.class_names[j], count)
+                        for i, row in enumerate(found.confusion)
+                        for j, count in enumerate(row)
+                    ],
+                )
+            ),
         )
 
 

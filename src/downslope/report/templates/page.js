@@ -18,9 +18,9 @@
     return layout;
   };
 
-  const start = () => {
+  const start = async () => {
     const library = document.createElement("script");
-    library.textContent = document.getElementById("plotly-source").textContent;
+    library.textContent = await unpack("plotly-source");
     document.head.append(library);
     draw();
   };
@@ -73,6 +73,7 @@
         slider.addEventListener("input", show);
         button.addEventListener("click", play);
         dark.addEventListener("change", () => Plotly.relayout(host, theme()));
+        document.addEventListener("themechange", () => Plotly.relayout(host, theme()));
         controls.hidden = false;
         show();
       });
