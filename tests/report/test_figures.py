@@ -89,8 +89,8 @@ def test_the_learning_rate_is_shown_where_it_varies() -> None:
         )
     )
     assert (scattered.setting, scattered.colour) == ("learning_rate", "batch_size")
-    assert scattered.points == [(0.001, 0.5, 8.0, False), (0.1, 0.7, 16.0, True)]
-    assert scattered.stopped == [(1.0, "diverged")]
+    assert scattered.points == [(0.001, 0.5, 8.0, False, 0), (0.1, 0.7, 16.0, True, 2)]
+    assert scattered.stopped == [(1.0, "diverged", 1)]
     assert scattered.logarithmic
     figure = search.draw_scatter(scattered)
     assert figure.axes[0].get_xscale() == "log"
