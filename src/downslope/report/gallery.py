@@ -22,6 +22,7 @@ class Arrays:
     surface: dict[str, NDArray[Any]] | None
     joint: dict[str, NDArray[Any]] | None
     images: dict[str, NDArray[Any]] | None
+    answers: dict[str, NDArray[Any]] | None
 
 
 def arrays(run: Run, results: Results) -> Arrays:
@@ -36,6 +37,9 @@ def arrays(run: Run, results: Results) -> Arrays:
             "autoencoder/images.npz",
             ("originals", "reconstructions", "pca_reconstructions", "labels"),
         ),
+        answers=None
+        if results.refit is None
+        else _read(run, "refit/predictions.npz", ("predictions", "confidences", "truth")),
     )
 
 
@@ -58,7 +62,7 @@ def gallery(results: Results, arrays: Arrays) -> dict[str, Picture]:
     made = [
         *theory.pictures(results),
         *search.pictures(results),
-        *refit.pictures(results),
+        *refit.pictures(results, arrays.answers),
         *variants.pictures(results),
         *_landscape(results, arrays),
         *_autoencoder(results, arrays),

@@ -20,6 +20,7 @@ from downslope.report.gallery import Arrays, arrays, gallery
 from downslope.report.interactive import figure_json, interactive
 from downslope.report.packing import packed
 from downslope.report.picture import Picture
+from downslope.report.published import published_table
 from downslope.report.sections import autoencoder, landscape, refit, theory, trials
 from downslope.report.sources import Sources
 from downslope.report.summary import STAGES, theory_verdict
@@ -32,11 +33,12 @@ OWN = ("report.html", "figures/")
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Hold one headline: a label, the number, and what makes it believable."""
+    """Hold one headline: a label, the number, what makes it believable, and its source."""
 
     label: str
     value: str
     note: str
+    source: str
 
 
 def write_report(run: Run) -> Path:
@@ -105,6 +107,7 @@ def render(
         path_table=landscape.path_table,
         autoencoder_section=autoencoder,
         wording=wording,
+        published=published_table(results),
         equations=_equations(results),
         claims=_claims(results),
         step_numbers=_step_numbers(results),
@@ -129,11 +132,21 @@ def cards(results: Results) -> list[Card]:
     if refit is not None and refit.test_accuracy is not None:
         accuracy = refit.test_accuracy
         found.append(
-            Card("Test accuracy", wording.percent(accuracy.mean), wording.certainty(accuracy))
+            Card(
+                "Test accuracy",
+                wording.percent(accuracy.mean),
+                wording.certainty(accuracy),
+                "refit",
+            )
         )
     else:
         found.append(
-            Card("Test accuracy", "none", "; ".join(refit.stopped) if refit else "not measured")
+            Card(
+                "Test accuracy",
+                "none",
+                "; ".join(refit.stopped) if refit else "not measured",
+                "refit",
+            )
         )
     if refit is not None:
         settings = refit.member.training
@@ -143,26 +156,29 @@ def cards(results: Results) -> list[Card]:
             f"{wording.plural(settings.epochs, 'epoch')}, "
             f"{wording.plural(len(refit.seeds), 'seed')}"
         )
-        found.append(Card("What was trained", refit.member.network.label, note))
+        found.append(Card("What was trained", refit.member.network.label, note, "refit"))
     if search is not None:
         best = search.best.validation_accuracy if search.best is not None else None
         note = wording.outcomes(search.trials)
         if best is not None:
             note += f"; best {wording.percent(best)} on {search.validation_examples:,} validation "
             note += "examples"
-        found.append(Card("How it was chosen", wording.plural(len(search.trials), "trial"), note))
+        found.append(
+            Card("How it was chosen", wording.plural(len(search.trials), "trial"), note, "search")
+        )
     if variants is not None and variants.refit is not None and variants.refit.test_accuracy:
         note = "no plain winner to compare with"
         if variants.comparison is not None:
             note = wording.verdict(variants.comparison)
         mean = wording.percent(variants.refit.test_accuracy.mean)
-        found.append(Card("Best variant, test", mean, note))
+        found.append(Card("Best variant, test", mean, note, "variants-comparison"))
     openings = len(results.test_set.openings)
     found.append(
         Card(
             "Test set opened",
             wording.times(openings),
             f"{results.test_set.examples:,} sealed examples{_purposes(results)}",
+            "seal",
         )
     )
     spent = results.seconds
@@ -172,7 +188,7 @@ def cards(results: Results) -> list[Card]:
         if spent
         else "no stage finished"
     )
-    found.append(Card("How long", wording.duration(sum(spent.values())), note))
+    found.append(Card("How long", wording.duration(sum(spent.values())), note, "seconds"))
     return found
 
 
@@ -190,7 +206,7 @@ def _files(manifest: Manifest | None) -> dict[str, str]:
 
 def _equations(results: Results) -> list[Markup]:
     steps = [] if results.theory is None else results.theory.steps
-    return [equation(step.statement, f"equation-{i}") for i, step in enumerate(steps)]
+    return [equation(step.statement) for step in steps]
 
 
 def _step_numbers(results: Results) -> dict[str, int]:
@@ -201,10 +217,7 @@ def _step_numbers(results: Results) -> dict[str, int]:
 def _claims(results: Results) -> list[tuple[Markup, Markup]]:
     """Typeset what each counter-example shows: what the step says, and what is true."""
     found = [] if results.theory is None else results.theory.counterexamples
-    return [
-        (equation(one.claimed, f"claimed-{i}"), equation(one.found, f"found-{i}"))
-        for i, one in enumerate(found)
-    ]
+    return [(equation(one.claimed), equation(one.found)) for one in found]
 
 
 def _assumptions(results: Results) -> dict[str, str]:
