@@ -1,5 +1,6 @@
 import math
 from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib
 import msgspec
@@ -89,8 +90,8 @@ def test_the_learning_rate_is_shown_where_it_varies() -> None:
         )
     )
     assert (scattered.setting, scattered.colour) == ("learning_rate", "batch_size")
-    assert scattered.points == [(0.001, 0.5, 8.0, False), (0.1, 0.7, 16.0, True)]
-    assert scattered.stopped == [(1.0, "diverged")]
+    assert scattered.points == [(0.001, 0.5, 8.0, False, 0), (0.1, 0.7, 16.0, True, 2)]
+    assert scattered.stopped == [(1.0, "diverged", 1)]
     assert scattered.logarithmic
     figure = search.draw_scatter(scattered)
     assert figure.axes[0].get_xscale() == "log"
@@ -246,10 +247,24 @@ def test_inline_drawings_keep_to_themselves() -> None:
 
 
 def test_equations_are_typeset_and_what_cannot_be_is_shown() -> None:
-    typeset = equation(r"\mathrm{Var}\Bigl[\sum_{j=1}^{n} w_j\Bigr] = \tfrac{1}{2}", "e")
-    assert typeset.startswith('<span class="equation"><svg style="width:')
-    assert r"\Bigl[" in typeset
-    assert equation(r"\unheard{<x>}", "e") == ('<code class="equation">\\unheard{&lt;x&gt;}</code>')
+    typeset = equation(r"\mathrm{Var}\Bigl[\sum_{j=1}^{n} w_j\Bigr] = \tfrac{1}{2}")
+    root = ElementTree.fromstring(typeset)
+    assert root.tag == "math" and root.get("display") == "block"
+    assert next(e.text for e in root.iter("mi")) == "Var"
+    assert [e.text for e in root.find(".//munderover") or ()][:1] == ["\u2211"]
+    assert r"\Bigl[" in root.get("alttext", "")
+    for broken in (r"\unheard{<x>}", r"\frac{a}", r"\left( x", "x_1_2"):
+        shown = equation(broken)
+        assert shown.startswith('<code class="equation">') and "<x>" not in shown
+
+
+def test_every_equation_of_the_theory_is_typeset(results: Results) -> None:
+    assert results.theory
+    statements = [step.statement for step in results.theory.steps]
+    statements += [s for one in results.theory.counterexamples for s in (one.claimed, one.found)]
+    for statement in statements:
+        root = ElementTree.fromstring(equation(statement))
+        assert not any("\\" in (e.text or "") for e in root.iter()), statement
 
 
 def test_svg_does_not_name_the_date(tmp_path: Path) -> None:

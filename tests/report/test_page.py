@@ -111,7 +111,7 @@ def test_the_page_is_one_file_of_at_most_8_mb(finished: Run, page: Page) -> None
     source = (finished.path / "report.html").read_bytes()
     assert len(source) < 8_000_000
     assert source.count(b'id="plotly-source"') == 1
-    assert page.scripts == 3
+    assert page.scripts == 5
 
 
 def test_every_stage_shows_its_numbers(page: Page, results: Results) -> None:
@@ -198,7 +198,7 @@ def test_hostile_text_stays_text(run: Run) -> None:
         results.search = msgspec.structs.replace(results.search, trials=[first, *rest])
 
     page = changed(run, change)
-    assert page.scripts == 3
+    assert page.scripts == 5
     assert page.text.count(" ".join(HOSTILE.split())) >= 5
 
 
@@ -234,7 +234,7 @@ def test_a_run_without_anything(run: Run) -> None:
     page = changed(run, change)
     assert page.text.count("did not run.") == 6
     assert "The test set was never opened." in page.text
-    assert page.scripts == 0
+    assert page.scripts == 3
 
 
 def test_a_search_whose_trials_all_diverged(run: Run) -> None:

@@ -315,7 +315,10 @@ def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: s
         {
             "seeds": np.array(list(done.states), np.int64),
             "predictions": done.predictions.astype(np.uint16),
+            "confidences": done.confidences,
             "truth": done.truth.astype(np.uint16),
+            "mistakes": done.mistakes,
+            "mistake_inputs": done.mistake_inputs,
         },
     )
     return done

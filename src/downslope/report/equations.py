@@ -1,62 +1,70 @@
-"""Equations as pictures: LaTeX drawn by matplotlib, put into the page with its source as text."""
+"""Equations as MathML, from LaTeX: text that can be selected, read out and drawn at any size."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
+from xml.etree import ElementTree
 
+from latex2mathml import exceptions
+from latex2mathml.converter import convert
 from markupsafe import Markup
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.mathtext import MathTextParser
 
-from downslope.report.figures.style import inline, styled, svg
+_REFUSALS: Final = tuple(
+    kind
+    for kind in vars(exceptions).values()
+    if isinstance(kind, type) and issubclass(kind, Exception)
+)
+_NEEDED: Final = {"mfrac": 2, "msub": 2, "msup": 2, "msubsup": 3}
+_ARROWS: Final = {"\u27f9", "\u27f8", "\u27fa"}
 
-POINTS_PER_EM: Final = 10.0
-MARGIN: Final = 1.5
-"""In points around an equation, for strokes that reach over its box."""
 
-
-def equation(statement: str, name: str) -> Markup:
-    """Typeset an equation as inline SVG; what cannot be typeset is shown as LaTeX.
+def equation(statement: str) -> Markup:
+    """Typeset an equation; what cannot be typeset is shown as LaTeX.
 
     Args:
         statement: in LaTeX, without dollar signs.
-        name: unique on the page.
+
+    >>> print(equation("a < b"))
+    <math display="block"...><mrow><mi>a</mi><mo>&lt;</mo><mi>b</mi></mrow></math>
     """
     try:
-        drawing = svg(_draw(_known(statement)))
-    except ValueError:  # matplotlib's parser: a command that it does not know
+        root = ElementTree.fromstring(convert(_known(statement), display="block"))
+        for element in root.iter():
+            _mend(element)
+    except (*_REFUSALS, ValueError):
         return Markup('<code class="equation">{}</code>').format(statement)
-    element = inline(drawing, name, statement)
-    size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', element)
-    assert size is not None
-    width = float(size[1]) / POINTS_PER_EM
-    sized = Markup('<svg style="width:{:.2f}em"').format(width)
-    return Markup('<span class="equation">{}</span>').format(element.replace("<svg", sized, 1))
+    root.set("alttext", statement)
+    return Markup(ElementTree.tostring(root, encoding="unicode"))  # escaped by the serializer
 
 
 def _known(statement: str) -> str:
-    """Write commands that matplotlib lacks with those it has; space is mended.
+    """Write commands that the converter lacks with those it has.
 
-    >>> print(_known(r"\\Bigl[ \\tfrac{1}{2} \\Bigr]"))
-    \\left[ \\frac{1}{2} \\right]
+    >>> print(_known(r"\\Bigl[ \\mathrm{E}[x]\\! \\Bigr]"))
+    \\left[ \\text{E}[x] \\right]
     """
     text = re.sub(r"\\[Bb]igg?l(?![a-z])", r"\\left", statement)
     text = re.sub(r"\\[Bb]igg?r(?![a-z])", r"\\right", text)
-    text = text.replace(r"\operatorname{atan}", r"\arctan\,")
-    text = text.replace(r"\!", "")  # drawn much wider than TeX does
-    text = re.sub(r"(\\(?:sum|int)(?:[_^](?:\{[^}]*\}|\w))+)", r"\1\\,", text)
-    text = re.sub(r"\\frac(?![a-z])", r"\\dfrac", text)
-    return re.sub(r"\\tfrac(?![a-z])", r"\\frac", text)
+    text = re.sub(r"\\(?:mathrm|operatorname)\{(\w+)\}", r"\\text{\1}", text)
+    return text.replace(r"\!", "")  # a negative space that browsers do not know
 
 
-@styled
-def _draw(statement: str) -> Figure:
-    letters = FontProperties(family="DejaVu Sans", size=POINTS_PER_EM, math_fontfamily="stix")
-    parsed = MathTextParser("path").parse(f"${statement}$", dpi=72, prop=letters)
-    width, height = parsed[0] + 2 * MARGIN, parsed[1] + 2 * MARGIN
-    figure = Figure(figsize=(width / 72, height / 72))
-    baseline = (parsed[2] + MARGIN) / height
-    figure.text(MARGIN / width, baseline, f"${statement}$", fontproperties=letters, va="baseline")
-    return figure
+def _mend(element: ElementTree.Element) -> None:
+    """Turn what the converter writes into what browsers draw well.
+
+    Raises:
+        ValueError: the converter passed on a command that it does not know, or lost a part.
+    """
+    element.tag = element.tag.rpartition("}")[2]
+    text = element.text or ""
+    if text.startswith("\\") or len(element) < _NEEDED.get(element.tag, 0):
+        raise ValueError(f"cannot be typeset: {text or element.tag}")
+    if element.tag == "mtext" and text.strip().isalpha():  # a name of several letters, upright
+        element.tag, element.text = "mi", text.strip()
+        if len(element.text) == 1:
+            element.set("mathvariant", "normal")
+    elif element.tag == "mi" and text in _ARROWS:
+        element.tag = "mo"
+    elif element.tag in ("msub", "msubsup") and element[0].text == "\u2211":
+        element.tag = "munder" if element.tag == "msub" else "munderover"

@@ -24,6 +24,7 @@ class Arrays:
     joint: dict[str, NDArray[Any]] | None
     trials: dict[str, NDArray[Any]] | None
     images: dict[str, NDArray[Any]] | None
+    answers: dict[str, NDArray[Any]] | None
 
 
 def arrays(run: Run, results: Results) -> Arrays:
@@ -39,6 +40,9 @@ def arrays(run: Run, results: Results) -> Arrays:
             "autoencoder/images.npz",
             ("originals", "reconstructions", "pca_reconstructions", "labels"),
         ),
+        answers=None
+        if results.refit is None
+        else _read(run, "refit/predictions.npz", ("predictions", "confidences", "truth")),
     )
 
 
@@ -61,7 +65,7 @@ def gallery(results: Results, arrays: Arrays) -> dict[str, Picture]:
     made = [
         *theory.pictures(results),
         *search.pictures(results),
-        *refit.pictures(results),
+        *refit.pictures(results, arrays.answers),
         *variants.pictures(results),
         *_landscape(results, arrays),
         *_autoencoder(results, arrays),

@@ -15,6 +15,7 @@ from downslope.report import wording
 from downslope.report.animation import animate
 from downslope.report.figures.landscape import terrain
 from downslope.report.interactive import Scene, scenes_json
+from downslope.report.packing import packed
 from downslope.report.page import asset
 from downslope.report.sections.landscape import landscape_pictures, path_table
 from downslope.runs import Run
@@ -26,7 +27,7 @@ def write_landscape(run: Run, result: LandscapeResult, arrays: dict[str, NDArray
     Raises:
         InputError: the directory cannot be written.
     """
-    run.write("landscape.json", msgspec.json.format(msgspec.json.encode(result), indent=1))
+    run.write("page.json", msgspec.json.format(msgspec.json.encode(result), indent=1))
     run.write_arrays("landscape.npz", arrays)
     pictures = {picture.name: picture for picture in landscape_pictures(result, arrays)}
     for name, picture in pictures.items():
@@ -47,8 +48,8 @@ def write_landscape(run: Run, result: LandscapeResult, arrays: dict[str, NDArray
         path_table=path_table,
         wording=wording,
         landscape_json=Markup(scenes_json([Scene(result.module, result, arrays)])),
-        plotly=Markup(get_plotlyjs()),
+        plotly=packed(get_plotlyjs()),
         style=asset("page.css"),
-        script=asset("landscape.js"),
+        script=asset("saving.js") + asset("landscape.js"),
     )
     run.write("landscape.html", page.encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -16,8 +17,11 @@ from downslope.report.equations import equation
 from downslope.report.figures.theory import NAMES
 from downslope.report.gallery import Arrays, arrays, gallery, landscape_scenes
 from downslope.report.interactive import scenes_json
+from downslope.report.packing import packed
 from downslope.report.picture import Picture
+from downslope.report.published import published_table
 from downslope.report.sections import autoencoder, landscape, refit, theory, trials
+from downslope.report.sources import Sources
 from downslope.report.summary import STAGES, theory_verdict
 from downslope.results import Results
 from downslope.runs import Manifest, Run, recipe_toml, without_none
@@ -28,11 +32,12 @@ OWN = ("report.html", "figures/")
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Hold one headline: a label, the number, and what makes it believable."""
+    """Hold one headline: a label, the number, what makes it believable, and its source."""
 
     label: str
     value: str
     note: str
+    source: str
 
 
 def write_report(run: Run) -> Path:
@@ -48,6 +53,7 @@ def write_report(run: Run) -> Path:
     pictures = gallery(results, data)
     for name, picture in pictures.items():
         run.write(f"figures/{name}.svg", picture.drawing.encode())
+        run.write(f"figures/{name}.csv", picture.data.encode())
     page = render(results, run.read_manifest(), pictures, data)
     run.write("report.html", page.encode())
     return run.path / "report.html"
@@ -82,6 +88,7 @@ def render(
     plotted: Markup | None = None
     if scenes := landscape_scenes(results, data):
         plotted = Markup(scenes_json(scenes))  # escaped there, for its place in a script element
+    scripts = ["saving.js", "explore.js", *(["landscape.js"] if plotted is not None else [])]
     return environment.get_template("page.html").render(
         title=str(results.recipe.get("title", "A downslope run")),
         results=results,
@@ -98,6 +105,7 @@ def render(
         path_table=landscape.path_table,
         autoencoder_section=autoencoder,
         wording=wording,
+        published=published_table(results),
         equations=_equations(results),
         claims=_claims(results),
         step_numbers=_step_numbers(results),
@@ -106,8 +114,11 @@ def render(
         verdicts=theory_verdict(results) if results.theory is not None else "",
         recipe=recipe_toml(without_none(results.recipe)),
         style=asset("page.css"),
-        script=asset("landscape.js"),
-        plotly=Markup(get_plotlyjs()) if plotted is not None else None,
+        theme_script=asset("theme.js"),
+        script=Markup("\n").join(asset(name) for name in scripts),
+        plotly=packed(get_plotlyjs()) if plotted is not None else None,
+        data_packed=packed(json.dumps({name: p.data for name, p in pictures.items()})),
+        sources=Sources(results),
         landscape_json=plotted,
     )
 
@@ -119,11 +130,21 @@ def cards(results: Results) -> list[Card]:
     if refit is not None and refit.test_accuracy is not None:
         accuracy = refit.test_accuracy
         found.append(
-            Card("Test accuracy", wording.percent(accuracy.mean), wording.certainty(accuracy))
+            Card(
+                "Test accuracy",
+                wording.percent(accuracy.mean),
+                wording.certainty(accuracy),
+                "refit",
+            )
         )
     else:
         found.append(
-            Card("Test accuracy", "none", "; ".join(refit.stopped) if refit else "not measured")
+            Card(
+                "Test accuracy",
+                "none",
+                "; ".join(refit.stopped) if refit else "not measured",
+                "refit",
+            )
         )
     if refit is not None:
         settings = refit.member.training
@@ -133,26 +154,29 @@ def cards(results: Results) -> list[Card]:
             f"{wording.plural(settings.epochs, 'epoch')}, "
             f"{wording.plural(len(refit.seeds), 'seed')}"
         )
-        found.append(Card("What was trained", refit.member.network.label, note))
+        found.append(Card("What was trained", refit.member.network.label, note, "refit"))
     if search is not None:
         best = search.best.validation_accuracy if search.best is not None else None
         note = wording.outcomes(search.trials)
         if best is not None:
             note += f"; best {wording.percent(best)} on {search.validation_examples:,} validation "
             note += "examples"
-        found.append(Card("How it was chosen", wording.plural(len(search.trials), "trial"), note))
+        found.append(
+            Card("How it was chosen", wording.plural(len(search.trials), "trial"), note, "search")
+        )
     if variants is not None and variants.refit is not None and variants.refit.test_accuracy:
         note = "no plain winner to compare with"
         if variants.comparison is not None:
             note = wording.verdict(variants.comparison)
         mean = wording.percent(variants.refit.test_accuracy.mean)
-        found.append(Card("Best variant, test", mean, note))
+        found.append(Card("Best variant, test", mean, note, "variants-comparison"))
     openings = len(results.test_set.openings)
     found.append(
         Card(
             "Test set opened",
             wording.times(openings),
             f"{results.test_set.examples:,} sealed examples{_purposes(results)}",
+            "seal",
         )
     )
     spent = results.seconds
@@ -162,7 +186,7 @@ def cards(results: Results) -> list[Card]:
         if spent
         else "no stage finished"
     )
-    found.append(Card("How long", wording.duration(sum(spent.values())), note))
+    found.append(Card("How long", wording.duration(sum(spent.values())), note, "seconds"))
     return found
 
 
@@ -180,7 +204,7 @@ def _files(manifest: Manifest | None) -> dict[str, str]:
 
 def _equations(results: Results) -> list[Markup]:
     steps = [] if results.theory is None else results.theory.steps
-    return [equation(step.statement, f"equation-{i}") for i, step in enumerate(steps)]
+    return [equation(step.statement) for step in steps]
 
 
 def _step_numbers(results: Results) -> dict[str, int]:
@@ -191,10 +215,7 @@ def _step_numbers(results: Results) -> dict[str, int]:
 def _claims(results: Results) -> list[tuple[Markup, Markup]]:
     """Typeset what each counter-example shows: what the step says, and what is true."""
     found = [] if results.theory is None else results.theory.counterexamples
-    return [
-        (equation(one.claimed, f"claimed-{i}"), equation(one.found, f"found-{i}"))
-        for i, one in enumerate(found)
-    ]
+    return [(equation(one.claimed), equation(one.found)) for one in found]
 
 
 def _assumptions(results: Results) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A static figure as a page and a folder need it: drawing, alternative text, caption."""
+"""A static figure as a page and a folder need it: drawing, data, alternative text, caption."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from downslope.report.figures.drawn import drawn
 from downslope.report.figures.style import inline, svg
 
 
@@ -19,12 +20,14 @@ class Picture:
         drawing: SVG.
         alternative: what it shows, for those who cannot see it.
         caption: what to see in it.
+        data: what it shows, as CSV.
     """
 
     name: str
     drawing: str
     alternative: str
     caption: str
+    data: str = ""
 
     @property
     def element(self) -> Markup:
@@ -32,7 +35,9 @@ class Picture:
         return inline(self.drawing, self.name, self.alternative)
 
 
-def picture(name: str, figure: Figure, alternative: str, caption: str) -> Picture:
+def picture(
+    name: str, figure: Figure, alternative: str, caption: str, data: str | None = None
+) -> Picture:
     """Make a picture of a drawn figure.
 
     Args:
@@ -40,5 +45,6 @@ def picture(name: str, figure: Figure, alternative: str, caption: str) -> Pictur
         figure: drawn in the house style.
         alternative: what it shows, for those who cannot see it.
         caption: what to see in it.
+        data: what it shows, as CSV; by default read from the figure's marks.
     """
-    return Picture(name, svg(figure), alternative, caption)
+    return Picture(name, svg(figure), alternative, caption, drawn(figure) if data is None else data)

@@ -249,6 +249,35 @@ def advice(results: Results) -> str:
     return ""
 
 
+def in_a_sentence(results: Results) -> str:
+    """Say what was trained and how good it is, for those who read no further."""
+    refit, data = results.refit, results.data
+    trained = ""
+    if refit is not None:
+        trained = (
+            f"A network of {refit.member.network.label} units, trained on "
+            f"{refit.examples:,} examples of {data.name}, "
+        )
+    if refit is None or refit.test_accuracy is None:
+        coder = results.autoencoder
+        if coder is not None and coder.test_mse is not None:
+            return (
+                f"An autoencoder of {coder.member.network.label} units reconstructs the test "
+                f"examples of {data.name} with a mean squared error of {figure(coder.test_mse)}."
+            )
+        return f"{trained or 'This run '}has no test accuracy."
+    accuracy = refit.test_accuracy
+    low, high = accuracy.interval
+    several = f" on average over {plural(len(accuracy.per_seed), 'seed')}"
+    text = (
+        f"{trained}answers {percent(accuracy.mean)} of {accuracy.examples:,} test examples rightly"
+        f"{several if len(accuracy.per_seed) > 1 else ''}; the 95 % interval is "
+        f"{100 * low:.2f} to {percent(high)}."
+    )
+    openings = len(results.test_set.openings)
+    return f"{text} The test set was opened {times(openings)}, and nothing was chosen by it."
+
+
 def certainty(accuracy: Accuracy) -> str:
     """Say how sure an accuracy is: its interval, and the spread over seeds.
 

@@ -1,6 +1,13 @@
 """Search over settings: spaces, samplers, trials, refits and honest comparisons."""
 
+from downslope.search.calibration import (
+    Reliability,
+    confidence_of,
+    confident_mistakes,
+    reliability,
+)
 from downslope.search.choice import Round, choose, folds, round_store
+from downslope.search.classes import ClassScore, class_scores
 from downslope.search.crew import Crew, Hire
 from downslope.search.halving import Halving
 from downslope.search.importance import importances
@@ -26,6 +33,7 @@ __all__ = [
     "Accuracy",
     "Candidate",
     "Choice",
+    "ClassScore",
     "Comparison",
     "Crew",
     "Halving",
@@ -38,6 +46,7 @@ __all__ = [
     "Refit",
     "RefitEpoch",
     "RefitResult",
+    "Reliability",
     "Round",
     "Sampler",
     "SearchResult",
@@ -50,12 +59,16 @@ __all__ = [
     "best_of",
     "bootstrap_interval",
     "choose",
+    "class_scores",
     "compare",
+    "confidence_of",
+    "confident_mistakes",
     "folds",
     "importances",
     "paired_test",
     "propose",
     "refit",
+    "reliability",
     "round_store",
     "search",
     "wilson_interval",

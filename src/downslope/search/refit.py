@@ -16,11 +16,14 @@ from downslope.engines import EpochRecord, Snapshot, predict, train
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
+from downslope.search.calibration import confidence_of, confident_mistakes
 from downslope.search.guessing import LOST, Guess
 from downslope.search.intervals import Accuracy, accuracy_of
 from downslope.search.trials import TrialEpoch
 
 LAST = 20  # the assignment asks for the training loss of the last 20 iterations
+
+MISTAKES = 24  # kept to be looked at
 
 
 class RefitEpoch(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +83,10 @@ class Refit:
         states: trained states by seed, of those that completed.
         snapshots: of the path of `result.member`.
         predictions: classes of the test examples, shape (completed seeds, examples).
+        confidences: probability of those predictions, of the same shape.
         truth: their true classes, shape (examples,); empty where no seed completed.
+        mistakes: test examples that the first completed seed gets wrong most confidently.
+        mistake_inputs: their inputs, scaled, shape (mistakes, features).
         others: snapshots of the other seeds that completed, one an epoch.
     """
 
@@ -88,7 +94,10 @@ class Refit:
     states: dict[int, dict[str, NDArray[np.generic]]]
     snapshots: tuple[Snapshot, ...]
     predictions: NDArray[np.int64]
+    confidences: NDArray[np.float32]
     truth: NDArray[np.int64]
+    mistakes: NDArray[np.int64]
+    mistake_inputs: NDArray[np.float32]
     others: dict[int, tuple[Snapshot, ...]]
 
 
@@ -167,13 +176,20 @@ def refit(
     accuracies: list[float] = []
     confusion: list[list[int]] = []
     predictions: list[NDArray[np.int64]] = []
-    truth = np.empty(0, np.int64)
+    confidences: list[NDArray[np.float32]] = []
+    truth = mistakes = np.empty(0, np.int64)
+    mistake_inputs = np.empty((0, member.network.widths[0]), np.float32)
     for seed, state in states.items():
         examples = monitored or scaling.apply(test.open(f"{task}: final accuracy of seed {seed}"))
         truth = examples.targets.astype(np.int64)
         inputs = examples.inputs.astype(np.float32)
-        chosen = predict(member.network, state, inputs).argmax(axis=1)
+        outputs = predict(member.network, state, inputs)
+        chosen = outputs.argmax(axis=1)
         predictions.append(chosen)
+        confidences.append(confidence_of(outputs))
+        if len(predictions) == 1:
+            mistakes = confident_mistakes(confidences[0], chosen == truth, MISTAKES)
+            mistake_inputs = inputs[mistakes]
         accuracies.append(float((chosen == truth).mean()))
         confusion = confusion or confusion_matrix(truth, chosen, member.network.widths[-1])
     final = records[path][-1]
@@ -209,7 +225,10 @@ def refit(
         states,
         snapshots,
         np.array(predictions, np.int64).reshape(len(predictions), len(truth)),
+        np.array(confidences, np.float32).reshape(len(predictions), len(truth)),
         truth,
+        mistakes,
+        mistake_inputs,
         others,
     )
 

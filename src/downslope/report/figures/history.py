@@ -19,6 +19,7 @@ from downslope.report.figures.style import (
     legend_above,
     panel,
     styled,
+    trial_mark,
 )
 from downslope.search import Candidate, Choice, SearchResult
 
@@ -82,6 +83,7 @@ def draw_history(attempts: Sequence[Attempt]) -> Figure:
                 markersize=5,
                 alpha=0.9,
                 label=label,
+                gid=trial_mark([a.trial for a in own]),
             )
     lost = [a.trial for a in attempts if a.outcome in ("diverged", "failed")]
     if lost:
@@ -94,6 +96,7 @@ def draw_history(attempts: Sequence[Attempt]) -> Figure:
             markeredgewidth=1.8,
             transform=axes.get_xaxis_transform(),
             label="diverged or failed",
+            gid=trial_mark(lost),
         )
     if not so_far:
         axes.set_ylim(0, 100)
@@ -110,7 +113,15 @@ def draw_choice(choice: Choice, reached: dict[int, float]) -> Figure:
     for row, candidate in enumerate(shown):
         _draw_candidate(axes, row, candidate, candidate.trial == choice.chosen)
         axes.plot(
-            100 * reached[candidate.trial], row, "D", mfc="none", mec=ROSE, mew=1.4, ms=6, zorder=3
+            100 * reached[candidate.trial],
+            row,
+            "D",
+            mfc="none",
+            mec=ROSE,
+            mew=1.4,
+            ms=6,
+            zorder=3,
+            gid=trial_mark([candidate.trial]),
         )
     axes.plot([], [], "D", mfc="none", mec=ROSE, mew=1.4, ms=6, label="in the search")
     axes.plot([], [], "o", color=TEAL, ms=6, label="trained again")

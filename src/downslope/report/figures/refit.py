@@ -71,6 +71,18 @@ def draw_training(training: Training) -> Figure:
             linewidth=0.9,
             label="each seed" if i == 0 else None,
         )
+    if len(training.per_seed) > 1:
+        columns = np.array(training.per_seed)
+        whole = np.isfinite(columns).all(axis=0)
+        axes.fill_between(
+            np.array(training.epochs)[whole],
+            columns[:, whole].min(axis=0),
+            columns[:, whole].max(axis=0),
+            color=INDIGO,
+            alpha=0.22,
+            linewidth=0,
+            label="range of the seeds",
+        )
     marker = "o" if len(training.epochs) <= 30 else ""
     axes.plot(
         training.epochs,

@@ -25,6 +25,7 @@ from downslope.report.figures.style import (
     panel,
     slope_colours,
     styled,
+    trial_mark,
 )
 from downslope.search import SearchResult, Trial
 
@@ -58,15 +59,15 @@ class Scatter:
     Args:
         setting: on the horizontal axis.
         colour: the setting that colours.
-        points: (value, accuracy, colour value, whether best) of completed trials.
-        stopped: (value, outcome) of those without an accuracy.
+        points: (value, accuracy, colour value, whether best, trial) of completed trials.
+        stopped: (value, outcome, trial) of those without an accuracy.
         logarithmic: whether the horizontal axis is.
     """
 
     setting: str
     colour: str
-    points: list[tuple[float, float, float, bool]]
-    stopped: list[tuple[float, str]]
+    points: list[tuple[float, float, float, bool, int]]
+    stopped: list[tuple[float, str, int]]
     logarithmic: bool
 
 
@@ -113,11 +114,12 @@ def scatter(search: SearchResult) -> Scatter:
                 t.validation_accuracy or 0.0,
                 float(getattr(t.settings, colour)),
                 search.best is not None and t.id == search.best.id,
+                t.id,
             )
             for t in completed
         ],
         stopped=[
-            (value, t.outcome)
+            (value, t.outcome, t.id)
             for t, value in zip(search.trials, values, strict=True)
             if t.outcome in ("diverged", "failed")
         ],
@@ -149,6 +151,7 @@ def draw_curves(curves: Sequence[Curve]) -> Figure:
         accuracy = 100 * np.array(curve.accuracy)
         lost = curve.outcome in ("diverged", "failed")
         kind = "best" if curve.best else "stopped" if lost else curve.outcome
+        mark = trial_mark([curve.trial])
         _, colour, line, alpha = kinds[kind]
         axes.plot(
             curve.epochs,
@@ -159,10 +162,13 @@ def draw_curves(curves: Sequence[Curve]) -> Figure:
             linestyle=line,
             marker="o" if len(curve.epochs) == 1 or curve.best else "",
             markersize=3.5,
+            gid=mark,
         )
         if kind in ("pruned", "stopped"):
             end = "v" if kind == "pruned" else "x"
-            axes.plot(curve.epochs[-1], accuracy[-1], end, color=colour, markersize=5, alpha=alpha)
+            axes.plot(
+                curve.epochs[-1], accuracy[-1], end, color=colour, ms=5, alpha=alpha, gid=mark
+            )
         seen.add(kind)
     for kind, (text, colour, line, _) in kinds.items():
         if kind in seen:
@@ -191,21 +197,23 @@ def draw_scatter(scatter: Scatter) -> Figure:
             markeredgewidth=0.6,
             markersize=7,
             label=f"{shade:g}",
+            gid=trial_mark([p[4] for p in own]),
         )
-    for value, accuracy, _, best in scatter.points:
+    for value, accuracy, _, best, _ in scatter.points:
         if best:
             axes.plot(value, 100 * accuracy, "o", mfc="none", mec=ROSE, mew=1.8, ms=13)
             axes.plot([], [], "o", mfc="none", mec=ROSE, mew=1.8, ms=9, label="best")
     if scatter.stopped:
         axes.plot(
-            [value for value, _ in scatter.stopped],
+            [value for value, _, _ in scatter.stopped],
             [0.03] * len(scatter.stopped),
             "x",
             color=ROSE,
             markersize=8,
             markeredgewidth=2,
             transform=axes.get_xaxis_transform(),
-            label="diverged" if {o for _, o in scatter.stopped} == {"diverged"} else "stopped",
+            label="diverged" if {o for _, o, _ in scatter.stopped} == {"diverged"} else "stopped",
+            gid=trial_mark([trial for _, _, trial in scatter.stopped]),
         )
     if not scatter.points:
         axes.set_ylim(0, 100)

@@ -25,6 +25,7 @@ from downslope.report.figures.style import (
     panel,
     slope_colours,
     styled,
+    trial_mark,
 )
 from downslope.search import SearchResult, Trial
 
@@ -54,10 +55,12 @@ class Coordinates:
     Args:
         axes: one per setting.
         accuracy: one per trial; None where it did not complete.
+        trials: their ids.
     """
 
     axes: list[Axis]
     accuracy: list[float | None]
+    trials: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,7 @@ def coordinates(search: SearchResult) -> Coordinates | None:
     return Coordinates(
         axes=[_axis(search.trials, name) for name in names[:MOST_SHOWN]],
         accuracy=[t.validation_accuracy for t in search.trials],
+        trials=[t.id for t in search.trials],
     )
 
 
@@ -158,7 +162,14 @@ def draw_slices(found: Coordinates) -> Figure:
         panel = figure.add_subplot(rows, columns, number + 1, sharey=first)
         first = first or panel
         panel.plot(
-            [axis.positions[i] for i in done], heights, "o", color=INDIGO, alpha=0.8, ms=4, mew=0
+            [axis.positions[i] for i in done],
+            heights,
+            "o",
+            color=INDIGO,
+            alpha=0.8,
+            ms=4,
+            mew=0,
+            gid=trial_mark([found.trials[i] for i in done]),
         )
         _ticks(panel, axis)
         panel.set_xlabel(axis.name, fontsize=8)
@@ -213,6 +224,7 @@ def draw_parallel(found: Coordinates) -> Figure:
             alpha=alpha,
             label="" if kind in seen else kind,
             zorder=2 + list(kinds).index(kind) / 10,
+            gid=trial_mark([found.trials[i]]),
         )
         seen.add(kind)
     for column, axis in enumerate(found.axes):

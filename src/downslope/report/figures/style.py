@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, Final, ParamSpec
@@ -152,6 +152,15 @@ def slope_colours() -> Colormap:
     )
 
 
+def trial_mark(trials: Sequence[int]) -> str:
+    """Name a line, or a line of points, after the trials it shows, for `inline` to mark them.
+
+    >>> trial_mark([3, 7])
+    'trials-3-7'
+    """
+    return "-".join(["trials", *map(str, trials)])
+
+
 def plain(text: str, longest: int = 18) -> str:
     """Make a short line of text that comes from data.
 
@@ -184,6 +193,7 @@ def inline(drawing: str, name: str, alternative: str) -> Markup:
     body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     # An image's id is the digest of its pixels, the same for equal ones, and nothing refers to it.
     body = re.sub(r'(<image [^>]*?)\sid="[^"]*"', r"\1", body)
+    body = _marked(body, name.partition("-")[0])
     body = re.sub(r'\bid="', f'id="{name}-', body)
     body = re.sub(r'href="#', f'href="#{name}-', body)
     body = body.replace("url(#", f"url(#{name}-")
@@ -195,3 +205,22 @@ def inline(drawing: str, name: str, alternative: str) -> Markup:
     head = re.sub(r'\s(width|height|xmlns(:\w+)?|version)="[^"]*"', "", head)
     start = f'{head} role="img" aria-label="{escape(alternative)}">'
     return Markup(start + re.sub(r"\n\s*", "\n", rest).rstrip())
+
+
+def _marked(body: str, part: str) -> str:
+    """Say of each line and point which trial of which search it shows."""
+    pieces = re.split(r'<g id="trials-([\d-]+)">', body)
+    for i in range(1, len(pieces), 2):
+        marks = [f'data-trial="{part}-{trial}"' for trial in pieces[i].split("-")]
+        if len(marks) == 1:
+            pieces[i] = f"<g {marks[0]}>"
+            continue
+        pieces[i] = "<g>"
+        points = iter(marks)  # a marker each, in the order they were given
+        pieces[i + 1] = re.sub(
+            r"<use (?=[^>]*\bx=)",
+            lambda _, points=points: f"<use {mark} " if (mark := next(points, "")) else "<use ",
+            pieces[i + 1],
+            count=len(marks),
+        )
+    return "".join(pieces)

@@ -7,15 +7,25 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from downslope.report.figures.style import INDIGO, MUTED, PAPER, ROSE, TEAL, panel, styled
+from downslope.report.figures.style import (
+    INDIGO,
+    MUTED,
+    PAPER,
+    ROSE,
+    TEAL,
+    panel,
+    styled,
+    trial_mark,
+)
 from downslope.report.wording import parts
 from downslope.search import Accuracy, SearchResult
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Hold one variant's name and validation accuracy; None where it did not complete."""
+    """Hold one variant's trial, name and validation accuracy; None where it did not complete."""
 
+    trial: int
     name: str
     accuracy: float | None
     best: bool
@@ -25,6 +35,7 @@ def ranking(search: SearchResult, most: int = 15) -> list[Variant]:
     """Rank the variants by validation accuracy, at most `most` of them."""
     found = [
         Variant(
+            trial=trial.id,
             name=", ".join(parts(trial.settings)),
             accuracy=trial.validation_accuracy,
             best=search.best is not None and trial.id == search.best.id,
@@ -49,8 +60,9 @@ def draw_ranking(variants: Sequence[Variant]) -> Figure:
             continue
         accuracy = 100 * variant.accuracy
         colour = INDIGO if variant.best else MUTED
+        mark = trial_mark([variant.trial])
         axes.hlines(row, start, accuracy, color=colour, linewidth=1.1, alpha=0.7)
-        axes.plot(accuracy, row, "o", color=colour, markersize=8 if variant.best else 6)
+        axes.plot(accuracy, row, "o", color=colour, ms=8 if variant.best else 6, gid=mark)
         axes.annotate(
             f"{accuracy:.2f}",
             (accuracy, row),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from downslope.landscape import LandscapeResult
 from downslope.report.figures import landscape as land
 from downslope.report.figures import landscape_doubts as doubts
+from downslope.report.figures.drawn import to_csv
 from downslope.report.picture import Picture, picture
 from downslope.report.tables import Row, Table
 from downslope.report.wording import figure as number
@@ -29,6 +30,7 @@ def landscape_pictures(
         land.draw_contour(terrain),
         f"Loss landscape from above with the path of the training; {span}.",
         f"The landscape from above, {span}, and the path projected onto it.{holes}",
+        landscape_data(found, surface),
     )
     yield picture(
         "landscape-surface",
@@ -36,6 +38,7 @@ def landscape_pictures(
         f"Loss landscape in three dimensions with the path at its true loss; {span}.",
         "The landscape with the path at its true loss, the projected path, and stems between "
         f"them: what the plane does not show.{holes}",
+        landscape_data(found, surface),
     )
     yield picture(
         "landscape-losses",
@@ -99,7 +102,24 @@ def joint_picture(
         f"{what} of {joint.module} in one plane. Beside each: the share of its own variance "
         "that the plane holds and its largest distance from it. Paths that seem to cross need "
         "not meet.",
+        landscape_data(joint, surface),
     )
+
+
+def landscape_data(found: LandscapeResult, surface: dict[str, NDArray[Any]]) -> str:
+    """Write the surface, point by point, and the paths over it as CSV."""
+    points = [
+        (float(x), float(y), float(surface["loss"][i, j]))
+        for i, y in enumerate(surface["y"])
+        for j, x in enumerate(surface["x"])
+    ]
+    paths = [
+        (run.label, p.step, p.x, p.y, p.true_loss, p.projected_loss, p.residual)
+        for run in found.runs
+        for p in run.path
+    ]
+    headings = ("run", "step", "x", "y", "true loss", "projected loss", "distance from the plane")
+    return to_csv((("x", "y", "loss"), points), (headings, paths))
 
 
 def path_table(landscape: LandscapeResult) -> Table:

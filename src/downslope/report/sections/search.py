@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from downslope.report.figures import history, search, space
+from downslope.report.figures.drawn import to_csv
 from downslope.report.picture import Picture, picture
+from downslope.report.sections.trials import curve_data, trial_data
 from downslope.report.wording import percent
 from downslope.results import Results
 from downslope.search import SearchResult
@@ -27,6 +29,7 @@ def pictures(results: Results) -> Iterator[Picture]:
         f"Final validation accuracy against {search.WORDS[points.setting]}, coloured by "
         f"{search.WORDS[points.colour]}."
         + (" Crosses at the foot are trials that diverged or failed." if points.stopped else ""),
+        trial_data(found),
     )
     attempts = history.history(found)
     yield picture(
@@ -34,6 +37,7 @@ def pictures(results: Results) -> Iterator[Picture]:
         history.draw_history(attempts),
         f"Validation accuracy of {len(attempts)} trials in the order of proposal; {best}.",
         "The trials in the order of proposal, and the best that had completed so far.",
+        trial_data(found),
     )
     yield from _space(found, "search")
     yield from choice(found, "search")
@@ -50,6 +54,7 @@ def _trials(found: SearchResult, part: str) -> Iterator[Picture]:
         f"Validation accuracy by epoch of {len(lines)} trials, {pruned} of them pruned.",
         "Validation accuracy after each epoch, one line per trial."
         + (" Triangles are where trials were pruned." if pruned else ""),
+        curve_data(found),
     )
 
 
@@ -64,6 +69,7 @@ def _space(found: SearchResult, part: str) -> Iterator[Picture]:
         space.draw_slices(placed),
         f"Validation accuracy of {len(completed)} completed trials against each of: {names}.",
         "Final validation accuracy against each setting, whatever the others are.",
+        trial_data(found),
     )
     if len(placed.axes) > 1:
         yield picture(
@@ -71,6 +77,7 @@ def _space(found: SearchResult, part: str) -> Iterator[Picture]:
             space.draw_parallel(placed),
             f"{len(placed.accuracy)} trials as lines through {names}, the best fifth in colour.",
             "Each trial as a line through its settings.",
+            trial_data(found),
         )
     if found.importances:
         first, share = next(iter(found.importances.items()))
@@ -91,7 +98,21 @@ def _space(found: SearchResult, part: str) -> Iterator[Picture]:
             "Best validation accuracy by learning rate and batch size.",
             "Best validation accuracy (%) by learning rate and batch size; empty cells were not "
             "tried, or no trial there completed.",
+            _chart_data(charted),
         )
+
+
+def _chart_data(chart: space.Chart) -> str:
+    return to_csv(
+        (
+            ("learning rate", "batch size", "best validation accuracy", "trials"),
+            [
+                (" ".join(rate.split()), size, chart.best[row, column], chart.trials[row, column])
+                for row, size in enumerate(chart.batches)
+                for column, rate in enumerate(chart.rates)
+            ],
+        )
+    )
 
 
 def choice(found: SearchResult, part: str) -> Iterator[Picture]:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from downslope.report.figures.drawn import to_csv
 from downslope.report.tables import Row, Table
 from downslope.report.wording import describe, duration, figure, percent
 from downslope.search import SearchResult
 
 
-def trial_table(search: SearchResult, caption: str) -> Table:
-    """List all trials, the best first, those without an accuracy last with their reason."""
+def trial_table(search: SearchResult, caption: str, part: str = "search") -> Table:
+    """List all trials, the best first, those without an accuracy last with their reason.
+
+    Args:
+        search: with the trials.
+        caption: of the table.
+        part: "search" or "variants", to link rows with figures.
+    """
     order = sorted(
         search.trials,
         key=lambda t: (
@@ -48,6 +57,8 @@ def trial_table(search: SearchResult, caption: str) -> Table:
                     note or outcome + (f": {trial.reason}" if trial.reason else ""),
                 ],
                 mark="best" if note else "stopped" if outcome in ("diverged", "failed") else "",
+                trial=f"{part}-{trial.id}",
+                about=f"{percent(trial.validation_accuracy)} ({outcome}): {describe(own)}",
             )
         )
     numeric = {"dropout", "decay"}
@@ -68,6 +79,7 @@ def trial_table(search: SearchResult, caption: str) -> Table:
         ],
         rows=rows,
         tall=True,
+        sortable=True,
     )
 
 
@@ -175,3 +187,37 @@ def budget_table(search: SearchResult) -> Table:
 def _budget(numbers: list[float]) -> list[str]:
     epochs, in_full, seconds, full = numbers
     return [f"{epochs:,.0f}", f"{in_full:,.0f}", duration(seconds), duration(full)]
+
+
+def trial_data(search: SearchResult) -> str:
+    """Write all trials with all of their settings as CSV."""
+    columns = ("trial", "seed", "outcome", "reason", "validation_accuracy", "validation_loss")
+    settings = [msgspec.structs.asdict(t.settings) for t in search.trials]
+    names = list(settings[0]) if settings else []
+    return to_csv(
+        (
+            (*columns, "train_loss", "epochs_trained", "seconds", *names),
+            [
+                (
+                    *(t.id, t.member.seed, t.outcome, t.reason, t.validation_accuracy),
+                    *(t.validation_loss, t.train_loss, len(t.curve), t.seconds),
+                    *(own[name] for name in names),
+                )
+                for t, own in zip(search.trials, settings, strict=True)
+            ],
+        )
+    )
+
+
+def curve_data(search: SearchResult) -> str:
+    """Write every epoch of every trial as CSV."""
+    return to_csv(
+        (
+            ("trial", "epoch", "train_loss", "validation_loss", "validation_accuracy"),
+            [
+                (t.id, e.epoch, e.train_loss, e.validation_loss, e.validation_accuracy)
+                for t in search.trials
+                for e in t.curve
+            ],
+        )
+    )

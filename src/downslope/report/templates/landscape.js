@@ -279,7 +279,7 @@
 
   const start = async () => {
     const library = document.createElement("script");
-    library.textContent = document.getElementById("plotly-source").textContent;
+    library.textContent = await unpack("plotly-source");
     document.head.append(library);
     enter(0);
     await draw();
