@@ -33,8 +33,8 @@ _SOURCES: dict[str, tuple[str, str]] = {
     "theory": ("theory", "derivation checked symbolically, by quadrature and by enumeration"),
     "theory-checks": (
         "theory.checks",
-        "means over networks of each initialization; intervals over networks, Bonferroni "
-        "corrected to hold together with 99 %",
+        "means over networks of each initialization; intervals over networks that hold together "
+        "with 99 %",
     ),
     "theory-forward": ("theory.layers", "mean over networks; 95 % bootstrap interval over them"),
     "theory-backward": ("theory.layers", "mean over networks; 95 % bootstrap interval over them"),
@@ -77,10 +77,10 @@ _SOURCES: dict[str, tuple[str, str]] = {
     "refit-calibration": (
         "refit/predictions.npz: predictions, confidences, truth",
         "15 bins of equal width; expected calibration error as in Guo et al. (2017), its 95 % "
-        "interval from 2,000 bootstrap draws of the test examples",
+        "interval from 1,000 bootstrap draws of the test examples",
     ),
     "refit-mistakes": (
-        "refit/predictions.npz: mistakes, mistake_images",
+        "refit/predictions.npz: mistakes, mistake_inputs",
         "wrong answers of the first completed seed, by the probability it gave them",
     ),
     "refit-published": ("refit.test_accuracy", "beside the publications named in the table"),
@@ -99,8 +99,12 @@ _SOURCES: dict[str, tuple[str, str]] = {
         "projections; surface in landscape/surface.npz",
     ),
     "landscape-nulls": ("landscape.nulls", "random walks with this training's step lengths"),
-    "landscape-curvature": ("landscape.curvature", "Hessian-vector products; trace by probes"),
+    "landscape-curvature": (
+        "landscape.curvature",
+        "Lanczos iterations on Hessian-vector products; trace by Hutchinson's estimate",
+    ),
     "landscape-joint": ("joint_landscape", "snapshots of refit/seeds.npz; landscape/joint.npz"),
+    "landscape-trials": ("trials_landscape", "the best trials again; landscape/trials.npz"),
     "autoencoder": (
         "autoencoder",
         "mean squared error per value, over the test set; principal components fitted to the "

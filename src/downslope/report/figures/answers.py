@@ -119,7 +119,7 @@ def draw_mistakes(
     ):
         axes.imshow(image, cmap="gray", vmin=low, vmax=high or 1, interpolation="nearest")
         for height, text, colour in (
-            (1.17, f"{plain(said, 12)} {100 * sure:.1f} %", ROSE),
+            (1.17, f"{plain(said, 12)} {100 * sure:.2f} %", ROSE),
             (1.03, f"is {plain(is_, 12)}", INK),
         ):
             axes.text(0.5, height, text, transform=axes.transAxes, ha="center", fontsize=7,
