@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import importlib.util
 import io
 import os
@@ -133,6 +134,7 @@ def recomputing(points: int) -> Way:
     """Load, one pass with batch norm in training mode and momentum 1, one in evaluation mode."""
 
     def run(module: nn.Module, plane: Plane, rows: Examples) -> np.ndarray:
+        module = copy.deepcopy(module)
         inputs, targets = torch.from_numpy(rows.inputs), torch.from_numpy(rows.targets)
         norms = [m for m in module.modules() if isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d))]
         losses: list[float] = []
