@@ -147,8 +147,11 @@ class Member {
   }
 
   // Sums of losses and counts of correct examples at points of a plane, each of shape (points,).
-  nb::tuple losses_on_plane(Matrix vectors, Points points, Matrix inputs, nb::object targets) {
+  nb::tuple losses_on_plane(Matrix vectors, Points points, Matrix inputs, nb::object targets,
+                            bool recompute) {
     const Examples examples = check(inputs, targets);
+    require(!recompute || (examples.rows > 1 && examples.rows <= spec_.batch_size),
+            "recompute: from 2 examples to one minibatch of them are needed");
     const std::int64_t parameters = trainer_->parameter_count();
     require(vectors.shape(0) == 3 && static_cast<std::int64_t>(vectors.shape(1)) == parameters,
             "vectors: shape (3, " + std::to_string(parameters) + ") is needed: origin, directions");
@@ -161,7 +164,7 @@ class Member {
       nb::gil_scoped_release unlocked;
       const float* origin = vectors.data();
       trainer_->losses_on_plane(examples, origin, origin + parameters, origin + 2 * parameters,
-                                points.data(), static_cast<std::int64_t>(found.size()),
+                                points.data(), static_cast<std::int64_t>(found.size()), recompute,
                                 found.data());
       for (std::size_t i = 0; i < found.size(); ++i) {
         sums[i] = found[i].loss;
@@ -306,7 +309,7 @@ NB_MODULE(_native, m) {
       .def("losses", &Member::losses, "vectors"_a.noconvert(), "inputs"_a.noconvert(),
            "targets"_a)
       .def("losses_on_plane", &Member::losses_on_plane, "vectors"_a.noconvert(),
-           "points"_a.noconvert(), "inputs"_a.noconvert(), "targets"_a)
+           "points"_a.noconvert(), "inputs"_a.noconvert(), "targets"_a, "recompute"_a = false)
       .def("predict", &Member::predict, "inputs"_a.noconvert())
       .def("stop", &Member::stop)
       .def("multiply_add",

@@ -19,6 +19,9 @@ constexpr double kBatchNormEpsilon = 1e-5;
 constexpr int kAhead = 64;
 constexpr double kBatchNormMomentum = 0.1;
 
+// What a forward pass is for. Statistics: batch norm takes its running statistics from these rows.
+enum class Pass { train, statistics, evaluate };
+
 // Zeroed floats on a cache line.
 class Buffer {
  public:
@@ -196,7 +199,7 @@ class MemberTrainer final : public Trainer {
       if (spec_.batch_size <= kAhead)
         for (std::int64_t r = after; r < std::min(count, after + spec_.batch_size); ++r)
           next_.push_back(examples.inputs + order[r] * layers_[0].in);
-      forward(rows, true);
+      forward(rows, Pass::train);
       losses[minibatch] = static_cast<float>(
           loss_gradient(examples, order + start, rows));
       ++steps_;
@@ -215,7 +218,7 @@ class MemberTrainer final : public Trainer {
     for (std::int64_t start = 0; start < examples.rows; start += rows_) {
       const int rows = static_cast<int>(std::min<std::int64_t>(rows_, examples.rows - start));
       gather_run(examples.inputs, start, rows);
-      forward(rows, false);
+      forward(rows, Pass::evaluate);
       add_losses(examples, start, rows, found);
     }
     found.loss /= static_cast<double>(examples.rows);
@@ -226,7 +229,7 @@ class MemberTrainer final : public Trainer {
   // examples serve all points.
   void losses_on_plane(const Examples& examples, const float* origin, const float* first,
                        const float* second, const double* points, std::int64_t count,
-                       Evaluation* found) override {
+                       bool recompute, Evaluation* found) override {
     const float* vectors[3] = {origin, first, second};
     std::vector<Buffer> corners[3];
     for (int v = 0; v < 3; ++v) {
@@ -264,7 +267,11 @@ class MemberTrainer final : public Trainer {
           ++which;
         });
         combine(products[0], products[1], products[2], l.pre);
-        forward(rows, false, true);
+        if (recompute) {
+          forward(rows, Pass::statistics, true);
+          combine(products[0], products[1], products[2], l.pre);
+        }
+        forward(rows, Pass::evaluate, true);
         add_losses(examples, start, rows, found[i]);
       }
     }
@@ -275,7 +282,7 @@ class MemberTrainer final : public Trainer {
     for (std::int64_t start = 0; start < count; start += rows_) {
       const int rows = static_cast<int>(std::min<std::int64_t>(rows_, count - start));
       gather_run(inputs, start, rows);
-      forward(rows, false);
+      forward(rows, Pass::evaluate);
       for (int r = 0; r < rows; ++r)
         std::copy_n(last.pre.get() + std::int64_t{r} * last.out16, last.out,
                     outputs + (start + r) * last.out);
@@ -342,7 +349,7 @@ class MemberTrainer final : public Trainer {
   }
 
   // first_done: the first layer's product is there already.
-  void forward(int rows, bool training, bool first_done = false) {
+  void forward(int rows, Pass pass, bool first_done = false) {
     const int padded = round_up(rows, 4);
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       Layer& l = layers_[i];
@@ -351,10 +358,10 @@ class MemberTrainer final : public Trainer {
         if (spec_.sigmoid) sigmoid(l.pre.get(), rows * l.out16);
         continue;
       }
-      if (l.norm) normalize(l, rows, training);
+      if (l.norm) normalize(l, rows, pass);
       const float slope = l.slope ? l.prelu.value.get()[0] : 0;
       const float* mask = nullptr;
-      if (training && spec_.dropout > 0) {
+      if (pass == Pass::train && spec_.dropout > 0) {
         dropout_mask(l.mask.get(), std::int64_t{rows} * l.out16, spec_.dropout,
                      spec_.dropout_seed, static_cast<std::uint64_t>(steps_),
                      static_cast<std::uint32_t>(i));
@@ -396,11 +403,29 @@ class MemberTrainer final : public Trainer {
 
   // Batch norm (Ioffe and Szegedy 2015) as torch's BatchNorm1d keeps it: biased variance to
   // normalize, unbiased for the running estimate.
-  void normalize(Layer& l, int rows, bool training) {
+  void normalize(Layer& l, int rows, Pass pass) {
     const int n = l.out16;
     float* mean = line_.get();
     float* inverse = l.inverse_std.get();
-    if (training) {
+    if (pass == Pass::statistics) {
+      // Over all examples at once: sums of so many rows need more than a float.
+      wide_.assign(2 * static_cast<std::size_t>(n), 0);
+      double *means = wide_.data(), *squares = means + n;
+      const float* z = l.pre.get();
+      for (int r = 0; r < rows; ++r)
+        for (int o = 0; o < n; ++o) means[o] += z[std::int64_t{r} * n + o];
+      for (int o = 0; o < n; ++o) means[o] /= rows;
+      for (int r = 0; r < rows; ++r)
+        for (int o = 0; o < n; ++o) {
+          const double d = z[std::int64_t{r} * n + o] - means[o];
+          squares[o] += d * d;
+        }
+      for (int o = 0; o < n; ++o) {
+        mean[o] = l.running_mean.get()[o] = static_cast<float>(means[o]);
+        l.running_var.get()[o] = static_cast<float>(squares[o] / (rows - 1));
+        inverse[o] = static_cast<float>(1 / std::sqrt(squares[o] / rows + kBatchNormEpsilon));
+      }
+    } else if (pass == Pass::train) {
       float* variance = mean + n;
       column_means(l.pre.get(), rows, n, mean, variance);
       for (int o = 0; o < n; ++o) {
@@ -640,6 +665,7 @@ class MemberTrainer final : public Trainer {
   std::vector<Layer> layers_;
   Buffer input_;  // blocked
   Buffer transposed_, transposed_in_, line_;
+  std::vector<double> wide_;
   std::int64_t steps_ = 0;
   Rule rule_;
   std::vector<const float*> next_;

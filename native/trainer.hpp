@@ -77,11 +77,12 @@ class Trainer {
 
   virtual Evaluation evaluate(const Examples& examples) = 0;
   // Summed, not mean, losses at origin + points[2 i] first + points[2 i + 1] second for i < count;
-  // batch norm uses its running statistics. Parameters are left at the last point; after stop()
-  // the sums are of no use.
+  // batch norm uses its running statistics, or at every point those of the examples, which must
+  // then be one minibatch of two rows at least. Parameters are left at the last point; after
+  // stop() the sums are of no use.
   virtual void losses_on_plane(const Examples& examples, const float* origin, const float* first,
                                const float* second, const double* points, std::int64_t count,
-                               Evaluation* found) = 0;
+                               bool recompute, Evaluation* found) = 0;
   virtual void predict(const float* inputs, std::int64_t rows, float* outputs) = 0;
 
   // Keeps the multiply-add units busy from registers alone, as no real work can: the yardstick

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from downslope import Examples, InputError, NetworkSpec
 from downslope.engines import instruction_sets, losses_on_plane
+from downslope.engines.planes import PIECE
 from downslope.engines.pytorch import loss_of
 from downslope.networks import build, flatten, load_flat
 from downslope.progress import drain
@@ -85,6 +86,70 @@ def test_every_point_is_a_plain_forward_pass(
                 assert accuracy == pytest.approx(float(right))
         else:
             assert np.isnan(accuracy)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    hidden=st.lists(st.integers(1, 60), min_size=1, max_size=3),
+    activation=st.sampled_from(["relu", "elu", "prelu", "tanh"]),
+    rows=st.integers(2, 300),
+    seed=st.integers(0, 99),
+)
+def test_recomputed_statistics_are_those_of_a_pass_with_momentum_one(
+    hidden: list[int], activation: Any, rows: int, seed: int
+) -> None:
+    network = NetworkSpec(
+        widths=(7, *hidden, 3), activation=activation, normalization="batch", dropout=0.3
+    )
+    module = build(network, torch.Generator().manual_seed(seed))
+    vectors = plane(network, seed)
+    examples = examples_for(network, rows, seed, "cross_entropy")
+    # More points than a piece, so that the last ones are another core's.
+    points = np.random.default_rng(seed).normal(size=(PIECE + 3, 2))
+    found, accuracies = drain(
+        losses_on_plane(network, vectors, points, examples, recompute=True, threads=2)
+    )
+    inputs = torch.from_numpy(examples.inputs).double()
+    targets = torch.from_numpy(examples.targets)
+    for row in (0, 1, PIECE - 1, PIECE, PIECE + 2):
+        a, b = points[row].astype(np.float32)
+        load_flat(module.float(), vectors[0] + a * vectors[1] + b * vectors[2])
+        module.double().eval()
+        norms = [layer for layer in module if isinstance(layer, torch.nn.BatchNorm1d)]
+        with torch.no_grad():
+            for norm in norms:
+                norm.momentum = 1.0
+                norm.train()
+            module(inputs)
+            outputs = module.eval()(inputs)
+        expected = float(loss_of("cross_entropy", outputs, targets))
+        # Where a feature hardly varies, its scale is made of rounding: batch norm magnifies it.
+        spread = min(float(norm.running_var.min()) for norm in norms)  # type: ignore[union-attr]
+        if spread > 1e-3:
+            assert found[row] == pytest.approx(expected, rel=2e-5, abs=1e-6)
+            top = outputs.sort(dim=1).values
+            if float((top[:, -1] - top[:, -2]).min()) > 1e-3:
+                right = (outputs.argmax(1).numpy() == examples.targets).mean()
+                assert accuracies[row] == pytest.approx(float(right))
+
+
+def test_recomputed_statistics_forget_a_point_that_was_not_finite() -> None:
+    network = NetworkSpec(widths=(3, 4, 2), normalization="batch")
+    vectors = plane(network, 0)
+    examples = examples_for(network, 30, 0, "cross_entropy")
+    points = np.array([[0.5, 0.5], [1e38, 1e38], [0.5, 0.5]])
+    losses, _ = drain(losses_on_plane(network, vectors, points, examples, recompute=True))
+    assert not np.isfinite(losses[1])
+    assert np.isfinite(losses[0]) and losses[2] == losses[0]
+
+
+def test_one_example_has_no_statistics() -> None:
+    network = NetworkSpec(widths=(3, 4, 2), normalization="batch")
+    examples = examples_for(network, 1, 0, "cross_entropy")
+    with pytest.raises(InputError, match="2 examples"):
+        drain(
+            losses_on_plane(network, plane(network, 0), np.zeros((1, 2)), examples, recompute=True)
+        )
 
 
 def test_threads_and_neighbours_do_not_change_a_bit() -> None:

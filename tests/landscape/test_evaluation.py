@@ -23,7 +23,7 @@ from downslope.landscape import (
     filter_normalized_plane,
     trace_path,
 )
-from downslope.networks import flatten, load_flat
+from downslope.networks import NetworkSpec, build, flatten, load_flat
 from downslope.progress import drain
 
 
@@ -224,6 +224,40 @@ def test_running_statistics_are_recomputed_from_the_data_of_each_point() -> None
     assert found.loss[0] == pytest.approx(expected, rel=1e-6)
     kept = drain(evaluate(module, vector[None], 1, examples))
     assert kept.loss[0] != pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.skipif(not instruction_sets(), reason="no compiled engine")
+@pytest.mark.parametrize(("memory", "compiled"), [(2**28, True), (16 * 8 * 20, False)])
+def test_a_dense_network_recomputes_its_statistics_the_compiled_way_where_they_are_of_one_chunk(
+    monkeypatch: pytest.MonkeyPatch, memory: int, compiled: bool
+) -> None:
+    from downslope.landscape import shortcuts
+
+    taken: list[bool] = []
+    whole = shortcuts.losses_on_plane
+
+    def spy(*args: Any, **more: Any) -> Any:
+        taken.append(more["recompute"])
+        return whole(*args, **more)
+
+    monkeypatch.setattr(shortcuts, "losses_on_plane", spy)
+    spec = NetworkSpec(widths=(5, 8, 8, 3), normalization="batch", dropout=0.2)
+    module, examples = build(spec, torch.Generator().manual_seed(0)), rows("dense")
+    before = everything(module)
+    plane, axis = filter_normalized_plane(module, 0), np.linspace(-1, 1, 3)
+    found, plain = (
+        drain(
+            evaluate_surface(
+                module, plane, axis, axis, examples,
+                Measure(statistics="recomputed", engine=engine, memory=memory),
+            )
+        )
+        for engine in ("auto", "pytorch")
+    )  # fmt: skip
+    assert taken == [True] * compiled
+    np.testing.assert_allclose(found.loss, plain.loss, rtol=1e-6)
+    np.testing.assert_array_equal(found.accuracy, plain.accuracy)
+    assert everything(module) == before
 
 
 def test_without_running_statistics_both_choices_are_the_same() -> None:

@@ -72,6 +72,32 @@ def test_a_network_from_files_gets_a_page(files: Path) -> None:
         assert gif.n_frames == 5  # pyright: ignore
 
 
+def test_a_fine_surface_is_refined_and_has_a_second_one_on_held_out_examples(files: Path) -> None:
+    draw = np.random.default_rng(1)
+    np.savez(files / "held.npz", inputs=draw.normal(size=(30, 1, 4, 4)),
+             targets=draw.integers(0, 4, 30))  # fmt: skip
+    done = CliRunner().invoke(
+        app,
+        ["landscape", "--module", f"{files / 'net.py'}:make", "--snapshots", str(files / "saved"),
+         "--data", str(files / "data.npz"), "--validation", str(files / "held.npz"),
+         "--tolerance", "0.05", "--out", str(files / "out"), "--grid", "33x30", "--quiet"],
+        catch_exceptions=False,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    result = msgspec.json.decode(
+        (files / "out" / "landscape.json").read_bytes(), type=LandscapeResult
+    )
+    assert (result.examples, result.validation_examples) == (40, 30)
+    assert 0 < result.computed < 33 * 30 and result.interpolation_error > 0
+    with np.load(files / "out" / "landscape.npz") as arrays:
+        assert arrays["validation_loss"].shape == arrays["loss"].shape == (30, 33)
+        assert arrays["computed"].sum() == result.computed
+        assert np.abs(arrays["validation_loss"] - arrays["loss"]).min() > 0
+    page = (files / "out" / "landscape.html").read_text("utf-8")
+    assert f"{result.computed} were computed" in page
+    assert "loss validation" in page
+
+
 @pytest.mark.parametrize(
     ("where", "match"),
     [
@@ -109,5 +135,14 @@ def test_a_mistake_in_the_data_is_one_line(tmp_path: Path) -> None:
 
 
 def test_options_belong_together(files: Path) -> None:
+    with pytest.raises(InputError, match="tolerance = -1"):
+        CliRunner().invoke(
+            app,
+            ["landscape", "--module", f"{files / 'net.py'}:make", "--snapshots",
+             str(files / "saved"), "--data", str(files / "data.npz"), "--tolerance", "-1",
+             "--out", str(files / "out"), "--quiet"],
+            catch_exceptions=False,
+        )  # fmt: skip
+    assert not (files / "out").exists()
     with pytest.raises(InputError, match="belong together"):
         CliRunner().invoke(app, ["landscape", "--snapshots", str(files)], catch_exceptions=False)

@@ -142,6 +142,8 @@ def test_a_value_of_the_wrong_type_names_its_key(change: str, named: str) -> Non
         ("landscape.grid=[1,5]", "landscape: grid = [1, 5]"),
         ("landscape.margin=-1", "landscape: margin = -1.0"),
         ("landscape.margin=nan", "landscape: margin = nan"),
+        ("landscape.tolerance=-0.1", "landscape: tolerance = -0.1"),
+        ("landscape.tolerance=nan", "landscape: tolerance = nan"),
         ("landscape.examples=0", "landscape: examples = 0"),
         ("landscape.snapshots_per_epoch=0", "landscape: snapshots_per_epoch = 0"),
         ("autoencoder.hidden=[0]", "autoencoder: NetworkSpec: widths = (4, 0, 4)"),

@@ -44,12 +44,23 @@ def landscape(
         Path | None,
         typer.Option(metavar="DIR", help="Its saved states: .pt, .pth, .ckpt, .safetensors."),
     ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.npz", help="For --module: examples for a second surface."),
+    ] = None,
     loss: Annotated[
         str, typer.Option(help="For --module: cross_entropy or mean_squared_error.")
     ] = "cross_entropy",
     grid: Annotated[str, typer.Option(help="For --module: columns x rows.")] = "25x25",
     margin: Annotated[float, typer.Option(help="For --module: share of the path's extent.")] = 0.2,
     examples: Annotated[int, typer.Option(help="For --module: examples behind each loss.")] = 2500,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            help="For --module: compute points only where the surface bends, the others to this "
+            "share of the loss, such as 0.01. For fine grids."
+        ),
+    ] = None,
     statistics: Annotated[
         str, typer.Option(help="For --module, of batch norm: recomputed or kept.")
     ] = "recomputed",
@@ -80,6 +91,8 @@ def landscape(
                 snapshots,
                 Path(data),
                 held.path,
+                validation=validation,
+                tolerance=tolerance,
                 loss=loss,
                 grid=(int(columns), int(rows)),
                 margin=margin,

@@ -16,6 +16,9 @@ from downslope.errors import InputError
 from downslope.networks import Loss, Member, NetworkSpec, TrainingSpec
 from downslope.progress import Progress, Steps
 
+PIECE = 64
+"""Points that a core takes at once where batch norm needs all examples at each."""
+
 
 def losses_on_plane(
     network: NetworkSpec,
@@ -25,14 +28,15 @@ def losses_on_plane(
     loss: Loss = "cross_entropy",
     *,
     buffers: NDArray[np.float32] | None = None,
+    recompute: bool = False,
     threads: int | None = None,
     task: str = "surface",
 ) -> Steps[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Compute the loss of a network at points of a plane, on all cores.
 
     The first layer's products with the examples are affine in the two coordinates, so they are
-    computed three times and not once a point. Nothing drops out; batch norm uses `buffers`.
-    The result does not depend on `threads`.
+    computed three times and not once a point. Nothing drops out; batch norm uses `buffers`, or at
+    every point the statistics of all examples there. The result does not depend on `threads`.
 
     Args:
         network: whose parameters the plane lies among.
@@ -42,6 +46,8 @@ def losses_on_plane(
         examples: scaled examples.
         loss: what to compute.
         buffers: running mean and variance of each batch norm in turn, as in a `Checkpoint`.
+        recompute: take batch norm's statistics at every point from a pass over the examples, as
+            its running statistics with momentum 1 would be.
         threads: of the computation; by default one per core.
         task: the name shown with the progress.
 
@@ -50,7 +56,8 @@ def losses_on_plane(
         mean squared error.
 
     Raises:
-        InputError: shapes do not fit, or the compiled engine is not installed.
+        InputError: shapes do not fit, one example alone with `recompute`, or the compiled engine
+            is not installed.
 
     >>> from downslope.progress import drain
     >>> network = NetworkSpec(widths=(2, 2))
@@ -63,40 +70,46 @@ def losses_on_plane(
     """
     if not instruction_sets():
         raise InputError("losses on a plane: the compiled engine is not installed")
-    block = min(1024, max(64, -(-len(examples) // 16)))
+    everything = len(examples)
+    block = everything if recompute else min(1024, max(64, -(-everything // 16)))
     member = Member(
         network=network, training=TrainingSpec(batch_size=block, epochs=1, loss=loss), seed=0
     )
     check_fit(member, examples)
     vectors = np.ascontiguousarray(vectors, np.float32)
     points = np.ascontiguousarray(points, np.float64)
-    starts = range(0, len(examples), block)
     inputs, targets = np.ascontiguousarray(examples.inputs), np.ascontiguousarray(examples.targets)
     stop = Stop()
     isa = instruction_set()
 
-    def compute(start: int) -> Any:
+    def compute(piece: tuple[slice, slice]) -> Any:
+        rows, at = piece
         core = make_core(member, isa)
         if buffers is not None:
             core.buffers = np.ascontiguousarray(buffers, np.float32)
         stop.watch(core)
         try:
-            rows = slice(start, start + block)
-            return core.losses_on_plane(vectors, points, inputs[rows], targets[rows])
+            return core.losses_on_plane(vectors, points[at], inputs[rows], targets[rows], recompute)
         finally:
             stop.forget(core)
 
+    all_rows, all_points = slice(0, everything), slice(0, len(points))
+    if recompute:
+        pieces = [(all_rows, slice(at, at + PIECE)) for at in range(0, len(points), PIECE)]
+    else:
+        pieces = [(slice(at, at + block), all_points) for at in range(0, everything, block)]
     sums, correct = np.zeros(len(points)), np.zeros(len(points))
     pool = ThreadPoolExecutor(threads or cores())
     try:
-        for done, (some, right) in enumerate(pool.map(compute, starts), 1):
-            sums += some
-            correct += right
-            yield Progress(task, done, len(starts))
+        for done, (some, right) in enumerate(pool.map(compute, pieces), 1):
+            at = pieces[done - 1][1]
+            sums[at] += some
+            correct[at] += right
+            yield Progress(task, done, len(pieces))
     except ValueError as error:  # the core's own words about shapes
         raise InputError(f"losses on a plane: {error}") from None
     finally:
         stop.ask()
         pool.shutdown(cancel_futures=True)
-    accuracies = correct / len(examples)
-    return sums / len(examples), accuracies if loss == "cross_entropy" else accuracies * np.nan
+    accuracies = correct / everything
+    return sums / everything, accuracies if loss == "cross_entropy" else accuracies * np.nan

@@ -6,6 +6,7 @@ import copy
 import math
 import queue
 import random
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -33,6 +34,12 @@ LossFunction = Callable[[Any, torch.Tensor], torch.Tensor]
 
 Statistics = Literal["kept", "recomputed"]
 """What batch norm uses: its running statistics as they are, or new ones at every point."""
+
+
+QUICK = 0.1
+"""Seconds that a batch of points should take, so that progress is seen."""
+BYTES_PER_OUTPUT = 16
+"""Memory that an example is counted with, for each output of its widest part: four floats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +130,18 @@ def evaluate(
         raise InputError("landscape: no examples to compute a loss on")
     workers = _Workers(module, examples, measure)
     loss, accuracy, error = (np.full(count, np.nan) for _ in range(3))
-    done, source = 0, iter(vectors)
+    done, source, batch = 0, iter(vectors), len(workers)
     try:
         yield Progress(task, 0, count)
         while done < count:
-            for value in workers.run(list(islice(source, len(workers)))):
+            start = time.monotonic()
+            for value in workers.run(list(islice(source, batch))):
                 loss[done], accuracy[done], error[done] = value
                 done += 1
                 yield Progress(task, done, count)
+            # Points that are quick are handed out by the dozen: workers wait at the end of a batch.
+            if time.monotonic() - start < QUICK:
+                batch = max(len(workers), min(2 * batch, workers.most))
     finally:
         workers.close()
     return Values(loss, accuracy, error)
@@ -159,6 +170,9 @@ class _Workers:
         for _ in range(wanted - 1):
             self.copies.put(copy_of(first))
         self.count = wanted
+        # Vectors that wait may take as much memory as activations.
+        size = 4 * sum(p.numel() for p in first.parameters())
+        self.most = min(16 * wanted, measure.memory // max(1, size))
         self.pool = ThreadPoolExecutor(wanted, initializer=torch.set_num_threads, initargs=(1,))
 
     def __len__(self) -> int:
@@ -301,7 +315,7 @@ def copy_of(module: nn.Module) -> nn.Module:
 
 
 def _activation_bytes(module: nn.Module, inputs: torch.Tensor) -> int:
-    """Measure the bytes that one example needs: four times the largest output of a part."""
+    """Measure the bytes that one example needs, from the largest output of a part."""
     largest = inputs[0].numel()
 
     def look(part: nn.Module, given: Any, outputs: Any) -> None:
@@ -316,7 +330,7 @@ def _activation_bytes(module: nn.Module, inputs: torch.Tensor) -> int:
     finally:
         for handle in handles:
             handle.remove()
-    return 4 * 4 * largest
+    return BYTES_PER_OUTPUT * largest
 
 
 def even_chunks(count: int, rows: int) -> list[slice]:

@@ -91,6 +91,8 @@ def draw_foreign(
     data: Path,
     out: Path,
     *,
+    validation: Path | None = None,
+    tolerance: float | None = None,
     loss: str,
     grid: tuple[int, int],
     margin: float,
@@ -109,6 +111,7 @@ def draw_foreign(
     """
     measure = Measure(loss, statistics, threads=threads)  # pyright: ignore[reportArgumentType] - checked there
     sample = load_examples(data)
+    held = None if validation is None else load_examples(validation)
     network = load_module(module)
     read_buffers(snapshots, network)
     size = sum(path.stat().st_size for path in snapshots.iterdir() if path.suffix in ENDINGS)
@@ -120,11 +123,13 @@ def draw_foreign(
         network,
         trajectory,
         sample,
+        validation=held,
         loss=measure,
         grid=grid,
         margin=margin,
         subset=examples,
         seed=seed,
+        tolerance=tolerance,
         curvature_points=min(CURVATURE, len(trajectory)) if _small(network) else 0,
         save=saved,
         label=f"{type(network).__name__} from {Path(module.rpartition(':')[0]).name}",

@@ -32,6 +32,7 @@ def refine_surface(
     *,
     tolerance: float = 0.01,
     seed: int = 0,
+    task: str = "surface",
 ) -> Steps[Surface]:
     """Compute a fine surface where it bends and interpolate where it does not.
 
@@ -50,6 +51,7 @@ def refine_surface(
         loss: what to compute.
         tolerance: share of a loss where all are above zero, else of their range.
         seed: of the points that are checked.
+        task: the name shown with the progress.
 
     Raises:
         InputError: a tolerance that is not above 0; see `evaluate`.
@@ -71,7 +73,7 @@ def refine_surface(
         computed[rows, columns] = True
 
     # Two whole passes, so that a small feature between the coarsest points is not overlooked.
-    yield from compute(_lattice(shape, COARSEST), "surface, first points")
+    yield from compute(_lattice(shape, COARSEST), f"{task}, first points")
     bends = np.ones(shape, np.bool_)
     step = COARSEST // 2
     while step >= 1:
@@ -79,7 +81,7 @@ def refine_surface(
         if not wanted.any():
             break
         guess = _interpolate(x, y, losses, computed)
-        yield from compute(wanted, f"surface, every {step} grid steps")
+        yield from compute(wanted, f"{task}, every {step} grid steps")
         off = np.abs(_height(losses, losses) - _height(guess, losses))
         finite = losses[computed & np.isfinite(losses)]
         unit = 1.0 if _positive(losses) else float(np.ptp(finite)) if finite.size else 1.0
@@ -94,7 +96,7 @@ def refine_surface(
     check[rows[chosen], columns[chosen]] = True
     check |= ~computed & ~np.isfinite(filled)
     sure = computed.copy()
-    yield from compute(check, "surface, checking what was interpolated")
+    yield from compute(check, f"{task}, checking what was interpolated")
     seen = check & np.isfinite(filled)
     error = float(np.max(np.abs(losses[seen] - filled[seen]), initial=0.0))
     accuracy = _interpolate(x, y, accuracies, sure, log=False)

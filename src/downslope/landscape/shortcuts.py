@@ -12,7 +12,7 @@ from torch import nn
 from downslope.data import Examples
 from downslope.engines import choose_engine, losses_on_plane
 from downslope.errors import InputError
-from downslope.landscape.evaluation import Measure, Values, along_plane, evaluate
+from downslope.landscape.evaluation import BYTES_PER_OUTPUT, Measure, Values, along_plane, evaluate
 from downslope.landscape.planes import Plane
 from downslope.networks import Activation, NetworkSpec, build
 from downslope.progress import Steps
@@ -54,7 +54,7 @@ def evaluate_on_plane(
     if (
         spec is not None
         and choose_engine(measure.engine) == "native"
-        and _ours(module, examples, measure)
+        and _ours(spec, examples, measure)
     ):
         vectors = np.concatenate([plane.origin[None], plane.directions]).astype(np.float32)
         inputs = np.ascontiguousarray(examples.inputs, np.float32)
@@ -65,6 +65,7 @@ def evaluate_on_plane(
             Examples(inputs, examples.targets),
             "cross_entropy" if measure.loss == "cross_entropy" else "mean_squared_error",
             buffers=_buffers(module),
+            recompute=_recomputed(spec, measure),
             threads=measure.threads,
             task=task,
         )
@@ -120,12 +121,19 @@ def _special(module: nn.Module) -> bool:
     )
 
 
-def _ours(module: nn.Module, examples: Examples, measure: Measure) -> bool:
+def _ours(spec: NetworkSpec, examples: Examples, measure: Measure) -> bool:
     """Tell whether the compiled engine computes just what the forward pass would."""
     if callable(measure.loss) or examples.inputs.ndim != 2:
         return False
-    norms = any(isinstance(part, nn.BatchNorm1d) for part in module.modules())
-    return not (norms and measure.statistics == "recomputed")
+    if not _recomputed(spec, measure):
+        return True
+    # Statistics of several chunks are averaged, in `evaluate` alone.
+    needed = BYTES_PER_OUTPUT * max(spec.widths) * len(examples)
+    return len(examples) > 1 and needed <= measure.memory
+
+
+def _recomputed(spec: NetworkSpec, measure: Measure) -> bool:
+    return spec.normalization == "batch" and measure.statistics == "recomputed"
 
 
 def _buffers(module: nn.Module) -> NDArray[np.float32] | None:

@@ -165,9 +165,10 @@ def compute_landscape(
         spacing: "linear" or "log"; see `fit_grid`.
         subset: examples behind each loss; all if there are fewer.
         seed: of the subset, the null models and the curvature's probes.
-        tolerance: refine adaptively to this share of a loss; None computes every point.
+        tolerance: refine surfaces adaptively to this share of a loss; None computes every point.
         curvature_points: snapshots of the first run whose curvature is measured.
-        save: a file that a long surface is written to and resumed from.
+        save: a file that a long surface is written to and resumed from, if every point is
+            computed.
         label: names the network in the result.
 
     Raises:
@@ -189,20 +190,20 @@ def compute_landscape(
     for name, trajectory in runs.items():
         path = yield from trace_run(name, module, plane, trajectory, sample, measure, held)
         paths.append(path)
-    if tolerance is None:
-        surface = yield from evaluate_surface(module, plane, x, y, sample, measure, save=save)
-    else:
-        surface = yield from refine_surface(
-            module, plane, x, y, sample, measure, tolerance=tolerance, seed=seed
-        )
+
+    def surface_on(rows: Examples, task: str, save: Path | None = None) -> Steps[Surface]:
+        given = (module, plane, x, y, rows, measure)
+        if tolerance is None:
+            return evaluate_surface(*given, save=save, task=task)
+        return refine_surface(*given, tolerance=tolerance, seed=seed, task=task)
+
+    surface = yield from surface_on(sample, "surface", save)
     finite = np.isfinite(surface.loss)
     if not finite.any():
         raise InputError("landscape: the loss is not finite anywhere on the grid")
     second: Surface | None = None
     if held is not None:
-        second = yield from evaluate_surface(
-            module, plane, x, y, held, measure, task="validation surface"
-        )
+        second = yield from surface_on(held, "validation surface")
     line: Slice | None = None
     ends = np.array(first.vectors[0]), np.array(first.vectors[-1])
     if not np.array_equal(*ends):

@@ -70,6 +70,7 @@ def _draw_refit(
         margin=recipe.margin,
         spacing=recipe.spacing,
         subset=recipe.examples,
+        tolerance=recipe.tolerance or None,
         seed=context.recipe.seed,
         curvature_points=recipe.curvature,
         label=f"{trained.member.network.label}, seed {trained.member.seed}",
@@ -102,6 +103,7 @@ def _draw_seeds(
         grid=recipe.grid,
         margin=recipe.margin,
         subset=recipe.examples,
+        tolerance=recipe.tolerance or None,
         seed=context.recipe.seed,
         label=trained.member.network.label,
     )
@@ -152,6 +154,7 @@ def _draw_trials(context: Context, measure: Measure) -> Steps[None]:
         grid=recipe.grid,
         margin=recipe.margin,
         subset=recipe.examples,
+        tolerance=recipe.tolerance or None,
         seed=context.recipe.seed,
         label=members[0].network.label,
     )

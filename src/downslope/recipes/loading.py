@@ -122,6 +122,8 @@ def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
     _within(where, max(drawn.grid) <= 1000, f"grid = {list(drawn.grid)}; 1000 or less each way")
     _within(where, min(drawn.grid) >= 2, f"grid = {list(drawn.grid)}; 2 or more each way")
     _within(where, 0 <= drawn.margin < 100, f"margin = {drawn.margin}; 0 or above")
+    share = f"tolerance = {drawn.tolerance}; 0, or above it and below 1"
+    _within(where, 0 <= drawn.tolerance < 1, share)
     _within(where, drawn.examples >= 1, f"examples = {drawn.examples}; 1 or more")
     per_epoch = drawn.snapshots_per_epoch
     _within(where, per_epoch >= 1, f"snapshots_per_epoch = {per_epoch}; 1 or more")

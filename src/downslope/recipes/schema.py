@@ -162,6 +162,8 @@ class LandscapeRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         components: which two principal components, counted from 1.
         origin: "mean" or "final": the plane lies through the snapshots' mean or the last one.
         spacing: of the grid, "linear" or "log".
+        tolerance: compute points only where the surface bends and interpolate the others, to this
+            share of a loss; 0 computes every point.
         statistics: of batch norm, "recomputed" at every point or "kept" as they were at the end.
         curvature: snapshots whose curvature is measured; 0 for none.
         seeds: draw the refit's seeds in a joint plane as well.
@@ -177,6 +179,7 @@ class LandscapeRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     components: tuple[int, int] = (1, 2)
     origin: Literal["mean", "final"] = "mean"
     spacing: Literal["linear", "log"] = "linear"
+    tolerance: float = 0.0
     statistics: Statistics = "recomputed"
     curvature: int = 6
     seeds: bool = True
