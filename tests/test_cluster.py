@@ -68,7 +68,7 @@ class FakeCluster:
         if death is not None:
             yield "the worker was killed"
 
-    def next_of(self, tasks: list[Any]) -> tuple[Any, list[EpochRecord] | str | None]:
+    def next_of(self, tasks: list[Any], wait: bool) -> tuple[Any, list[EpochRecord] | str | None]:
         return tasks[0], next(tasks[0], None)
 
     def cancel(self, task: Any) -> None:

@@ -89,7 +89,9 @@ class Cluster:
         _answers(address)
         handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
-            self._ray.init(address, log_to_driver=False, logging_level="ERROR")
+            # "local": left to itself, Ray would look for a cluster of old, and wait for a dead one.
+            where = address or os.environ.get("RAY_ADDRESS") or "local"
+            self._ray.init(where, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(
@@ -163,13 +165,22 @@ class Cluster:
         """Start `train_stretch` on some node and return the generator of its messages."""
         return self._task.remote(*arguments)
 
-    def next_of(self, tasks: Sequence[Any]) -> tuple[Any, list[EpochRecord] | str | None]:
-        """Wait for a message: the task with its records, None at its end, or how its worker died.
+    def next_of(
+        self, tasks: Sequence[Any], wait: bool
+    ) -> tuple[Any, list[EpochRecord] | str | None] | None:
+        """Get a message: the task with its records, None at its end, or how its worker died.
+
+        Args:
+            tasks: whose messages.
+            wait: until there is one; else the answer may be None.
 
         Raises:
             InputError: as `train_stretch` does.
         """
-        (ready,), _ = self._ray.wait(list(tasks), num_returns=1)
+        found, _ = self._ray.wait(list(tasks), num_returns=1, timeout=None if wait else 0)
+        if not found:
+            return None
+        (ready,) = found
         try:
             return ready, self._ray.get(next(ready))
         except StopIteration:
@@ -293,16 +304,34 @@ class RayCrew:
             InputError: a node has other versions or another engine, or data that do not fit.
         """
         while not self._arrived:
-            task, news = self._cluster.next_of(list(self._running))
-            course = self._running[task]
-            if isinstance(news, list):
-                self._arrived += self._new(course, news)
-                continue
-            del self._running[task]
-            if news is not None:
-                self._again(course, news)
-            self._hand_out()
+            self._take_message(wait=True)
         return self._arrived.pop(0)
+
+    def ready(self) -> bool:
+        """Tell whether a record has arrived that `next` would return at once.
+
+        Raises:
+            InputError: as `next`.
+        """
+        while not self._arrived and self._running and self._take_message(wait=False):
+            pass
+        return bool(self._arrived)
+
+    def _take_message(self, wait: bool) -> bool:
+        """Take in one message of any task; return False where there is none and none is awaited."""
+        found = self._cluster.next_of(list(self._running), wait)
+        if found is None:
+            return False
+        task, news = found
+        course = self._running[task]
+        if isinstance(news, list):
+            self._arrived += self._new(course, news)
+            return True
+        del self._running[task]
+        if news is not None:
+            self._again(course, news)
+        self._hand_out()
+        return True
 
     def _hand_out(self) -> None:
         # Two a core: the next one is at its node before the last one ends.

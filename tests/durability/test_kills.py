@@ -163,14 +163,19 @@ def test_a_kill_at_a_write_sync_or_rename_changes_no_bit(
     servers: list[Server], whole: tuple[dict[str, str], int, float], tmp_path: Path, mode: str
 ) -> None:
     digest, count, _ = whole
+    missed: list[bool] = []
 
     def kill(server: Server, at: int) -> None:
         out = tmp_path / f"at-{at}"
-        assert server.ask(out, mode=mode, at=at)["status"] == -9, at
+        said = server.ask(out, mode=mode, at=at)
+        # Trials that arrive together share a write, so the last moments may not come.
+        assert said["status"] == -9 or said["count"] < at, at
+        missed.append(said["status"] != -9)
         assert server.finish(out) == digest, f"{mode} {at}"
         shutil.rmtree(out)
 
     side_by_side(servers, chosen(count, 6, first=1 if mode == "kill before" else 7), kill)
+    assert sum(missed) <= max(1, 0.1 * len(missed))
 
 
 def test_a_kill_at_a_random_time_changes_no_bit(

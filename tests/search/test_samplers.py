@@ -290,6 +290,13 @@ def test_every_outcome_can_be_told(outcome: str, state: str) -> None:
         assert told.intermediate_values == {0: 0.3, 1: 0.5}
 
 
+def test_a_sampler_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    unknown: Any = "lucky"
+    named = r"sampler = 'lucky'; it must be one of random, quasi_random, grid, tpe, published"
+    with pytest.raises(InputError, match=named):
+        Proposer(SMALL, unknown, 1)
+
+
 def test_what_a_sampler_cannot_draw_from_is_refused() -> None:
     ranged = Space(base=Settings(), values={"units": Range(low=1, high=2)})
     with pytest.raises(InputError, match="units is a range; the grid sampler needs a list"):

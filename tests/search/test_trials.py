@@ -41,9 +41,11 @@ def test_what_is_added_is_there_for_the_next_process_in_the_order_of_ids(tmp_pat
         assert store.trials() == [trial(0), trial(1), trial(2)]
 
 
-def test_a_trial_is_on_disk_before_the_store_is_closed(tmp_path: Path) -> None:
+def test_a_trial_is_on_disk_once_it_is_committed(tmp_path: Path) -> None:
     with TrialStore(tmp_path / "t.sqlite") as store:
         store.add(trial(0))
+        store.commit()
+        store.add(trial(1))
         other = sqlite3.connect(tmp_path / "t.sqlite")
         rows = other.execute("SELECT id, seed, outcome, validation_accuracy FROM trials").fetchall()
         other.close()
@@ -178,6 +180,7 @@ def test_what_waits_at_a_rung_is_there_for_the_next_process_until_it_has_ended(
         store.add(trial(0))
         assert store.paused() == [waiting(1)]
         assert store.trials() == [trial(0)]
+        store.commit()
         assert path.stat().st_size < large / 10  # pruned states leave no holes
         with pytest.raises(InputError, match=r"trials\.sqlite: damaged trial store"):
             store.state(0)

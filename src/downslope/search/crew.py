@@ -58,6 +58,10 @@ class AnyCrew(Protocol):
         """Count the stretches that have not been begun."""
         ...
 
+    def ready(self) -> bool:
+        """Tell whether a record has arrived that `next` would return at once."""
+        ...
+
     def submit(self, stretch: Stretch) -> None:
         """Add a stretch."""
         ...
@@ -124,6 +128,10 @@ class Crew:
     def waiting(self) -> int:
         """Count the stretches that no core has begun."""
         return self._waiting.qsize()
+
+    def ready(self) -> bool:
+        """Tell whether a record has arrived that `next` would return at once."""
+        return not self._records.empty()
 
     def submit(self, stretch: Stretch) -> None:
         """Add a stretch."""

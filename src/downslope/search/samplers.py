@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from itertools import count, product
 from math import exp, log, prod
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import optuna
@@ -42,11 +42,16 @@ class Proposer:
         seed: of the search.
 
     Raises:
-        InputError: the published or the grid sampler on a range, the published one with a seed of
-            2**32 or above or with constraints, or a grid of more than a million points.
+        InputError: a sampler that does not exist, the published or the grid sampler on a range, the
+            published one with a seed of 2**32 or above or with constraints, or a grid of more than
+            a million points.
     """
 
     def __init__(self, space: Space, sampler: Sampler, seed: int) -> None:
+        if sampler not in get_args(Sampler):
+            raise InputError(
+                f"search: sampler = {sampler!r}; it must be one of {', '.join(get_args(Sampler))}"
+            )
         self.space = space
         self.learns = sampler == "tpe"
         self._sampler: Sampler = sampler

@@ -105,8 +105,9 @@ def search(
         own = _Search(proposals, trials, halving, kept, crew, training, classes, seed)
         yield own.progress(task)
         while own.unfinished:
-            record = crew.next()
-            own.take(record)
+            if not crew.ready():
+                kept.commit()  # while the cores train
+            own.take(crew.next())
             yield own.progress(task)
         found = [own.done[i] for i in sorted(own.done)]
     return SearchResult(trials=found, best=best_of(found), validation_examples=len(validation))
@@ -150,6 +151,9 @@ class _Search:
         self._cohorts: list[Cohort] = []
         self._members: list[list[int]] = []
         self._told = 0
+        # Sums kept up to date: progress is said after every epoch of hundreds of trials.
+        self._cost = self._worked = 0.0
+        self._best: float | None = None
         self._courses: dict[int, _Course] = {}
         self._held = {t.id: t for t in store.trials() if t.id < trials}
         self._paused = {t.id: t for t in store.paused() if t.id < trials}
@@ -162,21 +166,17 @@ class _Search:
 
     def progress(self, task: str) -> Progress:
         """Say how much is done; what is not proposed yet counts as the mean of the rest."""
-        total = sum(c.cost for c in self._courses.values())
-        worked = sum(c.cost if c.id in self.done else c.worked for c in self._courses.values())
-        if self._courses:
-            total *= self._planned / len(self._courses)
+        total = self._cost * self._planned / max(1, len(self._courses))
         text = f"{len(self.done)}/{self._planned} trials"
-        best = best_of(list(self.done.values()))
-        if best is not None and best.validation_accuracy is not None:
-            text += f", best {best.validation_accuracy:.4f}"
-        return Progress(task, worked, total, text)
+        if self._best is not None:
+            text += f", best {self._best:.4f}"
+        return Progress(task, self._worked, total, text)
 
     def take(self, record: EpochRecord) -> None:
         """Take a record in: store what has ended or waits, and submit what goes on."""
         course = self._courses[record.member]
         course.seconds += record.seconds
-        course.worked += course.cost / course.member.training.epochs
+        self._work(course, course.cost / course.member.training.epochs)
         if record.outcome != "failed":
             course.curve.append(
                 TrialEpoch(
@@ -241,6 +241,7 @@ class _Search:
                     raise self._another(i)
             cost = member.expected_cost(len(self._training))
             self._courses[i] = _Course(i, settings, member, number, cost)
+            self._cost += cost
         ids = list(range(first, len(self._courses)))
         self._members.append(ids)
         self._cohorts.append(
@@ -252,7 +253,8 @@ class _Search:
             before = course.stored or self._paused.get(i)
             if before is not None:
                 course.curve, course.seconds = list(before.curve), before.seconds
-                course.worked = course.cost * len(course.curve) / course.member.training.epochs
+                done = course.cost * len(course.curve) / course.member.training.epochs
+                self._work(course, done)
         for i in ids:
             self._advance(i)
 
@@ -267,7 +269,7 @@ class _Search:
                 stored.outcome == "failed" and done < until
             )
             if ended or (stored.outcome == "completed" and until == done):
-                self.done[number] = stored
+                self._finish(course, stored)
             elif done < until:
                 raise self._another(number)
         if done >= until or number in self.done:
@@ -318,7 +320,17 @@ class _Search:
             self._store.add(trial)
         elif stored.outcome != trial.outcome:
             raise self._another(trial.id)
-        self.done[trial.id] = stored or trial
+        self._finish(self._courses[trial.id], stored or trial)
+
+    def _finish(self, course: _Course, trial: Trial) -> None:
+        self.done[trial.id] = trial
+        self._work(course, course.cost - course.worked)  # what is left of it will not be done
+        if trial.outcome == "completed" and trial.validation_accuracy is not None:
+            self._best = max(self._best or 0.0, trial.validation_accuracy)
+
+    def _work(self, course: _Course, cost: float) -> None:
+        course.worked += cost
+        self._worked += cost
 
     def _another(self, number: int) -> InputError:
         return InputError(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -15,6 +17,9 @@ from downslope.networks import Member
 from downslope.search.settings import Settings
 
 _DAMAGE = (sqlite3.Error, msgspec.DecodeError, IndexError, TypeError, ValueError)
+
+SOON = 0.5
+"""Seconds that a trial waits at most for its commit, however many arrive meanwhile."""
 
 Outcome = Literal["completed", "pruned", "diverged", "failed"]
 
@@ -74,7 +79,10 @@ class PausedTrial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrialStore:
-    """Keep trials in one SQLite file; each is there for good once `add` or `pause` returns.
+    """Keep trials in one SQLite file; each is there for good once `commit` returns.
+
+    A commit waits for the disk, so trials that arrive meanwhile share the next one. What a kill
+    takes away is trained again, to the same bits.
 
     Raises:
         InputError: the file is not a trial store.
@@ -103,6 +111,7 @@ class TrialStore:
                 "sha256 TEXT NOT NULL, state BLOB NOT NULL, state_sha256 TEXT NOT NULL)"
             )
             self._connection.commit()
+            self._committed = time.monotonic()
         except sqlite3.Error as error:
             self._connection.close()
             raise InputError(f"{path}: not a trial store ({error}); remove or move it") from None
@@ -116,25 +125,32 @@ class TrialStore:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._connection.close()
+        try:
+            if kind is None:
+                self.commit()
+            else:  # what was finished before an interrupt is kept, if the disk lets us
+                with suppress(InputError):
+                    self.commit()
+        finally:
+            self._connection.close()
 
     def add(self, trial: Trial) -> None:
-        """Store a finished trial durably.
+        """Store a finished trial.
 
         Raises:
             InputError: the file cannot be written: a full disk, or another process writes to it.
         """
         try:
-            with self._connection:
-                self._connection.execute(
-                    "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?, ?)", _row(trial)
-                )
-                self._connection.execute("DELETE FROM paused WHERE id = ?", (trial.id,))
+            self._connection.execute(
+                "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?, ?)", _row(trial)
+            )
+            self._connection.execute("DELETE FROM paused WHERE id = ?", (trial.id,))
         except sqlite3.Error as error:
             raise InputError(f"{self.path}: trial {trial.id} cannot be stored ({error})") from None
+        self._commit_soon()
 
     def pause(self, trial: PausedTrial, state: bytes) -> None:
-        """Store a trial that has reached a rung, with the state it goes on from, durably.
+        """Store a trial that has reached a rung, with the state it goes on from.
 
         Raises:
             InputError: as `add`.
@@ -142,12 +158,26 @@ class TrialStore:
         text = msgspec.json.encode(trial)
         row = (trial.id, text.decode(), _sha256(text), state, _sha256(state))
         try:
-            with self._connection:
-                self._connection.execute(
-                    "INSERT OR REPLACE INTO paused VALUES (?, ?, ?, ?, ?)", row
-                )
+            self._connection.execute("INSERT OR REPLACE INTO paused VALUES (?, ?, ?, ?, ?)", row)
         except sqlite3.Error as error:
             raise InputError(f"{self.path}: trial {trial.id} cannot be stored ({error})") from None
+        self._commit_soon()
+
+    def commit(self) -> None:
+        """Bring all that was stored to the disk, a power cut included.
+
+        Raises:
+            InputError: as `add`.
+        """
+        try:
+            self._connection.commit()
+        except sqlite3.Error as error:
+            raise InputError(f"{self.path}: trials cannot be stored ({error})") from None
+        self._committed = time.monotonic()
+
+    def _commit_soon(self) -> None:
+        if time.monotonic() - self._committed > SOON:
+            self.commit()
 
     def paused(self) -> list[PausedTrial]:
         """Read all trials that wait at a rung, by id, without their states.
