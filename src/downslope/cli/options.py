@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from downslope.errors import InputError
 
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="[RECIPE]", help="fashion-mnist, quick, hw3 or a TOML file.")
@@ -38,3 +41,22 @@ AddressOption = Annotated[
     typer.Option("--address", metavar="HOST:PORT", help="Of the Ray cluster; auto for one here."),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print the report's path alone.")]
+
+
+def names_of(text: str, allowed: Sequence[str], option: str) -> list[str]:
+    """Split names at commas, each once and in the order of those allowed.
+
+    Raises:
+        InputError: one that is not allowed, or none.
+
+    >>> names_of("pdf, html", ("html", "pdf"), "--format")
+    ['html', 'pdf']
+    """
+    given = [name.strip() for name in text.split(",") if name.strip()]
+    wrong = next((name for name in given if name not in allowed), None)
+    if wrong is not None or not given:
+        raise InputError(
+            f"{option}: {text if wrong is None else wrong!r} is not allowed; "
+            f"it takes some of {', '.join(allowed)}, with commas between"
+        )
+    return [name for name in allowed if name in given]

@@ -1,7 +1,8 @@
 """Reports: a run's results as a page and as a closing table, without training anything."""
 
 from downslope.report.page import write_report
+from downslope.report.pdf import write_pdf
 from downslope.report.summary import summary
 from downslope.report.wording import advice
 
-__all__ = ["advice", "summary", "write_report"]
+__all__ = ["advice", "summary", "write_pdf", "write_report"]

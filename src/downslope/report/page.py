@@ -26,7 +26,7 @@ from downslope.report.summary import STAGES, theory_verdict
 from downslope.results import Results
 from downslope.runs import Manifest, Run, recipe_toml, without_none
 
-OWN = ("report.html", "figures/")
+OWN = ("report.html", "report.pdf", "figures/")
 """Written by the report itself: a page cannot hold its own digest."""
 
 

@@ -9,7 +9,7 @@ import msgspec
 from downslope.errors import InputError
 from downslope.installation import difference, identity
 
-DERIVED = ("recipe.toml", "report.html", "figures/")
+DERIVED = ("recipe.toml", "report.html", "report.pdf", "figures/")
 """What is built from the rest again; damage there costs nothing."""
 
 
