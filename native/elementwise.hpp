@@ -74,7 +74,7 @@ inline float prelu_slope_gradient(const float* z, const float* g, int n) {
   return sum;
 }
 
-inline void sigmoid(float* z, int n) {
+inline void sigmoid(float* z, std::int64_t n) {
   each_register(z, z, n, [](Vec x) { return 1.0f / (1.0f + exponential(-x)); });
 }
 

@@ -220,6 +220,7 @@ class MemberTrainer final : public Trainer {
       gather_run(examples.inputs, start, rows);
       forward(rows, Pass::evaluate);
       add_losses(examples, start, rows, found);
+      if (stopped_.load(std::memory_order_relaxed)) break;  // nobody waits for the result
     }
     found.loss /= static_cast<double>(examples.rows);
     return found;
@@ -355,7 +356,7 @@ class MemberTrainer final : public Trainer {
       Layer& l = layers_[i];
       if (i > 0 || !first_done) linear_forward(l, input_of(i), padded);
       if (!l.hidden) {
-        if (spec_.sigmoid) sigmoid(l.pre.get(), rows * l.out16);
+        if (spec_.sigmoid) sigmoid(l.pre.get(), std::int64_t{rows} * l.out16);
         continue;
       }
       if (l.norm) normalize(l, rows, pass);
@@ -641,8 +642,9 @@ class MemberTrainer final : public Trainer {
       const float* g = p.gradient.get();
       for (std::int64_t i = 0; i < p.gradient.size(); ++i) squares += double{g[i]} * double{g[i]};
     });
+    // In this order, so that a norm that is no number makes everything no number, as torch does.
     const float scale =
-        static_cast<float>(std::min(1.0, spec_.clip_norm / (std::sqrt(squares) + 1e-6)));
+        static_cast<float>(std::min(spec_.clip_norm / (std::sqrt(squares) + 1e-6), 1.0));
     each_parameter([&](Parameter& p) {
       const Rule rule = rule_.with_decay(p.decays ? spec_.weight_decay : 0);
       rule.dispatch([&]<Move move>() {

@@ -342,6 +342,20 @@ def test_a_member_stops_within_a_minibatch_when_asked() -> None:
     assert all(record.outcome is None for record in seen)
 
 
+def test_an_evaluation_stops_within_a_minibatch_when_asked() -> None:
+    member = Member(
+        network=NetworkSpec(widths=(12, 600, 600, 4)),
+        training=TrainingSpec(batch_size=8, epochs=1),
+        seed=1,
+    )
+    examples = data(60_000, 12, 4, "cross_entropy", 0)
+    core = make_core(member, instruction_set())
+    whole = core.evaluate(examples.inputs, examples.targets)
+    core.stop()
+    part = core.evaluate(examples.inputs, examples.targets)
+    assert part[1] < whole[1] / 100
+
+
 def test_an_unknown_instruction_set_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOWNSLOPE_ISA", "sse9")
     with pytest.raises(InputError, match="must be one of"):

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -346,3 +347,64 @@ def test_an_engine_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch) 
         train(MEMBERS, DATA, engine="native")
     assert population.choose_engine("auto") == "pytorch"
     assert {r.outcome for r in train(MEMBERS[:1], DATA)} == {None, "completed"}
+
+
+# What must not crash, hang or be lost
+
+LEFT_OPEN = """
+import numpy as np
+from downslope import Examples, Member, NetworkSpec, TrainingSpec, train
+data = Examples(np.eye(12, dtype=np.float32), np.arange(12) % 4)
+training = TrainingSpec(epochs=10**7, batch_size=4)
+members = [
+    Member(network=NetworkSpec(widths=(12, 8, 4)), training=training, seed=i) for i in range(4)
+]
+records = train(members, data, threads=2)
+print(next(records).epoch, flush=True)
+"""
+
+
+@pytest.mark.parametrize(("more", "status"), [("", 0), ("raise KeyError('mine')", 1)])
+def test_a_program_may_end_while_members_train(more: str, status: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT_OPEN + more], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == status, done.stderr
+    assert done.stdout == "1\n"
+    assert ("KeyError: 'mine'" in done.stderr) is bool(more)
+
+
+@pytest.mark.parametrize("engine", ["native"] if instruction_sets() else [])
+def test_labels_that_change_while_members_train_change_nothing(engine) -> None:
+    labels = DATA.targets.copy()
+    expected = [r.train_loss for r in train([make(1, 8, 4, 30)], DATA, engine=engine)]
+    found = []
+    for record in train([make(1, 8, 4, 30)], Examples(DATA.inputs, labels), engine=engine):
+        labels[:] = 2**30
+        found.append(record.train_loss)
+    assert found == expected
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_checkpoint_that_cannot_be_gone_on_with_is_refused(engine) -> None:
+    member = make(1, 8, 50, 3)
+    records = list(train([member], DATA, checkpoint_every=1, engine=engine))
+    kept = records[0].checkpoint
+    assert kept is not None
+    for index, checkpoint, words in (
+        (1, kept, "resume names member 1; there are members 0 to 0"),
+        (-1, kept, "resume names member -1"),
+        (0, msgspec.structs.replace(kept, epoch=3), "of epoch 3 of 3"),
+        (0, msgspec.structs.replace(kept, epoch=-1), "of epoch -1 of 3"),
+    ):
+        with pytest.raises(InputError, match=words):
+            train([member], DATA, resume={index: checkpoint}, engine=engine)
+    with pytest.raises(InputError, match="checkpoint_every = -1"):
+        train([member], DATA, checkpoint_every=-1, engine=engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_minibatch_larger_than_the_data_is_all_of_them(engine) -> None:
+    whole, larger = make(1, 8, len(DATA), 3), make(1, 8, 2**24, 3)
+    expected = [r.train_loss for r in train([whole], DATA, engine=engine)]
+    assert [r.train_loss for r in train([larger], DATA, engine=engine)] == expected

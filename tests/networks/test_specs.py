@@ -13,6 +13,10 @@ from downslope.networks import Member, NetworkSpec, TrainingSpec, build
     [
         ({"widths": (784,)}, "widths"),
         ({"widths": (784, 0, 10)}, "widths"),
+        ({"widths": (784, 5.0, 10)}, "widths"),
+        ({"widths": (784, 2**20 + 1, 10)}, "widths"),
+        ({"dropout": 1 - 1e-12}, "dropout"),
+        ({"dropout": "0.5"}, "dropout"),
         ({"activation": "swish"}, "activation"),
         ({"normalization": "layer"}, "normalization"),
         ({"dropout": 1.0}, "dropout"),
@@ -42,6 +46,13 @@ def test_a_network_outside_its_limits_is_refused_by_name(changes, named) -> None
         ({"decay_on": "biases"}, "decay_on"),
         ({"batch_size": 0}, "batch_size"),
         ({"epochs": 0}, "epochs"),
+        ({"epochs": 2.0}, "epochs"),
+        ({"batch_size": 2.5}, "batch_size"),
+        ({"batch_size": True}, "batch_size"),
+        ({"learning_rate": "0.1"}, "learning_rate"),
+        ({"label_smoothing": 1 - 1e-12}, "label_smoothing"),
+        ({"clip_norm": 1e-50}, "clip_norm"),
+        ({"clip_norm": 1e50}, "clip_norm"),
     ],
 )
 def test_a_training_outside_its_limits_is_refused_by_name(changes, named) -> None:

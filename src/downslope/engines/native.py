@@ -6,6 +6,7 @@ records are made here. Worker threads hold no interpreter lock while the core co
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import queue
@@ -72,8 +73,11 @@ def instruction_set() -> str:
     return forced
 
 
-def make_core(member: Member, isa: str) -> Any:
-    """Make the compiled trainer of a member, its parameters at zero."""
+def make_core(member: Member, isa: str, rows: int | None = None) -> Any:
+    """Make the compiled trainer of a member, its parameters at zero.
+
+    Its buffers are for a minibatch, which is never larger than the `rows` that there are.
+    """
     network, training = member.network, member.training
     return _native.Member(
         isa,
@@ -90,7 +94,7 @@ def make_core(member: Member, isa: str) -> Any:
         decay_all=training.decay_on == "all",
         label_smoothing=training.label_smoothing,
         clip_norm=training.clip_norm,
-        batch_size=training.batch_size,
+        batch_size=min(training.batch_size, rows or training.batch_size),
         dropout_seed=member.seed,
     )
 
@@ -141,7 +145,7 @@ def train_member_natively(
     """
     spec = member.training
     stop = stop or Stop()
-    core = make_core(member, instruction_set())
+    core = make_core(member, instruction_set(), len(training))
     generator = torch.Generator().manual_seed(member.seed)
     steps_per_epoch = math.ceil(len(training) / spec.batch_size)
     if resume is None:
@@ -186,6 +190,8 @@ def train_member_natively(
             loss, correct = math.nan, 0
             if held_out is not None:
                 loss, correct = core.evaluate(*held_out)
+                if stop.asked:
+                    return
             if spec.evaluation_draw:
                 base_seed(generator)
             diverged = not finite or (held_out is not None and not math.isfinite(loss))
@@ -264,8 +270,12 @@ def train_in_threads(
         except BaseException as error:  # told to the caller, who would wait for ever otherwise
             records.put(error)
 
+    training = _unchanging(training)
+    validation = None if validation is None else _unchanging(validation)
     workers = [threading.Thread(target=work, daemon=True) for _ in range(threads)]
+    running = (stop, workers)
     try:
+        _RUNNING.append(running)
         for worker in workers:
             worker.start()
         unfinished = len(members)
@@ -276,9 +286,30 @@ def train_in_threads(
             unfinished -= record.outcome is not None
             yield record
     finally:
-        stop.ask()
-        for worker in workers:
+        _end(*running)
+        _RUNNING.remove(running)
+
+
+_RUNNING: list[tuple[Stop, list[threading.Thread]]] = []
+
+
+def _end(stop: Stop, workers: list[threading.Thread]) -> None:
+    stop.ask()
+    for worker in workers:
+        if worker.ident is not None:  # one that never started cannot be joined
             worker.join()
+
+
+@atexit.register
+def _end_all() -> None:  # pyright: ignore[reportUnusedFunction] - atexit calls it
+    """End what nobody closed: a thread must not come back to an interpreter that is gone."""
+    for running in _RUNNING:
+        _end(*running)
+
+
+def _unchanging(examples: Examples) -> Examples:
+    """Copy the targets: classes are indices, and the core reads them while the caller goes on."""
+    return Examples(examples.inputs, np.array(examples.targets))
 
 
 def save_checkpoint(
@@ -298,7 +329,14 @@ def save_checkpoint(
 def restore(
     core: Any, generator: torch.Generator, checkpoint: Checkpoint, steps_per_epoch: int
 ) -> None:
-    """Put a core and its generator where a checkpoint was taken."""
+    """Put a core and its generator where a checkpoint was taken.
+
+    Raises:
+        InputError: the checkpoint lacks an array.
+    """
+    moments = [f"moment{which}" for which in range(core.moments)]
+    if lacking := {"parameters", "buffers", "generator", *moments} - checkpoint.arrays.keys():
+        raise InputError(f"checkpoint: lacks {', '.join(sorted(lacking))}; it is damaged")
     core.parameters = checkpoint.arrays["parameters"]
     core.buffers = checkpoint.arrays["buffers"]
     for which in range(core.moments):

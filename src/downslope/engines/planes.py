@@ -78,7 +78,8 @@ def losses_on_plane(
     check_fit(member, examples)
     vectors = np.ascontiguousarray(vectors, np.float32)
     points = np.ascontiguousarray(points, np.float64)
-    inputs, targets = np.ascontiguousarray(examples.inputs), np.ascontiguousarray(examples.targets)
+    # A copy: classes are indices, and the core reads them while the caller goes on.
+    inputs, targets = np.ascontiguousarray(examples.inputs), np.array(examples.targets)
     stop = Stop()
     isa = instruction_set()
 

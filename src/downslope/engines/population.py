@@ -65,8 +65,8 @@ def train(
         device: "cpu", or a torch device on which the members then run one after another.
 
     Raises:
-        InputError: the data do not fit a member, threads is below 1, the engine is not here, or
-            a checkpoint is of another member.
+        InputError: the data do not fit a member, a number is out of range, the engine is not
+            here, or a checkpoint is of another member, of its end or of none.
 
     >>> import numpy as np
     >>> from downslope.networks import NetworkSpec, TrainingSpec
@@ -76,18 +76,30 @@ def train(
     >>> [record.epoch for record in train([member], rows)]
     [1, 2, 3]
     """
+    members = list(members)
     if threads is not None and threads < 1:
         raise InputError(f"train: threads = {threads} is not allowed; it must be 1 or more")
     if snapshots_per_epoch < 0:
         raise InputError(f"train: snapshots_per_epoch = {snapshots_per_epoch} is below 0")
+    if checkpoint_every < 0:
+        raise InputError(f"train: checkpoint_every = {checkpoint_every} is below 0")
     for member in members:
         for examples in (training, validation):
             if examples is not None:
                 check_fit(member, examples)
     resume = resume or {}
     for index, checkpoint in resume.items():
+        if not 0 <= index < len(members):
+            raise InputError(
+                f"train: resume names member {index}; there are members 0 to {len(members) - 1}"
+            )
         if checkpoint.member != members[index]:
             raise InputError(f"train: the checkpoint for member {index} is of another member")
+        if not 0 <= checkpoint.epoch < checkpoint.member.training.epochs:
+            raise InputError(
+                f"train: the checkpoint for member {index} is of epoch {checkpoint.epoch} of "
+                f"{checkpoint.member.training.epochs}; at least one must be left to train"
+            )
     costs = [member.expected_cost(len(training)) for member in members]
     order = sorted(range(len(members)), key=lambda i: -costs[i])
     workers = min(threads or cores(), len(members))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Literal, get_args
 
 import msgspec
+from msgspec.structs import FieldInfo, fields
 
 from downslope.errors import InputError
 
@@ -18,10 +20,36 @@ Optimizer = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "cosine", "one_cycle"]
 DecayOn = Literal["weights", "all"]
 
+WIDEST = 2**20
+"""Units that a layer may have, inputs and outputs included."""
+
 
 def _require(condition: bool, spec: str, field: str, value: object, allowed: str) -> None:
     if not condition:
         raise InputError(f"{spec}: {field} = {value!r} is not allowed; {field} must be {allowed}")
+
+
+def _check_kinds(spec: msgspec.Struct) -> None:
+    """Refuse a number of another kind than its field's: they reach compiled code as they are."""
+    name = type(spec).__name__
+    for field in _fields_of(type(spec)):
+        value = getattr(spec, field.name)
+        if field.type is int:
+            right = isinstance(value, int) and not isinstance(value, bool)
+            _require(right, name, field.name, value, "a whole number")
+        elif field.type is float:
+            right = isinstance(value, (int, float)) and not isinstance(value, bool)
+            _require(right, name, field.name, value, "a number")
+
+
+@cache
+def _fields_of(spec: type[msgspec.Struct]) -> tuple[FieldInfo, ...]:
+    return fields(spec)
+
+
+def _below_one(value: float) -> bool:
+    """Tell whether a share stays below 1 in the float32 of the engines."""
+    return 0 <= value < 1 - 2**-25
 
 
 def _choice(spec: str, field: str, value: object, choices: object) -> None:
@@ -66,16 +94,19 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def __post_init__(self) -> None:
         name = "NetworkSpec"
+        _check_kinds(self)
         _require(
-            len(self.widths) >= 2 and all(w >= 1 and w == int(w) for w in self.widths),
+            len(self.widths) >= 2
+            and all(isinstance(w, int) and 1 <= w <= WIDEST for w in self.widths),  # pyright: ignore[reportUnnecessaryIsInstance] - not checked by msgspec
             name,
             "widths",
             self.widths,
-            "at least two whole numbers of 1 or more: inputs, hidden layers, outputs",
+            f"at least two whole numbers from 1 to {WIDEST}: inputs, hidden layers, outputs",
         )
         _choice(name, "activation", self.activation, Activation)
         _choice(name, "normalization", self.normalization, Normalization)
-        _require(0 <= self.dropout < 1, name, "dropout", self.dropout, "at least 0 and below 1")
+        dropout = self.dropout
+        _require(_below_one(dropout), name, "dropout", dropout, "at least 0 and below 1")
         _choice(name, "output", self.output, Output)
         _choice(name, "initialization", self.initialization, Initialization)
         scale = self.weight_scale
@@ -146,6 +177,7 @@ class TrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     def __post_init__(self) -> None:
         name = "TrainingSpec"
+        _check_kinds(self)
         _choice(name, "loss", self.loss, Loss)
         _choice(name, "optimizer", self.optimizer, Optimizer)
         rate = self.learning_rate
@@ -170,7 +202,9 @@ class TrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         _require(decay >= 0 and math.isfinite(decay), name, "weight_decay", decay, "0 or above")
         _choice(name, "decay_on", self.decay_on, DecayOn)
         smoothing, clip = self.label_smoothing, self.clip_norm
-        _require(0 <= smoothing < 1, name, "label_smoothing", smoothing, "at least 0 and below 1")
+        _require(
+            _below_one(smoothing), name, "label_smoothing", smoothing, "at least 0 and below 1"
+        )
         _require(
             smoothing == 0 or self.loss == "cross_entropy",
             name,
@@ -178,7 +212,8 @@ class TrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             smoothing,
             f"0 with loss {self.loss!r}; it belongs to 'cross_entropy'",
         )
-        _require(clip >= 0 and math.isfinite(clip), name, "clip_norm", clip, "0 or above")
+        allowed = "0, or from 1e-37 to 1e38, which float32 can hold"
+        _require(clip == 0 or 1e-37 <= clip <= 1e38, name, "clip_norm", clip, allowed)
         _require(self.batch_size >= 1, name, "batch_size", self.batch_size, "1 or more")
         _require(self.epochs >= 1, name, "epochs", self.epochs, "1 or more")
 
@@ -199,6 +234,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     seed: int
 
     def __post_init__(self) -> None:
+        _check_kinds(self)
         _require(0 <= self.seed < 2**63, "Member", "seed", self.seed, "from 0 to 2**63 - 1")
         classes = self.training.loss == "cross_entropy"
         _require(
@@ -216,16 +252,17 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         compiled engine in microseconds, so that progress bars and longest-first scheduling are
         about right; only their ratios matter.
         """
-        steps = math.ceil(examples / self.training.batch_size)
+        batch_size = min(self.training.batch_size, examples)
+        steps = math.ceil(examples / batch_size)
         network, training = self.network, self.training
         overhead = 3.0 + len(network.widths)
-        arithmetic = training.batch_size * network.parameters * 6 / 85_000
+        arithmetic = batch_size * network.parameters * 6 / 85_000
         if training.optimizer != "sgd" or training.momentum > 0:
             arithmetic += network.parameters / 2_500
         # Curved activations and normalization work on every unit of every example.
         curved = network.activation in ("elu", "gelu", "tanh")
         per_unit = 0.001 + 0.012 * curved + 0.003 * (network.normalization == "batch")
         per_unit += 0.004 * (network.dropout > 0)
-        units = training.batch_size * sum(network.widths[1:-1])
+        units = batch_size * sum(network.widths[1:-1])
         overhead += per_unit * units
         return self.training.epochs * steps * (overhead + arithmetic)

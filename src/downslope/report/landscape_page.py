@@ -27,7 +27,7 @@ def write_landscape(run: Run, result: LandscapeResult, arrays: dict[str, NDArray
     Raises:
         InputError: the directory cannot be written.
     """
-    run.write("page.json", msgspec.json.format(msgspec.json.encode(result), indent=1))
+    run.write("landscape.json", msgspec.json.format(msgspec.json.encode(result), indent=1))
     run.write_arrays("landscape.npz", arrays)
     pictures = {picture.name: picture for picture in landscape_pictures(result, arrays)}
     for name, picture in pictures.items():
