@@ -309,7 +309,7 @@ def _end_all() -> None:  # pyright: ignore[reportUnusedFunction] - atexit calls 
 
 def _unchanging(examples: Examples) -> Examples:
     """Copy the targets: classes are indices, and the core reads them while the caller goes on."""
-    return Examples(examples.inputs, np.array(examples.targets))
+    return Examples(examples.inputs, examples.targets.copy())
 
 
 def save_checkpoint(
