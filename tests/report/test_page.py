@@ -6,8 +6,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from downslope.data import load
 from downslope.errors import InputError
 from downslope.report import write_report
+from downslope.report.published import FASHION, PUBLISHED
+from downslope.report.sources import Sources
 from downslope.results import Results
 from downslope.runs import Run
 from downslope.search import SearchResult
@@ -22,6 +25,7 @@ class Page(HTMLParser):
     def __init__(self, source: str) -> None:
         super().__init__()
         self.open: list[str] = []
+        self.captioned = 0
         self.ids: list[str] = []
         self.links: list[str] = []
         self.loads: list[str] = []
@@ -29,6 +33,8 @@ class Page(HTMLParser):
         self.headings: list[str] = []
         self.unnamed: list[str] = []
         self.words: list[str] = []
+        self.captions: list[str] = []
+        """Of figures and tables: what they link to."""
         self.feed(source)
         self.close()
         assert self.open == [], f"never closed: {self.open}"
@@ -37,6 +43,11 @@ class Page(HTMLParser):
         values = {name: value or "" for name, value in attrs}
         if tag not in VOID:
             self.open.append(tag)
+        if tag == "figcaption" or values.get("class") == "caption":
+            self.captions.append("")
+            self.captioned = len(self.open)
+        elif tag == "a" and self.captions and len(self.open) > self.captioned > 0:
+            self.captions[-1] += values["href"]
         if "id" in values:
             self.ids.append(values["id"])
         if tag == "a":
@@ -58,6 +69,8 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        if len(self.open) == self.captioned:
+            self.captioned = 0
         self.open.pop()
 
     def handle_data(self, data: str) -> None:
@@ -166,6 +179,7 @@ def test_figures_are_files_too(finished: Run, page: Page) -> None:
         *("search-curves", "search-settings"),
         *("search-history", "search-slices", "search-parallel", "search-map", "search-choice"),
         *("refit-loss", "refit-accuracy", "refit-minibatches", "refit-confusion"),
+        *("refit-classes", "refit-calibration", "refit-mistakes"),
         *("variants-validation", "variants-test", "variants-choice"),
         *("landscape-contour", "landscape-surface", "landscape-losses", "landscape-nulls"),
         *("landscape-residuals", "landscape-slice", "landscape-curvature", "landscape-joint"),
@@ -175,6 +189,47 @@ def test_figures_are_files_too(finished: Run, page: Page) -> None:
     }
     for name in names:
         assert any(one.startswith(f"{name}-") for one in page.ids), f"{name} is not on the page"
+        assert {p.suffix for p in (finished.path / "figures").glob(f"{name}.*")} == {".svg", ".csv"}
+
+
+def test_what_is_said_and_shown_has_its_source(page: Page, results: Results) -> None:
+    """Every headline, figure and table leads to a line that names its file."""
+    named = Sources(results).named
+    assert {f"source-{name}" for name in named} <= {*page.ids}
+    for link in page.links:
+        assert not link.startswith("#source-") or link.removeprefix("#source-") in named
+    cited = page.links.count
+    assert sum(cited(f"#source-{name}") for name in named) >= len(page.captions) + 10
+    assert len(page.captions) > 50
+    assert [i for i, inside in enumerate(page.captions) if "#source-" not in inside] == []
+
+
+def test_the_same_answer_is_said_without_confidences(run: Run) -> None:
+    """A run of an earlier version has none; the page says so and shows the rest."""
+    arrays = run.read_arrays("refit/predictions.npz")
+    for name in ("confidences", "mistakes", "mistake_inputs"):
+        arrays.pop(name)
+    run.write_arrays("refit/predictions.npz", arrays)
+    page = built(run)
+    assert "holds no confidences" in page.text
+    assert not any(one.startswith("refit-calibration-") for one in page.ids)
+    assert "F1 by class" in page.text
+
+
+def test_published_figures_stand_beside_fashion_mnist_only(run: Run) -> None:
+    assert "Fashion-MNIST's benchmark table" not in built(run).text
+
+    def change(results: Results) -> None:
+        results.data = msgspec.structs.replace(results.data, sha256=FASHION)
+
+    page = changed(run, change)
+    for one in PUBLISHED:
+        assert one.source in page.text and f"{100 * one.accuracy:.2f} %" in page.text
+
+
+@pytest.mark.fashion
+def test_fashion_mnist_is_known_by_its_content() -> None:
+    assert load("fashion-mnist").sha256 == FASHION
 
 
 def test_a_rebuild_gives_the_same_bytes(run: Run) -> None:

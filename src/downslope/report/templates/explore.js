@@ -162,6 +162,17 @@
     finder.hidden = false;
   }
 
+  // What scrolls can be scrolled with the keyboard; what does not is no stop on its way.
+  const scrollable = () => {
+    for (const box of document.querySelectorAll(".formula, .drawing, pre")) {
+      if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    }
+  };
+  scrollable();
+  window.addEventListener("resize", scrollable);
+  document.addEventListener("toggle", scrollable, true);
+
   // Paper cannot be clicked: what is folded is shown on it.
   const folded = () => [...document.querySelectorAll("details:not([open])")];
   let opened = [];
