@@ -23,6 +23,7 @@ from downslope.landscape import (
     filter_normalized_plane,
     trace_path,
 )
+from downslope.landscape.shortcuts import split_affine
 from downslope.networks import NetworkSpec, build, flatten, load_flat
 from downslope.progress import drain
 
@@ -361,6 +362,69 @@ def test_a_dense_network_takes_the_compiled_way(monkeypatch: pytest.MonkeyPatch)
     drain(evaluate_surface(dense(), plane, one, one, rows("dense"), Measure(engine="pytorch")))
     drain(evaluate_surface(dense().double(), plane, one, one, double(rows("dense"))))
     assert taken == ["5-8-8-3"]
+
+
+def twice(kind: str) -> nn.Module:
+    """Sequences that begin with a wide linear layer and that the compiled engine does not know."""
+    torch.manual_seed(4)
+    if kind == "convolution":
+        return nn.Sequential(
+            nn.Conv2d(8, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(),
+            nn.Dropout(0.2), nn.Linear(36, 3),
+        )  # fmt: skip
+    inner = nn.Sequential(nn.Linear(8, 8, bias=False), nn.Softplus())
+    return nn.Sequential(nn.Flatten(), nn.Linear(512, 8), nn.PReLU(), inner, nn.Linear(8, 3))
+
+
+@pytest.mark.parametrize("kind", ["linear", "convolution"])
+@pytest.mark.parametrize("memory", [2**28, 15_000])
+def test_a_linear_beginning_is_computed_once_and_gives_plain_forward_passes(
+    kind: str, memory: int
+) -> None:
+    module = twice(kind)
+    draw = np.random.default_rng(3)
+    images = Examples(draw.normal(size=(37, 8, 8, 8)).astype(np.float32), draw.integers(0, 3, 37))
+    if kind == "convolution":
+        module(torch.from_numpy(images.inputs))  # moves the running statistics off their start
+    before = everything(module)
+    plane = filter_normalized_plane(module, seed=1)
+    assert plane.lengths
+    x, y = np.linspace(-0.7, 1, 5) * plane.lengths[0], np.linspace(-0.4, 0.6, 3) * plane.lengths[1]
+    at = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    assert (split_affine(module, plane, at, images, Measure(memory=memory)) is None) == (
+        kind == "convolution" and memory < 2**20
+    )
+    surface = drain(evaluate_surface(module, plane, x, y, images, Measure(memory=memory)))
+    one = drain(evaluate_surface(module, plane, x, y, images, Measure(memory=memory, threads=1)))
+    assert everything(module) == before
+    assert one.loss.tobytes() == surface.loss.tobytes()
+    for point, loss, accuracy in zip(
+        at, surface.loss.ravel(), surface.accuracy.ravel(), strict=True
+    ):
+        expected = forward(module, plane.points(point[None])[0], images)
+        assert loss == pytest.approx(expected[0], rel=1e-6)
+        assert accuracy == pytest.approx(expected[1], abs=1e-9)
+
+
+def test_what_is_no_plain_linear_beginning_is_not_split() -> None:
+    wide = nn.Linear(64, 64)
+    hooked = nn.Sequential(nn.Linear(64, 3))
+    hooked[0].register_forward_hook(lambda *_: None)
+    norm = nn.Sequential(nn.Linear(64, 3), nn.BatchNorm1d(3))
+    others: list[tuple[nn.Module, Measure]] = [
+        (nn.Sequential(nn.Linear(64, 3)).double(), Measure()),
+        (nn.Sequential(wide, nn.ReLU(), wide), Measure()),
+        (nn.Sequential(nn.ReLU(), nn.Linear(64, 3)), Measure()),
+        (nn.Sequential(nn.Conv2d(1, 3, 7)), Measure()),
+        (nn.Sequential(nn.Flatten()), Measure()),
+        (nn.Linear(64, 3), Measure()),
+        (hooked, Measure()),
+        (norm, Measure(statistics="recomputed")),
+    ]
+    rows = Examples(np.zeros((5, 64), np.float32), np.zeros(5, np.int64))
+    for module, measure in others:
+        plane = Plane(np.zeros(9), np.eye(2, 9))  # never looked at
+        assert split_affine(module, plane, np.zeros((1, 2)), rows, measure) is None
 
 
 def double(examples: Examples) -> Examples:

@@ -17,6 +17,7 @@ from downslope.landscape import (
     Measure,
     Plane,
     Trajectory,
+    compute_landscape,
     evaluate_surface,
     fit_grid,
     losses_at,
@@ -172,6 +173,9 @@ WORK: dict[str, Work] = {
     "surface": lambda m, p, t, e: evaluate_surface(m, p, *fit_grid(p, t, (3, 4), 0.1), e),
     "path": trace_path,
     "losses": lambda m, p, t, e: losses_at(m, t.vectors, e),
+    "all in one": lambda m, p, t, e: compute_landscape(
+        m, t, e, validation=e, grid=(3, 4), tolerance=0.1, curvature_points=1
+    ),
 }
 
 

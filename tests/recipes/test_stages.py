@@ -181,6 +181,30 @@ def test_the_surface_and_the_path_are_those_of_the_weights(
     assert (found.grid, found.examples, found.not_finite) == ((4, 3), 50, 0)
 
 
+def test_hw3_draws_the_published_geometry(make_digits: Make, tmp_path: Path) -> None:
+    data = make_digits(1437)
+    data = replace(data, training=data.training.take(np.arange(2600) % 1437))
+    recipe = load_recipe("hw3", ["data.validation=100", "landscape.curvature=0"])
+    run = Run(tmp_path / "run")
+    found = drain(run_recipe(recipe, data, run, stages=["landscape"])).landscape
+    assert found is not None
+    assert (found.grid, found.margin, found.examples) == ((25, 25), 0.2, 2500)
+    vectors = run.read_arrays("refit/trajectory.npz")["vectors"]
+    assert len(vectors) == len(found.path) == 50  # the ends of the epochs
+    pca = PCA(2, svd_solver="full").fit(vectors)
+    surface = run.read_arrays("landscape/surface.npz")
+    assert surface["loss"].shape == (25, 25)
+    np.testing.assert_allclose(surface["origin"], pca.mean_, atol=1e-6)
+    overlap = surface["directions"] @ pca.components_.T
+    np.testing.assert_allclose(np.abs(overlap), np.eye(2), atol=1e-5)
+    at = pca.transform(vectors) * np.sign(np.diagonal(overlap))
+    for axis, places in zip(("x", "y"), at.T, strict=True):
+        low, high = places.min(), places.max()
+        room = 0.2 * (high - low)
+        expected = np.linspace(low - room, high + room, 25)
+        np.testing.assert_allclose(surface[axis], expected, atol=1e-4 * (high - low))
+
+
 def test_the_comparison_is_of_the_two_refits(finished: Run, finished_results: Results) -> None:
     plain, variants = finished_results.refit, finished_results.variants
     assert plain is not None

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - their base
 
 from downslope.data import Examples
 from downslope.engines import choose_engine, losses_on_plane
+from downslope.engines.pytorch import one_thread
 from downslope.errors import InputError
 from downslope.landscape.evaluation import BYTES_PER_OUTPUT, Measure, Values, along_plane, evaluate
 from downslope.landscape.planes import Plane
-from downslope.networks import Activation, NetworkSpec, build
+from downslope.networks import Activation, NetworkSpec, build, load_flat
 from downslope.progress import Steps
 
+WIDE = 64
+"""Products summed for an output from which on it is dearer than the sum of three."""
+_PASSING: tuple[type[nn.Module], ...] = (nn.Flatten, nn.Identity)
+_LINEAR: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _ACTIVATIONS: dict[type[nn.Module], Activation] = {
     nn.ReLU: "relu",
     nn.LeakyReLU: "leaky_relu",
@@ -39,7 +47,8 @@ def evaluate_on_plane(
     """Compute losses at points of a plane by the fastest way that gives those of `evaluate`.
 
     A dense network as `build` makes them goes through the compiled engine, which computes the
-    first layer's products three times and not once a point. All else is a plain forward pass at
+    first layer's products three times and not once a point. So does PyTorch for other sequences
+    that begin with a wide linear layer (see `split_affine`). All else is a plain forward pass at
     each point.
 
     Args:
@@ -70,8 +79,87 @@ def evaluate_on_plane(
             task=task,
         )
         return Values(loss, accuracy, np.full(len(loss), np.nan))
+    split = split_affine(module, plane, coordinates, examples, measure)
+    if split is not None:
+        rest, short = split
+        numbers: Any = np.arange(len(examples))
+        rows = Examples(numbers, examples.targets)
+        return (yield from evaluate(rest, short, len(coordinates), rows, measure, task=task))
     vectors = along_plane(plane, coordinates)
     return (yield from evaluate(module, vectors, len(coordinates), examples, measure, task=task))
+
+
+class AffineLayer(nn.Module):
+    """Give the outputs of a linear layer at a point of a plane, from those at three points of it.
+
+    The two parameters are the coordinates; the input is numbers of consecutive examples.
+
+    Args:
+        outputs: of all examples, at the plane's origin and for its directions, each of shape
+            (examples, ...).
+    """
+
+    def __init__(self, outputs: list[torch.Tensor]) -> None:
+        super().__init__()
+        self.coordinates = nn.Parameter(torch.zeros(2))
+        self.outputs = outputs
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the outputs of some examples."""
+        start, (a, b) = int(rows[0]), self.coordinates.tolist()
+        origin, first, second = (each[start : start + len(rows)] for each in self.outputs)
+        return torch.add(origin, first, alpha=a).add_(second, alpha=b)
+
+    def __deepcopy__(self, memo: object) -> AffineLayer:
+        return AffineLayer(self.outputs)  # they are only read, so workers share them
+
+
+def split_affine(
+    module: nn.Module,
+    plane: Plane,
+    coordinates: NDArray[np.float64],
+    examples: Examples,
+    measure: Measure,
+) -> tuple[nn.Module, Iterator[NDArray[np.float32]]] | None:
+    """Replace a linear layer at the beginning by its outputs, which are affine in the coordinates.
+
+    Args:
+        module: only an `nn.Sequential` is split, behind its first layer with parameters, if that is
+            linear or a convolution that sums at least `WIDE` products for each output.
+        plane: where the points lie.
+        coordinates: of the points, shape (n, 2).
+        examples: as the module takes them.
+        measure: whose `memory` the outputs must fit in.
+
+    Returns:
+        A module that takes numbers of examples, and its parameters at each point; None where the
+        module cannot be split.
+    """
+    layers = list(module) if type(module) is nn.Sequential else []
+    at = next((i for i, layer in enumerate(layers) if type(layer) not in _PASSING), len(layers))
+    if at == len(layers) or type(layers[at]) not in _LINEAR:
+        return None
+    begin, weight = layers[: at + 1], layers[at].get_parameter("weight")
+    if weight[0].numel() < WIDE or _special(module, [module, *begin]):
+        return None
+    norms = any(isinstance(part, _BatchNorm) for part in module.modules())
+    if norms and measure.statistics == "recomputed":
+        return None  # the chunks would be others, and with them the statistics
+    head = copy.deepcopy(nn.Sequential(*begin))
+    inputs = torch.from_numpy(np.ascontiguousarray(examples.inputs))
+    size = sum(p.numel() for p in head.parameters())
+    outputs: list[torch.Tensor] = []
+    with torch.no_grad(), one_thread():
+        if 3 * 4 * head(inputs[:1]).numel() * len(examples) > measure.memory:
+            return None
+        for vector in (plane.origin, *plane.directions):
+            load_flat(head, vector[:size].astype(np.float32))
+            # In pieces: a convolution unfolds what it is given.
+            outputs.append(torch.cat([head(some) for some in inputs.split(256)]))
+    rest = nn.Sequential(AffineLayer(outputs), *layers[at + 1 :])
+    places, vectors = coordinates.astype(np.float32), along_plane(plane, coordinates)
+    short = (np.concatenate([at, full[size:]]) for at, full in zip(places, vectors, strict=True))
+    return rest, short
 
 
 def spec_of(module: nn.Module) -> NetworkSpec | None:
@@ -103,17 +191,18 @@ def spec_of(module: nn.Module) -> NetworkSpec | None:
         return None
     # The printed form names every setting of these layers, so equal texts mean equal networks.
     twin = build(spec, torch.Generator())
-    return spec if repr(twin) == repr(module) and not _special(module) else None
-
-
-def _special(module: nn.Module) -> bool:
-    """Tell whether parts are shared or do more than their class says."""
     parts = list(module.modules())
+    shared = len(parts) != len(layers) + 1
+    same = repr(twin) == repr(module) and not shared
+    return spec if same and not _special(module, parts) else None
+
+
+def _special(module: nn.Module, parts: list[nn.Module]) -> bool:
+    """Tell whether parameters are shared, or parts of the module do more than their class says."""
     hooks = ("_forward_hooks", "_forward_pre_hooks", "parametrizations")
     tensors = [*module.parameters(), *module.buffers()]
     return (
         any(getattr(part, name, None) for part in parts for name in hooks)
-        or len(parts) != len(list(module.children())) + 1
         or len(list(module.named_parameters()))
         != len(list(module.named_parameters(remove_duplicate=False)))
         or any(t.is_floating_point() and t.dtype != torch.float32 for t in tensors)

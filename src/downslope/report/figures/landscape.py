@@ -93,8 +93,6 @@ def terrain(result: LandscapeResult, arrays: dict[str, NDArray[Any]]) -> Terrain
     """Join a landscape's result with the arrays of `landscape/surface.npz`."""
     loss = np.array(arrays["loss"], np.float64)
     loss[~np.isfinite(loss)] = np.nan
-    first, second = result.explained_variance
-    one, two = (_ordinal(component) for component in result.components)
     return Terrain(
         x=np.asarray(arrays["x"], np.float64),
         y=np.asarray(arrays["y"], np.float64),
@@ -106,11 +104,19 @@ def terrain(result: LandscapeResult, arrays: dict[str, NDArray[Any]]) -> Terrain
             [math.nan if p.projected_loss is None else p.projected_loss for p in result.path]
         ),
         residual=np.array([p.residual for p in result.path]),
-        labels=(
-            f"{one} principal direction ({100 * first:.1f} % of variance)",
-            f"{two} principal direction ({100 * second:.1f} %)",
-        ),
+        labels=_labels(result),
         loss_name=result.loss,
+    )
+
+
+def _labels(result: LandscapeResult) -> tuple[str, str]:
+    first, second = result.explained_variance
+    if math.isnan(first):  # a plane of the caller's, that no components gave
+        return "first direction of the plane", "second direction of the plane"
+    one, two = (_ordinal(component) for component in result.components)
+    return (
+        f"{one} principal direction ({100 * first:.1f} % of variance)",
+        f"{two} principal direction ({100 * second:.1f} %)",
     )
 
 
