@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -196,15 +197,15 @@ def address() -> Iterator[tuple[str, list[int]]]:
     ray += ["--disable-usage-stats", "--object-store-memory=80000000"]
     head = [f"--port={port}", "--head", "--num-cpus=0", "--include-dashboard=false"]
     started: list[subprocess.Popen[bytes]] = []
-    environment = dict(os.environ, RAY_USAGE_STATS_ENABLED="0")
+    # Of its own, whatever the user of this machine has set up for other clusters.
+    own = pytest.MonkeyPatch()
+    own.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    own.setenv("RAY_AUTH_MODE", "token")
+    own.setenv("RAY_AUTH_TOKEN", secrets.token_hex(16))
 
     def start(*options: str) -> None:
         command = [*ray, *options]
-        started.append(
-            subprocess.Popen(
-                command, env=environment, stdout=subprocess.DEVNULL, start_new_session=True
-            )
-        )
+        started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True))
 
     try:
         start(*head)
@@ -220,6 +221,7 @@ def address() -> Iterator[tuple[str, list[int]]]:
             start(f"--address=127.0.0.1:{port}", "--num-cpus=1")
         yield f"127.0.0.1:{port}", [process.pid for process in started]
     finally:
+        own.undo()
         for process in reversed(started):
             process.send_signal(signal.SIGTERM)
         for process in started:

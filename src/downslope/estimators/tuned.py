@@ -20,7 +20,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from downslope.data import Examples
 from downslope.errors import InputError
-from downslope.estimators.plain import MLPClassifier, MLPRegressor, seed_of
+from downslope.estimators.fitting import seed_of
+from downslope.estimators.plain import MLPClassifier, MLPRegressor
 from downslope.estimators.preparation import (
     Standardization,
     check_inputs,
