@@ -304,6 +304,10 @@ def test_the_slider_and_the_button_move_the_path(page: Any) -> None:
     page.locator("#terrain-step").evaluate(
         "slider => { slider.value = 1; slider.dispatchEvent(new Event('input')); }"
     )
+    for kind in ("CSV", "PNG"):
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name=f"Save the interactive landscape as {kind}").click()
+        assert Path(waiting.value.path()).stat().st_size > 1000
     first = facts.inner_text()
     page.locator("#terrain-play").click()
     page.wait_for_function(

@@ -17,6 +17,7 @@ from downslope.report.figures.landscape import terrain
 from downslope.report.interactive import Scene, scenes_json
 from downslope.report.packing import packed
 from downslope.report.page import asset
+from downslope.report.picture import packed_data
 from downslope.report.sections.landscape import landscape_pictures, path_table
 from downslope.runs import Run
 
@@ -32,6 +33,7 @@ def write_landscape(run: Run, result: LandscapeResult, arrays: dict[str, NDArray
     pictures = {picture.name: picture for picture in landscape_pictures(result, arrays)}
     for name, picture in pictures.items():
         run.write(f"figures/{name}.svg", picture.drawing.encode())
+        run.write(f"figures/{name}.csv", picture.data.encode())
     drawn = terrain(result, arrays)
     run.write("figures/landscape-descent.gif", animate(drawn))
     environment = Environment(
@@ -48,6 +50,7 @@ def write_landscape(run: Run, result: LandscapeResult, arrays: dict[str, NDArray
         path_table=path_table,
         wording=wording,
         landscape_json=Markup(scenes_json([Scene(result.module, result, arrays)])),
+        data_packed=packed_data(pictures),
         plotly=packed(get_plotlyjs()),
         style=asset("page.css"),
         script=asset("saving.js") + asset("landscape.js"),

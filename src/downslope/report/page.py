@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -18,7 +17,7 @@ from downslope.report.figures.theory import NAMES
 from downslope.report.gallery import Arrays, arrays, gallery, landscape_scenes
 from downslope.report.interactive import scenes_json
 from downslope.report.packing import packed
-from downslope.report.picture import Picture
+from downslope.report.picture import Picture, packed_data
 from downslope.report.published import published_table
 from downslope.report.sections import autoencoder, landscape, refit, theory, trials
 from downslope.report.sources import Sources
@@ -117,7 +116,7 @@ def render(
         theme_script=asset("theme.js"),
         script=Markup("\n").join(asset(name) for name in scripts),
         plotly=packed(get_plotlyjs()) if plotted is not None else None,
-        data_packed=packed(json.dumps({name: p.data for name, p in pictures.items()})),
+        data_packed=packed_data(pictures),
         sources=Sources(results),
         landscape_json=plotted,
     )

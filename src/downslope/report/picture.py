@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -9,6 +11,7 @@ from matplotlib.figure import Figure
 
 from downslope.report.figures.drawn import drawn
 from downslope.report.figures.style import inline, svg
+from downslope.report.packing import packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,11 @@ class Picture:
     def element(self) -> Markup:
         """Return the figure as an element of a page."""
         return inline(self.drawing, self.name, self.alternative)
+
+
+def packed_data(pictures: Mapping[str, Picture]) -> Markup:
+    """Compress what all figures of a page show, by name, for its buttons to save."""
+    return packed(json.dumps({name: picture.data for name, picture in pictures.items()}))
 
 
 def picture(

@@ -100,6 +100,24 @@ const unpack = async (id) => {
     figure.append(own);
   }
 
+  // The interactive figures are plotly's, which draws them once they come near.
+  for (const figure of document.querySelectorAll("figure.interactive")) {
+    const own = bar("Save interactive landscape");
+    for (const format of ["png", "svg"])
+      own.append(
+        button(format.toUpperCase(), `Save the interactive landscape as ${format.toUpperCase()}`, () => {
+          for (const one of figure.querySelectorAll(".js-plotly-plot")) {
+            const [width, height] = [one.clientWidth, one.clientHeight];
+            Plotly.downloadImage(one, { format, width, height, scale: 2, filename: `landscape-${one.id}` });
+          }
+        }),
+      );
+    own.append(
+      button("CSV", "Save the interactive landscape as CSV", () => kinds.CSV(figure, "landscape-surface")),
+    );
+    figure.append(own);
+  }
+
   const cell = (one) => {
     const value = one.textContent.trim();
     return /[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
