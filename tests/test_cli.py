@@ -152,6 +152,27 @@ def test_report_rebuilds_without_training(downslope, tmp_path: Path) -> None:
     assert page.read_bytes() == before
 
 
+def test_report_writes_a_pdf_too(downslope, tmp_path: Path) -> None:
+    downslope("refit", "tiny.toml", "--out", "out")
+    said = downslope("report", "out", "--format", "html,pdf", "--paper", "letter", "--quiet")
+    assert (said.status, said.out) == (0, "out/report.html\nout/report.pdf\n")
+    assert (tmp_path / "out" / "report.pdf").read_bytes().startswith(b"%PDF-")
+    assert downslope("verify", "out").status == 0
+    assert "doc" in one_line(downslope("report", "out", "--format", "doc"))
+
+
+def test_report_compares_runs(downslope, tmp_path: Path) -> None:
+    downslope("refit", "tiny.toml", "--out", "one")
+    downslope("refit", "tiny.toml", "--out", "two", "--seed", "7")
+    said = downslope("report", "one", "two", "--quiet")
+    assert (said.status, said.out) == (0, "comparison.html\n")
+    page = (tmp_path / "comparison.html").read_text("utf-8")
+    assert "recipe.seed" in page
+    assert "given twice" in one_line(downslope("report", "one", "one"))
+    assert "html alone" in one_line(downslope("report", "one", "two", "--format", "pdf"))
+    assert "--out" in one_line(downslope("report", "one", "--out", "page.html"))
+
+
 def test_the_manifest_follows_a_rebuilt_report(downslope, tmp_path: Path) -> None:
     downslope("theory", "tiny.toml", "--out", "out")
     run = Run(tmp_path / "out")

@@ -13,32 +13,67 @@ from downslope.errors import InputError
 
 
 def report(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")],
+    directories: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="A run directory; several to compare.")
+    ],
     formats: Annotated[
         str, typer.Option("--format", metavar="NAMES", help="html, pdf or html,pdf.")
     ] = "html",
     paper: Annotated[
         Literal["a4", "letter"], typer.Option("--paper", help="Size of the PDF's pages.")
     ] = "a4",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Page of a comparison; comparison.html."),
+    ] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Build the report of a run again, without training."""
+    """Build the report of a run again, without training; of several runs, one that compares."""
+    wanted = names_of(formats, ("html", "pdf"), "--format")
+    if len(directories) > 1:
+        if wanted != ["html"]:
+            raise InputError("--format: a comparison is written as html alone")
+        paths = [_compare(directories, out or Path("comparison.html"), quiet)]
+    elif out is not None:
+        raise InputError("--out: the report of one run lies in its directory; leave it out")
+    else:
+        paths = _write(directories[0], wanted, paper)
+    for path in paths:
+        print(path if quiet else f"report: {path}")
+
+
+def _write(directory: Path, formats: list[str], paper: Literal["a4", "letter"]) -> list[Path]:
     from downslope.report import write_pdf, write_report
     from downslope.runs import Run
 
-    wanted = names_of(formats, ("html", "pdf"), "--format")
     held = Run(directory)
     if held.exists:  # otherwise it is said what is missing
         held.check()
     paths: list[Path] = []
-    if "html" in wanted:
+    if "html" in formats:
         paths.append(write_report(held))
-    if "pdf" in wanted:
+    if "pdf" in formats:
         paths.append(write_pdf(held, paper))
     with suppress(InputError), held.locked():  # a process that still writes lists it at its end
         held.refresh_manifest()
-    for path in paths:
-        print(path if quiet else f"report: {path}")
+    return paths
+
+
+def _compare(directories: list[Path], out: Path, quiet: bool) -> Path:
+    from downslope.recipes.joint import joint_landscape, why_not_joint
+    from downslope.report import read_sides, write_comparison
+    from downslope.runs import Run
+    from downslope.watch import watch
+
+    sides = read_sides([Run(directory) for directory in directories])
+    apart, joint = why_not_joint({name: side.results for name, side in sides.items()}), None
+    if not apart:
+        try:
+            joint = watch(joint_landscape({name: side.run for name, side in sides.items()}), quiet)
+        except InputError as error:  # the rest of the page needs the runs alone
+            apart = str(error)
+    write_comparison(out, sides, joint, apart)
+    return out
 
 
 def verify(

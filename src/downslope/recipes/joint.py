@@ -1,0 +1,94 @@
+"""The final models of several runs in one plane of their parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from downslope.data import load
+from downslope.engines import train
+from downslope.errors import InputError
+from downslope.landscape import Landscape, Measure, Trajectory, compute_landscape
+from downslope.networks import build
+from downslope.progress import Steps
+from downslope.recipes.context import prepare
+from downslope.recipes.landscapes import JOINT
+from downslope.recipes.loading import parse_recipe
+from downslope.results import Results
+from downslope.runs import Run, without_none
+
+
+def why_not_joint(results: Mapping[str, Results]) -> str:
+    """Say why runs cannot lie in one plane; empty where they can.
+
+    A plane holds parameter vectors of one network, and one surface lies over it.
+    """
+    refits = [found.refit for found in results.values()]
+    trained = [refit for refit in refits if refit is not None and refit.test_accuracy is not None]
+    if len(trained) < len(refits):
+        return "not every run has a final model"
+    networks = [refit.member.network for refit in trained]
+    for network in networks[1:]:
+        if network != networks[0]:
+            return f"their networks differ: {networks[0].label} and {network.label}" + (
+                "" if network.label != networks[0].label else " of other settings"
+            )
+    ways = {(r.data.sha256, r.data.scaling) for r in results.values()}
+    return "" if len(ways) == 1 else "their data or scaling differ"
+
+
+def joint_landscape(runs: Mapping[str, Run], threads: int | None = None) -> Steps[Landscape]:
+    """Compute the landscape over the plane of several runs' training paths.
+
+    The surface is the loss on training examples of the first run, on its grid.
+
+    Args:
+        runs: by label, of one network on the same data.
+        threads: to compute with.
+
+    Raises:
+        InputError: they cannot lie in one plane; the data are not found or have changed; a file
+            of a run is damaged.
+    """
+    results = {label: run.read_results() for label, run in runs.items()}
+    if reason := why_not_joint(results):
+        raise InputError(f"landscape: no plane holds these runs: {reason}")
+    first = next(iter(results.values()))
+    recipe = parse_recipe(without_none(first.recipe), "results.json: recipe")
+    dataset = load(recipe.data.name, label=recipe.data.label)
+    if dataset.sha256 != first.data.sha256:
+        raise InputError(f"landscape: {dataset.name}: the data have changed since the runs")
+    context = prepare(recipe, dataset, next(iter(runs.values())), threads, train)
+    paths = {label: _path(run) for label, run in runs.items()}
+    assert first.refit is not None
+    member = first.refit.member
+    module = build(member.network, torch.Generator().manual_seed(member.seed))
+    state = next(iter(runs.values())).read_weights(f"refit/seed-{member.seed}.safetensors")
+    module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()})
+    asked = recipe.landscape
+    return (
+        yield from compute_landscape(
+            module,
+            paths,
+            context.everything,
+            loss=Measure(statistics=asked.statistics, threads=threads),
+            grid=asked.grid,
+            margin=asked.margin,
+            subset=asked.examples,
+            seed=recipe.seed,
+            label=member.network.label,
+        )
+    )
+
+
+def _path(run: Run) -> Trajectory:
+    """Read the path of a run's final model, some snapshots of it."""
+    held = run.read_arrays("refit/trajectory.npz", ("steps", "losses", "vectors"))
+    steps: NDArray[np.int64] = held["steps"]
+    path = Trajectory()
+    for at in np.unique(np.linspace(0, len(steps) - 1, JOINT).round().astype(int)):
+        path.add(held["vectors"][at], step=int(steps[at]), loss=float(held["losses"][at]))
+    return path
