@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import sys
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pypdf import PdfReader
 
 from downslope.errors import InputError
 from downslope.report import write_pdf
-from downslope.report.gallery import Arrays, arrays, gallery
+from downslope.report.gallery import arrays, gallery
 from downslope.report.pdf import Paper, compile_document, document
 from downslope.report.picture import Picture
 from downslope.results import Results
@@ -143,7 +144,8 @@ def test_a_run_whose_trials_all_diverged(changed: Changed) -> None:
 def test_damaged_arrays_are_said(
     finished: Run, results: Results, pictures: dict[str, Picture]
 ) -> None:
-    text = document(results, None, pictures, Arrays(surface=None, joint=None, images=None))
+    held = dataclasses.replace(arrays(finished, results), surface=None, images=None)
+    text = document(results, None, pictures, held)
     assert "landscape/surface.npz is missing or damaged" in text
     assert "autoencoder/images.npz is missing or damaged" in text
 

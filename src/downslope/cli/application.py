@@ -10,7 +10,7 @@ from downslope.cli.data import describe_data, fetch_data, list_data, verify_data
 from downslope.cli.doctor import doctor
 from downslope.cli.landscape import landscape
 from downslope.cli.recipes import part, run
-from downslope.cli.runs import report, verify
+from downslope.cli.runs import export, report, verify
 from downslope.cli.theory import theory
 from downslope.errors import InputError
 
@@ -31,7 +31,7 @@ app.command("variants")(
     part("variants", "Search over batch norm, dropout and activations; test the best.")
 )
 app.command("autoencode")(part("autoencoder", "Train a dense autoencoder and compare it with PCA."))
-for command in (encode, decode, reconstruct, landscape, report, verify, doctor):
+for command in (encode, decode, reconstruct, landscape, report, export, verify, doctor):
     app.command()(command)
 
 data_app = typer.Typer(no_args_is_help=True, help="List, fetch, verify and describe data sets.")

@@ -76,6 +76,25 @@ def _compare(directories: list[Path], out: Path, quiet: bool) -> Path:
     return out
 
 
+def export(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")],
+    formats: Annotated[
+        str,
+        typer.Option("--format", metavar="NAMES", help="Some of csv,jsonl,mlflow,tensorboard."),
+    ] = "csv,jsonl",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="By default DIR/export.")
+    ] = None,
+) -> None:
+    """Write the members of a run, their settings and curves, as tables or for other tools."""
+    from downslope.report import write_export
+    from downslope.runs import Run
+
+    wanted = names_of(formats, ("csv", "jsonl", "mlflow", "tensorboard"), "--format")
+    for path in write_export(Run(directory), wanted, out or directory / "export"):
+        print(path)
+
+
 def verify(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")],
 ) -> None:
