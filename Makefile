@@ -3,9 +3,9 @@
 PYTHON ?= python3
 PIP_FLAGS ?=
 BIN := .venv/bin
-SOURCES := src tests examples benchmarks
+SOURCES := src tests examples benchmarks docs
 
-.PHONY: help demo test check format kill bench sanitize clean
+.PHONY: help demo test check docs format kill bench sanitize clean
 
 help: ## say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' \
@@ -24,6 +24,10 @@ check: .venv/dev ## format, lint and types, as CI does
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/pyright
+
+docs: .venv/dev ## build the documentation site into build/site; a warning fails, as in CI
+	@echo "==> documentation"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 format: .venv/dev ## let ruff mend format and lint
 	@$(BIN)/ruff check --fix $(SOURCES)
