@@ -173,6 +173,7 @@ def test_what_waits_at_a_rung_is_there_for_the_next_process_until_it_has_ended(
         store.pause(waiting(1), b"one")
         store.pause(waiting(0), b"nought" * 100_000)
         store.pause(waiting(1), b"two")
+        store.commit()
         large = path.stat().st_size
     with TrialStore(path) as store:
         assert store.paused() == [waiting(0), waiting(1)]
