@@ -24,6 +24,8 @@ FLAGS = ["--no-sandbox", "--disable-background-networking", "--enable-unsafe-swi
 # What Chromium's software renderer says of itself where there is no graphics card.
 OF_THE_RENDERER = re.compile(r"GL Driver Message|WebGL.*software|willReadFrequently")
 TRIALS = 24
+PATIENCE = 120_000
+"""Milliseconds for what a busy machine without a graphics card may take; nothing is timed."""
 HOSTILE = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>&\"'"
 
 
@@ -81,6 +83,7 @@ def report(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def opened(browser: Any, report: Path, **options: Any) -> Iterator[Any]:
     context = browser.new_context(accept_downloads=True, **options)
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     page.goto(report.as_uri(), wait_until="domcontentloaded")
     yield page
@@ -101,6 +104,7 @@ def ids(page: Any, *, hidden: bool = False) -> list[int]:
 
 def test_the_page_says_nothing_and_asks_for_nothing(browser: Any, report: Path) -> None:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     said: list[str] = []
     asked: list[str] = []
@@ -315,6 +319,28 @@ def test_the_slider_and_the_button_move_the_path(page: Any) -> None:
     )
 
 
+def test_the_landscape_shows_what_is_chosen(page: Any) -> None:
+    page.locator("#landscape").scroll_into_view_if_needed()
+    page.wait_for_selector("#terrain-controls:not([hidden])")
+    shown = """([surface, logarithmic]) => {
+      const scenes = JSON.parse(document.getElementById("landscape-scenes").textContent).scenes;
+      const expected = scenes[0].surfaces[surface].flat();
+      return ["terrain", "terrain-flat"].every((id) => {
+        const found = document.getElementById(id).data[0].z.flat();
+        return found.length === expected.length && found.every((z, i) =>
+          Math.abs(z - (logarithmic ? Math.log10(expected[i]) : expected[i])) < 1e-9);
+      });
+    }"""
+    page.set_checked("#terrain-logarithmic", True)
+    page.wait_for_function(shown, arg=["loss training", True])
+    page.set_checked("#terrain-logarithmic", False)
+    page.wait_for_function(shown, arg=["loss training", False])
+    page.check("#terrain-quantity input[value=accuracy]")
+    page.wait_for_function(shown, arg=["accuracy training", False])
+    assert "accuracy" in page.inner_text("#terrain-facts")
+    assert page.is_disabled("#terrain-logarithmic")
+
+
 def test_a_page_without_any_stage_is_silent(browser: Any, finished: Run, tmp_path: Path) -> None:
     shutil.copytree(finished.path, tmp_path / "run")
     run = Run(tmp_path / "run")
@@ -326,6 +352,7 @@ def test_a_page_without_any_stage_is_silent(browser: Any, finished: Run, tmp_pat
     run.commit(results, [])
     said: list[str] = []
     page = browser.new_page()
+    page.set_default_timeout(PATIENCE)
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.goto(write_report(run).as_uri())

@@ -44,16 +44,19 @@ def report(
 
 def _write(directory: Path, formats: list[str], paper: Literal["a4", "letter"]) -> list[Path]:
     from downslope.report import write_pdf, write_report
+    from downslope.report.gallery import arrays, gallery
     from downslope.runs import Run
 
     held = Run(directory)
     if held.exists:  # otherwise it is said what is missing
         held.check()
+    results = held.read_results()
+    drawn = gallery(results, arrays(held, results))
     paths: list[Path] = []
     if "html" in formats:
-        paths.append(write_report(held))
+        paths.append(write_report(held, drawn))
     if "pdf" in formats:
-        paths.append(write_pdf(held, paper))
+        paths.append(write_pdf(held, paper, drawn))
     with suppress(InputError), held.locked():  # a process that still writes lists it at its end
         held.refresh_manifest()
     return paths

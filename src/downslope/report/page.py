@@ -39,17 +39,22 @@ class Card:
     source: str
 
 
-def write_report(run: Run) -> Path:
+def write_report(run: Run, pictures: dict[str, Picture] | None = None) -> Path:
     """Write `report.html` and `figures/` of a run from its files, and return the page's path.
 
     Nothing is trained and no model is loaded; the same run gives the same bytes.
+
+    Args:
+        run: its directory.
+        pictures: from `gallery`, where they were drawn already.
 
     Raises:
         InputError: the directory holds no run, or cannot be written.
     """
     results = run.read_results()
     data = arrays(run, results)
-    pictures = gallery(results, data)
+    if pictures is None:
+        pictures = gallery(results, data)
     for name, picture in pictures.items():
         run.write(f"figures/{name}.svg", picture.drawing.encode())
         run.write(f"figures/{name}.csv", picture.data.encode())

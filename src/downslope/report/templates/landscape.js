@@ -135,16 +135,21 @@
     const logarithmic = chosen.logarithmic ? ", log scale" : "";
     const eye = { x: 1.15, y: -1.45, z: 0.95 };
     // A narrow figure shows the whole surface from further away.
-    const away = host.clientWidth < 520 ? 1.45 : host.clientWidth < 760 ? 1.15 : 1;
+    const narrow = host.clientWidth < 520;
+    const away = narrow ? 1.7 : host.clientWidth < 760 ? 1.3 : 1;
     for (const one of ["x", "y", "z"]) eye[one] *= away;
+    // Labels in space run into each other where there is little of it; those from above say more.
+    const [right, deep, up] = narrow
+      ? ["first", "second", chosen.quantity]
+      : [short(first), short(second), name().replace("cross-entropy ", "") + logarithmic];
     return [
       {
         ...base, margin: { l: 0, r: 0, t: 0, b: 0 },
         scene: {
-          xaxis: { ...axis, showbackground: false, title: { text: short(first) } },
-          yaxis: { ...axis, showbackground: false, title: { text: short(second) } },
+          xaxis: { ...axis, showbackground: false, title: { text: right } },
+          yaxis: { ...axis, showbackground: false, title: { text: deep } },
           zaxis: {
-            ...axis, showbackground: false, title: { text: name().replace("cross-entropy ", "") + logarithmic },
+            ...axis, showbackground: false, title: { text: up },
             tickformat: chosen.quantity === "loss" ? "" : ".0%", ...ticks(),
           },
           aspectmode: "manual", aspectratio: { x: 1.25, y: 1.1, z: 0.75 },
