@@ -39,6 +39,7 @@ def decode(
 ) -> None:
     """Turn codes into what a trained autoencoder makes of them."""
     from downslope.reconstruction import open_autoencoder, read_codes, write_array, write_sheet
+    from downslope.report.wording import plural
 
     _ending(out, ".npy", ".png")
     found = open_autoencoder(coder)
@@ -47,7 +48,7 @@ def decode(
         write_sheet(out, [made], found)
     else:
         write_array(out, made)
-    print(f"{len(made)} examples: {out}")
+    print(f"{plural(len(made), 'example')}: {out}")
 
 
 def reconstruct(
@@ -62,6 +63,7 @@ def reconstruct(
 ) -> None:
     """Send arrays or images through a trained autoencoder and back."""
     from downslope.reconstruction import open_autoencoder, read_examples, write_array, write_sheet
+    from downslope.report.wording import plural
 
     _ending(out, ".npy", ".png")
     found = open_autoencoder(coder)
@@ -71,7 +73,7 @@ def reconstruct(
         write_sheet(out, [raw, made], found)
     else:
         write_array(out, made)
-    print(f"{len(made)} examples, mean squared error {found.error(raw).mean():.5f}: {out}")
+    print(f"{plural(len(made), 'example')}, mean squared error {found.error(raw).mean():.5f}: {out}")
 
 
 def _ending(out: Path, *allowed: str) -> None:

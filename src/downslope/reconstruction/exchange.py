@@ -130,6 +130,8 @@ def _image(path: Path, coder: Autoencoder) -> NDArray[np.float32]:
             grey = np.asarray(image.convert("L"), np.float32)
     except InputError:
         raise
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+    except UnidentifiedImageError:  # its text names an object in memory
+        raise fault(path, "cannot be read as an image; save it as PNG") from None
+    except (OSError, SyntaxError, ValueError) as error:
         raise fault(path, f"cannot be read as an image ({error}); save it as PNG") from None
     return grey * np.float32(coder.scaling.divisor / 255)
