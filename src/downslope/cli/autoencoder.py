@@ -73,7 +73,8 @@ def reconstruct(
         write_sheet(out, [raw, made], found)
     else:
         write_array(out, made)
-    print(f"{plural(len(made), 'example')}, mean squared error {found.error(raw).mean():.5f}: {out}")
+    error = found.error(raw).mean()
+    print(f"{plural(len(made), 'example')}, mean squared error {error:.5f}: {out}")
 
 
 def _ending(out: Path, *allowed: str) -> None:
