@@ -208,7 +208,9 @@ def test_a_kill_while_going_on_after_a_kill_changes_no_bit(
     def kill(server: Server, number: int) -> None:
         out = tmp_path / f"double-{number}"
         first, second = draw.randint(1, count), draw.randint(1, 60)
-        assert server.ask(out, mode=draw.choice(["kill before", "kill torn"]), at=first)["status"]
+        said = server.ask(out, mode=draw.choice(["kill before", "kill torn"]), at=first)
+        # Trials that arrive together share a write, so the last moments may not come.
+        assert said["status"] == -9 or said["count"] < first
         # The second may come after the end.
         assert server.ask(out, mode="kill after", at=second)["status"] in (0, -9)
         assert server.finish(out) == digest, (first, second)

@@ -15,6 +15,7 @@ from downslope.errors import InputError
 from downslope.progress import drain
 from downslope.search import Halving, Proposer, Range, SearchResult, Settings, Space, search
 from downslope.search.halving import Cohort
+from downslope.search.trials import PausedTrial, Trial
 
 EPOCHS = 9
 THIRDS = Halving(method="halving", factor=3, smallest=0.1)
@@ -127,9 +128,22 @@ def test_an_interrupted_search_ends_as_an_uninterrupted_one(
 def test_no_finished_stretch_is_trained_again(
     parts: tuple[Examples, Examples], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from downslope.search import crew
+    from downslope.search import TrialStore, crew
 
     begun: list[tuple[int, int]] = []
+    reached: dict[int, int] = {}  # the epoch of the last rung of each trial that waits at one
+    pause, add = TrialStore.pause, TrialStore.add
+
+    def paused(own: TrialStore, trial: PausedTrial, state: bytes) -> None:
+        reached[trial.id] = len(trial.curve)
+        pause(own, trial, state)
+
+    def ended(own: TrialStore, trial: Trial) -> None:
+        reached[trial.id] = EPOCHS
+        add(own, trial)
+
+    monkeypatch.setattr(TrialStore, "pause", paused)
+    monkeypatch.setattr(TrialStore, "add", ended)
     original = crew.Crew.submit
 
     def submit(own: crew.Crew, stretch: crew.Stretch) -> None:
@@ -140,14 +154,16 @@ def test_no_finished_stretch_is_trained_again(
     monkeypatch.setattr(crew.Crew, "submit", submit)
     store = tmp_path / "t.sqlite"
     broken = start(parts, store, "halving")
-    for _ in range(14):  # the start, 12 trials at their first rung, and one epoch more
+    for _ in range(14):  # the start and 13 epochs: first rungs, and a beginning of second ones
         next(broken)
     broken.close()
-    assert {after for _, after in begun} == {0, 1}
+    before = dict(reached)
+    assert {after for _, after in begun} == {0, 1} and len(before) >= 10
     begun.clear()
     found = drain(start(parts, store, "halving"))
-    assert {after for _, after in begun} == {1, 3}
-    assert sorted(begun)[0] in begun and len(begun) == 5
+    first = dict(reversed(begun))
+    assert first and all(after == before.get(trial, 0) for trial, after in first.items())
+    assert not {trial for trial, epochs in before.items() if epochs == EPOCHS} & set(first)
     survivor = next(t for t in found.trials if t.outcome == "completed")
     assert len(survivor.curve) == EPOCHS
 
