@@ -22,6 +22,7 @@ from downslope.errors import InputError
 from downslope.progress import drain
 from downslope.recipes import load_recipe, run_recipe
 from downslope.runs import Run
+from downslope.search import trials as store
 
 MODES = {"count": 0, "kill before": 1, "kill after": 2, "kill torn": 3, "fail": 4}
 FAULTS = ctypes.CDLL(None)  # the preloaded library is part of the process
@@ -54,6 +55,9 @@ def child(request: dict[str, Any], report: int) -> None:
     if "mode" in request:
         FAULTS.faults_arm.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_long, ctypes.c_int]
         mode, at = MODES[request["mode"]], request.get("at", 0)
+        # Trials that arrive within half a second share a commit: how many depends on the machine.
+        # Here each has its own, so that the moments to kill at are the same in every run.
+        store.SOON = -1.0
         FAULTS.faults_arm(str(path).encode(), mode, at, request.get("errno", 0))
     said = {}
     options = {"threads": request.get("threads", 1), "stages": request["stages"]}
