@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from downslope.reconstruction.autoencoder import Autoencoder
@@ -80,6 +78,10 @@ def map_codes(codes: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     """
     if len(codes) < 8 or not np.ptp(codes, axis=0).any():
         return np.zeros((len(codes), 2), np.float32)
+    # Here, not above: scikit-learn takes a second to load, and most commands need none of it.
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
     with threadpool_limits(1):
         # Components first: single units may be dead, and a start on one point stays there.
         size = min(50, *codes.shape)

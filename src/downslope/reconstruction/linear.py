@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +30,9 @@ class LinearCodes:
     @staticmethod
     def fit(inputs: NDArray[np.float32]) -> LinearCodes:
         """Find the components of examples, shape (examples, features)."""
+        # Here, not above: scikit-learn takes a second to load, and most commands need none of it.
+        from sklearn.decomposition import PCA
+
         pca = PCA(min(inputs.shape), svd_solver="covariance_eigh").fit(inputs)
         return LinearCodes(
             np.asarray(pca.mean_, np.float32), np.asarray(pca.components_, np.float32)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import RidgeClassifier
-from sklearn.preprocessing import StandardScaler
 
 PENALTIES = (1.0, 10.0, 100.0, 1e3, 1e4)
 
@@ -52,6 +52,9 @@ def probe(
     >>> probe("code", rows, classes, rows, classes).accuracy
     1.0
     """
+    # Here, not above: scikit-learn takes a second to load, and most commands need none of it.
+    from sklearn.preprocessing import StandardScaler
+
     scaler = StandardScaler().fit(training)
     seen, new = (np.asarray(scaler.transform(rows), np.float32) for rows in (training, test))
     kept = len(seen) - max(1, len(seen) // 5)
@@ -71,5 +74,7 @@ def probe(
     )
 
 
-def _fit(rows: NDArray[np.float32], classes: NDArray[np.int64], penalty: float) -> RidgeClassifier:
+def _fit(rows: NDArray[np.float32], classes: NDArray[np.int64], penalty: float) -> Any:
+    from sklearn.linear_model import RidgeClassifier
+
     return RidgeClassifier(alpha=penalty, solver="cholesky").fit(rows, classes)

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from downslope.reconstruction import AutoencoderResult
+from downslope.report.figures.images import above, beside, put, sheet
 from downslope.report.figures.style import (
     INDIGO,
     INK,
@@ -111,8 +112,7 @@ def draw_denoising(
     """Draw examples, the same with noise, and with the noise taken away, in three rows."""
     columns = min(10, len(originals))
     figure = Figure(figsize=(7.0, 2.3))
-    cells = figure.subplots(3, columns, squeeze=False)
-    figure.subplots_adjust(left=0.11, right=0.99, top=0.98, bottom=0.02, wspace=0.06, hspace=0.06)
+    axes = sheet(figure, (0.11, 0.02, 0.99, 0.98), columns, 3)
     rows = (
         ("original", originals, INK),
         ("with noise", noisy, MUTED),
@@ -121,11 +121,9 @@ def draw_denoising(
     for row, (name, images, colour) in enumerate(rows):
         for column in range(columns):
             # The first two stand among their classes too; the grid behind them is by class.
-            _show(cells[row, column], images[-1 - column * (len(images) // columns)])
-        cells[row, 0].text(
-            -0.1, 0.5, name, transform=cells[row, 0].transAxes, ha="right", va="center",
-            fontsize=8, color=colour,
-        )  # fmt: skip
+            image = images[-1 - column * (len(images) // columns)]
+            put(axes, image, (column, row), f"{name} {column + 1}")
+        beside(axes, (0, row + 0.5), name, fontsize=8, color=colour)
     return figure
 
 
@@ -150,30 +148,22 @@ def draw_grid(pictures: Pictures) -> Figure:
     )
     rows = len(bands) * deep
     height, width = pictures.originals.shape[1:]
-    cell = 5.2 / max(columns, 1)
-    tall = max(0.35, min(1.5, height / width)) * cell
-    figure = Figure(figsize=(6.2, 0.75 + rows * tall))
-    cells = figure.subplots(rows, columns, squeeze=False)
-    figure.subplots_adjust(
-        left=0.13, right=0.95, bottom=0.01, top=1 - 0.7 / (0.75 + rows * tall), wspace=0.05,
-        hspace=0.05,
-    )  # fmt: skip
-    for axes in cells.ravel():
-        axes.set_axis_off()
+    proportion = max(0.35, min(1.5, height / width))
+    tall = 0.75 + rows * proportion * 5.2 / max(columns, 1)
+    figure = Figure(figsize=(6.2, tall))
+    axes = sheet(figure, (0.13, 0.01, 0.95, 1 - 0.7 / tall), columns, rows * proportion)
     for column, (name, own) in enumerate(groups.items()):
         for example, index in enumerate(own):
-            for band, (_, images, _) in enumerate(bands):
+            for band, (kind, images, _) in enumerate(bands):
                 # A whole triple per example: original, then what each made of it.
-                _show(cells[example * len(bands) + band, column], images[index])
-        cells[0, column].set_title(
-            plain(name, 12), fontsize=7.5, parse_math=False, rotation=40, ha="left", x=0.25
-        )
+                put(
+                    axes, images[index], (column, (example * len(bands) + band) * proportion),
+                    f"{kind} {example + 1} of {plain(name)}", height=proportion,
+                )  # fmt: skip
+        above(axes, (column + 0.3, -0.1), plain(name, 12), fontsize=7.5, rotation=40, ha="left")
     for row in range(rows):
         name, _, colour = bands[row % len(bands)]
-        cells[row, 0].text(
-            -0.08, 0.5, name, transform=cells[row, 0].transAxes, ha="right", va="center",
-            fontsize=7, color=colour,
-        )  # fmt: skip
+        beside(axes, (0, (row + 0.5) * proportion), name, fontsize=7, color=colour)
     return figure
 
 

@@ -12,6 +12,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from numpy.typing import NDArray
 
 from downslope.reconstruction import ProbeResult
+from downslope.report.figures.images import above, put, sheet
 from downslope.report.figures.style import (
     INDIGO,
     INK,
@@ -94,30 +95,21 @@ def draw_walks(walks: NDArray[np.float64], ends: NDArray[np.float64]) -> Figure:
         ends: shape (walks, 2, height, width).
     """
     count, steps = walks.shape[:2]
-    columns = steps + 2
-    figure = Figure(figsize=(7.0, 0.5 + 0.62 * count))
-    cells = figure.subplots(
-        count, columns + 2, squeeze=False,
-        gridspec_kw={"width_ratios": [1, 0.25, *[1] * steps, 0.25, 1]},
-    )  # fmt: skip
-    figure.subplots_adjust(
-        left=0.01, right=0.99, bottom=0.02, top=1 - 0.42 / (0.5 + 0.62 * count), wspace=0.06,
-        hspace=0.08,
-    )  # fmt: skip
-    for axes in cells.ravel():
-        axes.set_axis_off()
+    tall = 0.5 + 0.62 * count
+    figure = Figure(figsize=(7.0, tall))
+    # A quarter of a cell sets the two ends apart.
+    axes = sheet(figure, (0.01, 0.02, 0.99, 1 - 0.42 / tall), steps + 2.5, count)
     for row in range(count):
-        pictures = {0: ends[row, 0], columns + 1: ends[row, 1]}
-        pictures |= {2 + step: walks[row, step] for step in range(steps)}
-        for column, image in pictures.items():
-            cells[row, column].imshow(
-                image, cmap="gray", vmin=0, vmax=1, interpolation="nearest",
-                aspect="equal" if image.shape[0] > 1 else "auto",
-            )  # fmt: skip
-    cells[0, 0].set_title("original", fontsize=8)
-    cells[0, columns + 1].set_title("original", fontsize=8)
+        put(axes, ends[row, 0], (0, row), f"walk {row + 1}, original at its start")
+        put(axes, ends[row, 1], (steps + 1.5, row), f"walk {row + 1}, original at its end")
+        for step in range(steps):
+            label = f"walk {row + 1}, step {step + 1}"
+            put(axes, walks[row, step], (step + 1.25, row), label)
+    for place in (0.5, steps + 2):
+        above(axes, (place, -0.05), "original", fontsize=8)
     for step in range(steps):
-        cells[0, 2 + step].set_title(f"{step / (steps - 1):.3g}", fontsize=8, color=MUTED)
+        share = f"{step / (steps - 1):.3g}"
+        above(axes, (step + 1.75, -0.05), share, fontsize=8, color=MUTED)
     return figure
 
 
@@ -131,26 +123,21 @@ def draw_units(units: NDArray[np.float64]) -> Figure:
     count = len(units)
     columns = min(16, max(1, math.ceil(math.sqrt(2 * count))))
     rows = math.ceil(count / columns)
-    figure = Figure(figsize=(7.0, 0.55 + 6.4 / columns * rows))
-    tall = figure.get_size_inches()[1]
-    cells = figure.subplots(rows, columns, squeeze=False)
-    figure.subplots_adjust(left=0.01, right=0.87, bottom=0.02, top=1 - 0.16 / tall, wspace=0.06,
-                           hspace=0.28)  # fmt: skip
+    tall = 0.25 + 7.6 / columns * rows
+    figure = Figure(figsize=(7.0, tall))
+    # Above each picture there is room for its number.
+    axes = sheet(figure, (0.01, 0.02, 0.87, 1 - 0.02 / tall), columns, 1.25 * rows)
     reach = float(np.abs(units).max()) or 1.0
     signed = LinearSegmentedColormap.from_list("signed", [ROSE, "#f4f1ea", INDIGO])
     image = None
-    for index, axes in enumerate(cells.ravel()):
-        axes.set_axis_off()
-        if index < count:
-            image = axes.imshow(
-                units[index], cmap=signed, vmin=-reach, vmax=reach, interpolation="nearest",
-                aspect="equal" if units.shape[1] > 1 else "auto",
-            )  # fmt: skip
-            idle = np.abs(units[index]).max() < 1e-4  # not a grey level of 10,000
-            axes.set_title(
-                f"{index + 1}" + (" idle" if idle else ""), fontsize=6, pad=1.5,
-                color=MUTED if idle else INK,
-            )  # fmt: skip
+    for index, unit in enumerate(units):
+        x, y = index % columns, 1.25 * (index // columns) + 0.25
+        idle = np.abs(unit).max() < 1e-4  # not a grey level of 10,000
+        name = f"{index + 1}" + (" idle" if idle else "")
+        image = put(
+            axes, unit, (x, y), f"unit {name}", cmap=signed, vmin=-reach, vmax=reach
+        )  # fmt: skip
+        above(axes, (x + 0.5, y), name, fontsize=6, color=MUTED if idle else INK)
     if image is not None:
         bar = figure.colorbar(image, cax=figure.add_axes((0.89, 0.1, 0.016, 0.8)))
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]

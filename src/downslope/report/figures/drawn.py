@@ -143,6 +143,8 @@ def _band(vertices: NDArray[np.float64]) -> Iterator[tuple[float, float, float]]
 def _images(axes: Axes) -> Iterator[Sequence[Cell]]:
     for image in axes.images:
         values = np.ma.filled(np.ma.asarray(image.get_array(), float), np.nan)
+        label = str(image.get_label())
+        named = _panel(axes) if label.startswith("_") else label
         if values.ndim == 2:
             for i, row in enumerate(values.tolist()):
-                yield _panel(axes), i, *row
+                yield named, i, *row

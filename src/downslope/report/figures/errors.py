@@ -11,6 +11,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodF
 from numpy.typing import NDArray
 
 from downslope.reconstruction import AutoencoderResult
+from downslope.report.figures.images import above, beside, put, sheet
 from downslope.report.figures.style import (
     INDIGO,
     INK,
@@ -162,24 +163,18 @@ def draw_ranked(
     """
     count = originals.shape[1]
     figure = Figure(figsize=(6.2, 5.6))
-    cells = figure.subplots(
-        8, count, squeeze=False, gridspec_kw={"height_ratios": [1, 1, 0.35, 1, 1, 0.35, 1, 1]}
-    )
-    figure.subplots_adjust(left=0.12, right=0.99, top=0.95, bottom=0.01, wspace=0.06, hspace=0.06)
-    for axes in cells.ravel():
-        axes.set_axis_off()
+    axes = sheet(figure, (0.12, 0.01, 0.99, 0.96), count, 6.7)
     for band, name in enumerate(("best", "median", "worst")):
-        for column in range(count):
-            for row, image in enumerate((originals[band, column], reconstructions[band, column])):
-                cells[3 * band + row, column].imshow(
-                    image, cmap="gray", vmin=0, vmax=1, interpolation="nearest",
-                    aspect="equal" if image.shape[0] > 1 else "auto",
-                )  # fmt: skip
-            cells[3 * band, column].set_title(f"{errors[band, column]:.4f}", fontsize=7, pad=2)
-        for row, (text, colour) in enumerate(((name, INK), ("decoded", INDIGO))):
-            cells[3 * band + row, 0].text(
-                -0.1, 0.5, text, transform=cells[3 * band + row, 0].transAxes, ha="right",
-                va="center", fontsize=8, color=colour,
-                fontweight="bold" if row == 0 else "normal",
+        upper = 2.35 * band
+        pairs = ((name, originals, INK, "bold"), ("decoded", reconstructions, INDIGO, "normal"))
+        for row, (text, images, colour, weight) in enumerate(pairs):
+            for column in range(count):
+                kind = "original" if row == 0 else "decoded"
+                label = f"{name} {column + 1}, {kind}"
+                put(axes, images[band, column], (column, upper + row), label)
+            beside(
+                axes, (0, upper + row + 0.5), text, fontsize=8, color=colour, fontweight=weight
             )  # fmt: skip
+        for column in range(count):
+            above(axes, (column + 0.5, upper), f"{errors[band, column]:.4f}", fontsize=7)
     return figure

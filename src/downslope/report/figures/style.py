@@ -19,6 +19,7 @@ from cycler import cycler
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
@@ -89,6 +90,7 @@ _STYLE: Final[Any] = {
     "lines.linewidth": 1.6,
     "lines.solid_capstyle": "round",
     "hatch.linewidth": 0.6,
+    "image.composite_image": False,  # each image keeps its own pixels
     "svg.fonttype": "path",  # letters as outlines: no reader lacks the font, nothing moves
     "svg.hashsalt": "downslope",
 }
@@ -177,6 +179,11 @@ def svg(figure: Figure) -> str:
     with _house_style(), warnings.catch_warnings():
         # A class may be named in a script that the font lacks; a box is drawn in its place.
         warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
+        if (engine := figure.get_layout_engine()) is not None:
+            # Laid out here: savefig would draw everything once more to do it.
+            FigureCanvasSVG(figure)
+            engine.execute(figure)
+            figure.set_layout_engine("none")
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue().decode()
 
