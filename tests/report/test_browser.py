@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from downslope.report import write_report
+from downslope.report import read_sides, write_comparison, write_report
 from downslope.results import Results
 from downslope.runs import Run
 
@@ -284,6 +284,34 @@ def test_a_table_is_saved_as_csv(page: Any) -> None:
     rows = list(csv.reader(io.StringIO(Path(waiting.value.path()).read_text("utf-8"))))
     assert len(rows) == TRIALS + 1 and rows[0][0] == "trial"
     assert any(HOSTILE in cell for row in rows for cell in row)
+
+
+def test_a_comparison_is_as_good_a_page(
+    browser: Any, report: Path, finished: Run, tmp_path: Path
+) -> None:
+    """Silent, without a request, saved as files, theme and axe as for the report itself."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    path = tmp_path / "comparison.html"
+    write_comparison(path, read_sides([finished, Run(report.parent)]), None, HOSTILE)
+    options = {"viewport": {"width": 390, "height": 900}, "bypass_csp": True}
+    with opened(browser, path, **options) as page:
+        asked: list[str] = []
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("request", lambda request: asked.append(request.url))
+        page.reload()
+        assert said == [] and asked == [path.as_uri()]
+        assert page.evaluate("window.hacked") is None
+        with page.expect_download() as waiting:
+            page.locator("[data-figure='comparison-scores'] .save button:text('CSV')").click()
+        rows = list(csv.reader(io.StringIO(Path(waiting.value.path()).read_text("utf-8"))))
+        assert any("run A" in row for row in rows)
+        page.locator("#theme").click()
+        page.locator("#theme").click()
+        assert page.locator("html").get_attribute("data-theme") == "dark"
+        found = axe.Axe().run(page).response["violations"]
+        assert [(v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in found] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])

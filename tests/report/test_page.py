@@ -224,7 +224,7 @@ def test_published_figures_stand_beside_fashion_mnist_only(run: Run) -> None:
 
     page = changed(run, change)
     for one in PUBLISHED:
-        assert one.source in page.text and f"{100 * one.accuracy:.2f} %" in page.text
+        assert one.source in page.text and f"{100 * one.accuracy:.{one.digits}f} %" in page.text
 
 
 @pytest.mark.fashion

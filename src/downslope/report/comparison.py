@@ -10,16 +10,15 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from downslope.errors import InputError
 from downslope.files import write_whole
 from downslope.landscape import Landscape
 from downslope.report import wording
 from downslope.report.figures import comparison as figures
-from downslope.report.page import asset
 from downslope.report.picture import Picture, picture
 from downslope.report.sections.landscape import joint_picture
+from downslope.report.shell import set_page
 from downslope.report.tables import Row, Table
 from downslope.report.wording import duration, figure, percent, points
 from downslope.results import Results
@@ -87,24 +86,17 @@ def write_comparison(
         InputError: the page cannot be written.
     """
     pictures = {one.name: one for one in _pictures(sides, joint)}
-    environment = Environment(
-        loader=PackageLoader("downslope.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("comparison.html").render(
+    page = set_page(
+        "comparison.html",
+        f"{len(sides)} runs side by side",
+        pictures,
         sides=sides,
-        pictures=pictures,
         scores=score_table(sides),
         differences=difference_table(sides),
         settings=setting_table(sides),
         same_data=len({side.results.data.sha256 for side in sides.values()}) == 1,
         joint=None if joint is None else joint.result,
         apart=apart,
-        wording=wording,
-        style=asset("page.css"),
     )
     try:
         write_whole(path, page.encode())
@@ -149,7 +141,7 @@ def score_table(sides: Mapping[str, Side]) -> Table:
     return Table(
         caption="What each run reached; the interval is Wilson's, the spread the standard "
         "deviation over seeds in points",
-        columns=[("", False), *[(f"run {name}", True) for name in sides]],
+        columns=[("measure", False), *[(f"run {name}", True) for name in sides]],
         rows=[Row([measure, *[found[measure] for found in scores]]) for measure in scores[0]],
     )
 

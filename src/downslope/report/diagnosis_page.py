@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import get_args
 
 import msgspec
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from downslope.report.figures.diagnosis import LABELS, Quantity, draw_strengths
 from downslope.report.figures.style import svg
-from downslope.report.page import asset
 from downslope.report.picture import Picture
+from downslope.report.shell import set_page
 from downslope.report.tables import Row, Table
 from downslope.runs import Run
 from downslope.theory import Diagnosis
@@ -38,19 +37,12 @@ def write_diagnosis(run: Run, found: Diagnosis, module: str) -> None:
         )
         run.write(f"figures/{picture.name}.svg", picture.drawing.encode())
         pictures[picture.name] = picture
-    environment = Environment(
-        loader=PackageLoader("downslope.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("diagnosis.html").render(
-        module=module,
+    page = set_page(
+        "diagnosis.html",
+        f"Initialization of {module}",
+        pictures,
         found=found,
-        pictures=pictures,
         layers=layer_table(found),
-        style=asset("page.css"),
     )
     run.write("diagnosis.html", page.encode())
 

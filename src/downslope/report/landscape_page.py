@@ -5,20 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from numpy.typing import NDArray
-from plotly.offline import get_plotlyjs
 
 from downslope.landscape import LandscapeResult
-from downslope.report import wording
 from downslope.report.animation import animate
 from downslope.report.figures.landscape import terrain
-from downslope.report.interactive import Scene, scenes_json
-from downslope.report.packing import packed
-from downslope.report.page import asset
-from downslope.report.picture import packed_data
+from downslope.report.interactive import Scene
 from downslope.report.sections.landscape import landscape_pictures, path_table
+from downslope.report.shell import set_page
 from downslope.runs import Run
 
 
@@ -36,23 +30,12 @@ def write_landscape(run: Run, result: LandscapeResult, arrays: dict[str, NDArray
         run.write(f"figures/{name}.csv", picture.data.encode())
     drawn = terrain(result, arrays)
     run.write("figures/landscape-descent.gif", animate(drawn))
-    environment = Environment(
-        loader=PackageLoader("downslope.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=wording.percent, number=wording.figure, loss=wording.loss)
-    page = environment.get_template("landscape.html").render(
+    page = set_page(
+        "landscape.html",
+        f"Loss landscape of {result.module}",
+        pictures,
+        scenes=[Scene(result.module, result, arrays)],
         land=result,
-        pictures=pictures,
         path_table=path_table,
-        wording=wording,
-        landscape_json=Markup(scenes_json([Scene(result.module, result, arrays)])),
-        data_packed=packed_data(pictures),
-        plotly=packed(get_plotlyjs()),
-        style=asset("page.css"),
-        script=asset("saving.js") + asset("landscape.js"),
     )
     run.write("landscape.html", page.encode())

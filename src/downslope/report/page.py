@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from downslope.report import wording
 from downslope.report.equations import equation
 from downslope.report.figures.theory import NAMES
 from downslope.report.gallery import Arrays, arrays, gallery, landscape_scenes
-from downslope.report.interactive import scenes_json
-from downslope.report.packing import packed
-from downslope.report.picture import Picture, packed_data
+from downslope.report.picture import Picture
 from downslope.report.published import published_table
 from downslope.report.sections import autoencoder, landscape, refit, theory, trials
+from downslope.report.shell import set_page
 from downslope.report.sources import Sources
 from downslope.report.summary import STAGES, theory_verdict
 from downslope.results import Results
@@ -74,32 +69,16 @@ def render(
         pictures: from `gallery`.
         data: the run's arrays.
     """
-    environment = Environment(
-        loader=PackageLoader("downslope.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        percent=wording.percent,
-        number=wording.figure,
-        loss=wording.loss,
-        duration=wording.duration,
-        points=wording.points,
-        prose=wording.prose,
-    )
-    plotted: Markup | None = None
-    if scenes := landscape_scenes(results, data):
-        plotted = Markup(scenes_json(scenes))  # escaped there, for its place in a script element
-    scripts = ["saving.js", "explore.js", *(["landscape.js"] if plotted is not None else [])]
-    return environment.get_template("page.html").render(
-        title=str(results.recipe.get("title", "A downslope run")),
+    return set_page(
+        "page.html",
+        str(results.recipe.get("title", "A downslope run")),
+        pictures,
+        scripts=["explore.js"],
+        scenes=landscape_scenes(results, data),
         results=results,
         manifest=manifest,
         files=_files(manifest),
         cards=cards(results),
-        pictures=pictures,
         arrays=data,
         stages=STAGES,
         missing=[stage for stage in STAGES if getattr(results, stage) is None],
@@ -108,7 +87,6 @@ def render(
         refit_section=refit,
         path_table=landscape.path_table,
         autoencoder_section=autoencoder,
-        wording=wording,
         published=published_table(results),
         equations=_equations(results),
         claims=_claims(results),
@@ -117,13 +95,7 @@ def render(
         assumptions=_assumptions(results),
         verdicts=theory_verdict(results) if results.theory is not None else "",
         recipe=recipe_toml(without_none(results.recipe)),
-        style=asset("page.css"),
-        theme_script=asset("theme.js"),
-        script=Markup("\n").join(asset(name) for name in scripts),
-        plotly=packed(get_plotlyjs()) if plotted is not None else None,
-        data_packed=packed_data(pictures),
         sources=Sources(results),
-        landscape_json=plotted,
     )
 
 
@@ -229,9 +201,3 @@ def _assumptions(results: Results) -> dict[str, str]:
     steps = [] if results.theory is None else results.theory.steps
     named = dict.fromkeys(name for step in steps for name in step.assumptions)
     return {name: ASSUMPTIONS.get(name, "") for name in named}
-
-
-def asset(name: str) -> Markup:
-    """Read one of our own files for a page."""
-    text: Any = resources.files("downslope.report") / "templates" / name
-    return Markup(text.read_text("utf-8"))  # our own file, not data

@@ -17,8 +17,10 @@ from downslope.report.figures.theory import NAMES
 from downslope.report.gallery import Arrays, arrays, gallery
 from downslope.report.page import OWN, cards
 from downslope.report.picture import Picture
+from downslope.report.published import published_table
 from downslope.report.sections import autoencoder, landscape, refit, theory, trials
 from downslope.report.snippets import snippets
+from downslope.report.sources import Sources
 from downslope.report.summary import STAGES, theory_verdict
 from downslope.report.typesetting import cell, mathematics, quoted, sentence, shown
 from downslope.results import Results
@@ -121,6 +123,8 @@ def document(
         assumptions={name: ASSUMPTIONS.get(name, "") for name in named},
         verdicts=theory_verdict(results) if found is not None else "",
         snippets=snippets(results),
+        published=published_table(results),
+        sources=Sources(results).table(),
         recipe=recipe_toml(without_none(results.recipe)),
     )
 

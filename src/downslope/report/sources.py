@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from downslope.report.tables import Row, Table
 from downslope.results import Results
 
 RESULTS = "results.json"
@@ -143,6 +144,17 @@ class Sources:
         self.named = {
             name: Source(i + 1, place, how) for i, (name, (place, how)) in enumerate(there.items())
         }
+
+    def table(self) -> Table:
+        """List all sources."""
+        return Table(
+            caption="Sources by part of the report",
+            columns=[("part", False), ("file of the run, and key", False), ("how", False)],
+            rows=[
+                Row([name.replace("-", ", "), source.place, source.how])
+                for name, source in self.named.items()
+            ],
+        )
 
     def name(self, of: str) -> str:
         """Name the source of a figure or another part of the page.

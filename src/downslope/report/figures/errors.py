@@ -162,8 +162,9 @@ def draw_ranked(
         errors: shape (3, count).
     """
     count = originals.shape[1]
-    figure = Figure(figsize=(6.2, 5.6))
-    axes = sheet(figure, (0.12, 0.01, 0.99, 0.96), count, 6.7)
+    tall = 0.3 + 6.7 * 5.4 / max(count, 1)
+    figure = Figure(figsize=(6.2, tall))
+    axes = sheet(figure, (0.12, 0.01, 0.99, 1 - 0.22 / tall), count, 6.7)
     for band, name in enumerate(("best", "median", "worst")):
         upper = 2.35 * band
         pairs = ((name, originals, INK, "bold"), ("decoded", reconstructions, INDIGO, "normal"))
