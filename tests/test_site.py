@@ -34,7 +34,7 @@ def test_the_python_reference_has_every_public_package() -> None:
 def test_typer_writes_every_command_of_the_reference() -> None:
     import runpy
 
-    hook = runpy.run_path(str(ROOT / "docs/command_line.py"))["on_page_markdown"]
+    hook = runpy.run_path(str(ROOT / "docs/hooks.py"))["on_page_markdown"]
     assert hook("nothing to do") == "nothing to do"
     written = hook("# Command line\n\n<!-- commands -->\n")
     for name in typer.main.get_command(app).commands:  # type: ignore[attr-defined]

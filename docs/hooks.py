@@ -1,5 +1,6 @@
-"""A hook of the documentation's build: the reference of the command line, from its source."""
+"""Hooks of the documentation's build: the command line from its source, long names in tables."""
 
+import re
 import subprocess
 import sys
 from typing import Any
@@ -15,3 +16,12 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     done = subprocess.run([sys.executable, *words], text=True, capture_output=True, check=True)
     # The page has its own title, above which nothing may stand.
     return markdown.replace(MARK, done.stdout.partition("\n")[2].replace("\n#", "\n##"))
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Let long names in tables break after a word of theirs."""
+
+    def breakable(name: re.Match[str]) -> str:
+        return re.sub(r"(::|_)", r"\1<wbr>", name[0])
+
+    return re.sub(r"(?<=<td><code>)[^<]+", breakable, html)
