@@ -33,7 +33,7 @@ format: .venv/dev ## let ruff mend format and lint
 	@$(BIN)/ruff check --fix $(SOURCES)
 	@$(BIN)/ruff format $(SOURCES)
 
-kill: .venv/dev ## kill -9 a run at every change to a file and 240 times at random (a quarter of an hour)
+kill: .venv/dev ## kill -9 a run at every change to a file and 240 times at random (half an hour)
 	@echo "==> killing runs, two at a time"
 	@DOWNSLOPE_KILLS=full $(BIN)/python -m pytest -v -p no:cacheprovider tests/durability/test_kills.py
 

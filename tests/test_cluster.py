@@ -291,10 +291,20 @@ def test_an_interrupt_ends_the_tasks_and_the_run_goes_on_on_one_machine(
 
 
 @needs_ray
-def test_no_cluster_at_an_address_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("told", ["--address", "RAY_ADDRESS", "auto"])
+def test_no_cluster_at_an_address_is_one_line(tmp_path: Path, told: str) -> None:
+    """Given, in the environment, or noted by a cluster that has died since; Ray itself waits."""
     command = [sys.executable, "-m", "downslope", "search", "quick", "--out", "out"]
-    where = ["--executor", "ray", "--address", "127.0.0.1:1"]
-    done = subprocess.run([*command, *where], cwd=tmp_path, capture_output=True, text=True)
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray/ray_current_cluster").write_text("127.0.0.1:1")
+    where = {
+        "--address": ["--address", "127.0.0.1:1"], "RAY_ADDRESS": [], "auto": ["--address", "auto"],
+    }  # fmt: skip
+    variables = {"RAY_ADDRESS": "127.0.0.1:1"} if told == "RAY_ADDRESS" else {}
+    done = subprocess.run(
+        [*command, "--executor", "ray", *where[told]], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"RAY_TMPDIR": str(tmp_path)} | variables,
+    )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert "downslope: executor ray: no cluster at 127.0.0.1:1" in done.stderr
     assert "Traceback" not in done.stderr

@@ -14,9 +14,12 @@ import math
 import os
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -86,17 +89,15 @@ class Cluster:
             raise InputError(
                 "executor ray: Ray is not installed; pip install 'downslope[ray]'"
             ) from None
-        _answers(address)
+        # "local": left to itself, Ray would look for a cluster of old, and wait for a dead one.
+        where = address or os.environ.get("RAY_ADDRESS") or "local"
+        _answers(where)
         handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
-            # "local": left to itself, Ray would look for a cluster of old, and wait for a dead one.
-            where = address or os.environ.get("RAY_ADDRESS") or "local"
             self._ray.init(where, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise InputError(
-                f"executor ray: no cluster at {address or 'RAY_ADDRESS'} ({reason})"
-            ) from None
+            raise InputError(f"executor ray: no cluster at {where} ({reason})") from None
         finally:
             for number, handler in handlers.items():  # Ray's own end the program with status 15
                 signal.signal(number, handler)
@@ -195,9 +196,13 @@ class Cluster:
         self._ray.cancel(task, force=True)
 
 
-def _answers(address: str | None) -> None:
+def _answers(address: str) -> None:
     """Refuse an address where nothing listens; Ray itself would try for minutes."""
-    host, colon, port = (address or "").rpartition(":")
+    if address == "auto":  # the cluster started last on this machine, which may be dead
+        noted = Path(os.environ.get("RAY_TMPDIR", tempfile.gettempdir()), "ray/ray_current_cluster")
+        with suppress(OSError):
+            address = noted.read_text("utf-8").strip()
+    host, colon, port = address.rpartition(":")
     if colon and port.isdecimal() and "/" not in host:
         try:
             socket.create_connection((host, int(port)), 10).close()
