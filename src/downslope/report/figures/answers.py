@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from downslope.report.figures.images import above, put, sheet
 from downslope.report.figures.style import (
     INDIGO,
     INK,
@@ -107,21 +108,22 @@ def draw_mistakes(
         confidences: the probability of that.
     """
     rows = math.ceil(len(images) / COLUMNS)
-    figure = Figure(figsize=(6.2, 1.42 * rows))
-    cells = figure.subplots(rows, COLUMNS, squeeze=False)
-    figure.subplots_adjust(left=0.01, right=0.99, top=1 - 0.36 / (1.42 * rows), bottom=0.01,
-                           wspace=0.12, hspace=0.48)  # fmt: skip
-    for axes in cells.ravel():
-        axes.set_axis_off()
+    proportion = images.shape[1] / images.shape[2]
+    tall = (0.4 + proportion) * rows  # above each picture there is room for two lines
+    figure = Figure(figsize=(6.2, 6.1 / COLUMNS * tall))
+    axes = sheet(figure, (0.01, 0.01, 0.99, 0.99), COLUMNS, tall)
     low, high = float(images.min()), float(images.max())
-    for axes, image, is_, said, sure in zip(
-        cells.ravel(), images, truth, answers, confidences, strict=False
+    for i, (image, is_, said, sure) in enumerate(
+        zip(images, truth, answers, confidences, strict=True)
     ):
-        axes.imshow(image, cmap="gray", vmin=low, vmax=high or 1, interpolation="nearest")
-        for height, text, colour in (
-            (1.17, f"{plain(said, 12)} {100 * sure:.2f} %", ROSE),
-            (1.03, f"is {plain(is_, 12)}", INK),
+        x, y = i % COLUMNS, (0.4 + proportion) * (i // COLUMNS) + 0.4
+        put(
+            axes, image, (x, y), f"{is_} taken for {said}", height=proportion, vmin=low,
+            vmax=high or 1,
+        )  # fmt: skip
+        for line, text, colour in (
+            (0.14, f"{plain(said, 12)} {100 * sure:.2f} %", ROSE),
+            (0.0, f"is {plain(is_, 12)}", INK),
         ):
-            axes.text(0.5, height, text, transform=axes.transAxes, ha="center", fontsize=7,
-                      color=colour, parse_math=False)  # fmt: skip
+            above(axes, (x + 0.5, y - line), text, fontsize=7, color=colour)
     return figure
