@@ -89,6 +89,27 @@ def take(
     return Checkpoint(member=member, epoch=epoch, rate=rate, arrays=arrays)
 
 
+def load_statistics(module: nn.Sequential, buffers: NDArray[np.float32], steps: int) -> None:
+    """Put batch norm's running statistics into a module.
+
+    Args:
+        module: of a member.
+        buffers: running mean and variance of each batch norm, one after the other, flat.
+        steps: minibatches that they have seen.
+    """
+    left = torch.from_numpy(buffers.copy())
+    for layer in module:
+        if isinstance(layer, nn.BatchNorm1d):
+            assert layer.running_mean is not None and layer.running_var is not None
+            assert layer.num_batches_tracked is not None
+            mean, variance, left = left.split(
+                [layer.num_features] * 2 + [len(left) - 2 * layer.num_features]
+            )
+            layer.running_mean.copy_(mean)
+            layer.running_var.copy_(variance)
+            layer.num_batches_tracked.fill_(steps)
+
+
 def put_back(
     checkpoint: Checkpoint,
     module: nn.Sequential,
@@ -100,17 +121,7 @@ def put_back(
     """Put a training in PyTorch where a checkpoint was taken, `steps` after its start."""
     arrays = checkpoint.arrays
     load_flat(module, np.asarray(arrays["parameters"], np.float32))
-    buffers = torch.from_numpy(np.array(arrays["buffers"], np.float32))
-    for layer in module:
-        if isinstance(layer, nn.BatchNorm1d):
-            assert layer.running_mean is not None and layer.running_var is not None
-            assert layer.num_batches_tracked is not None
-            mean, variance, buffers = buffers.split(
-                [layer.num_features] * 2 + [len(buffers) - 2 * layer.num_features]
-            )
-            layer.running_mean.copy_(mean)
-            layer.running_var.copy_(variance)
-            layer.num_batches_tracked.fill_(steps)
+    load_statistics(module, np.asarray(arrays["buffers"], np.float32), steps)
     for which, name in enumerate(_MOMENTS[checkpoint.member.training.optimizer]):
         if f"moment{which}" not in arrays:
             continue

@@ -12,7 +12,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +20,11 @@ import torch
 from numpy.typing import NDArray
 
 from downslope.data import Examples
-from downslope.engines.checkpoints import Checkpoint
+from downslope.engines.checkpoints import Checkpoint, load_statistics
 from downslope.engines.pytorch import base_seed, minibatch_order
 from downslope.engines.records import (
     EpochRecord,
+    Order,
     Outcome,
     Snapshot,
     divergence,
@@ -231,19 +232,10 @@ def train_member_natively(
         stop.forget(core)
 
 
-def train_in_threads(
-    members: Sequence[Member],
-    order: Sequence[int],
-    training: Examples,
-    validation: Examples | None,
-    threads: int,
-    snapshots_per_epoch: int,
-    checkpoint_every: int,
-    resume: Mapping[int, Checkpoint],
-) -> Iterator[EpochRecord]:
-    """Train members side by side, starting them in `order`; see `population.train`."""
+def train_in_threads(order: Order, threads: int) -> Iterator[EpochRecord]:
+    """Train members side by side; see `population.train`."""
     jobs: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for index in order:
+    for index in order.queue:
         jobs.put(index)
     records: queue.SimpleQueue[EpochRecord | BaseException] = queue.SimpleQueue()
     stop = Stop()
@@ -256,13 +248,13 @@ def train_in_threads(
                 except queue.Empty:
                     return
                 own = train_member_natively(
-                    members[index],
+                    order.members[index],
                     training,
                     validation,
                     index=index,
-                    snapshots_per_epoch=snapshots_per_epoch,
-                    checkpoint_every=checkpoint_every,
-                    resume=resume.get(index),
+                    snapshots_per_epoch=order.snapshots_per_epoch,
+                    checkpoint_every=order.checkpoint_every,
+                    resume=order.resume.get(index),
                     stop=stop,
                 )
                 for record in fail_gently(own, index):
@@ -270,15 +262,15 @@ def train_in_threads(
         except BaseException as error:  # told to the caller, who would wait for ever otherwise
             records.put(error)
 
-    training = _unchanging(training)
-    validation = None if validation is None else _unchanging(validation)
+    training = _unchanging(order.training)
+    validation = None if order.validation is None else _unchanging(order.validation)
     workers = [threading.Thread(target=work, daemon=True) for _ in range(threads)]
     running = (stop, workers)
     try:
         _RUNNING.append(running)
         for worker in workers:
             worker.start()
-        unfinished = len(members)
+        unfinished = len(order.members)
         while unfinished:
             record = records.get()
             if isinstance(record, BaseException):
@@ -349,17 +341,7 @@ def module_state(member: Member, core: Any) -> dict[str, NDArray[np.generic]]:
     """Return the state dict that the member's `nn.Sequential` would have, as arrays."""
     module = build(member.network, torch.Generator())
     load_flat(module, core.parameters)
-    buffers = torch.from_numpy(core.buffers)
-    at = 0
-    for layer in module:
-        if isinstance(layer, torch.nn.BatchNorm1d):
-            assert layer.running_mean is not None and layer.running_var is not None
-            assert layer.num_batches_tracked is not None
-            n = layer.num_features
-            layer.running_mean.copy_(buffers[at : at + n])
-            layer.running_var.copy_(buffers[at + n : at + 2 * n])
-            layer.num_batches_tracked.fill_(core.steps)
-            at += 2 * n
+    load_statistics(module, core.buffers, core.steps)
     return {name: value.numpy().copy() for name, value in module.state_dict().items()}
 
 

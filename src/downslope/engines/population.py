@@ -15,7 +15,7 @@ from downslope.data import Examples
 from downslope.engines import native
 from downslope.engines.checkpoints import Checkpoint
 from downslope.engines.pytorch import check_fit, one_thread, train_member
-from downslope.engines.records import EpochRecord, fail_gently
+from downslope.engines.records import EpochRecord, Order, fail_gently
 from downslope.engines.workers import train_in_workers
 from downslope.errors import InputError
 from downslope.networks import Member
@@ -101,43 +101,24 @@ def train(
                 f"{checkpoint.member.training.epochs}; at least one must be left to train"
             )
     costs = [member.expected_cost(len(training)) for member in members]
-    order = sorted(range(len(members)), key=lambda i: -costs[i])
+    order = Order(
+        members=members,
+        queue=sorted(range(len(members)), key=lambda i: -costs[i]),
+        training=training,
+        validation=validation,
+        snapshots_per_epoch=snapshots_per_epoch,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
+    )
     workers = min(threads or cores(), len(members))
     if choose_engine(engine, device) == "native":
-        return native.train_in_threads(
-            members,
-            order,
-            training,
-            validation,
-            workers,
-            snapshots_per_epoch,
-            checkpoint_every,
-            resume,
-        )
+        return native.train_in_threads(order, workers)
     steps = sum(
         m.training.epochs * math.ceil(len(training) / m.training.batch_size) for m in members
     )
     if workers > 1 and steps > WORTH_WORKERS and device == "cpu":
-        return train_in_workers(
-            members,
-            order,
-            training,
-            validation,
-            workers,
-            snapshots_per_epoch,
-            checkpoint_every,
-            resume,
-        )
-    return _one_after_another(
-        members,
-        order,
-        training,
-        validation,
-        snapshots_per_epoch,
-        checkpoint_every,
-        resume,
-        device,
-    )
+        return train_in_workers(order, workers)
+    return _one_after_another(order, device)
 
 
 def choose_engine(engine: Engine, device: str = "cpu") -> Engine:
@@ -162,25 +143,16 @@ def choose_engine(engine: Engine, device: str = "cpu") -> Engine:
     return engine
 
 
-def _one_after_another(
-    members: Sequence[Member],
-    order: Sequence[int],
-    training: Examples,
-    validation: Examples | None,
-    snapshots_per_epoch: int,
-    checkpoint_every: int,
-    resume: Mapping[int, Checkpoint],
-    device: str,
-) -> Iterator[EpochRecord]:
-    for index in order:
+def _one_after_another(order: Order, device: str) -> Iterator[EpochRecord]:
+    for index in order.queue:
         records = train_member(
-            members[index],
-            training,
-            validation,
+            order.members[index],
+            order.training,
+            order.validation,
             index=index,
-            snapshots_per_epoch=snapshots_per_epoch,
-            checkpoint_every=checkpoint_every,
-            resume=resume.get(index),
+            snapshots_per_epoch=order.snapshots_per_epoch,
+            checkpoint_every=order.checkpoint_every,
+            resume=order.resume.get(index),
             device=device,
         )
         yield from _with_one_thread(fail_gently(records, index))

@@ -1,16 +1,19 @@
-"""What an engine yields: one immutable record per epoch of a member."""
+"""What an engine is asked, and what it yields: one immutable record per epoch of a member."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from downslope.data import Examples
 from downslope.engines.checkpoints import Checkpoint
+from downslope.networks import Member
 
 Outcome = Literal["completed", "diverged", "failed"]
 
@@ -66,6 +69,29 @@ class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: Checkpoint | None = None
     outcome: Outcome | None = None
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Hold what `population.train` asks of the engine that it chose.
+
+    Args:
+        members: the population.
+        queue: positions in `members`, in the order in which they start.
+        training: as for `population.train`, like the rest.
+        validation: None for none.
+        snapshots_per_epoch: 0 for none.
+        checkpoint_every: 0 for none.
+        resume: by position in `members`.
+    """
+
+    members: Sequence[Member]
+    queue: Sequence[int]
+    training: Examples
+    validation: Examples | None
+    snapshots_per_epoch: int
+    checkpoint_every: int
+    resume: Mapping[int, Checkpoint]
 
 
 def snapshot_steps(snapshots_per_epoch: int, steps_per_epoch: int) -> set[int]:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,7 +25,7 @@ import torch
 from downslope.data import Examples
 from downslope.engines.checkpoints import Checkpoint
 from downslope.engines.pytorch import train_member
-from downslope.engines.records import EpochRecord, fail_gently
+from downslope.engines.records import EpochRecord, Order, fail_gently
 from downslope.networks import Member
 
 RETRIES = 3
@@ -91,23 +91,14 @@ def _open(folder: Path, name: str) -> Examples | None:
     return Examples(inputs, np.load(targets, mmap_mode="c", allow_pickle=False))
 
 
-def train_in_workers(
-    members: Sequence[Member],
-    order: Sequence[int],
-    training: Examples,
-    validation: Examples | None,
-    workers: int,
-    snapshots_per_epoch: int,
-    checkpoint_every: int,
-    resume: Mapping[int, Checkpoint],
-) -> Iterator[EpochRecord]:
-    """Train members in worker processes, starting them in `order`; see `population.train`."""
+def train_in_workers(order: Order, workers: int) -> Iterator[EpochRecord]:
+    """Train members in worker processes; see `population.train`."""
     with tempfile.TemporaryDirectory(prefix="downslope-") as name:
         folder = Path(name)
-        _save(folder, "training", training)
-        _save(folder, "validation", validation)
+        _save(folder, "training", order.training)
+        _save(folder, "validation", order.validation)
         jobs: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for index in order:
+        for index in order.queue:
             jobs.put(index)
         records: queue.SimpleQueue[EpochRecord] = queue.SimpleQueue()
         processes = [_start_worker(folder) for _ in range(workers)]
@@ -121,7 +112,11 @@ def train_in_workers(
                 except queue.Empty:
                     return
                 job = _Job(
-                    index, members[index], snapshots_per_epoch, checkpoint_every, resume.get(index)
+                    index,
+                    order.members[index],
+                    order.snapshots_per_epoch,
+                    order.checkpoint_every,
+                    order.resume.get(index),
                 )
                 deaths, last = 0, EpochRecord(member=index, epoch=0, step=0)
                 while last.outcome is None and not closing.is_set():
@@ -153,7 +148,7 @@ def train_in_workers(
         try:
             for thread in threads:
                 thread.start()
-            unfinished = len(members)
+            unfinished = len(order.members)
             while unfinished:
                 record = records.get()
                 unfinished -= record.outcome is not None
