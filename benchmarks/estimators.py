@@ -1,19 +1,20 @@
 """A searched network beside scikit-learn's own under HalvingRandomSearchCV, on its bundled tables.
 
-`python benchmarks/estimators.py [SPLITS] [SET ...]`. Both draw 20 settings from the same space
+Usage: python benchmarks/estimators.py [--splits 10] [--sets iris wine ...]
+
+Both draw 20 settings from the same space
 (hidden layers, units, learning rate, L2 penalty, batch size), are judged on 5 folds, train at most
 100 epochs with Adam on standardized columns (y too) and use two jobs. They alternate; each split
 holds out 30 % of the rows, on which the score is taken, and is the same for both.
 """
 
+import argparse
 import os
-import sys
 import time
 import warnings
 
 import numpy as np
 import scipy.stats
-import sklearn
 from sklearn import datasets
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -23,9 +24,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from downslope.estimators import MLPSearchClassifier, MLPSearchRegressor
+from downslope.installation import hardware, versions
 from downslope.search import Range
 
 SETS = ("iris", "wine", "breast_cancer", "digits", "diabetes")
+HELD_OUT = 0.3
 TRIALS, EPOCHS, JOBS, LAYERS, UNITS = 20, 100, 2, (1, 2, 3), (8, 16, 32, 64)
 BATCHES, PENALTIES = [16, 32, 64], [0.0, 1e-4, 1e-3, 1e-2]
 
@@ -71,8 +74,12 @@ def ours(regression: bool, seed: int):
 
 
 def interval(values: list[float]) -> str:
-    """Return mean and 95 % t interval over the splits."""
-    half = scipy.stats.sem(values) * scipy.stats.t.ppf(0.975, len(values) - 1)
+    """Return mean and 95 % interval: the corrected resampled t, since splits share their rows.
+
+    Nadeau and Bengio (2003), Inference for the generalization error, section 3.
+    """
+    error = np.std(values, ddof=1) * np.sqrt(1 / len(values) + HELD_OUT / (1 - HELD_OUT))
+    half = error * scipy.stats.t.ppf(0.975, len(values) - 1)
     return f"{np.mean(values):.3f} ± {half:.3f}"
 
 
@@ -80,9 +87,8 @@ def main(splits: int, names: list[str]) -> None:
     # Classes missing in a halving's first rung, trainings that end at 100 epochs: both expected.
     warnings.simplefilter("ignore")
     os.environ["PYTHONWARNINGS"] = "ignore"
-    print(
-        f"scikit-learn {sklearn.__version__}, {os.cpu_count()} cores, {splits} splits, alternating"
-    )
+    print(hardware(), versions())
+    print(f"{splits} splits, alternating")
     print("| data | rows | scikit-learn | downslope | difference | s | s | ratio |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     theirs(False, 0).fit(*datasets.load_iris(return_X_y=True))  # workers and imports
@@ -94,7 +100,7 @@ def main(splits: int, names: list[str]) -> None:
         seconds: list[list[float]] = [[], []]
         for seed in range(splits):
             parts = train_test_split(
-                X, y, test_size=0.3, random_state=seed, stratify=None if regression else y
+                X, y, test_size=HELD_OUT, random_state=seed, stratify=None if regression else y
             )
             pair = list(enumerate((theirs, ours)))
             for i, make in pair if seed % 2 == 0 else pair[::-1]:
@@ -114,6 +120,8 @@ def main(splits: int, names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    count = int(arguments.pop(0)) if arguments and arguments[0].isdigit() else 10
-    main(count, arguments or list(SETS))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--splits", type=int, default=10)
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    options = parser.parse_args()
+    main(options.splits, options.sets)

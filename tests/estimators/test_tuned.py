@@ -116,7 +116,7 @@ def test_the_default_space_is_a_space() -> None:
         ({"settings": {"epoch": 3}}, "did you mean 'epochs'"),
         ({"trials": 0}, "trials = 0; it must be 1 or more"),
         ({"candidates": 0}, "candidates = 0"),
-        ({"halving": "half"}, "halving: Invalid enum value 'half'"),
+        ({"halving": "half"}, "halving: 'half' is not allowed; one of none"),
         ({"sampler": "lucky"}, "sampler = 'lucky'; it must be one of 'random'"),
         ({"validation_fraction": 0.0}, "validation_fraction = 0.0"),
     ],

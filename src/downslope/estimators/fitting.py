@@ -23,7 +23,7 @@ from torch import nn
 from downslope.data import Examples
 from downslope.engines import Checkpoint, EpochRecord, learning_rates, train
 from downslope.engines.pytorch import predict_module
-from downslope.errors import InputError
+from downslope.errors import InputError, explained
 from downslope.estimators.preparation import (
     Standardization,
     check_inputs,
@@ -124,7 +124,7 @@ class MLP(BaseEstimator, ABC):
                 Member,
             )
         except msgspec.ValidationError as error:
-            raise InputError(f"{type(self).__name__}: {error}") from None
+            raise InputError(f"{type(self).__name__}: {explained(error, Member)}") from None
 
     def _fit(
         self,

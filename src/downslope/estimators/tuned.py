@@ -19,7 +19,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from downslope.data import Examples
-from downslope.errors import InputError
+from downslope.errors import InputError, explained
 from downslope.estimators.fitting import seed_of
 from downslope.estimators.plain import MLPClassifier, MLPRegressor
 from downslope.estimators.preparation import (
@@ -190,7 +190,8 @@ class _MLPSearch(BaseEstimator, ABC):
         try:
             return msgspec.convert({"method": self.halving}, Halving)
         except msgspec.ValidationError as error:
-            raise InputError(f"{type(self).__name__}: halving: {error}") from None
+            text = explained(error, Halving).partition(" - at ")[0]
+            raise InputError(f"{type(self).__name__}: halving: {text}") from None
 
     def _best_trials(self, found: SearchResult) -> list[Trial]:
         """Return the best completed trials, of different settings each."""

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from downslope.errors import InputError
+from downslope.errors import InputError, explained
 from downslope.recipes.schema import AutoencoderRecipe, ChoiceRecipe, DataRecipe, Recipe
 from downslope.reconstruction import code_layer
 from downslope.search import Range, Settings
@@ -85,7 +85,7 @@ def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
     try:
         recipe = msgspec.convert(table, Recipe)
     except msgspec.ValidationError as error:
-        raise InputError(f"{source}: {_readable(str(error), table)}") from None
+        raise InputError(f"{source}: {_readable(explained(error, Recipe), table)}") from None
     _within(f"{source}: recipe", 0 <= recipe.seed < MOST_SEED, f"seed = {recipe.seed}; {_SEEDS}")
     _check_data(recipe.data, f"{source}: data")
     measured = msgspec.structs.asdict(recipe.theory)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from downslope.errors import InputError
+from downslope.errors import InputError, explained
 from downslope.networks import Member, NetworkSpec, TrainingSpec
 
 Value = str | int | float | bool
@@ -93,7 +93,7 @@ class Settings(
         try:
             return msgspec.convert({**msgspec.structs.asdict(self), **changes}, Settings)
         except msgspec.ValidationError as error:
-            raise InputError(str(error)) from None
+            raise InputError(explained(error, Settings)) from None
 
 
 def check_name(name: str) -> None:

@@ -80,7 +80,9 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
                     if name not in self.conditions and not self.constraints:
                         changed.member(1, 2, seed=0)
                 except InputError as error:
-                    raise InputError(f"space: {name} = {value!r}: {error}") from None
+                    shared = str(error) == self._base_error()
+                    where = "settings" if shared else f"space: {name} = {value!r}"
+                    raise InputError(f"{where}: {error}") from None
         names = list(self.values)
         for name, text in self.conditions.items():
             if name not in self.values:
@@ -99,6 +101,14 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
                 _condition(text)
             except InputError as error:
                 raise InputError(f"constraints: {error}") from None
+
+    def _base_error(self) -> str:
+        """Say what is wrong with the base by itself; empty where nothing is."""
+        try:
+            self.base.member(1, 2, seed=0)
+        except InputError as error:
+            return str(error)
+        return ""
 
     def varies(self, name: str, so_far: Settings) -> bool:
         """Tell whether a setting is varied beside what was drawn before it."""
