@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import TrialState
 
 from downslope.search.samplers import quiet_study
@@ -38,6 +37,9 @@ def importances(trials: Sequence[Trial], space: Space) -> dict[str, float]:
     accuracies = {t.validation_accuracy for t in done}
     if len(done) < FEWEST or len(accuracies) < 2 or not varied:
         return {}
+    # Here, not above: scikit-learn's forests take half a second to load.
+    from optuna.importance import FanovaImportanceEvaluator
+
     study = quiet_study()
     for trial in done:
         shown = {name: _coordinate(trial.settings, name, v) for name, v in varied.items()}
