@@ -2,14 +2,17 @@
 
 import importlib.util
 import os
+import re
 import secrets
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -174,8 +177,8 @@ epochs = 3
 """
 
 
-def workers(parents: list[int]) -> list[int]:
-    """The processes of a cluster that are training now."""
+def processes(word: bytes, parents: list[int]) -> list[int]:
+    """The processes of a cluster whose command holds a word."""
     found: list[int] = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -183,9 +186,14 @@ def workers(parents: list[int]) -> list[int]:
             group = os.getsid(int(folder.name))
         except (OSError, ValueError):
             continue
-        if b"ray::train_stretch" in title and group in parents:
+        if word in title and group in parents:
             found.append(int(folder.name))
     return found
+
+
+def workers(parents: list[int]) -> list[int]:
+    """The processes of a cluster that are training now."""
+    return processes(b"ray::train_stretch", parents)
 
 
 @pytest.fixture(scope="module")
@@ -225,11 +233,11 @@ def address() -> Iterator[tuple[str, list[int]]]:
         for process in reversed(started):
             process.send_signal(signal.SIGTERM)
         for process in started:
-            try:
-                process.wait(30)
-            finally:
-                with suppress(ProcessLookupError):  # as it should be
-                    os.killpg(process.pid, signal.SIGKILL)
+            with suppress(subprocess.TimeoutExpired):  # nodes whose head was killed wait for it
+                process.wait(10)
+            with suppress(ProcessLookupError):  # as it should be
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def timeless(value: Any) -> Any:
@@ -255,6 +263,7 @@ def test_a_cluster_finds_the_same_bits_also_when_a_worker_is_killed(
         assert time.monotonic() < deadline and there.poll() is None
         time.sleep(0.1)
     time.sleep(0.3)
+    assert training[0] in workers(address[1]), "killed in the middle of a stretch"
     os.kill(training[0], signal.SIGKILL)
     _, err = there.communicate(timeout=300)
     assert there.returncode == 0, err
@@ -308,3 +317,47 @@ def test_no_cluster_at_an_address_is_one_line(tmp_path: Path, told: str) -> None
     assert done.returncode == 2, done.stderr
     assert "downslope: executor ray: no cluster at 127.0.0.1:1" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@needs_ray
+@pytest.mark.parametrize("address", ["a" * 70 + ":6379", "127.0.0.1:99999", "no.such.host:1"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(InputError, match=f"no cluster at {address}"):
+        Cluster(address)
+
+
+@needs_ray
+def test_another_server_at_the_address_is_refused() -> None:
+    """Ray itself would wait for minutes."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(InputError, match="is not a Ray cluster"):
+            Cluster(f"127.0.0.1:{server.server_port}")
+        server.shutdown()
+
+
+@needs_ray
+def test_a_head_that_dies_ends_the_run_with_one_line(
+    address: tuple[str, list[int]], tmp_path: Path
+) -> None:
+    """The last test on this cluster. Ray itself waits a minute, and ends without a word.
+
+    Where a node's own daemon on the coordinator's machine dies, Ray ends the process at once; that
+    is as a kill: the run is gone on with.
+    """
+    (tmp_path / "long.toml").write_text(RECIPE.replace("1500", "20000"))
+    where = ["--executor", "ray", "--address", address[0]]
+    command = [sys.executable, "-m", "downslope", "search", "long.toml", "--out", "out", *where]
+    child = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not workers(address[1]):
+        assert time.monotonic() < deadline and child.poll() is None
+        time.sleep(0.1)
+    (head,) = processes(b"gcs_server", address[1])
+    os.kill(address[1][0], signal.SIGSTOP)  # or it would end all else on its machine
+    os.kill(head, signal.SIGKILL)
+    _, err = child.communicate(timeout=120)
+    assert child.returncode == 2, err
+    assert re.search(r"^downslope: executor ray: .* does not answer any more", err, re.MULTILINE)
+    assert "Traceback" not in err
+    assert Run(tmp_path / "out").damaged() == []

@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -36,6 +36,9 @@ RETRIES = 3
 
 NEWS = 0.2
 """Seconds between messages of a task: epochs of a small network are shorter than a message."""
+
+PATIENCE = 5.0
+"""Seconds without any message after which the head is asked whether it is still there."""
 
 STATES = 5.0
 """Seconds of training that a killed worker loses at most, but for the epoch it was in."""
@@ -101,6 +104,7 @@ class Cluster:
         finally:
             for number, handler in handlers.items():  # Ray's own end the program with status 15
                 signal.signal(number, handler)
+        self._head = str(self._ray.get_runtime_context().gcs_address)
         # No retries by Ray: only here is it known which epochs have arrived.
         task = self._ray.remote(num_cpus=1, max_retries=0, num_returns="streaming")
         self._task = task(train_stretch)
@@ -120,7 +124,12 @@ class Cluster:
 
     @property
     def cores(self) -> int:
-        """Count the cores of all nodes, as of now."""
+        """Count the cores of all nodes, as of now.
+
+        Raises:
+            InputError: the head does not answer any more.
+        """
+        self._check_head()
         return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
 
     def crew(
@@ -176,24 +185,48 @@ class Cluster:
             wait: until there is one; else the answer may be None.
 
         Raises:
-            InputError: as `train_stretch` does.
+            InputError: as `train_stretch` does; the head does not answer any more.
         """
-        found, _ = self._ray.wait(list(tasks), num_returns=1, timeout=None if wait else 0)
-        if not found:
-            return None
+        found: list[Any] = []
+        while not found:
+            found, _ = self._ray.wait(list(tasks), num_returns=1, timeout=PATIENCE if wait else 0)
+            if not found and not wait:
+                return None
+            if not found:
+                self._check_head()
         (ready,) = found
         try:
             return ready, self._ray.get(next(ready))
         except StopIteration:
             return ready, None
         except self._ray.exceptions.RayTaskError as error:
-            raise error.cause from None
+            if isinstance(error.cause, InputError):
+                raise error.cause from None
+            reason = " ".join(str(error.cause).split())[:200]
+            raise InputError(
+                f"executor ray: a node cannot train ({type(error.cause).__name__}: {reason}); is "
+                "the same downslope installed there?"
+            ) from None
         except self._ray.exceptions.RayError as error:
             return ready, " ".join(str(error).split())[:200] or type(error).__name__
+
+    def _check_head(self) -> None:
+        """Refuse to wait for a dead head: Ray would, and then end this process without a word."""
+        try:
+            _answers(self._head)
+        except InputError:
+            raise InputError(
+                f"executor ray: the cluster at {self._head} does not answer any more; what was "
+                "finished is kept: start it again and repeat the command, or go on without it"
+            ) from None
 
     def cancel(self, task: Any) -> None:
         """End a task and its worker."""
         self._ray.cancel(task, force=True)
+
+
+_SETTINGS: Final = b"\x04"  # type of a frame, RFC 9113, section 6.5
+_GREETING: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + _SETTINGS + bytes(5)
 
 
 def _answers(address: str) -> None:
@@ -203,13 +236,19 @@ def _answers(address: str) -> None:
         with suppress(OSError):
             address = noted.read_text("utf-8").strip()
     host, colon, port = address.rpartition(":")
-    if colon and port.isdecimal() and "/" not in host:
-        try:
-            socket.create_connection((host, int(port)), 10).close()
-        except OSError as error:
-            raise InputError(
-                f"executor ray: no cluster at {address} ({error.strerror or error})"
-            ) from None
+    if not colon or not port.isdecimal() or "/" in host:
+        return
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), 10) as connection:
+            if os.environ.get("RAY_USE_TLS") == "1":
+                return
+            # Ray's head speaks gRPC, that is HTTP/2: it answers a greeting with its settings.
+            connection.sendall(_GREETING)
+            if connection.recv(9)[3:4] != _SETTINGS:
+                raise InputError(f"executor ray: what answers at {address} is not a Ray cluster")
+    except (OSError, UnicodeError, OverflowError) as error:  # no such name, no such port
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"executor ray: no cluster at {address} ({reason})") from None
 
 
 @dataclass(frozen=True, slots=True)

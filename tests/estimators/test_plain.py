@@ -237,7 +237,7 @@ def test_warm_start_refuses_other_classes_and_networks() -> None:
         ({"momentum": 0.9}, "momentum"),
         ({"early_stopping": True, "validation_fraction": 1.0}, "validation_fraction = 1.0"),
         ({"n_iter_no_change": 0}, "n_iter_no_change = 0"),
-        ({"random_state": -1}, "seed = -1"),
+        ({"random_state": -1}, "random_state = -1; it must be 0"),
     ],
 )
 def test_a_wrong_parameter_is_one_clear_line(parameters: dict[str, Any], message: str) -> None:

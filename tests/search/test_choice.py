@@ -4,8 +4,9 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from sklearn.preprocessing import StandardScaler
 
-from downslope.data import Examples
+from downslope.data import Examples, Scaling
 from downslope.progress import drain
 from downslope.search import Choice, Round, SearchResult, Settings, choose, folds, search
 
@@ -80,6 +81,17 @@ def test_folds_hold_out_every_example_once(scaled: Examples) -> None:
         assert len(one.training) + len(one.held_out) == len(scaled)
         held = {row.tobytes() for row in one.held_out.inputs}
         assert not held & {row.tobytes() for row in one.training.inputs}
+
+
+def test_what_a_fold_holds_out_has_no_part_in_its_scaling(scaled: Examples) -> None:
+    raw = Examples(scaled.inputs * 3 + 1, scaled.targets)
+    rounds = folds(raw, 3, seed=7, fit=lambda rows: Scaling.fit(rows, None, 0.0))
+    for one, plain in zip(rounds, folds(raw, 3, seed=7), strict=True):
+        scaler = StandardScaler().fit(plain.training.inputs)
+        varied = plain.training.inputs.std(axis=0) > 0
+        for got, given in ((one.training, plain.training), (one.held_out, plain.held_out)):
+            expected = scaler.transform(given.inputs)
+            np.testing.assert_allclose(got.inputs[:, varied], expected[:, varied], atol=2e-4)
 
 
 def test_folds_are_trained_once_each(scaled: Examples, found: SearchResult, tmp_path: Path) -> None:

@@ -3,8 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import log_loss
+from torch.nn.functional import cross_entropy
 
 from downslope.data import Examples
 from downslope.progress import drain
@@ -12,13 +14,23 @@ from downslope.search import Settings, TrialEpoch, search
 from downslope.search.guessing import Guess
 
 
-def test_a_guess_is_scikit_learns_prior() -> None:
-    targets = np.array([0] * 5 + [1] * 3 + [3] * 2)
+def test_guesses_are_scikit_learns() -> None:
+    targets = np.array([0] * 5 + [1] * 3 + [2] * 2)
     rows = np.zeros((10, 1), np.float32)
-    prior = DummyClassifier(strategy="prior").fit(rows, targets)
-    guess = Guess.of(Examples(rows, targets))
-    assert guess.accuracy == prior.score(rows, targets)
-    assert guess.loss == pytest.approx(log_loss(targets, prior.predict_proba(rows)))
+    guess = Guess.of(Examples(rows, targets), 3)
+    assert guess.accuracy == DummyClassifier(strategy="prior").fit(rows, targets).score(
+        rows, targets
+    )
+    even = np.full((10, 3), 1 / 3)
+    assert guess.loss == pytest.approx(log_loss(targets, even))
+
+
+def test_smoothed_labels_leave_an_even_guess_s_loss_as_it_is() -> None:
+    logits, targets = torch.zeros(10, 4), torch.tensor([0] * 9 + [1])
+    smoothed = cross_entropy(logits, targets, label_smoothing=0.3)
+    assert Guess.of(Examples(logits.numpy(), targets.numpy()), 4).loss == pytest.approx(
+        float(smoothed)
+    )
 
 
 def last(loss: float, accuracy: float | None) -> TrialEpoch:
@@ -43,8 +55,28 @@ def test_lost_is_far_above_a_guess_and_no_better_than_it(
     assert bool(guess.lost(last(loss, accuracy))) == lost
 
 
+@pytest.mark.parametrize(("accuracy", "lost"), [(1.0, False), (0.99, False), (0.97, True)])
+def test_where_one_class_is_nearly_all_half_its_errors_tell(accuracy: float, lost: bool) -> None:
+    assert bool(Guess(loss=math.log(2), accuracy=0.97).lost(last(5.0, accuracy))) == lost
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3, 0.5])
+@pytest.mark.parametrize("rate", [1e-4, 0.05])
+def test_one_large_class_is_no_divergence(smoothing: float, rate: float, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    targets = (np.arange(400) < 12).astype(np.int64)
+    rows = rng.normal(size=(400, 3)).astype(np.float32)
+    rows[targets == 1, 0] += 12
+    settings = Settings(
+        hidden_layers=1, units=8, epochs=20, learning_rate=rate, label_smoothing=smoothing
+    )
+    examples = Examples(rows, targets)
+    steps = search([settings], examples, examples, classes=2, seed=1, store=tmp_path / "t.sqlite")
+    assert [(t.outcome, t.reason) for t in drain(steps).trials] == [("completed", "")]
+
+
 def test_what_has_no_classes_is_never_lost() -> None:
-    guess = Guess.of(Examples(np.zeros((4, 2), np.float32), np.zeros((4, 2), np.float32)))
+    guess = Guess.of(Examples(np.zeros((4, 2), np.float32), np.zeros((4, 2), np.float32)), 2)
     assert guess.lost(last(1e9, 0.0)) == ""
 
 

@@ -1,5 +1,6 @@
 import itertools
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from downslope.data import Examples
 from downslope.errors import InputError
+from downslope.progress import drain
 from downslope.recipes import load_recipe
-from downslope.search import Proposer, Range, Settings, Space, propose
+from downslope.search import Proposer, Range, Settings, Space, propose, search
 
 PUBLISHED: dict[str, list[Any]] = {
     "hidden_layers": [2, 3, 4, 5, 6],
@@ -288,6 +291,27 @@ def test_every_outcome_can_be_told(outcome: str, state: str) -> None:
     assert told.state.name == state
     if outcome == "pruned":
         assert told.intermediate_values == {0: 0.3, 1: 0.5}
+
+
+def test_tpe_learns_from_the_loss_where_there_are_no_classes(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    numbers = Examples(rows, rows[:, :1])
+    space = Space(
+        base=Settings(loss="mean_squared_error", hidden_layers=1, units=4, epochs=2),
+        values={"learning_rate": [0.001, 0.1, 1e30]},
+    )
+    proposer = Proposer(space, "tpe", 3)
+    steps = search(
+        proposer, numbers, numbers, trials=48, classes=1, seed=3, store=tmp_path / "t.sqlite"
+    )
+    found = drain(steps)
+    told = [t for t in proposer._study.trials if t.values]  # pyright: ignore[reportPrivateUsage]
+    assert {t.outcome for t in found.trials} == {"completed", "diverged"}
+    for trial in told:
+        found_trial = found.trials[trial.number]
+        loss = found_trial.validation_loss
+        assert trial.value == (-math.inf if loss is None else -loss)
+    assert len(told) > 5
 
 
 def test_a_sampler_that_does_not_exist_is_refused_with_those_that_do() -> None:

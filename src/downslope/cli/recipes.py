@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
@@ -73,9 +74,12 @@ def run(
             raise InputError(
                 f"--resume {resume}: the run holds its recipe; leave out RECIPE, --out"
             )
+        held = Run(resume)
         if not (resume / "recipe.toml").is_file():
-            raise InputError(f"{resume}: holds no run to go on with (no recipe.toml)")
-        recipe, out, manifest = str(resume / "recipe.toml"), resume, Run(resume).read_manifest()
+            if not held.exists:
+                raise InputError(f"{resume}: holds no run to go on with (no recipe.toml)")
+            held.write_recipe(held.read_results())
+        recipe, out, manifest = str(resume / "recipe.toml"), resume, held.read_manifest()
         if stages is None and manifest is not None:
             chosen = manifest.stages
     where = (threads, executor, address)
@@ -194,7 +198,7 @@ def edits(
     """Write the options that stand for keys as changes of the recipe."""
     edits = list(changes or [])
     if data is not None:
-        edits.append(f"data.name={_quoted(data)}")
+        edits.append(f"data.name={_quoted(_anywhere(data))}")
     if label is not None:
         edits.append(f"data.label={_quoted(label)}")
     if seed is not None:
@@ -206,6 +210,15 @@ def _program() -> list[str]:
     """Return the words that started this program, for the user to repeat."""
     started = Path(sys.argv[0])
     return ["python", "-m", "downslope"] if started.name == "__main__.py" else [sys.argv[0]]
+
+
+def _anywhere(data: str) -> str:
+    """Return the whole path of a data set, since a run is gone on with from any folder."""
+    from downslope.data import list_datasets
+
+    path = Path(data).expanduser()
+    known = data in {listing.name for listing in list_datasets()}
+    return str(path.resolve()) if not known and os.path.exists(path) else data  # noqa: PTH110
 
 
 def _quoted(text: str) -> str:

@@ -109,6 +109,7 @@ def verify(
     if wrong := held.damaged():
         raise InputError(
             f"{directory}: not what the run wrote: {', '.join(wrong)}; 'downslope run --resume' "
-            "makes recipe.toml, report.html and figures again, the rest must come from a copy"
+            "makes report.html and figures again, and recipe.toml once it is removed; the rest "
+            "must come from a copy"
         )
     print(f"{directory}: every file is as it was written")

@@ -10,7 +10,7 @@ from downslope.engines.native import (
 )
 from downslope.engines.planes import losses_on_plane
 from downslope.engines.population import Engine, choose_engine, cores, train
-from downslope.engines.pytorch import predict, train_member
+from downslope.engines.pytorch import check_fit, predict, train_member
 from downslope.engines.records import EpochRecord, Outcome, Snapshot
 from downslope.engines.schedules import learning_rates
 
@@ -22,6 +22,7 @@ __all__ = [
     "Outcome",
     "Rates",
     "Snapshot",
+    "check_fit",
     "choose_engine",
     "cores",
     "describe_engine",

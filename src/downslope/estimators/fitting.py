@@ -36,10 +36,27 @@ _PREDICTING = threading.Lock()
 
 
 def seed_of(random_state: Any) -> int:
-    """Return a member's seed: a whole number as it is, otherwise drawn as scikit-learn does."""
+    """Return a member's seed: a whole number as it is, otherwise drawn as scikit-learn does.
+
+    Raises:
+        InputError: a negative number.
+    """
     if isinstance(random_state, numbers.Integral):
+        if random_state < 0:
+            raise InputError(f"random_state = {random_state}; it must be 0 or more, or None")
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def check_count(name: str, value: Any, least: int = 1) -> None:
+    """Refuse what is no whole number from `least` up.
+
+    Raises:
+        InputError: the message names it.
+    """
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool | np.bool_)
+    if not whole or value < least:
+        raise InputError(f"{name} = {value!r}; it must be a whole number, {least} or more")
 
 
 class MLP(BaseEstimator, ABC):
@@ -142,8 +159,9 @@ class MLP(BaseEstimator, ABC):
             smoothing,
             seed,
         )
-        if self.n_iter_no_change < 1:
-            raise InputError(f"n_iter_no_change = {self.n_iter_no_change}; it must be 1 or more")
+        check_count("n_iter_no_change", self.n_iter_no_change)
+        if not isinstance(self.tol, numbers.Real) or math.isnan(self.tol):
+            raise InputError(f"tol = {self.tol!r}; it must be a number")
         goes_on = self.warm_start and hasattr(self, "module_")
         if goes_on and member.network != self.network_:
             raise InputError(

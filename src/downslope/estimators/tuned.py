@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from downslope.data import Examples
 from downslope.errors import InputError, explained
-from downslope.estimators.fitting import seed_of
+from downslope.estimators.fitting import check_count, seed_of
 from downslope.estimators.plain import MLPClassifier, MLPRegressor
 from downslope.estimators.preparation import (
     Standardization,
@@ -104,6 +105,10 @@ class _MLPSearch(BaseEstimator, ABC):
 
     def _space(self, loss: Literal["cross_entropy", "mean_squared_error"]) -> Space:
         """Make the space, of settings whose loss is that of the task."""
+        if "loss" in (self.space or {}):
+            raise InputError(
+                f"{type(self).__name__}: space: loss is that of the task, {loss}; leave it out"
+            )
         try:
             base = Settings().replace(
                 {**DEFAULT_SETTINGS, **_plain(self.settings or {}), "loss": loss}
@@ -125,9 +130,15 @@ class _MLPSearch(BaseEstimator, ABC):
         """Search and choose; `codes` are the targets as a network sees them."""
         name = type(self).__name__
         for parameter in ("trials", "candidates"):
-            value = getattr(self, parameter)
-            if value < 1:
-                raise InputError(f"{name}: {parameter} = {value}; it must be 1 or more")
+            check_count(f"{name}: {parameter}", getattr(self, parameter))
+        if isinstance(self.cv, numbers.Number):
+            check_count(f"{name}: cv", self.cv, 2)
+        for parameter in ("space", "settings"):
+            given = getattr(self, parameter)
+            if given is not None and not isinstance(given, Mapping):
+                raise InputError(
+                    f"{name}: {parameter} = {given!r}; it must be a dict by setting, or None"
+                )
         if self.sampler not in get_args(Sampler):
             allowed = ", ".join(map(repr, get_args(Sampler)))
             raise InputError(f"{name}: sampler = {self.sampler!r}; it must be one of {allowed}")

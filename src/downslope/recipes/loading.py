@@ -7,10 +7,10 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -105,6 +105,7 @@ def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
         _check_choice(part.choice, f"{where}.choice")
+        _check_loss(where, part.settings, part.space)
     for name, refit in (("refit", recipe.refit), ("variants.refit", recipe.variants.refit)):
         where = f"{source}: {name}"
         count = refit.seeds if isinstance(refit.seeds, int) else len(refit.seeds)
@@ -117,6 +118,7 @@ def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
             refit.resolved(Settings()).member(1, 2, seed=0)
         except InputError as error:
             raise InputError(f"{source}: {name}: {error}") from None
+        _check_loss(where, refit.settings, refit.choice or {})
     drawn = recipe.landscape
     where = f"{source}: landscape"
     _within(where, max(drawn.grid) <= 1000, f"grid = {list(drawn.grid)}; 1000 or less each way")
@@ -139,6 +141,16 @@ def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
         raise InputError(f"{source}: autoencoder: {error}") from None
     _check_rivals(recipe.autoencoder, recipe.seed, f"{source}: autoencoder")
     return recipe
+
+
+def _check_loss(where: str, *tables: Mapping[str, Any]) -> None:
+    """Refuse a loss for numbers: a recipe's searches are over classes."""
+    for table in tables:
+        given = table.get("loss", "cross_entropy")
+        for loss in cast("list[Any]", given) if isinstance(given, list) else [given]:
+            _within(
+                where, loss == "cross_entropy", f"loss = {loss!r}; 'cross_entropy', for classes"
+            )
 
 
 def _check_choice(choice: ChoiceRecipe, where: str) -> None:

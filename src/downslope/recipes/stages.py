@@ -211,7 +211,14 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     if choice.top == 1 or found.best is None:
         return found
     if choice.folds:
-        evidence, rounds = "folds", folds(context.everything, choice.folds, seed)
+        white, center = context.dataset.white, context.recipe.data.center
+        evidence = "folds"
+        rounds = folds(
+            context.dataset.training,
+            choice.folds,
+            seed,
+            lambda rows: Scaling.fit(rows, white, center),
+        )
     else:
         evidence = "second" if choice.second else "validation"
         rounds = [Round(context.training, second if choice.second else ranking, choice.seeds)]

@@ -192,7 +192,8 @@ def _searching(recipe: Recipe, given: SearchRecipe, part: str, found: str, winne
         evidence = "folds" if made.folds else "second" if made.second else "validation"
         rounds = f"[Round(training, {second}, {made.seeds})]"
         if made.folds:
-            rounds = f"folds(everything, {made.folds}, {recipe.seed})"
+            fit = f"lambda rows: Scaling.fit(rows, data.white, {recipe.data.center})"
+            rounds = f"folds(data.training, {made.folds}, {recipe.seed}, {fit})"
         lines += [
             _call(
                 "choice = drain(choose(",

@@ -209,10 +209,14 @@ class Run:
             before=sha256_of(path) if path.exists() else "",
         )
         self._write_manifest(manifest)
+        self.write_recipe(results)
+        self.write("results.json", content)
+
+    def write_recipe(self, results: Results) -> None:
+        """Write recipe.toml, unless it is as it should be."""
         recipe = recipe_toml(without_none(results.recipe)).encode()
         if not self._holds("recipe.toml", recipe):
             self.write("recipe.toml", recipe)
-        self.write("results.json", content)
 
     def refresh_manifest(self) -> None:
         """List files that were built again; where the run was made stays.

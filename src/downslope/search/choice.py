@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from downslope.data import Examples
+from downslope.data import Examples, Scaling
 from downslope.progress import Steps
 from downslope.search.crew import Crew, Hire
 from downslope.search.intervals import bootstrap_interval
@@ -93,8 +93,20 @@ def round_store(store: Path, number: int) -> Path:
     return store if number == 0 else store.with_stem(f"{store.stem}-{number + 1}")
 
 
-def folds(everything: Examples, count: int, seed: int) -> list[Round]:
+def folds(
+    everything: Examples,
+    count: int,
+    seed: int,
+    fit: Callable[[Examples], Scaling] | None = None,
+) -> list[Round]:
     """Split examples into folds: each is held out once and trained on otherwise.
+
+    Args:
+        everything: the examples.
+        count: of folds.
+        seed: of the split.
+        fit: makes a scaling of those that are trained on, so that what is held out has no part in
+            it; None where the examples are scaled already.
 
     >>> rows = Examples(np.zeros((7, 1), np.float32), np.arange(7))
     >>> [len(one.held_out) for one in folds(rows, 3, seed=0)]
@@ -102,13 +114,15 @@ def folds(everything: Examples, count: int, seed: int) -> list[Round]:
     """
     order = np.random.default_rng(seed).permutation(len(everything))
     parts = np.array_split(order, count)
-    return [
-        Round(
-            everything.take(np.sort(np.concatenate([*parts[:i], *parts[i + 1 :]]))),
-            everything.take(np.sort(part)),
-        )
-        for i, part in enumerate(parts)
-    ]
+    rounds: list[Round] = []
+    for i, part in enumerate(parts):
+        training = everything.take(np.sort(np.concatenate([*parts[:i], *parts[i + 1 :]])))
+        held_out = everything.take(np.sort(part))
+        if fit is not None:
+            scaling = fit(training)
+            training, held_out = scaling.apply(training), scaling.apply(held_out)
+        rounds.append(Round(training, held_out))
+    return rounds
 
 
 def _candidate(number: int, again: Sequence[Trial]) -> Candidate:

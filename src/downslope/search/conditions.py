@@ -46,7 +46,7 @@ class Condition:
     def __init__(self, text: str) -> None:
         self.text = text
         try:
-            self._tree = ast.parse(text, mode="eval").body
+            self._tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise InputError(f"{text!r}: not a condition; write one with {_ALLOWED}") from None
         self.names = {node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name)}

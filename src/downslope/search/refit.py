@@ -235,7 +235,7 @@ def refit(
 
 def _lost(last: EpochRecord, member: Member, training: Examples) -> str:
     """Say why a refit that ended with finite losses is lost; empty if it is not."""
-    guess = Guess.of(training)
+    guess = Guess.of(training, member.network.widths[-1])
     if last.state is None or last.train_loss <= LOST * guess.loss:
         return ""
     chosen = predict(member.network, last.state, training.inputs.astype(np.float32)).argmax(axis=1)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from downslope.search.trials import Trial
+from downslope.search.trials import Trial, TrialEpoch
 
 Evidence = Literal["validation", "second", "folds"]
 
@@ -92,6 +92,16 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
     return sorted(
         completed, key=lambda t: score(t.validation_accuracy, t.validation_loss, t.id), reverse=True
     )
+
+
+def objective(point: TrialEpoch) -> float:
+    """Return the number that a sampler learns from; higher is better.
+
+    The accuracy, or where targets are numbers the negative loss.
+    """
+    if point.validation_accuracy is not None:
+        return point.validation_accuracy
+    return -math.inf if point.validation_loss is None else -point.validation_loss
 
 
 def score(accuracy: float | None, loss: float | None, number: int) -> tuple[float, float, int]:

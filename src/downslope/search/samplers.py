@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from itertools import count, product
@@ -81,23 +82,23 @@ class Proposer:
             self._study.tell(trial, state=TrialState.FAIL)
         raise InputError(_OUT_OF_REACH.format(f"{MOST_REDRAWS:,}"))
 
-    def tell(self, number: int, accuracies: Sequence[float], outcome: str) -> None:
+    def tell(self, number: int, scores: Sequence[float], outcome: str) -> None:
         """Tell what became of a trial, so that later proposals can learn from it.
 
         Args:
             number: of the trial, from 0 in the order of asking.
-            accuracies: what it reached at each rung and, if completed, at its end.
+            scores: what it reached at each rung and, if completed, at its end; higher is better.
             outcome: a diverged trial counts as the worst, a failed one not at all.
         """
         trial = self._asked[number]
         if outcome == "completed":
-            self._study.tell(trial, accuracies[-1])
+            self._study.tell(trial, scores[-1])
         elif outcome == "pruned":
-            for rung, accuracy in enumerate(accuracies):
-                trial.report(accuracy, rung)
+            for rung, score in enumerate(scores):
+                trial.report(score, rung)
             self._study.tell(trial, state=TrialState.PRUNED)
         elif outcome == "diverged":
-            self._study.tell(trial, 0.0)
+            self._study.tell(trial, -math.inf)
         else:
             self._study.tell(trial, state=TrialState.FAIL)
 

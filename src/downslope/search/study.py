@@ -12,14 +12,14 @@ from typing import Protocol
 import msgspec
 
 from downslope.data import Examples
-from downslope.engines import Checkpoint, EpochRecord
+from downslope.engines import Checkpoint, EpochRecord, check_fit
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
 from downslope.search.crew import AnyCrew, Crew, Hire, Stretch
 from downslope.search.guessing import Guess
 from downslope.search.halving import Cohort, Halving, Pruned
-from downslope.search.result import SearchResult, best_of, score
+from downslope.search.result import SearchResult, best_of, objective, score
 from downslope.search.settings import Settings
 from downslope.search.trials import Outcome, PausedTrial, Trial, TrialEpoch, TrialStore
 
@@ -38,7 +38,7 @@ class Proposals(Protocol):
         """Propose the next trial; None where there are no more."""
         ...
 
-    def tell(self, number: int, accuracies: Sequence[float], outcome: str) -> None:
+    def tell(self, number: int, scores: Sequence[float], outcome: str) -> None:
         """Learn what became of a trial."""
         ...
 
@@ -55,7 +55,7 @@ class Listed:
         """Propose the next one of the list."""
         return next(self._rest, None)
 
-    def tell(self, number: int, accuracies: Sequence[float], outcome: str) -> None:
+    def tell(self, number: int, scores: Sequence[float], outcome: str) -> None:
         """Learn nothing."""
 
 
@@ -144,7 +144,7 @@ class _Search:
     ) -> None:
         self._proposals, self._store, self._crew = proposals, store, crew
         self._training, self._classes, self._seed = training, classes, seed
-        self._guess = Guess.of(training)
+        self._guess = Guess.of(training, classes)
         self._factor = halving.factor
         self._sizes = list(halving.cohorts(trials, proposals.learns))
         self._planned = trials
@@ -239,6 +239,7 @@ class _Search:
             for stored in (self._held.get(i), self._paused.get(i)):
                 if stored is not None and stored.member != member:
                     raise self._another(i)
+            check_fit(member, self._training)
             cost = member.expected_cost(len(self._training))
             self._courses[i] = _Course(i, settings, member, number, cost)
             self._cost += cost
@@ -345,7 +346,7 @@ class _Search:
                 trial = self.done[i]
                 epochs = self._cohorts[number].rung_epochs(i)
                 seen = [e for e in epochs if e <= len(trial.curve)]
-                scores = [trial.curve[e - 1].validation_accuracy or 0.0 for e in seen]
+                scores = [objective(trial.curve[e - 1]) for e in seen]
                 self._proposals.tell(i, scores, trial.outcome)
         self._told = max(self._told, cohort)
 
