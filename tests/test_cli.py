@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -399,11 +400,15 @@ def test_a_damaged_file_is_named_by_every_command_that_would_use_it(
     downslope, tmp_path: Path
 ) -> None:
     downslope("search", "tiny.toml", "--out", "out")
+    shutil.copytree(tmp_path / "out", tmp_path / "whole")
     assert downslope("verify", "out").status == 0
     path = tmp_path / "out" / "results.json"
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b'"epoch": 2', b'"epoch": 3', 1))
-    for command in (("report", "out"), ("run", "--resume", "out"), ("verify", "out")):
+    for command in (
+        *(("report", "out"), ("run", "--resume", "out"), ("verify", "out"), ("export", "out")),
+        ("report", "whole", "out"),
+    ):
         assert "results.json" in one_line(downslope(*command))
     path.write_bytes(whole)
     page = tmp_path / "out" / "report.html"
@@ -411,6 +416,21 @@ def test_a_damaged_file_is_named_by_every_command_that_would_use_it(
     assert "report.html" in one_line(downslope("verify", "out"))
     assert downslope("run", "--resume", "out").status == 0
     assert downslope("verify", "out").status == 0
+    (tmp_path / "out" / "recipe.toml").unlink()
+    assert "recipe.toml once it is removed" in one_line(downslope("verify", "out"))
+    assert downslope("run", "--resume", "out").status == 0
+    assert downslope("verify", "out").status == 0
+
+
+def test_a_run_on_a_file_goes_on_from_any_folder(
+    downslope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    npz(tmp_path / "set.npz")
+    assert downslope("search", "tiny.toml", "--data", "set.npz", "--out", "out").status == 0
+    (tmp_path / "out" / "report.html").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert downslope("run", "--resume", "../out").status == 0
 
 
 def test_a_folder_with_other_files_is_not_touched(downslope, tmp_path: Path) -> None:

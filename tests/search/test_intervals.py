@@ -19,15 +19,15 @@ shares = st.lists(st.floats(0, 1), min_size=2, max_size=6)
 
 
 @given(st.integers(1, 20_000), st.floats(0, 1))
-def test_wilson_is_the_closed_formula(examples: int, share: float) -> None:
+def test_wilson_is_scipys_and_takes_means_over_seeds(examples: int, share: float) -> None:
     hits = round(share * examples)
-    p, n, z = hits / examples, examples, 1.959963984540054
-    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
-    reach = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    low, high = wilson_interval(share, examples)
-    assert low == pytest.approx(max(middle - reach, 0), abs=1e-12)
-    assert high == pytest.approx(min(middle + reach, 1), abs=1e-12)
-    assert 0 <= low <= p <= high <= 1
+    found = stats.binomtest(hits, examples).proportion_ci(0.95, method="wilson")
+    assert wilson_interval(hits / examples, examples) == pytest.approx(tuple(found), abs=1e-9)
+    # A mean over seeds lies between two whole numbers of hits, and so does its interval.
+    lower, upper = math.floor(share * examples), math.ceil(share * examples)
+    for end, value in enumerate(wilson_interval(share, examples)):
+        low, high = (wilson_interval(k / examples, examples)[end] for k in (lower, upper))
+        assert low - 1e-12 <= value <= high + 1e-12
 
 
 def test_an_accuracy_summarizes_its_seeds() -> None:

@@ -68,7 +68,11 @@ def _compare(directories: list[Path], out: Path, quiet: bool) -> Path:
     from downslope.runs import Run
     from downslope.watch import watch
 
-    sides = read_sides([Run(directory) for directory in directories])
+    runs = [Run(directory) for directory in directories]
+    for run in runs:
+        if run.exists:  # otherwise it is said what is missing
+            run.check()
+    sides = read_sides(runs)
     apart, joint = why_not_joint({name: side.results for name, side in sides.items()}), None
     if not apart:
         try:
@@ -94,7 +98,10 @@ def export(
     from downslope.runs import Run
 
     wanted = names_of(formats, ("csv", "jsonl", "mlflow", "tensorboard"), "--format")
-    for path in write_export(Run(directory), wanted, out or directory / "export"):
+    held = Run(directory)
+    if held.exists:  # otherwise it is said what is missing
+        held.check()
+    for path in write_export(held, wanted, out or directory / "export"):
         print(path)
 
 

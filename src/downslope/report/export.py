@@ -17,6 +17,7 @@ import msgspec
 
 from downslope.errors import InputError
 from downslope.files import write_whole
+from downslope.report.figures.drawn import inert
 from downslope.results import Results
 from downslope.runs import Run
 from downslope.search import RefitResult, SearchResult
@@ -223,7 +224,7 @@ def _csv(columns: Sequence[str], rows: Iterator[dict[str, Any]]) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: inert(value) for name, value in row.items()} for row in rows)
     return stream.getvalue()
 
 

@@ -128,6 +128,22 @@ _ALIKE = {
 }
 
 
+def _held(results: Results, name: str) -> bool:
+    """Tell whether a run has what a source is of."""
+    search = results.search
+    parts = {
+        "search-choice": search and search.choice,
+        "search-importances": search and search.importances,
+        "landscape-joint": results.joint_landscape,
+        "landscape-trials": results.trials_landscape,
+        "refit-calibration": results.refit and results.refit.test_accuracy,
+        "refit-mistakes": results.refit and results.refit.test_accuracy,
+    }
+    if name in parts:
+        return bool(parts[name])
+    return getattr(results, name.partition("-")[0], True) is not None
+
+
 class Sources:
     """Number the sources of the stages that a run holds.
 
@@ -139,7 +155,7 @@ class Sources:
         there = {
             name: (place if name in _FILES else f"{RESULTS}: {place}", how)
             for name, (place, how) in _SOURCES.items()
-            if getattr(results, name.partition("-")[0], True) is not None
+            if _held(results, name)
         }
         self.named = {
             name: Source(i + 1, place, how) for i, (name, (place, how)) in enumerate(there.items())

@@ -6,6 +6,7 @@ from downslope.report.wording import (
     certainty,
     describe,
     figure,
+    final_training,
     kinds,
     loss,
     outcomes,
@@ -140,9 +141,9 @@ def _autoencoder(results: Results) -> Row | None:
     if coder.test_mse is None:
         return "autoencoder", f"{coder.outcome}; no test error"
     return "autoencoder", (
-        f"final training loss {loss(coder.epochs[-1].train_loss)}, test error "
+        f"final training loss {final_training(coder)}, test error "
         f"{figure(coder.test_mse)} beside {figure(coder.pca_test_mse)} of PCA with "
-        f"{plural(coder.code_size, 'component')}"
+        f"{plural(min(coder.code_size, coder.member.network.widths[0]), 'component')}"
     )
 
 

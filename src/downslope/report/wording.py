@@ -293,7 +293,10 @@ def certainty(accuracy: Accuracy) -> str:
     if accuracy.seed_interval is None:
         return text
     low, high = accuracy.seed_interval
-    return f"{text}, bootstrap interval of the mean {100 * low:.2f} to {100 * high:.2f} %"
+    return (
+        f"{text}, bootstrap interval of the mean {100 * low:.2f} to {100 * high:.2f} % (too short "
+        f"for 95 % with {len(accuracy.per_seed)} seeds)"
+    )
 
 
 def verdict(comparison: Comparison) -> str:
@@ -335,6 +338,12 @@ def paired(test: PairedTest) -> str:
         f"Of the first seeds, {test.first_only:,} examples are right only for the plain winner "
         f"and {test.second_only:,} only for the variant (exact McNemar p {p})."
     )
+
+
+def final_training(coder: AutoencoderResult) -> str:
+    """Write the training error of the last epoch, the mean over seeds as the test error is."""
+    known = [value for value in coder.last_losses if value is not None]
+    return loss(statistics.fmean(known) if known else coder.epochs[-1].train_loss)
 
 
 def seed_errors(coder: AutoencoderResult) -> str:

@@ -16,7 +16,7 @@ LOST = 2.0
 Large enough for a fresh network of any initialization here that has learnt nothing yet, such as one
 with a tiny learning rate: that has completed, and learnt little.
 """
-CLEARLY = 1.2  # times a constant guess's share of hits: above it, something was learnt
+CLEARLY = 1.2  # times the share of the largest class: above it, something was learnt
 HALVED = 0.5  # or this share of its errors left, where one class is most of the examples
 
 

@@ -41,7 +41,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
         settings: what the search chose.
         member: what was trained; its seed is the search's seed plus the id.
         outcome: "completed"; "pruned" at a rung; "diverged": a loss was not finite, or it ended far
-            above that of a constant guess; or "failed".
+            above that of even chances; or "failed".
         reason: one line for an outcome other than "completed".
         validation_accuracy: after the last epoch, in [0, 1]; None unless completed.
         validation_loss: after the last epoch; None unless completed.

@@ -61,7 +61,22 @@ def drawn(figure: Figure) -> str:
 def _cell(value: Cell) -> Cell:
     if isinstance(value, float | np.floating):
         return f"{value:.7g}" if np.isfinite(value) else ""
-    return value.item() if isinstance(value, np.integer) else value
+    return value.item() if isinstance(value, np.integer) else inert(value)
+
+
+def inert(value: Cell) -> Cell:
+    """Keep a spreadsheet from running text of data as a formula (OWASP, CSV injection).
+
+    >>> inert("=1+1"), inert("-3.5"), inert("coat")
+    ("'=1+1", '-3.5', 'coat')
+    """
+    if not isinstance(value, str) or value[:1] not in {"=", "+", "-", "@", "\t", "\r"}:
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def _panel(axes: Axes) -> str:

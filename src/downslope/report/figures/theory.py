@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from downslope.report.figures.style import (
@@ -166,6 +167,11 @@ def draw_trainability(found: TrainabilityResult) -> Figure:
             va="center",
             fontsize=7.5,
             color="#ffffff" if dark else "#1d2153" if np.isfinite(value) else INK,
+            zorder=5,
+            # The lines drawn below keep off the numbers.
+            path_effects=[withStroke(linewidth=3, foreground=image.cmap(image.norm(value)))]
+            if np.isfinite(value)
+            else [],
         )
     if found.edge is not None and variances[0] <= found.edge <= variances[-1]:
         at = float(np.interp(found.edge, variances, range(len(variances))))

@@ -113,7 +113,7 @@ def candidate_table(search: SearchResult) -> Table:
             ("trial", True),
             ("in the search", True),
             ("mean again", True),
-            ("95 % interval", True),
+            ("bootstrap interval", True),
             ("each time", False),
             ("hidden", False),
             ("learning rate", True),

@@ -17,13 +17,16 @@ def pictures(results: Results) -> Iterator[Picture]:
     if found is None or not found.search.trials:
         return
     best = found.search.best
+    ranked = variants.ranking(found.search)
+    shown = "" if len(ranked) == len(found.search.trials) else f"{len(ranked)} best "
     yield from choice(found.search, "variants")
     yield picture(
         "variants-validation",
-        variants.draw_ranking(variants.ranking(found.search)),
-        f"Validation accuracy of {len(found.search.trials)} variants"
+        variants.draw_ranking(ranked),
+        f"Validation accuracy of {len(ranked)} of {len(found.search.trials)} variants"
         + (f"; best {percent(best.validation_accuracy)}." if best else "; none completed."),
-        "Validation accuracy of the variants, best first.",
+        f"Validation accuracy of the {shown}variants"
+        + (f", of {len(found.search.trials)}; the table has all." if shown else ", best first."),
     )
     own = None if found.refit is None else found.refit.test_accuracy
     plain = None if results.refit is None else results.refit.test_accuracy

@@ -40,13 +40,14 @@
     "!=": (a, b) => !tests["="](a, b),
   };
   const squeezed = (text) => text.toLowerCase().replace(/[^a-z0-9]/g, "");
+  const plain = (text) => text.toLowerCase().replaceAll("×", "x"); // × is hard to type
   /** Turns what was typed into a test of a row; words that name no column are looked for as text. */
   const filter = (typed, names) => {
     const parts = typed.trim().split(/\s+/).filter(Boolean);
     const all = parts.map((part) => {
       const found = part.match(/^([^<>=!]+)(<=|>=|!=|<|>|=)(.+)$/);
       const column = found ? names.findIndex((name) => name.includes(squeezed(found[1]))) : -1;
-      if (column < 0) return (row) => row.textContent.toLowerCase().includes(part.toLowerCase());
+      if (column < 0) return (row) => plain(row.textContent).includes(plain(part));
       const wanted = Number.isNaN(Number(found[3])) ? found[3] : Number(found[3]);
       return (row) => {
         const own = value(row.cells[column]);
