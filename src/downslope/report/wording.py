@@ -201,8 +201,15 @@ def choice(search: SearchResult) -> str:
     text += f" The best of the search, trial {first.trial}, reached {percent(first.mean)} again: "
     gap = points(abs(made.optimism), sign=False)
     if made.optimism <= 0:
-        return f"{text}{gap} points more than in the search, which was not optimistic this time."
-    return f"{text}its figure in the search is optimistic by {gap} points."
+        text += f"{gap} points more than in the search, which was not optimistic this time."
+    else:
+        text += f"its figure in the search is optimistic by {gap} points."
+    if made.evidence == "validation":
+        text += (
+            " That is the luck of its seed; its luck with these very examples stays in, and would "
+            "show on others (search.choice: second or folds)."
+        )
+    return text
 
 
 def at_chance(search: SearchResult, shares: Sequence[int]) -> str:
@@ -344,6 +351,14 @@ def final_training(coder: AutoencoderResult) -> str:
     """Write the training error of the last epoch, the mean over seeds as the test error is."""
     known = [value for value in coder.last_losses if value is not None]
     return loss(statistics.fmean(known) if known else coder.epochs[-1].train_loss)
+
+
+def rival_components(coder: AutoencoderResult) -> str:
+    """Say with how many components PCA is compared: a table may have fewer columns than a code."""
+    features = coder.member.network.widths[0]
+    if coder.code_size <= features:
+        return "as many components"
+    return f"all its {plural(features, 'component')}"
 
 
 def seed_errors(coder: AutoencoderResult) -> str:

@@ -121,8 +121,10 @@ def draw_mistakes(
             axes, image, (x, y), f"{is_} taken for {said}", height=proportion, vmin=low,
             vmax=high or 1,
         )  # fmt: skip
+        # Rounded to 100.00 it would look certain, which no answer is.
+        surely = ">99.99" if sure > 0.9999 else f"{100 * sure:.2f}"
         for line, text, colour in (
-            (0.14, f"{plain(said, 12)} {100 * sure:.2f} %", ROSE),
+            (0.14, f"{plain(said, 12)} {surely} %", ROSE),
             (0.0, f"is {plain(is_, 12)}", INK),
         ):
             above(axes, (x + 0.5, y - line), text, fontsize=7, color=colour)
