@@ -117,6 +117,17 @@ def test_a_store_with_a_flipped_bit_holds_no_wrong_number(
     assert found is None or all(one == trial(one.id) for one in found), (at, bit)
 
 
+def test_letters_of_the_tables_names_that_are_none_are_refused(
+    stored: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.sqlite"
+    first = stored.index(b"CREATE TABLE")
+    for at in range(first - 200, 4096):  # the whole of the schema, on the first page
+        path.write_bytes(stored[:at] + bytes([stored[at] ^ 0x80]) + stored[at + 1 :])
+        found = held_or_refused(path)
+        assert found is None or all(one == trial(one.id) for one in found), at
+
+
 def test_a_changed_figure_in_a_row_is_refused(stored: bytes, tmp_path: Path) -> None:
     path = tmp_path / "t.sqlite"
     path.write_bytes(stored)

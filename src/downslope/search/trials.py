@@ -16,6 +16,8 @@ from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.search.settings import Settings
 
+# A table's name that is no UTF-8 any more ends in Python's own error, within SQLite's.
+_SQLITE = (sqlite3.Error, UnicodeDecodeError)
 _DAMAGE = (sqlite3.Error, msgspec.DecodeError, IndexError, TypeError, ValueError)
 
 SOON = 0.5
@@ -93,7 +95,7 @@ class TrialStore:
         fresh = not path.exists()
         try:
             self._connection = sqlite3.connect(path)
-        except sqlite3.Error as error:
+        except _SQLITE as error:
             raise InputError(f"{path}: cannot be opened ({error})") from None
         try:
             if fresh:  # states of pruned trials leave no holes behind
@@ -112,7 +114,7 @@ class TrialStore:
             )
             self._connection.commit()
             self._committed = time.monotonic()
-        except sqlite3.Error as error:
+        except _SQLITE as error:
             self._connection.close()
             raise InputError(f"{path}: not a trial store ({error}); remove or move it") from None
 
@@ -145,7 +147,7 @@ class TrialStore:
                 "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?, ?)", _row(trial)
             )
             self._connection.execute("DELETE FROM paused WHERE id = ?", (trial.id,))
-        except sqlite3.Error as error:
+        except _SQLITE as error:
             raise InputError(f"{self.path}: trial {trial.id} cannot be stored ({error})") from None
         self._commit_soon()
 
@@ -159,7 +161,7 @@ class TrialStore:
         row = (trial.id, text.decode(), _sha256(text), state, _sha256(state))
         try:
             self._connection.execute("INSERT OR REPLACE INTO paused VALUES (?, ?, ?, ?, ?)", row)
-        except sqlite3.Error as error:
+        except _SQLITE as error:
             raise InputError(f"{self.path}: trial {trial.id} cannot be stored ({error})") from None
         self._commit_soon()
 
@@ -171,7 +173,7 @@ class TrialStore:
         """
         try:
             self._connection.commit()
-        except sqlite3.Error as error:
+        except _SQLITE as error:
             raise InputError(f"{self.path}: trials cannot be stored ({error})") from None
         self._committed = time.monotonic()
 
