@@ -277,22 +277,29 @@ def test_a_cluster_finds_the_same_bits_also_when_a_worker_is_killed(
     assert other.damaged() == []
 
 
-@needs_ray
-def test_an_interrupt_ends_the_tasks_and_the_run_goes_on_on_one_machine(
-    address: tuple[str, list[int]], tmp_path: Path
-) -> None:
-    (tmp_path / "long.toml").write_text(RECIPE.replace("1500", "20000"))
+def training(address: tuple[str, list[int]], folder: Path) -> subprocess.Popen[str]:
+    """Begin a long search on the cluster; returns once members train."""
+    (folder / "long.toml").write_text(RECIPE.replace("1500", "20000"))
     where = ["--executor", "ray", "--address", address[0]]
     command = [sys.executable, "-m", "downslope", "search", "long.toml", "--out", "out", *where]
-    child = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not workers(address[1]):
         assert time.monotonic() < deadline and child.poll() is None
         time.sleep(0.1)
+    return child
+
+
+@needs_ray
+def test_an_interrupt_ends_the_tasks_and_the_run_goes_on_on_one_machine(
+    address: tuple[str, list[int]], tmp_path: Path
+) -> None:
+    child = training(address, tmp_path)
     child.send_signal(signal.SIGTERM)
     _, err = child.communicate(timeout=120)
     assert child.returncode == 143, err
     assert f"run --resume out --executor ray --address {address[0]}" in err
+    deadline = time.monotonic() + 60
     while workers(address[1]):
         assert time.monotonic() < deadline, "tasks outlive their coordinator"
         time.sleep(0.1)
@@ -345,14 +352,7 @@ def test_a_head_that_dies_ends_the_run_with_one_line(
     Where a node's own daemon on the coordinator's machine dies, Ray ends the process at once; that
     is as a kill: the run is gone on with.
     """
-    (tmp_path / "long.toml").write_text(RECIPE.replace("1500", "20000"))
-    where = ["--executor", "ray", "--address", address[0]]
-    command = [sys.executable, "-m", "downslope", "search", "long.toml", "--out", "out", *where]
-    child = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not workers(address[1]):
-        assert time.monotonic() < deadline and child.poll() is None
-        time.sleep(0.1)
+    child = training(address, tmp_path)
     (head,) = processes(b"gcs_server", address[1])
     os.kill(address[1][0], signal.SIGSTOP)  # or it would end all else on its machine
     os.kill(head, signal.SIGKILL)

@@ -217,8 +217,10 @@ def _anywhere(data: str) -> str:
     from downslope.data import list_datasets
 
     path = Path(data).expanduser()
-    known = data in {listing.name for listing in list_datasets()}
-    return str(path.resolve()) if not known and os.path.exists(path) else data  # noqa: PTH110
+    if data in {listing.name for listing in list_datasets()}:
+        return data
+    there = os.path.exists(path)  # noqa: PTH110 - Path.exists raises on an overlong name
+    return str(path.resolve()) if there else data
 
 
 def _quoted(text: str) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from downslope.cli.options import QuietOption, names_of
 from downslope.errors import InputError
+
+if TYPE_CHECKING:
+    from downslope.runs import Run
 
 
 def report(
@@ -42,14 +45,21 @@ def report(
         print(path if quiet else f"report: {path}")
 
 
-def _write(directory: Path, formats: list[str], paper: Literal["a4", "letter"]) -> list[Path]:
-    from downslope.report import write_pdf, write_report
-    from downslope.report.gallery import arrays, gallery
+def _undamaged(directory: Path) -> Run:
+    """Open a run whose files are as it wrote them."""
     from downslope.runs import Run
 
     held = Run(directory)
-    if held.exists:  # otherwise it is said what is missing
+    if held.exists:  # otherwise its reader says what is missing
         held.check()
+    return held
+
+
+def _write(directory: Path, formats: list[str], paper: Literal["a4", "letter"]) -> list[Path]:
+    from downslope.report import write_pdf, write_report
+    from downslope.report.gallery import arrays, gallery
+
+    held = _undamaged(directory)
     results = held.read_results()
     drawn = gallery(results, arrays(held, results))
     paths: list[Path] = []
@@ -65,14 +75,9 @@ def _write(directory: Path, formats: list[str], paper: Literal["a4", "letter"]) 
 def _compare(directories: list[Path], out: Path, quiet: bool) -> Path:
     from downslope.recipes.joint import joint_landscape, why_not_joint
     from downslope.report import read_sides, write_comparison
-    from downslope.runs import Run
     from downslope.watch import watch
 
-    runs = [Run(directory) for directory in directories]
-    for run in runs:
-        if run.exists:  # otherwise it is said what is missing
-            run.check()
-    sides = read_sides(runs)
+    sides = read_sides([_undamaged(directory) for directory in directories])
     apart, joint = why_not_joint({name: side.results for name, side in sides.items()}), None
     if not apart:
         try:
@@ -95,13 +100,9 @@ def export(
 ) -> None:
     """Write the members of a run, their settings and curves, as tables or for other tools."""
     from downslope.report import write_export
-    from downslope.runs import Run
 
     wanted = names_of(formats, ("csv", "jsonl", "mlflow", "tensorboard"), "--format")
-    held = Run(directory)
-    if held.exists:  # otherwise it is said what is missing
-        held.check()
-    for path in write_export(held, wanted, out or directory / "export"):
+    for path in write_export(_undamaged(directory), wanted, out or directory / "export"):
         print(path)
 
 
