@@ -440,6 +440,7 @@ def test_a_folder_with_other_files_is_not_touched(downslope, tmp_path: Path) -> 
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_keeps_what_was_finished_and_says_how_to_go_on(
     tmp_path: Path, number: signal.Signals, status: int
@@ -471,6 +472,7 @@ def test_an_interrupt_keeps_what_was_finished_and_says_how_to_go_on(
     assert left == {".lock"}, "no temporary files are left"
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_run_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(TINY)
     long = ["--set", "search.space.epochs=[100000]", "--stages", "search", "--out", "out"]
@@ -490,6 +492,7 @@ def test_two_processes_on_one_run_are_told_apart(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_starting_is_clean() -> None:
     # Until our handlers are there, Python answers in its own way: wait for the second of them.
     program = (

@@ -150,6 +150,7 @@ def test_a_member_that_cannot_be_trained_fails_and_the_others_go_on(
         assert ends[1].outcome == "completed"
 
 
+@pytest.mark.slow
 @linux
 def test_a_killed_worker_is_replaced_and_changes_no_bit(workers) -> None:
     slow = [make(1, 64, 1, 60), MEMBERS[0], MEMBERS[2]]
@@ -181,6 +182,7 @@ def test_a_worker_that_always_ends_is_given_up(workers, monkeypatch: pytest.Monk
     assert len(started) == 2 + 2 * times
 
 
+@pytest.mark.slow
 @linux
 def test_closing_the_generator_ends_the_workers(workers) -> None:
     slow = [make(s, 64, 1, 500) for s in range(2)]
@@ -190,6 +192,7 @@ def test_closing_the_generator_ends_the_workers(workers) -> None:
     assert workers_of(os.getpid()) == []
 
 
+@pytest.mark.slow
 @linux
 def test_workers_end_when_their_parent_is_killed() -> None:
     program = """
