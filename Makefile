@@ -3,21 +3,28 @@
 PYTHON ?= python3
 PIP_FLAGS ?=
 BIN := .venv/bin
+# Tests run in as many processes, whole files each, so that what a file sets up is set up once.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 SOURCES := src tests examples benchmarks docs
 
-.PHONY: help demo test check docs format kill bench sanitize clean
+.PHONY: help demo test test-all check docs format kill bench sanitize clean
 
 help: ## say what each target does
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' \
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
 	  | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
 
 demo: .venv/run ## set up, get Fashion-MNIST, run the main job, write the report
 	@echo "==> downslope run fashion-mnist (about four minutes on two cores; Ctrl-C is safe, repeat to go on)"
 	@$(BIN)/downslope run fashion-mnist
 
-test: .venv/dev ## set up and run all tests, doctests and README blocks, with coverage
-	@echo "==> all tests (some minutes on two cores)"
-	@$(BIN)/python -m pytest --cov --cov-report=term
+test: .venv/dev ## set up and run the fast tests, the doctests and the documents' blocks
+	@echo "==> the fast tests (some minutes on two cores; make test-all runs all)"
+	@$(PYTEST) -m "not slow"
+
+test-all: .venv/dev ## run all tests, with coverage: also kills, clusters and browsers
+	@echo "==> all tests"
+	@$(PYTEST) --cov --cov-report=term
 
 check: .venv/dev ## format, lint and types, as CI does
 	@echo "==> format, lint, types"

@@ -101,6 +101,7 @@ def one_line(said: Said) -> str:
     return errors[0]
 
 
+@pytest.mark.slow
 def test_a_run_writes_results_manifest_and_report(downslope, tmp_path: Path) -> None:
     said = downslope("run", "tiny.toml", "--out", "out")
     assert said.status == 0, said.err
@@ -121,6 +122,7 @@ def test_quiet_prints_the_reports_path_alone(downslope) -> None:
     assert (said.status, said.out, said.err) == (0, "out/report.html\n", "")
 
 
+@pytest.mark.slow
 def test_without_out_a_run_goes_below_runs_and_is_found_again(downslope, tmp_path) -> None:
     assert downslope("theory", "tiny.toml").status == 0
     assert downslope("theory", "tiny.toml", "--quiet").out == "runs/tiny/report.html\n"
@@ -129,6 +131,7 @@ def test_without_out_a_run_goes_below_runs_and_is_found_again(downslope, tmp_pat
     assert Run(tmp_path / "runs" / "tiny-2").read_results().recipe["seed"] == 7
 
 
+@pytest.mark.slow
 def test_a_part_runs_what_it_builds_on_and_says_so(downslope, tmp_path: Path) -> None:
     said = downslope("landscape", "tiny.toml", "--out", "out")
     assert "also running search, refit" in said.err
@@ -144,6 +147,7 @@ def test_a_finished_run_only_gets_its_report_again(downslope, tmp_path: Path) ->
     assert msgspec.json.encode(Run(tmp_path / "out").read_results()) == msgspec.json.encode(before)
 
 
+@pytest.mark.slow
 def test_report_rebuilds_without_training(downslope, tmp_path: Path) -> None:
     downslope("theory", "tiny.toml", "--out", "out")
     page = tmp_path / "out" / "report.html"
@@ -153,6 +157,7 @@ def test_report_rebuilds_without_training(downslope, tmp_path: Path) -> None:
     assert page.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_report_writes_a_pdf_too(downslope, tmp_path: Path) -> None:
     downslope("refit", "tiny.toml", "--out", "out")
     said = downslope("report", "out", "--format", "html,pdf", "--paper", "letter", "--quiet")
@@ -162,6 +167,7 @@ def test_report_writes_a_pdf_too(downslope, tmp_path: Path) -> None:
     assert "doc" in one_line(downslope("report", "out", "--format", "doc"))
 
 
+@pytest.mark.slow
 def test_report_compares_runs(downslope, tmp_path: Path) -> None:
     downslope("refit", "tiny.toml", "--out", "one")
     downslope("refit", "tiny.toml", "--out", "two", "--seed", "7")
@@ -440,6 +446,7 @@ def test_a_folder_with_other_files_is_not_touched(downslope, tmp_path: Path) -> 
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_keeps_what_was_finished_and_says_how_to_go_on(
     tmp_path: Path, number: signal.Signals, status: int
@@ -471,6 +478,7 @@ def test_an_interrupt_keeps_what_was_finished_and_says_how_to_go_on(
     assert left == {".lock"}, "no temporary files are left"
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_run_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(TINY)
     long = ["--set", "search.space.epochs=[100000]", "--stages", "search", "--out", "out"]
@@ -490,6 +498,7 @@ def test_two_processes_on_one_run_are_told_apart(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_starting_is_clean() -> None:
     # Until our handlers are there, Python answers in its own way: wait for the second of them.
     program = (

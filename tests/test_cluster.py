@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -154,11 +154,13 @@ def test_without_ray_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
 
 # A real head and two workers on this machine
 
-# Each test takes about 20 seconds, most of which Ray spends on starting.
-needs_ray = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None or sys.platform != "linux",
-    reason="needs the extra 'ray'",
-)
+
+def needs_ray(test: Callable[..., None]) -> Callable[..., None]:
+    without = importlib.util.find_spec("ray") is None or sys.platform != "linux"
+    skipped = pytest.mark.skipif(without, reason="needs the extra 'ray'")
+    return pytest.mark.slow(pytest.mark.ray(skipped(test)))
+
+
 RECIPE = """
 seed = 7
 [data]

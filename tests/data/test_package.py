@@ -103,6 +103,7 @@ def test_nothing_keeps_running(work: Path, scripts, tmp_path: Path, monkeypatch,
         os.kill(pid, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.fashion
 def test_the_real_package(work: Path):
     if shutil.which("apt-get") is None:

@@ -71,10 +71,13 @@ hidden = [16, 8, 16]
 epochs = 2
 """
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or shutil.which("cc") is None,
-    reason="faults are put in with LD_PRELOAD and a C compiler",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        sys.platform != "linux" or shutil.which("cc") is None,
+        reason="faults are put in with LD_PRELOAD and a C compiler",
+    ),
+]
 
 
 class Server:

@@ -84,6 +84,8 @@ def workers_of(parent: int) -> list[int]:
 
 
 ENGINES = ["pytorch", *(["native"] if instruction_sets() else [])]
+# Where the PyTorch engine starts workers: each is a process that imports torch.
+STARTING_WORKERS = [pytest.param("pytorch", marks=pytest.mark.slow), *ENGINES[1:]]
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -94,7 +96,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(population, "WORTH_WORKERS", 0)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", STARTING_WORKERS)
 def test_alone_and_among_others_the_bits_are_the_same(workers, engine) -> None:
     def run(threads: int, members: list[Member]) -> list[EpochRecord]:
         options = {"threads": threads, "snapshots_per_epoch": 2, "engine": engine}
@@ -135,7 +137,7 @@ def test_the_longest_member_starts_first(engine) -> None:
     assert [r.member for r in records] == [1] * 5 + [0]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", STARTING_WORKERS)
 @pytest.mark.parametrize("batch", [199, 1])
 def test_a_member_that_cannot_be_trained_fails_and_the_others_go_on(
     workers, engine, batch: int
@@ -150,6 +152,7 @@ def test_a_member_that_cannot_be_trained_fails_and_the_others_go_on(
         assert ends[1].outcome == "completed"
 
 
+@pytest.mark.slow
 @linux
 def test_a_killed_worker_is_replaced_and_changes_no_bit(workers) -> None:
     slow = [make(1, 64, 1, 60), MEMBERS[0], MEMBERS[2]]
@@ -181,6 +184,7 @@ def test_a_worker_that_always_ends_is_given_up(workers, monkeypatch: pytest.Monk
     assert len(started) == 2 + 2 * times
 
 
+@pytest.mark.slow
 @linux
 def test_closing_the_generator_ends_the_workers(workers) -> None:
     slow = [make(s, 64, 1, 500) for s in range(2)]
@@ -190,6 +194,7 @@ def test_closing_the_generator_ends_the_workers(workers) -> None:
     assert workers_of(os.getpid()) == []
 
 
+@pytest.mark.slow
 @linux
 def test_workers_end_when_their_parent_is_killed() -> None:
     program = """
@@ -263,6 +268,7 @@ def test_a_paused_member_goes_on_to_the_same_bits(engine, member: Member, pause:
     assert bits(rest, 0) == bits(whole[pause:], 0)
 
 
+@pytest.mark.slow
 def test_going_on_in_a_worker_process_gives_the_same_bits(workers) -> None:
     pair = [MEMBERS[0], MEMBERS[2]]
     records = list(train(pair, DATA, HELD_OUT, threads=1, engine="pytorch", checkpoint_every=1))
@@ -292,6 +298,7 @@ for file in sorted(folder.glob("*.safetensors")):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_paused_at_any_epoch_and_resumed_in_a_new_process_the_bits_are_the_same(
     engine, tmp_path: Path
@@ -364,6 +371,7 @@ print(next(records).epoch, flush=True)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("more", "status"), [("", 0), ("raise KeyError('mine')", 1)])
 def test_a_program_may_end_while_members_train(more: str, status: int) -> None:
     done = subprocess.run(

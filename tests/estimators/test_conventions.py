@@ -29,9 +29,13 @@ SMALL: dict[str, Any] = {
         MLPClassifier(epochs=30),
         MLPRegressor(epochs=30),
         MLPClassifier(early_stopping=True, validation_fraction=0.3),
-        MLPSearchClassifier(**SMALL),
-        MLPSearchRegressor(**SMALL),
     ]
 )
 def test_estimators_keep_scikit_learns_conventions(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([MLPSearchClassifier(**SMALL), MLPSearchRegressor(**SMALL)])
+def test_searches_keep_scikit_learns_conventions(estimator: Any, check: Any) -> None:
     check(estimator)

@@ -8,7 +8,7 @@ import pytest
 from downslope import InputError, Run, drain, load, load_recipe, run_recipe
 from downslope.data import Dataset
 
-pytestmark = pytest.mark.fashion
+pytestmark = [pytest.mark.slow, pytest.mark.fashion]
 
 
 @pytest.fixture(scope="module")

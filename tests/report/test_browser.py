@@ -19,6 +19,8 @@ from downslope.runs import Run
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--enable-unsafe-swiftshader"]
 # What Chromium's software renderer says of itself where there is no graphics card.

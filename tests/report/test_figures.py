@@ -74,6 +74,7 @@ def texts(figure: Figure) -> str:
     return " ".join(text.get_text() for text in figure.findobj(Text))
 
 
+@pytest.mark.slow
 def test_drawing_leaves_the_settings_of_matplotlib_alone(finished: Run, results: Results) -> None:
     before = dict(matplotlib.rcParams)
     with matplotlib.rc_context():

@@ -204,6 +204,7 @@ def test_what_is_said_and_shown_has_its_source(page: Page, results: Results) -> 
     assert [i for i, inside in enumerate(page.captions) if "#source-" not in inside] == []
 
 
+@pytest.mark.slow
 def test_the_same_answer_is_said_without_confidences(run: Run) -> None:
     """A run of an earlier version has none; the page says so and shows the rest."""
     arrays = run.read_arrays("refit/predictions.npz")
@@ -216,6 +217,7 @@ def test_the_same_answer_is_said_without_confidences(run: Run) -> None:
     assert "F1 by class" in page.text
 
 
+@pytest.mark.slow
 def test_published_figures_stand_beside_fashion_mnist_only(run: Run) -> None:
     assert "Fashion-MNIST's benchmark table" not in built(run).text
 
@@ -232,6 +234,7 @@ def test_fashion_mnist_is_known_by_its_content() -> None:
     assert load("fashion-mnist").sha256 == FASHION
 
 
+@pytest.mark.slow
 def test_a_rebuild_gives_the_same_bytes(run: Run) -> None:
     first = write_report(run).read_bytes()
     figures = {p.name: p.read_bytes() for p in (run.path / "figures").iterdir()}
@@ -240,6 +243,7 @@ def test_a_rebuild_gives_the_same_bytes(run: Run) -> None:
     assert {p.name: p.read_bytes() for p in (run.path / "figures").iterdir()} == figures
 
 
+@pytest.mark.slow
 def test_hostile_text_stays_text(run: Run) -> None:
     def change(results: Results) -> None:
         results.recipe["title"] = HOSTILE
@@ -257,6 +261,7 @@ def test_hostile_text_stays_text(run: Run) -> None:
     assert page.text.count(" ".join(HOSTILE.split())) >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "line"),
     [
@@ -292,6 +297,7 @@ def test_a_run_without_anything(run: Run) -> None:
     assert page.scripts == 3
 
 
+@pytest.mark.slow
 def test_a_search_whose_trials_all_diverged(run: Run) -> None:
     def change(results: Results) -> None:
         assert results.search
@@ -310,6 +316,7 @@ def test_a_search_whose_trials_all_diverged(run: Run) -> None:
     assert page.text.count("diverged: a loss was nan") == 3
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_shows_its_finished_trials(run: Run) -> None:
     def change(results: Results) -> None:
         results.seconds.pop("search")
@@ -320,6 +327,7 @@ def test_an_interrupted_search_shows_its_finished_trials(run: Run) -> None:
     assert "All trials, the best first" in page.text
 
 
+@pytest.mark.slow
 def test_diverged_losses_are_not_numbers(run: Run) -> None:
     def change(results: Results) -> None:
         assert results.refit and results.landscape and results.autoencoder
@@ -348,6 +356,7 @@ def test_diverged_losses_are_not_numbers(run: Run) -> None:
     assert "The training diverged; there is no test error." in page.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["landscape/surface.npz", "autoencoder/images.npz"])
 def test_a_missing_file_is_told(run: Run, name: str) -> None:
     (run.path / name).unlink()

@@ -93,6 +93,7 @@ def test_paper_sizes_and_the_same_bytes_again(
     assert write_pdf(run, paper, pictures).read_bytes() == content
 
 
+@pytest.mark.slow
 def test_text_from_data_stays_text(changed: Changed) -> None:
     def change(results: Results) -> None:
         results.recipe["title"] = HOSTILE
@@ -104,6 +105,7 @@ def test_text_from_data_stays_text(changed: Changed) -> None:
     assert text.count('#panic("x")') >= 3
 
 
+@pytest.mark.slow
 def test_equations_that_cannot_be_set_are_shown_as_latex(changed: Changed) -> None:
     def change(results: Results) -> None:
         assert results.theory
@@ -124,6 +126,7 @@ def test_runs_with_missing_stages(changed: Changed) -> None:
         assert said in text
 
 
+@pytest.mark.slow
 def test_a_run_whose_trials_all_diverged(changed: Changed) -> None:
     def change(results: Results) -> None:
         assert results.search

@@ -9,6 +9,7 @@ from downslope.results import Results
 from downslope.runs import Run
 
 
+@pytest.mark.slow
 def test_the_code_makes_the_numbers_of_the_run(
     finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ def test_the_spread_over_networks_is_beside_its_prediction(result: TheoryResult)
     assert result.spreads[0].relative_variance < last.relative_variance
 
 
+@pytest.mark.slow
 def test_the_median_of_deep_narrow_networks_is_far_below_the_mean(digits):
     he = drain(
         measure(
