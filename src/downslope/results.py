@@ -9,7 +9,11 @@ import msgspec
 from downslope.data import Opening
 from downslope.landscape import LandscapeResult
 from downslope.reconstruction import AutoencoderResult
-from downslope.search import Comparison, RefitResult, SearchResult
+from downslope.search import (
+    RefitResult,
+    SearchResult,
+)
+from downslope.statistics import Comparison
 from downslope.theory import TheoryResult
 
 SCHEMA = "downslope.results/1"

@@ -25,7 +25,10 @@ from downslope.recipes import STAGES, Recipe, load_recipe, needed, parse_recipe,
 from downslope.report import advice, write_report
 from downslope.results import Results
 from downslope.runs import Run
-from downslope.search import TrialStore, compare, paired_test
+from downslope.search import (
+    TrialStore,
+)
+from downslope.statistics import compare, paired_test
 
 Make = Callable[..., Dataset]
 

@@ -18,7 +18,7 @@ from downslope.report.comparison import (
 )
 from downslope.results import Results
 from downslope.runs import Run
-from downslope.search import compare, paired_test
+from downslope.statistics import compare, paired_test
 
 HOSTILE = "<script>alert('x')</script>$_{^\\frac"
 

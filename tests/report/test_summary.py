@@ -3,7 +3,10 @@ import pytest
 
 from downslope.report import summary
 from downslope.results import Results
-from downslope.search import Accuracy, SearchResult, compare
+from downslope.search import (
+    SearchResult,
+)
+from downslope.statistics import Accuracy, compare
 
 STAGES = ("theory", "search", "refit", "variants", "landscape", "autoencoder")
 

@@ -13,8 +13,13 @@ from downslope.engines import EpochRecord, predict, train
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import drain
-from downslope.search import Refit, Settings, refit, wilson_interval
+from downslope.search import (
+    Refit,
+    Settings,
+    refit,
+)
 from downslope.search.refit import confusion_matrix
+from downslope.statistics import wilson_interval
 
 PLAIN = Settings(hidden_layers=1, units=12, learning_rate=0.1, epochs=4, batch_size=24)
 UNIT = Scaling(divisor=16)

@@ -35,14 +35,13 @@ from downslope.search import (
     TrialStore,
     best_of,
     choose,
-    compare,
     folds,
     importances,
-    paired_test,
     refit,
     round_store,
     search,
 )
+from downslope.statistics import compare, paired_test
 from downslope.theory import study, train_deep_networks
 
 STAGES = ("theory", "search", "refit", "variants", "landscape", "autoencoder")

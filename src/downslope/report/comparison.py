@@ -23,7 +23,7 @@ from downslope.report.tables import Row, Table
 from downslope.report.wording import duration, figure, percent, points
 from downslope.results import Results
 from downslope.runs import Manifest, Run
-from downslope.search import Comparison, compare, paired_test
+from downslope.statistics import Comparison, compare, paired_test
 
 MOST: Final = len(ascii_uppercase)
 

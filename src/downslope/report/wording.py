@@ -12,14 +12,11 @@ from markupsafe import Markup, escape
 from downslope.reconstruction import AutoencoderResult
 from downslope.results import DataResult, Results
 from downslope.search import (
-    Accuracy,
-    Comparison,
-    PairedTest,
     SearchResult,
     Settings,
     Trial,
-    wilson_interval,
 )
+from downslope.statistics import Accuracy, Comparison, PairedTest, wilson_interval
 
 ORDINARY = Settings()
 

@@ -11,10 +11,10 @@ import numpy as np
 from downslope.data import Examples, Scaling
 from downslope.progress import Steps
 from downslope.search.crew import Crew, Hire
-from downslope.search.intervals import bootstrap_interval
 from downslope.search.result import Candidate, Choice, Evidence, SearchResult, ranked
 from downslope.search.study import search
 from downslope.search.trials import Trial
+from downslope.statistics import bootstrap_interval
 
 
 @dataclass(frozen=True, slots=True)

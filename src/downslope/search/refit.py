@@ -16,10 +16,9 @@ from downslope.engines import EpochRecord, Snapshot, predict, train
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
-from downslope.search.calibration import confidence_of, confident_mistakes
 from downslope.search.guessing import LOST, Guess
-from downslope.search.intervals import Accuracy, accuracy_of
 from downslope.search.trials import TrialEpoch
+from downslope.statistics import Accuracy, accuracy_of, confidence_of, confident_mistakes
 
 LAST = 20  # the assignment asks for the training loss of the last 20 iterations
 

@@ -16,7 +16,7 @@ from torch import nn
 from downslope.engines.pytorch import one_thread
 from downslope.errors import InputError
 from downslope.progress import Progress, Steps
-from downslope.theory.intervals import bootstrap_intervals
+from downslope.statistics import bootstrap_intervals
 
 WEIGHTED: Final = (
     nn.Linear,

@@ -15,10 +15,10 @@ from scipy.special import ndtri
 from downslope.errors import InputError
 from downslope.networks import Initialization
 from downslope.progress import Progress, Steps
+from downslope.statistics import bootstrap_intervals
 from downslope.theory.activations import ACTIVATIONS, Activation
 from downslope.theory.checks import Check, checks
 from downslope.theory.gains import Gain, compute_gain
-from downslope.theory.intervals import bootstrap_intervals
 from downslope.theory.measurement import INITIALIZATIONS, Measurement, measure
 from downslope.theory.refutations import CounterExample, Mutation, counterexamples, mutations
 from downslope.theory.steps import Step, derivation

@@ -21,7 +21,7 @@ from downslope.report.figures.style import (
     plain,
     styled,
 )
-from downslope.search import Reliability
+from downslope.statistics import Reliability
 
 COLUMNS = 6
 

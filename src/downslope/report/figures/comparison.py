@@ -18,7 +18,11 @@ from downslope.report.figures.style import (
     panel,
     styled,
 )
-from downslope.search import Accuracy, RefitResult, SearchResult
+from downslope.search import (
+    RefitResult,
+    SearchResult,
+)
+from downslope.statistics import Accuracy
 
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 3)))
 

@@ -18,7 +18,10 @@ from downslope.report.figures.style import (
     trial_mark,
 )
 from downslope.report.wording import parts
-from downslope.search import Accuracy, SearchResult
+from downslope.search import (
+    SearchResult,
+)
+from downslope.statistics import Accuracy
 
 
 @dataclass(frozen=True, slots=True)

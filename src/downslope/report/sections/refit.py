@@ -15,7 +15,10 @@ from downslope.report.tables import Row, Table
 from downslope.report.wording import figure as number
 from downslope.report.wording import loss, percent
 from downslope.results import Results
-from downslope.search import RefitResult, class_scores, reliability
+from downslope.search import (
+    RefitResult,
+)
+from downslope.statistics import class_scores, reliability
 
 
 def pictures(results: Results, given: dict[str, NDArray[Any]] | None = None) -> Iterator[Picture]:

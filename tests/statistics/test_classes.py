@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import precision_recall_fscore_support
 
-from downslope.search import class_scores
+from downslope.statistics import class_scores
 
 MATRICES = st.integers(2, 5).flatmap(
     lambda k: arrays(np.int64, (k, k), elements=st.integers(0, 30))

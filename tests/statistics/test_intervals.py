@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from downslope.errors import InputError
-from downslope.search import (
+from downslope.statistics import (
     accuracy_of,
     bootstrap_interval,
     compare,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from downslope.theory.intervals import bootstrap_intervals
+from downslope.statistics import bootstrap_intervals
 
 
 @pytest.mark.parametrize("networks", [15, 30])

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
 from downslope.errors import InputError
-from downslope.search import confidence_of, confident_mistakes, reliability
+from downslope.statistics import confidence_of, confident_mistakes, reliability
 
 
 def answers(seed: int, seeds: int, examples: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from downslope.search.intervals import TAILS, wilson_interval
+from downslope.statistics.intervals import TAILS, wilson_interval
 
 DRAWS = 2000
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downslope.errors import InputError
-from downslope.search.intervals import TAILS, wilson_interval
+from downslope.statistics.intervals import TAILS, wilson_interval
 
 BINS = 15
 DRAWS = 1000
