@@ -9,6 +9,7 @@ from downslope.progress import drain
 from downslope.recipes import load_recipe, run_recipe
 from downslope.results import Results
 from downslope.runs import Run
+from downslope.search import Accuracy, Candidate, Choice, RefitResult, SearchResult, Settings
 
 SMALL = [
     "theory.depth=4",
@@ -51,3 +52,61 @@ def run(finished: Run, tmp_path: Path) -> Run:
 def results(finished: Run) -> Results:
     """The results of that run, to change."""
     return msgspec.json.decode(msgspec.json.encode(finished.read_results()), type=Results)
+
+
+@pytest.fixture
+def parted(results: Results) -> Results:
+    """The results of a run whose choice, among the best trained again, is not the search's best.
+
+    Every network and every score in it is told from all others by how it is written.
+    """
+    assert results.search and results.refit and results.variants and results.variants.refit
+    search, refit = _parted(results.search, results.refit, 3)
+    results.search, results.refit = search, refit
+    search, variant = _parted(results.variants.search, results.variants.refit, 7)
+    results.variants = msgspec.structs.replace(results.variants, search=search, refit=variant)
+    return results
+
+
+def _parted(
+    search: SearchResult, refit: RefitResult, units: int
+) -> tuple[SearchResult, RefitResult]:
+    replace = msgspec.structs.replace
+    assert refit.test_accuracy
+    trials = list(search.trials)
+    inputs, outputs = refit.member.network.widths[0], refit.member.network.widths[-1]
+    for i, trial in enumerate(trials):
+        settings = Settings(hidden_layers=2, units=units + i, learning_rate=0.01 + 0.001 * i)
+        trials[i] = replace(
+            trial,
+            settings=settings,
+            member=settings.member(inputs, outputs, seed=trial.member.seed),
+            outcome="completed",
+            validation_accuracy=0.8 - 0.0101 * i + units / 10_000,
+        )
+    best, chosen = trials[0], trials[1]
+    candidates = [
+        Candidate(trial=t.id, accuracies=[mean], mean=mean, interval=None, stopped=[])
+        for t, mean in ((best, 0.6107 + units / 10_000), (chosen, 0.6213 + units / 10_000))
+    ]
+    choice = Choice(
+        evidence="validation",
+        examples=search.validation_examples,
+        seeds=1,
+        candidates=candidates,
+        chosen=chosen.id,
+        optimism=(best.validation_accuracy or 0) - (candidates[0].mean or 0),
+    )
+    mean = 0.7019 + units / 10_000
+    accuracy = Accuracy(
+        mean=mean,
+        per_seed=[mean - 0.0113, mean + 0.0113],
+        interval=(mean - 0.0217, mean + 0.0219),
+        spread=0.0131,
+        examples=refit.test_accuracy.examples,
+    )
+    member = replace(chosen.member, seed=refit.member.seed)
+    return (
+        replace(search, trials=trials, best=best, choice=choice),
+        replace(refit, member=member, test_accuracy=accuracy),
+    )

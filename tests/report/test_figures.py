@@ -91,7 +91,7 @@ def test_the_learning_rate_is_shown_where_it_varies() -> None:
         )
     )
     assert (scattered.setting, scattered.colour) == ("learning_rate", "batch_size")
-    assert scattered.points == [(0.001, 0.5, 8.0, False, 0), (0.1, 0.7, 16.0, True, 2)]
+    assert scattered.points == [(0.001, 0.5, 8.0, "", 0), (0.1, 0.7, 16.0, "best", 2)]
     assert scattered.stopped == [(1.0, "diverged", 1)]
     assert scattered.logarithmic
     figure = search.draw_scatter(scattered)
@@ -108,15 +108,35 @@ def test_else_the_most_telling_setting_is() -> None:
     assert search.scatter(found(*trials)).setting == "units"
 
 
-def test_learning_curves_mark_the_best_and_the_diverged(results: Results) -> None:
-    assert results.search and results.search.best
-    lines = search.curves(results.search)
-    assert lines[-1].best and lines[-1].trial == results.search.best.id
-    assert lines[-1].accuracy[-1] == results.search.best.validation_accuracy
+def test_learning_curves_mark_best_chosen_and_diverged(parted: Results) -> None:
+    assert parted.search and parted.search.best and parted.search.chosen
+    lines = search.curves(parted.search)
+    assert [line.standing for line in lines[-2:]] == ["best", "chosen"]
+    assert lines[-2].trial == parted.search.best.id
+    assert lines[-1].trial == parted.search.chosen.id
     first = lines[0]
-    stopped = search.Curve(first.trial, first.epochs, first.accuracy, "diverged", False)
-    legend = search.draw_curves([stopped, lines[-1]]).axes[0].get_legend()
-    assert [t.get_text() for t in legend.get_texts()] == ["best", "diverged or failed"]
+    stopped = search.Curve(first.trial, first.epochs, first.accuracy, "diverged", "")
+    legend = search.draw_curves([stopped, *lines[-2:]]).axes[0].get_legend()
+    names = [t.get_text() for t in legend.get_texts()]
+    assert names == ["best of the search", "chosen", "diverged or failed"]
+
+
+def test_the_chosen_trial_is_the_bold_one(parted: Results) -> None:
+    assert parted.search and parted.search.best and parted.search.chosen
+    ranked = variants.ranking(parted.search)
+    assert [v.trial for v in ranked if v.chosen] == [parted.search.chosen.id]
+    drawn = variants.draw_ranking(ranked)
+    bold = [t.get_text() for t in drawn.axes[0].texts if t.get_fontweight() == "bold"]
+    accuracy = parted.search.chosen.validation_accuracy or 0
+    assert bold == [f"{100 * accuracy:.2f} chosen"]
+    rows = trial_table(parted.search, "trials").rows
+    assert [row.cells[0] for row in rows if row.mark == "best"] == [str(parted.search.chosen.id)]
+    assert {row.cells[-1]: row.cells[0] for row in rows}["best"] == str(parted.search.best.id)
+    points = search.scatter(parted.search).points
+    assert {p[3]: p[4] for p in points if p[3]} == {
+        "best": parted.search.best.id,
+        "chosen": parted.search.chosen.id,
+    }
 
 
 def test_trials_are_listed_best_first_and_stopped_last() -> None:
@@ -130,7 +150,7 @@ def test_variants_are_ranked() -> None:
     ranked = variants.ranking(
         found(trial(0, None), trial(1, 0.3), trial(2, 0.9, dropout=0.2)), most=2
     )
-    assert [(v.name, v.accuracy, v.best) for v in ranked] == [
+    assert [(v.name, v.accuracy, v.chosen) for v in ranked] == [
         ("3×40, relu, dropout 0.2", 0.9, True),
         ("3×40, relu", 0.3, False),
     ]

@@ -7,6 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from downslope.report.figures.comparison import draw_losses
+from downslope.report.figures.landscape_doubts import draw_joint
 from downslope.report.interactive import Scene, scenes_json
 from downslope.results import Results
 from downslope.runs import Run
@@ -42,6 +44,22 @@ def test_surfaces_and_paths_are_the_runs_own(scene: Scene) -> None:
     np.testing.assert_allclose(accuracies, [p.true_accuracy for p in path], rtol=1e-5)
     assert ((accuracies >= 0) & (accuracies <= 1)).all()
     np.testing.assert_allclose(run["residual"], [p.residual for p in path], rtol=1e-5)
+
+
+def test_a_run_has_one_colour_in_every_figure(scene: Scene, results: Results) -> None:
+    (run,) = scene.result.runs
+    runs = [msgspec.structs.replace(run, label=name) for name in "ABCDEF"]
+    several = msgspec.structs.replace(scene.result, runs=runs)
+    interactive = [run["colour"] for run in read(Scene("runs", several, scene.arrays))["runs"]]
+    drawn = draw_joint(several, scene.arrays)
+    lines = [line for line in drawn.axes[0].lines if str(line.get_label())[1:2] == ":"]
+    assert [line.get_color() for line in lines] == interactive
+    assert results.refit and results.refit.test_accuracy
+    compared = draw_losses(dict.fromkeys("ABCDEF", results.refit)).axes[0]
+    curves = [line for line in compared.lines if str(line.get_label()).startswith("run ")]
+    assert [line.get_color() for line in curves] == interactive
+    (alone,) = draw_losses({"C": results.refit}).axes[0].get_lines()
+    assert alone.get_color() == interactive[2]
 
 
 def test_validation_is_offered_where_it_was_computed(scene: Scene) -> None:

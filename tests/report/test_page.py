@@ -312,7 +312,7 @@ def test_a_search_whose_trials_all_diverged(run: Run) -> None:
             setattr(results, stage, None)
 
     page = changed(run, change)
-    assert "3 trials: 3 diverged. None completed, so there is no best." in page.text
+    assert "3 trials: 3 diverged. No best, as none completed." in page.text
     assert page.text.count("diverged: a loss was nan") == 3
 
 

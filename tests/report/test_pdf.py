@@ -140,7 +140,7 @@ def test_a_run_whose_trials_all_diverged(changed: Changed) -> None:
         results.refit = results.variants = results.landscape = results.joint_landscape = None
 
     text = changed(change)
-    assert "None completed, so there is no best" in text
+    assert "No best, as none completed" in text
     assert "What to try" in text
 
 

@@ -19,6 +19,7 @@ from downslope.report.figures import comparison as figures
 from downslope.report.picture import Picture, picture
 from downslope.report.sections.landscape import joint_picture
 from downslope.report.shell import set_page
+from downslope.report.statements import final_of, led, network
 from downslope.report.tables import Row, Table
 from downslope.report.wording import duration, figure, percent, points
 from downslope.results import Results
@@ -111,7 +112,11 @@ def _pictures(sides: Mapping[str, Side], joint: Landscape | None) -> Iterator[Pi
         yield picture(
             "comparison-scores",
             figures.draw_scores(scores),
-            "Test accuracy: " + "; ".join(f"run {n} {percent(a.mean)}" for n, a in scores.items()),
+            "Test accuracy: "
+            + "; ".join(
+                f"run {n} ({wording.describe(refits[n].member)}) {percent(a.mean)}"
+                for n, a in scores.items()
+            ),
             "Test accuracy of each seed (points), their mean (line) and its 95 % interval for the "
             "sampling of test examples (band).",
         )
@@ -149,20 +154,19 @@ def score_table(sides: Mapping[str, Side]) -> Table:
 def _scores(found: Results) -> dict[str, str]:
     refit, search, coder = found.refit, found.search, found.autoencoder
     test = None if refit is None else refit.test_accuracy
-    best = None if search is None else search.best
-    variant = None if found.variants is None else found.variants.refit
+    variant = final_of(found, "variants")
     rival = None if variant is None else variant.test_accuracy
     return {
-        "final network": "–" if refit is None else refit.member.network.label,
+        "final network": "–" if refit is None else network(found, "search"),
         "test accuracy": percent(None if test is None else test.mean),
         "95 % interval": "–" if test is None else " to ".join(map(percent, test.interval)),
         "spread": "–" if test is None or test.spread is None else points(test.spread, sign=False),
         "seeds": "–" if refit is None else str(len(refit.seeds)),
-        "best of the search, validation": percent(
-            None if best is None else best.validation_accuracy
-        ),
+        "search": "–" if search is None else led(search),
         "trials": "–" if search is None else str(len(search.trials)),
-        "best variant, test": percent(None if rival is None else rival.mean),
+        "chosen variant": "–" if variant is None else network(found, "variants"),
+        "chosen variant, test accuracy": percent(None if rival is None else rival.mean),
+        "autoencoder": "–" if coder is None else coder.member.network.label,
         "autoencoder, test error": figure(None if coder is None else coder.test_mse),
         "test set opened": wording.times(len(found.test_set.openings)),
         "time": duration(sum(found.seconds.values())),

@@ -257,6 +257,8 @@ def _write_mlflow(path: Path, results: Results, members: Sequence[Exported]) -> 
         refit = results.refit
         if refit is not None and refit.test_accuracy is not None:
             client.log_metric(parent.info.run_id, "test_accuracy", refit.test_accuracy.mean, 0)
+            for name, value in _settings(refit.member).items():
+                client.log_param(parent.info.run_id, name, value)
         for member in members:
             child = client.create_run(
                 experiment,

@@ -18,10 +18,7 @@ from numpy.typing import NDArray
 
 from downslope.landscape import LandscapeResult, PathPoint
 from downslope.report.figures.landscape import terrain
-from downslope.report.figures.style import SLOPE_STOPS
-
-COLOURS = ("#c9305a", "#4aa8dc", "#f08a24", "#b58be0", "#8d9aa6")
-"""Of runs; each is told from the surface and from both pages, light and dark."""
+from downslope.report.figures.style import RUN_COLOURS, SLOPE_STOPS
 
 DIGITS = 6
 """Significant digits of numbers on the page; the run's files hold all of them."""
@@ -61,7 +58,7 @@ def _scene(scene: Scene) -> dict[str, Any]:
         "y": _numbers(arrays["y"]),
         "surfaces": surfaces,
         "runs": [
-            {"name": run.label, "colour": COLOURS[i % len(COLOURS)], **_path(run.path)}
+            {"name": run.label, "colour": RUN_COLOURS[i % len(RUN_COLOURS)], **_path(run.path)}
             for i, run in enumerate(result.runs)
         ],
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from downslope.report import wording
+from downslope.report import statements, wording
 from downslope.report.equations import equation
 from downslope.report.figures.theory import NAMES
 from downslope.report.gallery import Arrays, arrays, gallery, landscape_scenes
@@ -123,20 +123,21 @@ def cards(results: Results) -> list[Card]:
             )
         )
     if refit is not None:
-        settings = refit.member.training
         note = (
-            f"{refit.member.network.parameters:,} parameters, {settings.optimizer}, learning rate "
-            f"{settings.learning_rate:.4g}, batch {settings.batch_size}, "
-            f"{wording.plural(settings.epochs, 'epoch')}, "
-            f"{wording.plural(len(refit.seeds), 'seed')}"
+            f"{statements.network(results, 'search')}; {wording.plural(len(refit.seeds), 'seed')}"
         )
         found.append(Card("What was trained", refit.member.network.label, note, "refit"))
     if search is not None:
-        best = search.best.validation_accuracy if search.best is not None else None
-        note = wording.outcomes(search.trials)
-        if best is not None:
-            note += f"; best {wording.percent(best)} on {search.validation_examples:,} validation "
-            note += "examples"
+        note = "; ".join(
+            filter(
+                None,
+                [
+                    wording.outcomes(search.trials),
+                    statements.led(search),
+                    statements.chosen(search),
+                ],
+            )
+        )
         found.append(
             Card("How it was chosen", wording.plural(len(search.trials), "trial"), note, "search")
         )
@@ -144,8 +145,9 @@ def cards(results: Results) -> list[Card]:
         note = "no plain winner to compare with"
         if variants.comparison is not None:
             note = wording.verdict(variants.comparison)
+        note = f"{statements.network(results, 'variants')}. {note}"
         mean = wording.percent(variants.refit.test_accuracy.mean)
-        found.append(Card("Best variant, test", mean, note, "variants-comparison"))
+        found.append(Card("Chosen variant, test accuracy", mean, note, "variants-comparison"))
     openings = len(results.test_set.openings)
     found.append(
         Card(

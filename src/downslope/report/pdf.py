@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from downslope.errors import InputError
-from downslope.report import wording
+from downslope.report import statements, wording
 from downslope.report.figures.theory import NAMES
 from downslope.report.gallery import Arrays, arrays, gallery
 from downslope.report.page import OWN, cards
@@ -116,6 +116,7 @@ def document(
         missing=[stage for stage in STAGES if getattr(results, stage) is None],
         sections=_SECTIONS,
         wording=wording,
+        statements=statements,
         equations=[equation(step.statement, display=True) for step in steps],
         claims=[(equation(one.claimed), equation(one.found)) for one in examples],
         step_numbers={step.name: i + 1 for i, step in enumerate(steps)},

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from downslope.report import wording
+from downslope.report import statements, wording
 from downslope.report.interactive import Scene, scenes_json
 from downslope.report.packing import packed
 from downslope.report.picture import Picture, packed_data
@@ -55,6 +55,7 @@ def set_page(
         heading=heading,
         pictures=pictures,
         wording=wording,
+        statements=statements,
         style=_asset("page.css"),
         theme_script=_asset("theme.js"),
         script=Markup("\n").join(map(_asset, names)),

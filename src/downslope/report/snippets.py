@@ -187,7 +187,7 @@ def _searching(recipe: Recipe, given: SearchRecipe, part: str, found: str, winne
         )
     )
     if made.top == 1:
-        lines.append(f"{winner} = {found}.best.settings")
+        lines.append(f"best = {found}.best")
     else:
         evidence = "folds" if made.folds else "second" if made.second else "validation"
         rounds = f"[Round(training, {second}, {made.seeds})]"
@@ -208,9 +208,15 @@ def _searching(recipe: Recipe, given: SearchRecipe, part: str, found: str, winne
                 ],
                 "))",
             ),
-            f"{winner} = next(t.settings for t in {found}.trials if t.id == choice.chosen)",
+            f"best = next(t for t in {found}.trials if t.id == choice.chosen)",
         ]
-    return "\n".join([*lines, f"print({winner}, {found}.best.validation_accuracy)"])
+    return "\n".join(
+        [
+            *lines,
+            f"{winner} = best.settings",
+            "print(best.id, best.validation_accuracy, best.settings)",
+        ]
+    )
 
 
 def _import(given: SearchRecipe, *more: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from downslope.report.statements import chosen, led, network
 from downslope.report.wording import (
     certainty,
     describe,
@@ -46,7 +47,8 @@ def answer(results: Results) -> str:
         return "no test accuracy: nothing was trained for it"
     if refit.test_accuracy is None:
         return f"no test accuracy: {'; '.join(refit.stopped) or 'no seed completed'}"
-    return f"{percent(refit.test_accuracy.mean)} ({certainty(refit.test_accuracy)})"
+    accuracy = refit.test_accuracy
+    return f"{percent(accuracy.mean)} ({certainty(accuracy)}), of {describe(refit.member)}"
 
 
 def theory_verdict(results: Results) -> str:
@@ -87,11 +89,7 @@ def _search(results: Results) -> Row | None:
     text = f"{plural(len(search.trials), 'trial')}: {outcomes(search.trials)}"
     if "search" not in results.seconds:
         text += f"; interrupted, {results.recipe['search']['trials']:,} were planned"
-    if search.best is None:
-        return "search", f"{text}; no best, as none completed"
-    best = search.best
-    accuracy = percent(best.validation_accuracy)
-    return "search", f"{text}; best validation accuracy {accuracy} ({describe(best.settings)})"
+    return "search", "; ".join(filter(None, [text, led(search), chosen(search)]))
 
 
 def _refit(results: Results) -> Row | None:
@@ -99,9 +97,9 @@ def _refit(results: Results) -> Row | None:
     if refit is None:
         return None
     text = (
-        f"{refit.member.network.label} on {refit.examples:,} examples, "
-        f"{plural(len(refit.seeds), 'seed')}, {plural(len(refit.epochs), 'epoch')}, "
-        f"final training loss {loss(refit.epochs[-1].train_loss)}"
+        f"{refit.member.network.label} ({network(results, 'search')}) on {refit.examples:,} "
+        f"examples, {plural(len(refit.seeds), 'seed')}, final training loss "
+        f"{loss(refit.epochs[-1].train_loss)}"
     )
     return "refit", "; ".join([text, *refit.stopped])
 
@@ -110,13 +108,15 @@ def _variants(results: Results) -> Row | None:
     variants = results.variants
     if variants is None:
         return None
-    best = variants.search.best
-    if best is None:
-        return "variants", f"{outcomes(variants.search.trials)}; no best, as none completed"
-    text = f"best of {len(variants.search.trials)}: {describe(best.settings)}"
-    if variants.refit is None or variants.refit.test_accuracy is None:
-        return "variants", f"{text}; no test accuracy"
-    text += f"; test accuracy {percent(variants.refit.test_accuracy.mean)}"
+    search, refit = variants.search, variants.refit
+    text = f"{plural(len(search.trials), 'trial')}: {outcomes(search.trials)}"
+    text = "; ".join(filter(None, [text, led(search), chosen(search)]))
+    if refit is None:
+        return "variants", text
+    text += f"; final training of {network(results, 'variants')}"
+    if refit.test_accuracy is None:
+        return "variants", f"{text}: no test accuracy"
+    text += f": test accuracy {percent(refit.test_accuracy.mean)}"
     if variants.comparison is None:
         return "variants", f"{text}; no plain winner to compare with"
     return "variants", f"{text}; {verdict(variants.comparison)}"
@@ -130,7 +130,8 @@ def _landscape(results: Results) -> Row | None:
     last = landscape.path[-1]
     return "landscape", (
         f"plane explains {percent(first, 1)} + {percent(second, 1)} of the path's variance; "
-        f"final loss {loss(last.true_loss)}, projected {loss(last.projected_loss)}"
+        f"at its end the loss on {landscape.examples:,} training examples is "
+        f"{loss(last.true_loss)}, that of its projection {loss(last.projected_loss)}"
     )
 
 

@@ -9,16 +9,14 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
+from downslope.networks import Member, NetworkSpec
 from downslope.reconstruction import AutoencoderResult
 from downslope.results import DataResult, Results
 from downslope.search import (
     SearchResult,
-    Settings,
     Trial,
 )
 from downslope.statistics import Accuracy, Comparison, PairedTest, wilson_interval
-
-ORDINARY = Settings()
 
 
 def kinds(data: DataResult) -> str:
@@ -130,37 +128,62 @@ def times(count: int) -> str:
     return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
-def parts(settings: Settings) -> list[str]:
+def parts(member: Member) -> list[str]:
     """Say what makes a variant: its shape, activation, normalization and dropout.
 
-    >>> parts(Settings(hidden_layers=2, units=64, normalization="batch", dropout=0.2))
+    >>> from downslope.networks import TrainingSpec
+    >>> spec = NetworkSpec(widths=(784, 64, 64, 10), normalization="batch", dropout=0.2)
+    >>> parts(Member(network=spec, training=TrainingSpec(), seed=1))
     ['2×64', 'relu', 'batch norm', 'dropout 0.2']
     """
-    found = [f"{settings.hidden_layers}×{settings.units}", settings.activation]
-    if settings.normalization != "none":
+    network = member.network
+    found = [hidden(network), network.activation]
+    if network.normalization != "none":
         found.append("batch norm")
-    if settings.dropout:
-        found.append(f"dropout {settings.dropout:g}")
+    if network.dropout:
+        found.append(f"dropout {network.dropout:g}")
     return found
 
 
-def describe(settings: Settings) -> str:
-    """Say all that sets a member's settings apart, in one line.
+def hidden(network: NetworkSpec) -> str:
+    """Write the hidden layers.
 
-    >>> describe(Settings())
+    >>> [hidden(NetworkSpec(widths=w)) for w in ((9, 40, 40, 3), (9, 16, 8, 3), (9, 3))]
+    ['2×40', '16-8', 'no hidden layer']
+    """
+    widths = network.widths[1:-1]
+    if not widths:
+        return "no hidden layer"
+    return f"{len(widths)}×{widths[0]}" if len(set(widths)) == 1 else "-".join(map(str, widths))
+
+
+def describe(member: Member) -> str:
+    """Say all that sets a member apart but its seed, in one line.
+
+    >>> from downslope.networks import TrainingSpec
+    >>> network = NetworkSpec(widths=(784, 40, 40, 40, 10))
+    >>> describe(Member(network=network, training=TrainingSpec(), seed=1))
     '3×40, relu, sgd, learning rate 0.01, batch 32, 20 epochs'
     """
-    rate = f"learning rate {settings.learning_rate:.4g}"
-    if settings.schedule != "constant":
-        rate += f" ({settings.schedule.replace('_', '-')})"
-    found = [*parts(settings), settings.optimizer, rate]
-    if settings.initialization != ORDINARY.initialization:
-        found.insert(2, f"{settings.initialization} initialization")
-    if settings.momentum:
-        found.append(f"momentum {settings.momentum:g}")
-    if settings.weight_decay:
-        found.append(f"weight decay {settings.weight_decay:g}")
-    return ", ".join([*found, f"batch {settings.batch_size}", plural(settings.epochs, "epoch")])
+    network, training = member.network, member.training
+    rate = f"learning rate {training.learning_rate:.4g}"
+    if training.schedule != "constant":
+        rate += f" ({training.schedule.replace('_', '-')})"
+    found = [*parts(member), training.optimizer, rate]
+    if network.weight_scale != 1:
+        found.insert(2, f"weights times {network.weight_scale:g}")
+    if network.initialization != "pytorch":
+        found.insert(2, f"{network.initialization} initialization")
+    if training.momentum:
+        kind = "Nesterov momentum" if training.nesterov else "momentum"
+        found.append(f"{kind} {training.momentum:g}")
+    if training.weight_decay:
+        found.append(f"weight decay {training.weight_decay:g}")
+    if training.label_smoothing:
+        found.append(f"label smoothing {training.label_smoothing:g}")
+    if training.clip_norm:
+        found.append(f"gradients clipped at {training.clip_norm:g}")
+    return ", ".join([*found, f"batch {training.batch_size}", plural(training.epochs, "epoch")])
 
 
 def outcomes(trials: Sequence[Trial]) -> str:
@@ -259,8 +282,8 @@ def in_a_sentence(results: Results) -> str:
     trained = ""
     if refit is not None:
         trained = (
-            f"A network of {refit.member.network.label} units, trained on "
-            f"{refit.examples:,} examples of {data.name}, "
+            f"A network of {refit.member.network.label} units ({describe(refit.member)}), trained "
+            f"on {refit.examples:,} examples of {data.name}, "
         )
     if refit is None or refit.test_accuracy is None:
         coder = results.autoencoder
@@ -272,14 +295,14 @@ def in_a_sentence(results: Results) -> str:
         return f"{trained or 'This run '}has no test accuracy."
     accuracy = refit.test_accuracy
     low, high = accuracy.interval
-    several = f" on average over {plural(len(accuracy.per_seed), 'seed')}"
+    several = f"mean of {plural(len(accuracy.per_seed), 'seed')}; "
     text = (
-        f"{trained}answers {percent(accuracy.mean)} of {accuracy.examples:,} test examples rightly"
-        f"{several if len(accuracy.per_seed) > 1 else ''}; the 95 % interval is "
-        f"{100 * low:.2f} to {percent(high)}."
+        f"{trained}classifies {percent(accuracy.mean)} of the {accuracy.examples:,} test examples "
+        f"correctly ({several if len(accuracy.per_seed) > 1 else ''}95 % interval {100 * low:.2f} "
+        f"to {percent(high)})."
     )
     openings = len(results.test_set.openings)
-    return f"{text} The test set was opened {times(openings)}, and nothing was chosen by it."
+    return f"{text} The test set was opened {times(openings)}, and never used to choose anything."
 
 
 def certainty(accuracy: Accuracy) -> str:

@@ -102,7 +102,8 @@ def draw_mistakes(
     """Draw examples with the wrong answer, how sure it was, and what they are.
 
     Args:
-        images: shape (examples, height, width); the lowest value is black, the highest white.
+        images: from `arrange`, shape (examples, height, width, ...); the lowest value is black,
+            the highest white.
         truth: what each is.
         answers: what it was taken for.
         confidences: the probability of that.
@@ -118,9 +119,14 @@ def draw_mistakes(
     ):
         x, y = i % COLUMNS, (0.4 + proportion) * (i // COLUMNS) + 0.4
         put(
-            axes, image, (x, y), f"{is_} taken for {said}", height=proportion, vmin=low,
-            vmax=high or 1,
-        )  # fmt: skip
+            axes,
+            image,
+            (x, y),
+            f"{is_} taken for {said}",
+            height=proportion,
+            low=low,
+            high=high or 1,
+        )
         # Rounded to 100.00 it would look certain, which no answer is.
         surely = ">99.99" if sure > 0.9999 else f"{100 * sure:.2f}"
         for line, text, colour in (

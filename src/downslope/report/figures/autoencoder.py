@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from downslope.reconstruction import AutoencoderResult
-from downslope.report.figures.images import above, beside, put, sheet
+from downslope.report.figures.images import above, arrange, beside, put, sheet, shown
 from downslope.report.figures.style import (
     INDIGO,
     INK,
@@ -35,7 +35,7 @@ class Pictures:
     """Hold shown examples, each of the data's shape; a row of a table is a strip one unit high.
 
     Args:
-        originals: shape (shown, height, width), in [0, 1].
+        originals: from `arrange`, shape (shown, height, width, ...), in [0, 1].
         reconstructions: by the autoencoder.
         linear: by principal components.
         names: of the examples' classes.
@@ -51,12 +51,10 @@ def pictures(
     arrays: dict[str, NDArray[Any]], shape: Sequence[int], names: Sequence[str]
 ) -> Pictures:
     """Give the arrays of `autoencoder/images.npz` the shape of one example."""
-    height, width = shape if len(shape) == 2 else (1, math.prod(shape))
-    size = (-1, height, width)
     return Pictures(
-        originals=np.asarray(arrays["originals"], np.float64).reshape(size),
-        reconstructions=np.asarray(arrays["reconstructions"], np.float64).reshape(size),
-        linear=np.asarray(arrays["pca_reconstructions"], np.float64).reshape(size),
+        originals=arrange(arrays["originals"], shape),
+        reconstructions=arrange(arrays["reconstructions"], shape),
+        linear=arrange(arrays["pca_reconstructions"], shape),
         names=[names[int(label)] for label in arrays["labels"]],
     )
 
@@ -147,7 +145,7 @@ def draw_grid(pictures: Pictures) -> Figure:
         ("PCA", pictures.linear, MUTED),
     )
     rows = len(bands) * deep
-    height, width = pictures.originals.shape[1:]
+    height, width = pictures.originals.shape[1:3]
     proportion = max(0.35, min(1.5, height / width))
     tall = 0.75 + rows * proportion * 5.2 / max(columns, 1)
     figure = Figure(figsize=(6.2, tall))
@@ -168,8 +166,7 @@ def draw_grid(pictures: Pictures) -> Figure:
 
 
 def _show(axes: Any, image: NDArray[np.float64]) -> None:
-    axes.imshow(
-        image, cmap="gray", vmin=0, vmax=1, interpolation="nearest",
-        aspect="equal" if image.shape[0] > 1 else "auto",
-    )  # fmt: skip
+    values, options = shown(image)
+    aspect = "equal" if image.shape[0] > 1 else "auto"
+    axes.imshow(values, interpolation="nearest", aspect=aspect, **options)
     axes.set_axis_off()

@@ -12,7 +12,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from numpy.typing import NDArray
 
 from downslope.reconstruction import ProbeResult
-from downslope.report.figures.images import above, put, sheet
+from downslope.report.figures.images import above, put, sheet, shown
 from downslope.report.figures.style import (
     INDIGO,
     INK,
@@ -49,7 +49,7 @@ def draw_map(
         points: shape (examples, 2).
         labels: shape (examples,).
         pictured: which examples are shown as images.
-        images: of them, shape (pictured, height, width).
+        images: of them, from `arrange`, shape (pictured, height, width, ...).
         names: of the classes.
     """
     figure = Figure(figsize=(7.0, 6.2), layout="constrained")
@@ -62,13 +62,13 @@ def draw_map(
             color=CLASS_COLOURS[number % len(CLASS_COLOURS)], alpha=0.75, markeredgewidth=0,
             label=plain(name),
         )  # fmt: skip
-    zoom = 16 / max(images.shape[1:], default=1)
+    zoom = 16 / max(images.shape[1:3], default=1)
     for index, image in zip(pictured, images, strict=True):
         colour = CLASS_COLOURS[
             int(np.flatnonzero(np.unique(labels) == labels[index])[0]) % len(CLASS_COLOURS)
         ]
         box = AnnotationBbox(
-            OffsetImage(image, zoom=zoom, cmap="gray", clim=(0, 1), interpolation="nearest"),
+            _small(image, zoom),
             (float(points[index, 0]), float(points[index, 1])), pad=0.06,
             bboxprops={"edgecolor": colour, "linewidth": 1.0},
         )  # fmt: skip
@@ -86,13 +86,21 @@ def draw_map(
     return figure
 
 
+def _small(image: NDArray[np.float64], zoom: float) -> OffsetImage:
+    values, options = shown(image)
+    small = OffsetImage(values, zoom=zoom, cmap=options.get("cmap"), interpolation="nearest")
+    if options:
+        small.image.set_clim(options["vmin"], options["vmax"])
+    return small
+
+
 @styled
 def draw_walks(walks: NDArray[np.float64], ends: NDArray[np.float64]) -> Figure:
     """Draw walks between codes, with the examples they join on both sides.
 
     Args:
-        walks: shape (walks, steps, height, width).
-        ends: shape (walks, 2, height, width).
+        walks: from `arrange`, shape (walks, steps, height, width, ...).
+        ends: shape (walks, 2, height, width, ...).
     """
     count, steps = walks.shape[:2]
     tall = 0.5 + 0.62 * count
@@ -118,7 +126,8 @@ def draw_units(units: NDArray[np.float64]) -> Figure:
     """Draw what each code unit adds to the picture of the mean code, or takes from it.
 
     Args:
-        units: shape (code size, height, width), in [-1, 1].
+        units: from `arrange`, shape (code size, height, width, ...), in [-1, 1]; in colour,
+            mid-grey is no change.
     """
     count = len(units)
     columns = min(16, max(1, math.ceil(math.sqrt(2 * count))))
@@ -135,10 +144,10 @@ def draw_units(units: NDArray[np.float64]) -> Figure:
         idle = np.abs(unit).max() < 1e-4  # not a grey level of 10,000
         name = f"{index + 1}" + (" idle" if idle else "")
         image = put(
-            axes, unit, (x, y), f"unit {name}", cmap=signed, vmin=-reach, vmax=reach
+            axes, unit, (x, y), f"unit {name}", low=-reach, high=reach, shades=signed
         )  # fmt: skip
         above(axes, (x + 0.5, y), name, fontsize=6, color=MUTED if idle else INK)
-    if image is not None:
+    if image is not None and units.ndim == 3:
         bar = figure.colorbar(image, cax=figure.add_axes((0.89, 0.1, 0.016, 0.8)))
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
         bar.ax.tick_params(labelsize=7)

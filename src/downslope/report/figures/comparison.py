@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from string import ascii_uppercase
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,7 +14,7 @@ from downslope.report.figures.style import (
     INK,
     MARKERS,
     PAPER,
-    SERIES,
+    RUN_COLOURS,
     legend_above,
     log_ticks,
     panel,
@@ -27,18 +29,28 @@ from downslope.statistics import Accuracy
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 3)))
 
 
+def _of_run(name: str) -> tuple[str, str, Any]:
+    """Give the run of a letter its colour, marker and dash, whichever other runs are drawn."""
+    place = ascii_uppercase.index(name)
+    return (
+        RUN_COLOURS[place % len(RUN_COLOURS)],
+        MARKERS[place % len(MARKERS)],
+        DASHES[place % len(DASHES)],
+    )
+
+
 @styled
 def draw_scores(found: Mapping[str, Accuracy]) -> Figure:
     """Draw the test accuracy of each run: its seeds, their mean, and its 95 % interval."""
     figure, axes = panel("test accuracy (%)", "", height=1.1 + 0.48 * len(found))
-    for i, (_, accuracy) in enumerate(found.items()):
-        colour = SERIES[i % len(SERIES)]
+    for i, (name, accuracy) in enumerate(found.items()):
+        colour, marker, _ = _of_run(name)
         low, high = accuracy.interval
         axes.hlines(i, 100 * low, 100 * high, color=colour, linewidth=9, alpha=0.22)
         axes.vlines(100 * accuracy.mean, i - 0.22, i + 0.22, color=colour, linewidth=2.4)
         axes.plot(
             [100 * a for a in accuracy.per_seed], [i] * len(accuracy.per_seed),
-            MARKERS[i % len(MARKERS)], color=colour, markeredgecolor=PAPER, markeredgewidth=0.8,
+            marker, color=colour, markeredgecolor=PAPER, markeredgewidth=0.8,
             markersize=6.5,
         )  # fmt: skip
         axes.annotate(
@@ -60,8 +72,8 @@ def draw_losses(found: Mapping[str, RefitResult]) -> Figure:
     """Draw the training loss of each final model, the mean over seeds within their range."""
     figure, axes = panel("epoch", "training loss (nats)")
     least, most = np.inf, 0.0
-    for i, (name, refit) in enumerate(found.items()):
-        colour = SERIES[i % len(SERIES)]
+    for name, refit in found.items():
+        colour, _, dash = _of_run(name)
         epochs = [e.epoch for e in refit.epochs if e.train_loss is not None]
         losses = [e.train_loss for e in refit.epochs if e.train_loss is not None]
         known = [
@@ -78,9 +90,7 @@ def draw_losses(found: Mapping[str, RefitResult]) -> Figure:
                 alpha=0.18,
                 linewidth=0,
             )
-        axes.plot(
-            epochs, losses, color=colour, linestyle=DASHES[i % len(DASHES)], label=f"run {name}"
-        )
+        axes.plot(epochs, losses, color=colour, linestyle=dash, label=f"run {name}")
         finite = [x for x in losses if x > 0]
         least, most = min([least, *finite]), max([most, *finite])
     if most > 8 * least:
@@ -95,7 +105,8 @@ def draw_losses(found: Mapping[str, RefitResult]) -> Figure:
 def draw_searches(found: Mapping[str, SearchResult]) -> Figure:
     """Draw the best validation accuracy so far of each search, trial by trial."""
     figure, axes = panel("trial", "best validation accuracy so far (%)")
-    for i, (name, search) in enumerate(found.items()):
+    for name, search in found.items():
+        colour, _, dash = _of_run(name)
         order = sorted(search.trials, key=lambda t: t.id)
         reached = [
             -np.inf if t.validation_accuracy is None else 100 * t.validation_accuracy for t in order
@@ -103,8 +114,8 @@ def draw_searches(found: Mapping[str, SearchResult]) -> Figure:
         best = np.maximum.accumulate(reached)
         best[~np.isfinite(best)] = np.nan
         axes.step(
-            [t.id for t in order], best, where="post", color=SERIES[i % len(SERIES)],
-            linestyle=DASHES[i % len(DASHES)], label=f"run {name}",
+            [t.id for t in order], best, where="post", color=colour,
+            linestyle=dash, label=f"run {name}",
         )  # fmt: skip
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     legend_above(axes, 5)

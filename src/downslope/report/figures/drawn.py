@@ -42,6 +42,9 @@ def to_csv(*blocks: Block) -> str:
     return stream.getvalue()
 
 
+COLOURS = ("red", "green", "blue")
+
+
 def drawn(figure: Figure) -> str:
     """Return the marks of a figure as CSV: lines, points, bands and bars, then images.
 
@@ -163,3 +166,7 @@ def _images(axes: Axes) -> Iterator[Sequence[Cell]]:
         if values.ndim == 2:
             for i, row in enumerate(values.tolist()):
                 yield named, i, *row
+        elif values.ndim == 3:
+            for channel, colour in zip(np.moveaxis(values, 2, 0), COLOURS, strict=False):
+                for i, row in enumerate(channel.tolist()):
+                    yield f"{named}, {colour}", i, *row

@@ -124,20 +124,21 @@ def draw_classes(result: AutoencoderResult, names: Sequence[str]) -> Figure:
 
 
 @styled
-def draw_features(errors: NDArray[np.float64], shape: tuple[int, int]) -> Figure:
+def draw_features(errors: NDArray[np.float64]) -> Figure:
     """Draw the test error of each pixel, of the autoencoder and of PCA, in one colour scale.
 
     Args:
-        errors: shape (2, features), the autoencoder's and PCA's.
-        shape: height and width of a picture.
+        errors: the autoencoder's and PCA's, shape (2, height, width); in colour with a last axis of
+            channels, of which the mean is drawn.
     """
+    if errors.ndim == 4:
+        errors = errors.mean(axis=3)
     figure = Figure(figsize=(5.0, 2.9), layout="constrained")
     cells = figure.subplots(1, 2)
     image: Any = None
     for axes, error, name in zip(cells, errors, ("autoencoder", "PCA"), strict=True):
         image = axes.imshow(
-            error.reshape(shape), cmap=slope_colours(), vmin=0, vmax=errors.max() or 1,
-            aspect="equal" if shape[0] > 1 else "auto", interpolation="nearest",
+            error, cmap=slope_colours(), vmin=0, vmax=errors.max() or 1, interpolation="nearest"
         )  # fmt: skip
         axes.set_title(name, fontsize=9.5)
         axes.set_axis_off()
@@ -157,7 +158,7 @@ def draw_ranked(
     """Draw the best, middle and worst reconstructions under their originals, each with its error.
 
     Args:
-        originals: shape (3, count, height, width).
+        originals: from `arrange`, shape (3, count, height, width, ...).
         reconstructions: the same.
         errors: shape (3, count).
     """

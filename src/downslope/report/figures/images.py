@@ -5,6 +5,8 @@ One panel for all of them is drawn several times faster than a panel for each.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,71 @@ from numpy.typing import NDArray
 
 _GAP = 0.06
 """Between two pictures, as a share of a cell."""
+
+_CHANNELS = (1, 3, 4)
+"""Grey, colour, colour and opacity."""
+
+
+def is_picture(shape: Sequence[int]) -> bool:
+    """Tell whether examples of a shape are pictures, grey or in colour.
+
+    >>> [is_picture(shape) for shape in ((28, 28), (32, 32, 3), (3, 32, 32), (30,), (8, 8, 8))]
+    [True, True, True, False, False]
+    """
+    return len(shape) == 2 or _channel_axis(shape) is not None
+
+
+def _channel_axis(shape: Sequence[int]) -> int | None:
+    """Return the axis that counts channels: 1, 3 or 4 of them, first if both others are larger."""
+    if len(shape) == 3:
+        if shape[0] in _CHANNELS and min(shape[1:]) > shape[0]:
+            return 0
+        if shape[2] in _CHANNELS:
+            return 2
+    return None
+
+
+def arrange(values: NDArray[Any], shape: Sequence[int]) -> NDArray[np.float64]:
+    """Arrange the features of examples as pictures.
+
+    Args:
+        values: shape (..., features).
+        shape: of one example: (height, width), and for colour with the channels last or first
+            (Pillow's and PyTorch's way). Anything else is no picture.
+
+    Returns:
+        Shape (..., height, width), or in colour (..., height, width, 3), opacity left out. What is
+        no picture becomes a strip, shape (..., 1, features).
+
+    >>> arrange(np.zeros((5, 2, 12)), (3, 2, 2)).shape, arrange(np.zeros((5, 12)), (3, 4)).shape
+    ((5, 2, 1, 12), (5, 3, 4))
+    >>> arrange(np.zeros((5, 48)), (3, 4, 4)).shape
+    (5, 4, 4, 3)
+    """
+    array = np.asarray(values, np.float64)
+    start = array.shape[:-1]
+    axis = _channel_axis(shape)
+    if axis is None:
+        rows = shape if len(shape) == 2 else (1, math.prod(shape))
+        return array.reshape(*start, *rows)
+    pixels = np.moveaxis(array.reshape(*start, *shape), axis - 3, -1)
+    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels[..., :3]
+
+
+def shown(
+    image: NDArray[np.float64], low: float = 0.0, high: float = 1.0, shades: Any = "gray"
+) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Give a picture from `arrange` what `imshow` takes: values, and options for grey ones.
+
+    Args:
+        image: shape (height, width) or (height, width, 3).
+        low: the value that is black.
+        high: the value that is white.
+        shades: the colour map of grey values; colours are their own.
+    """
+    if image.ndim == 2:
+        return image, {"cmap": shades, "vmin": low, "vmax": high}
+    return np.clip((image - low) / ((high - low) or 1.0), 0, 1), {}
 
 
 def sheet(
@@ -43,17 +110,21 @@ def put(
     label: str,
     *,
     height: float = 1.0,
-    **options: Any,
+    low: float = 0.0,
+    high: float = 1.0,
+    shades: Any = "gray",
 ) -> Any:
     """Put a picture into a cell, as large as fits and in its own proportions.
 
     Args:
         axes: from `sheet`.
-        image: shape (height, width); a single row of values fills its cell as a strip.
+        image: from `arrange`; a single row of values fills its cell as a strip.
         place: left and upper edge of the cell.
         label: names it in the figure's data.
         height: of the cell, in its widths.
-        options: of matplotlib's `imshow`; grey levels from 0 to 1 by default.
+        low: the value that is black.
+        high: the value that is white.
+        shades: the colour map of grey values.
     """
     x, y = place
     wide, tall = 1 - _GAP, height - _GAP
@@ -61,10 +132,10 @@ def put(
         scale = min(wide / image.shape[1], tall / image.shape[0])
         wide, tall = image.shape[1] * scale, image.shape[0] * scale
     left, upper = x + (1 - wide) / 2, y + (height - tall) / 2
-    shades: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1} | options
+    values, options = shown(image, low, high, shades)
     return axes.imshow(
-        image, extent=(left, left + wide, upper + tall, upper), interpolation="nearest",
-        label=label, **shades,
+        values, extent=(left, left + wide, upper + tall, upper), interpolation="nearest",
+        label=label, **options,
     )  # fmt: skip
 
 

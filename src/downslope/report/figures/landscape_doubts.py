@@ -18,15 +18,13 @@ from downslope.report.figures.style import (
     MUTED,
     OCHRE,
     ROSE,
+    RUN_COLOURS,
     TEAL,
     log_ticks,
     panel,
     slope_colours,
     styled,
 )
-
-RUNS = ("#c9305a", "#f2f2f2", "#f08a24", "#7ec8e3", "#b58be0")
-"""Over a surface, told apart by marker and dash as well."""
 
 NAMES = {
     "independent": "random walk,\nindependent steps",
@@ -146,7 +144,7 @@ def draw_joint(result: LandscapeResult, arrays: dict[str, NDArray[Any]]) -> Figu
     )  # fmt: skip
     for i, run in enumerate(result.runs):
         at = np.array([(p.x, p.y) for p in run.path])
-        colour, marker = RUNS[i % len(RUNS)], MARKERS[i % len(MARKERS)]
+        colour, marker = RUN_COLOURS[i % len(RUN_COLOURS)], MARKERS[i % len(MARKERS)]
         furthest = max(p.residual for p in run.path)
         axes.plot(
             *at.T, color=colour, marker=marker, markevery=[-1], markersize=7,

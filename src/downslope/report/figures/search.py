@@ -20,6 +20,7 @@ from downslope.report.figures.style import (
     OCHRE,
     PAPER,
     ROSE,
+    TEAL,
     legend_above,
     log_ticks,
     panel,
@@ -27,6 +28,7 @@ from downslope.report.figures.style import (
     styled,
     trial_mark,
 )
+from downslope.report.statements import rank, standing
 from downslope.search import SearchResult, Trial
 
 WORDS = {
@@ -43,13 +45,13 @@ WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Hold one trial's validation accuracy by epoch."""
+    """Hold one trial's validation accuracy by epoch, and its `statements.standing`."""
 
     trial: int
     epochs: list[int]
     accuracy: list[float]
     outcome: str
-    best: bool
+    standing: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +61,20 @@ class Scatter:
     Args:
         setting: on the horizontal axis.
         colour: the setting that colours.
-        points: (value, accuracy, colour value, whether best, trial) of completed trials.
+        points: (value, accuracy, colour value, standing, trial) of completed trials.
         stopped: (value, outcome, trial) of those without an accuracy.
         logarithmic: whether the horizontal axis is.
     """
 
     setting: str
     colour: str
-    points: list[tuple[float, float, float, bool, int]]
+    points: list[tuple[float, float, float, str, int]]
     stopped: list[tuple[float, str, int]]
     logarithmic: bool
 
 
 def curves(search: SearchResult) -> list[Curve]:
-    """Collect the learning curves, the best one last so that it is drawn on top."""
+    """Collect the learning curves, the best and the chosen one last so that they are on top."""
     found: list[Curve] = []
     for trial in search.trials:
         points = [p for p in trial.curve if p.validation_accuracy is not None]
@@ -82,10 +84,10 @@ def curves(search: SearchResult) -> list[Curve]:
                 epochs=[p.epoch for p in points],
                 accuracy=[p.validation_accuracy or 0.0 for p in points],
                 outcome=trial.outcome,
-                best=search.best is not None and trial.id == search.best.id,
+                standing=standing(search, trial.id),
             )
         )
-    return sorted((c for c in found if c.epochs), key=lambda c: c.best)
+    return sorted((c for c in found if c.epochs), key=lambda c: rank(c.standing))
 
 
 def varied(trials: Sequence[Trial]) -> list[str]:
@@ -113,7 +115,7 @@ def scatter(search: SearchResult) -> Scatter:
                 float(getattr(t.settings, chosen)),
                 t.validation_accuracy or 0.0,
                 float(getattr(t.settings, colour)),
-                search.best is not None and t.id == search.best.id,
+                standing(search, t.id),
                 t.id,
             )
             for t in completed
@@ -138,10 +140,12 @@ def _strength(trials: Sequence[Trial], name: str) -> float:
 
 @styled
 def draw_curves(curves: Sequence[Curve]) -> Figure:
-    """Draw all learning curves grey, the best in colour, pruned ones to where they ended."""
+    """Draw all learning curves grey, best and chosen in colour, pruned ones to where they ended."""
     figure, axes = panel("epoch", "validation accuracy (%)")
     kinds: dict[str, tuple[str, str, str, float]] = {
-        "best": ("best", INDIGO, "-", 1.0),
+        "best": ("best of the search", INDIGO, "-", 1.0),
+        "best and chosen": ("best and chosen", INDIGO, "-", 1.0),
+        "chosen": ("chosen", TEAL, "-", 1.0),
         "completed": ("other trials", MUTED, "-", 0.45),
         "pruned": ("pruned", OCHRE, "-", 0.6),
         "stopped": ("diverged or failed", ROSE, "--", 1.0),
@@ -150,17 +154,17 @@ def draw_curves(curves: Sequence[Curve]) -> Figure:
     for curve in curves:
         accuracy = 100 * np.array(curve.accuracy)
         lost = curve.outcome in ("diverged", "failed")
-        kind = "best" if curve.best else "stopped" if lost else curve.outcome
+        kind = curve.standing or ("stopped" if lost else curve.outcome)
         mark = trial_mark([curve.trial])
         _, colour, line, alpha = kinds[kind]
         axes.plot(
             curve.epochs,
             accuracy,
             color=colour,
-            linewidth=2.2 if curve.best else 1.0,
+            linewidth=2.2 if curve.standing else 1.0,
             alpha=alpha,
             linestyle=line,
-            marker="o" if len(curve.epochs) == 1 or curve.best else "",
+            marker="o" if len(curve.epochs) == 1 or curve.standing else "",
             markersize=3.5,
             gid=mark,
         )
@@ -199,10 +203,11 @@ def draw_scatter(scatter: Scatter) -> Figure:
             label=f"{shade:g}",
             gid=trial_mark([p[4] for p in own]),
         )
-    for value, accuracy, _, best, _ in scatter.points:
-        if best:
-            axes.plot(value, 100 * accuracy, "o", mfc="none", mec=ROSE, mew=1.8, ms=13)
-            axes.plot([], [], "o", mfc="none", mec=ROSE, mew=1.8, ms=9, label="best")
+    for value, accuracy, _, name, _ in scatter.points:
+        if name:
+            edge = INDIGO if name == "best" else ROSE
+            axes.plot(value, 100 * accuracy, "o", mfc="none", mec=edge, mew=1.8, ms=13)
+            axes.plot([], [], "o", mfc="none", mec=edge, mew=1.8, ms=9, label=name)
     if scatter.stopped:
         axes.plot(
             [value for value, _, _ in scatter.stopped],

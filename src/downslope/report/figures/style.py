@@ -38,6 +38,9 @@ PLUM: Final = "#8b4a9c"
 SERIES: Final = (INDIGO, ROSE, TEAL, OCHRE, PLUM)
 """Told apart by colour-blind readers by lightness; every use adds a marker or a dash as well."""
 
+RUN_COLOURS: Final = ("#c9305a", "#4aa8dc", "#f08a24", "#b58be0", "#8d9aa6")
+"""Of runs, in every figure of them; told from surfaces and from both pages, light and dark."""
+
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 
 # Fixed colours become variables of the page, so that one drawing serves light and dark.

@@ -17,6 +17,7 @@ from downslope.report.figures.style import (
     styled,
     trial_mark,
 )
+from downslope.report.statements import is_chosen, standing
 from downslope.report.wording import parts
 from downslope.search import (
     SearchResult,
@@ -26,12 +27,16 @@ from downslope.statistics import Accuracy
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """Hold one variant's trial, name and validation accuracy; None where it did not complete."""
+    """Hold one variant's trial, name and validation accuracy; None where it did not complete.
+
+    `standing` is that of `statements.standing`.
+    """
 
     trial: int
     name: str
     accuracy: float | None
-    best: bool
+    standing: str
+    chosen: bool
 
 
 def ranking(search: SearchResult, most: int = 15) -> list[Variant]:
@@ -39,9 +44,10 @@ def ranking(search: SearchResult, most: int = 15) -> list[Variant]:
     found = [
         Variant(
             trial=trial.id,
-            name=", ".join(parts(trial.settings)),
+            name=", ".join(parts(trial.member)),
             accuracy=trial.validation_accuracy,
-            best=search.best is not None and trial.id == search.best.id,
+            standing=standing(search, trial.id),
+            chosen=is_chosen(search, trial.id),
         )
         for trial in search.trials
     ]
@@ -51,7 +57,7 @@ def ranking(search: SearchResult, most: int = 15) -> list[Variant]:
 
 @styled
 def draw_ranking(variants: Sequence[Variant]) -> Figure:
-    """Draw the validation accuracy of each variant, best first."""
+    """Draw the validation accuracy of each variant, best first, the chosen one bold."""
     figure, axes = panel("validation accuracy (%)", "", height=0.85 + 0.27 * len(variants))
     known = [100 * v.accuracy for v in variants if v.accuracy is not None]
     low = min(known, default=0.0)
@@ -62,22 +68,22 @@ def draw_ranking(variants: Sequence[Variant]) -> Figure:
             axes.text(start, row, " did not complete", va="center", color=ROSE, fontsize=8.5)
             continue
         accuracy = 100 * variant.accuracy
-        colour = INDIGO if variant.best else MUTED
+        colour = INDIGO if variant.chosen else MUTED
         mark = trial_mark([variant.trial])
         axes.hlines(row, start, accuracy, color=colour, linewidth=1.1, alpha=0.7)
-        axes.plot(accuracy, row, "o", color=colour, ms=8 if variant.best else 6, gid=mark)
+        axes.plot(accuracy, row, "o", color=colour, ms=8 if variant.chosen else 6, gid=mark)
         axes.annotate(
-            f"{accuracy:.2f}",
+            f"{accuracy:.2f}" + (f" {variant.standing}" if variant.standing else ""),
             (accuracy, row),
             (7, 0),
             textcoords="offset points",
             va="center",
             fontsize=8.5,
-            fontweight="bold" if variant.best else "normal",
+            fontweight="bold" if variant.chosen else "normal",
         )
     axes.set_yticks(range(len(variants)), [v.name for v in variants], fontsize=8)
     axes.set_ylim(len(variants) - 0.4, -0.6)
-    axes.set_xlim(start, max(known, default=100.0) + 0.22 * span)
+    axes.set_xlim(start, max(known, default=100.0) + 0.35 * span)
     axes.tick_params(axis="y", length=0)
     axes.grid(False)
     axes.grid(True, axis="x")
@@ -89,7 +95,7 @@ def draw_ranking(variants: Sequence[Variant]) -> Figure:
 def draw_test(plain: Accuracy | None, variant: Accuracy | None) -> Figure:
     """Draw the test accuracy of each seed, with the mean and its 95 % interval."""
     figure, axes = panel("test accuracy (%)", "", height=2.2)
-    rows = [("plain winner", plain, TEAL, "s"), ("best variant", variant, INDIGO, "o")]
+    rows = [("plain winner", plain, TEAL, "s"), ("chosen variant", variant, INDIGO, "o")]
     shown = [row for row in rows if row[1] is not None]
     for i, (_, accuracy, colour, marker) in enumerate(shown):
         assert accuracy is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from downslope.reconstruction import AutoencoderResult
 from downslope.report.figures import autoencoder as coder
 from downslope.report.figures import codes, errors
+from downslope.report.figures.images import arrange, is_picture
 from downslope.report.tables import Row, Table
 from downslope.report.wording import figure as number
 from downslope.report.wording import percent, plural
@@ -113,11 +113,11 @@ def _pictures(
     names: Sequence[str],
 ) -> Iterator[Drawn]:
     """Draw what needs arrays that a run of an earlier version has not."""
-    height, width = shape if len(shape) == 2 else (1, math.prod(shape))
 
     def of(name: str) -> NDArray[np.float64]:
-        array = np.asarray(images[name], np.float64)
-        return array.reshape(*array.shape[:-1], height, width)
+        return arrange(images[name], shape)
+
+    coloured = len(shape) == 3 and is_picture(shape) and of("originals").ndim == 4
 
     if "noisy" in images:
         noise = found.noise
@@ -136,12 +136,13 @@ def _pictures(
             "The best, the middle and the worst reconstructions of the test set, each under its "
             "original with its mean squared error.",
         )
-    if "feature_mses" in images and height > 1:
+    if "feature_mses" in images and is_picture(shape):
         yield (
             "autoencoder-pixels",
-            errors.draw_features(images["feature_mses"], (height, width)),
+            errors.draw_features(of("feature_mses")),
             "Test error of each pixel, of the autoencoder and of PCA.",
-            "Where in the picture the error is: mean over the test set.",
+            "Where in the picture the error is: mean over the test set"
+            + (" and the colours." if coloured else "."),
         )
     if "map" in images and np.ptp(images["map"]) > 0:
         yield (
@@ -172,7 +173,8 @@ def _pictures(
             codes.draw_units(of("units")),
             f"What each of {len(images['units'])} code units adds to the picture.",
             "What each code unit draws: the decoder's answer to the mean code with this unit at "
-            "its 99th percentile, less its answer to the mean code.",
+            "its 99th percentile, less its answer to the mean code."
+            + (" Mid-grey is no change." if coloured else ""),
         )
 
 

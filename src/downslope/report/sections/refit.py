@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from downslope.report.figures import answers, refit
 from downslope.report.figures.drawn import to_csv
+from downslope.report.figures.images import arrange, is_picture
 from downslope.report.picture import Picture, picture
 from downslope.report.tables import Row, Table
 from downslope.report.wording import figure as number
@@ -95,8 +96,8 @@ def _answers(results: Results, given: dict[str, NDArray[Any]]) -> Iterator[Pictu
         f"{percent(sure.accuracy)}. Below: how many answers are how sure, over all seeds.",
     )
     chosen = given.get("mistakes", np.empty(0, np.int64))
-    if len(shape) == 2 and len(chosen):
-        images = np.asarray(given["mistake_inputs"], np.float64).reshape(-1, *shape)
+    if is_picture(shape) and len(chosen):
+        images = arrange(given["mistake_inputs"], shape)
         truth = [names[int(k)] for k in given["truth"][chosen]]
         said = [names[int(k)] for k in given["predictions"][0][chosen]]
         confidences = given["confidences"][0][chosen].tolist()

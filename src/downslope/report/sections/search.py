@@ -8,6 +8,7 @@ from downslope.report.figures import history, search, space
 from downslope.report.figures.drawn import to_csv
 from downslope.report.picture import Picture, picture
 from downslope.report.sections.trials import curve_data, trial_data
+from downslope.report.statements import led, standing
 from downslope.report.wording import percent
 from downslope.results import Results
 from downslope.search import SearchResult
@@ -19,7 +20,7 @@ def pictures(results: Results) -> Iterator[Picture]:
     if found is None or not found.trials:
         return
     yield from _trials(found, "search")
-    best = f"best {percent(found.best.validation_accuracy)}" if found.best else "none completed"
+    best = led(found)
     points = search.scatter(found)
     yield picture(
         "search-settings",
@@ -28,6 +29,7 @@ def pictures(results: Results) -> Iterator[Picture]:
         f"{search.WORDS[points.setting]}; {len(points.stopped)} diverged or failed; {best}.",
         f"Final validation accuracy against {search.WORDS[points.setting]}, coloured by "
         f"{search.WORDS[points.colour]}."
+        + (f" Rings: {_rings(found)}." if found.best else "")
         + (" Crosses at the foot are trials that diverged or failed." if points.stopped else ""),
         trial_data(found),
     )
@@ -43,6 +45,12 @@ def pictures(results: Results) -> Iterator[Picture]:
     yield from choice(found, "search")
 
 
+def _rings(found: SearchResult) -> str:
+    """Name the trials that stand out, by what they are to the search."""
+    stand_out = {standing(found, trial.id): trial.id for trial in found.trials}
+    return ", ".join(f"{name} trial {trial}" for name, trial in stand_out.items() if name)
+
+
 def _trials(found: SearchResult, part: str) -> Iterator[Picture]:
     lines = search.curves(found)
     if not lines:
@@ -53,6 +61,7 @@ def _trials(found: SearchResult, part: str) -> Iterator[Picture]:
         search.draw_curves(lines),
         f"Validation accuracy by epoch of {len(lines)} trials, {pruned} of them pruned.",
         "Validation accuracy after each epoch, one line per trial."
+        + (f" In colour: {_rings(found)}." if found.best else "")
         + (" Triangles are where trials were pruned." if pruned else ""),
         curve_data(found),
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from downslope.report.figures.drawn import to_csv
+from downslope.report.statements import is_chosen, standing
 from downslope.report.tables import Row, Table
-from downslope.report.wording import describe, duration, figure, percent
+from downslope.report.wording import describe, duration, figure, hidden, percent
 from downslope.search import SearchResult
 
 
@@ -38,9 +39,7 @@ def trial_table(search: SearchResult, caption: str, part: str = "search") -> Tab
     rows: list[Row] = []
     for i, trial in enumerate(order):
         own, outcome = trial.settings, trial.outcome
-        best = search.best is not None and trial.id == search.best.id
-        chosen = search.chosen is not None and trial.id == search.chosen.id
-        note = " and ".join(["best"] * best + ["chosen"] * (chosen and search.choice is not None))
+        note = standing(search, trial.id)
         rows.append(
             Row(
                 [
@@ -48,7 +47,7 @@ def trial_table(search: SearchResult, caption: str, part: str = "search") -> Tab
                     str(trial.member.seed),
                     percent(trial.validation_accuracy),
                     figure(trial.validation_loss),
-                    f"{own.hidden_layers}×{own.units}",
+                    hidden(trial.member.network),
                     *[values[i] for values in shown.values()],
                     f"{own.learning_rate:.3g}",
                     str(own.batch_size),
@@ -56,9 +55,13 @@ def trial_table(search: SearchResult, caption: str, part: str = "search") -> Tab
                     f"{trial.seconds:.1f}",
                     note or outcome + (f": {trial.reason}" if trial.reason else ""),
                 ],
-                mark="best" if note else "stopped" if outcome in ("diverged", "failed") else "",
+                mark="best"
+                if is_chosen(search, trial.id)
+                else "stopped"
+                if outcome in ("diverged", "failed")
+                else "",
                 trial=f"{part}-{trial.id}",
-                about=f"{percent(trial.validation_accuracy)} ({outcome}): {describe(own)}",
+                about=f"{percent(trial.validation_accuracy)} ({outcome}): {describe(trial.member)}",
             )
         )
     numeric = {"dropout", "decay"}
@@ -100,11 +103,9 @@ def candidate_table(search: SearchResult) -> Table:
                     percent(candidate.mean),
                     f"{percent(interval[0])} to {percent(interval[1])}" if interval else "–",
                     "; ".join([again, *candidate.stopped]),
-                    f"{trial.settings.hidden_layers}×{trial.settings.units}",
-                    f"{trial.settings.learning_rate:.3g}",
-                    str(trial.settings.batch_size),
+                    describe(trial.member),
                 ],
-                mark="best" if trial.id == choice.chosen else "",
+                mark="best" if is_chosen(search, trial.id) else "",
             )
         )
     return Table(
@@ -115,9 +116,7 @@ def candidate_table(search: SearchResult) -> Table:
             ("mean again", True),
             ("bootstrap interval", True),
             ("each time", False),
-            ("hidden", False),
-            ("learning rate", True),
-            ("batch", True),
+            ("settings", False),
         ],
         rows=rows,
     )
@@ -142,7 +141,7 @@ def stopped_table(search: SearchResult) -> Table:
                     t.outcome,
                     f"{len(t.curve)} of {t.settings.epochs}",
                     t.reason,
-                    describe(t.settings),
+                    describe(t.member),
                 ],
                 mark="stopped",
             )

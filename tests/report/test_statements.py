@@ -1,0 +1,158 @@
+"""Every score stands beside the network that reached it, where best and chosen differ too."""
+
+import html
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from downslope.report import statements, summary
+from downslope.report.comparison import Side, score_table
+from downslope.report.export import exported
+from downslope.report.gallery import Arrays
+from downslope.report.page import cards, render
+from downslope.report.pdf import document
+from downslope.report.sections import search as search_section
+from downslope.report.sections import variants as variants_section
+from downslope.report.wording import describe, in_a_sentence, percent
+from downslope.results import Results
+from downslope.runs import Run
+
+NOTHING = Arrays(surface=None, joint=None, trials=None, images=None, answers=None)
+
+
+def reached(results: Results) -> dict[str, str]:
+    """Pair scores, as they are written, with the network that reached them."""
+    pairs: dict[str, str] = {}
+    assert results.search and results.refit and results.variants and results.variants.refit
+    for search, refit in (
+        (results.search, results.refit),
+        (results.variants.search, results.variants.refit),
+    ):
+        assert search.best and search.chosen and search.choice and refit.test_accuracy
+        pairs[percent(search.best.validation_accuracy)] = describe(search.best.member)
+        pairs[percent(search.choice.candidates[1].mean)] = describe(search.chosen.member)
+        pairs[percent(refit.test_accuracy.mean)] = describe(refit.member)
+    assert len(pairs) == 6
+    return pairs
+
+
+def sentences(text: str) -> Iterator[str]:
+    """Split a text where a sentence, a cell, a row or a paragraph ends."""
+    yield from re.split(r"(?<=[a-z)%])\.\s|\n\n|</p>|</td>|</h3>", html.unescape(text))
+
+
+def as_page(results: Results) -> str:
+    page = render(results, None, {}, NOTHING)
+    return re.sub(r"<sup.*?</sup>|<script.*?</script>", "", page, flags=re.DOTALL)
+
+
+def as_typst(results: Results) -> str:
+    return document(results, None, {}, NOTHING, "a4")
+
+
+def as_closing_table(results: Results) -> str:
+    return "\n\n".join(f"{label}: {text}" for label, text in summary(results))
+
+
+def as_alternatives(results: Results) -> str:
+    pictures = [*search_section.pictures(results), *variants_section.pictures(results)]
+    return "\n\n".join(f"{p.alternative}\n\n{p.caption}" for p in pictures)
+
+
+@pytest.mark.parametrize("text_of", [as_page, as_typst, as_closing_table, as_alternatives])
+def test_a_score_and_a_network_in_one_sentence_belong_together(
+    parted: Results, text_of: Callable[[Results], str]
+) -> None:
+    """The network that is named nearest to a score is the one that reached it."""
+    pairs = reached(parted)
+    networks, together = set(pairs.values()), set[str]()
+    for sentence in sentences(text_of(parted)):
+        for score, network in pairs.items():
+            for match in re.finditer(re.escape(score), sentence):
+                gaps = {
+                    max(place.start() - match.end(), match.start() - place.end()): name
+                    for name in networks
+                    for place in re.finditer(re.escape(name), sentence)
+                }
+                if gaps:
+                    assert gaps[min(gaps)] == network, sentence
+                    together.add(score)
+    tested = [
+        r.test_accuracy for r in (parted.refit, parted.variants and parted.variants.refit) if r
+    ]
+    for accuracy in tested:
+        assert accuracy and (percent(accuracy.mean) in together or text_of is as_alternatives)
+    assert len(together) >= 2
+
+
+def test_the_closing_table_and_the_page_describe_what_was_trained(parted: Results) -> None:
+    assert parted.variants and parted.variants.refit and parted.variants.refit.test_accuracy
+    trained = describe(parted.variants.refit.member)
+    row = dict(summary(parted))["variants"]
+    assert row.index(trained) < row.index(percent(parted.variants.refit.test_accuracy.mean))
+    card = next(c for c in cards(parted) if c.label.startswith("Chosen variant"))
+    assert trained in card.note
+    assert parted.refit and describe(parted.refit.member) in in_a_sentence(parted)
+
+
+def test_where_the_settings_of_a_final_training_are_from_is_said(parted: Results) -> None:
+    assert parted.search and parted.search.chosen and parted.refit
+    number, member = parted.search.chosen.id, parted.refit.member
+    assert statements.network(parted, "search").endswith(f"; the settings of trial {number}")
+    training = msgspec.structs.replace(member.training, epochs=77)
+    changed = msgspec.structs.replace(member, training=training)
+    parted.refit = msgspec.structs.replace(parted.refit, member=changed)
+    text = statements.network(parted, "search")
+    assert "77 epochs" in text
+    assert text.endswith(f"; the settings of trial {number} with epochs = 77")
+    parted.recipe["refit"]["choice"] = {"units": 3}
+    assert statements.network(parted, "search").endswith(
+        "set by the recipe, whatever a search finds"
+    )
+
+
+def test_a_comparison_names_the_network_of_each_score(parted: Results, finished: Run) -> None:
+    table = score_table({"A": Side(finished, parted, None, None)})
+    cells = {row.cells[0]: row.cells[1] for row in table.rows}
+    assert parted.refit and parted.variants and parted.variants.refit
+    assert describe(parted.refit.member) in cells["final network"]
+    assert describe(parted.variants.refit.member) in cells["chosen variant"]
+    assert parted.search and parted.search.best
+    assert describe(parted.search.best.member) in cells["search"]
+    assert percent(parted.search.best.validation_accuracy) in cells["search"]
+
+
+def test_an_exported_score_has_the_settings_that_reached_it(parted: Results, finished: Run) -> None:
+    members = {member.name: member for member in exported(finished, parted)}
+    assert parted.variants and parted.variants.refit
+    for name, refit in (("refit", parted.refit), ("variants-refit", parted.variants.refit)):
+        assert refit and refit.test_accuracy
+        for seed, accuracy in zip(refit.seeds, refit.test_accuracy.per_seed, strict=True):
+            member = members[f"{name}/seed-{seed}"]
+            assert member.scores["test_accuracy"] == accuracy
+            assert tuple(member.settings["widths"]) == refit.member.network.widths
+            assert member.settings["learning_rate"] == refit.member.training.learning_rate
+
+
+def test_every_percentage_of_the_closing_table_is_a_number_of_the_results(parted: Results) -> None:
+    numbers = set(leaves(msgspec.to_builtins(parted)))
+    known = {percent(n, digits) for n in numbers for digits in (0, 1, 2)}
+    for label, text in summary(parted):
+        for match in re.finditer(r"\d+(\.\d+)? %", text.replace("95 %", "")):
+            # Of an interval only the end has the sign.
+            assert match[0] in known, (label, match[0])
+
+
+def leaves(value: Any) -> Iterator[float]:
+    if isinstance(value, dict):
+        for one in value.values():
+            yield from leaves(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from leaves(one)
+    elif isinstance(value, int | float) and np.isfinite(value):
+        yield float(value)
