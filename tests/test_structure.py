@@ -17,6 +17,7 @@ SOURCE = Path(downslope.__file__).parent
 # The design's flow, left to right; a package may import only what stands in an earlier row.
 FLOW = [
     {"errors", "progress", "_native"},
+    {"terminal"},
     {"files", "statistics"},
     {"data"},
     {"networks"},

@@ -7,18 +7,13 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from downslope.progress import Steps, T
+from downslope.terminal import console, say
 
 Show = Callable[[str, float, float, str], None]
-
-
-def console(*, stderr: bool = False) -> Console:
-    """Make the console that everything is printed on: long lines are left to the terminal."""
-    return Console(stderr=stderr, soft_wrap=True, highlight=False)
 
 
 def watch(steps: Steps[T], quiet: bool) -> T:
@@ -42,13 +37,13 @@ def _display(screen: Console, quiet: bool) -> Generator[Show, None, None]:
         yield _say_nothing
     elif screen.is_terminal:
         columns = (
-            TextColumn("{task.description:<16}"),
+            TextColumn("{task.description:<16}", markup=False),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         with Bar(*columns, console=screen) as bar:
             tasks: dict[str, TaskID] = {}
@@ -56,11 +51,11 @@ def _display(screen: Console, quiet: bool) -> Generator[Show, None, None]:
             def show(task: str, done: float, total: float, note: str) -> None:
                 if task not in tasks:
                     tasks[task] = bar.add_task(task, total=total, note="")
-                bar.update(tasks[task], completed=done, total=total, note=escape(note))
+                bar.update(tasks[task], completed=done, total=total, note=note)
 
             yield show
     else:
-        yield _Lines(screen)
+        yield _Lines()
 
 
 def _say_nothing(task: str, done: float, total: float, note: str) -> None:
@@ -70,8 +65,7 @@ def _say_nothing(task: str, done: float, total: float, note: str) -> None:
 class _Lines:
     """Print a line when a task begins, when it ends, and every 20 seconds in between."""
 
-    def __init__(self, screen: Console) -> None:
-        self._screen = screen
+    def __init__(self) -> None:
         self._task = ""
         self._began = self._said = 0.0
 
@@ -86,4 +80,4 @@ class _Lines:
         left = f", about {passed * (total - done) / done:.0f} s left" if 0 < done < total else ""
         share = f"{100 * done / total if total else 100:.0f} %"
         text = f"{task}: {share} after {passed:.0f} s{left}" + (f"; {note}" if note else "")
-        self._screen.print(escape(text))
+        say(text, stderr=True)

@@ -1,6 +1,6 @@
 """All commands under one name, and how an error ends them."""
 
-import os
+import errno
 import sys
 
 import typer
@@ -13,6 +13,7 @@ from downslope.cli.recipes import part, run
 from downslope.cli.runs import export, report, verify
 from downslope.cli.theory import theory
 from downslope.errors import InputError
+from downslope.terminal import ClosedOutputError, explain_output, say
 
 app = typer.Typer(
     name="downslope",
@@ -45,10 +46,14 @@ app.add_typer(data_app, name="data")
 def main() -> None:
     """Run the command line; see the design for its exit statuses."""
     try:
-        app()
-    except InputError as error:
-        print(f"downslope: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # the reader of our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        try:
+            app()
+        except OSError as error:  # Typer prints the help itself
+            if error.filename is None and error.errno in (errno.ENOSPC, errno.EIO):
+                raise explain_output(error) from None
+            raise
+    except ClosedOutputError:  # whoever read our output has gone, as head does
         sys.exit(141)
+    except InputError as error:
+        say(f"downslope: {error}", stderr=True)
+        sys.exit(2)

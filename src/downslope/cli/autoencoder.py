@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from downslope.errors import InputError
+from downslope.terminal import say
 
 CoderArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run with an autoencoder, or its .safetensors.")
@@ -29,7 +30,7 @@ def encode(
     found = open_autoencoder(coder)
     codes = found.encode(read_examples(files, found))
     write_array(out, codes)
-    print(f"{len(codes)} codes of {found.code_size}: {out}")
+    say(f"{len(codes)} codes of {found.code_size}: {out}")
 
 
 def decode(
@@ -48,7 +49,7 @@ def decode(
         write_sheet(out, [made], found)
     else:
         write_array(out, made)
-    print(f"{plural(len(made), 'example')}: {out}")
+    say(f"{plural(len(made), 'example')}: {out}")
 
 
 def reconstruct(
@@ -74,7 +75,7 @@ def reconstruct(
     else:
         write_array(out, made)
     error = found.error(raw).mean()
-    print(f"{plural(len(made), 'example')}, mean squared error {error:.5f}: {out}")
+    say(f"{plural(len(made), 'example')}, mean squared error {error:.5f}: {out}")
 
 
 def _ending(out: Path, *allowed: str) -> None:

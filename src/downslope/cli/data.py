@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from downslope.cli.options import LabelOption, QuietOption
 from downslope.cli.recipes import load_dataset
 from downslope.errors import InputError
-from downslope.watch import console, watch
+from downslope.terminal import say, show
+from downslope.watch import watch
 
 
 def list_data() -> None:
@@ -24,8 +25,8 @@ def list_data() -> None:
     for listing in list_datasets():
         found = str(listing.found) if listing.found else "no; downslope data fetch"
         row = (listing.name, f"{listing.examples:,}", found, listing.description)
-        table.add_row(*map(escape, row))
-    console().print(table)
+        table.add_row(*row)
+    show(table)
 
 
 def fetch_data(
@@ -39,7 +40,7 @@ def fetch_data(
     for check in verify(name):
         if not check.ok:
             raise InputError(f"{check.path}: {check.note}")
-    print(path if quiet else f"{name}: verified, in {path}")
+    say(path if quiet else f"{name}: verified, in {path}")
 
 
 def verify_data(
@@ -52,11 +53,11 @@ def verify_data(
     for heading in ("content", "file", "SHA-256"):
         table.add_column(heading, overflow="fold")
     checks = verify(name)
-    words = {True: "[green]as published[/]", False: "[red]wrong[/]", None: "readable"}
+    words = {True: ("as published", "green"), False: ("wrong", "red"), None: ("readable", "")}
     for check in checks:
-        text = words[check.ok] + (f": {escape(check.note)}" if check.note else "")
-        table.add_row(text, escape(str(check.path)), check.sha256)
-    console().print(table)
+        text = Text.assemble(words[check.ok], f": {check.note}" if check.note else "")
+        table.add_row(text, str(check.path), check.sha256)
+    show(table)
     if wrong := [check for check in checks if check.ok is False]:
         raise InputError(
             f"{wrong[0].path}: not the published content; fetch it again with 'downslope data "
@@ -87,7 +88,7 @@ def describe_data(
         ("SHA-256", seen.sha256),
     ]
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*row)
     for count in seen.classes:
-        table.add_row("class", escape(f"{count.name}: {count.training:,} training examples"))
-    console().print(table)
+        table.add_row("class", f"{count.name}: {count.training:,} training examples")
+    show(table)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rich.markup import escape
 from rich.table import Table
 
-from downslope.watch import console
+from downslope.terminal import show
 
 
 def doctor() -> None:
@@ -16,9 +15,7 @@ def doctor() -> None:
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in [*versions().items(), *hardware().items(), *describe_engine().items()]:
-        table.add_row(name, escape(value))
+        table.add_row(name, value)
     for listing in list_datasets():
-        table.add_row(
-            f"data {listing.name}", escape(str(listing.found or "not here; fetched when needed"))
-        )
-    console().print(table)
+        table.add_row(f"data {listing.name}", str(listing.found or "not here; fetched when needed"))
+    show(table)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +21,7 @@ from downslope.cli.options import (
 )
 from downslope.cli.recipes import run_stages
 from downslope.errors import InputError
+from downslope.terminal import say
 from downslope.watch import watch
 
 
@@ -104,8 +104,8 @@ def landscape(
             quiet,
         )
     except SystemExit:
-        print("\nstopped; repeat the command to go on", file=sys.stderr)
+        say("stopped; repeat the command to go on", stderr=True)
         raise
     write_landscape(held, drawn.result, drawn.arrays())
     page = held.path / "landscape.html"
-    print(page if quiet else f"landscape: {page}")
+    say(page if quiet else f"landscape: {page}")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from downslope.cli.options import (
@@ -28,7 +27,8 @@ from downslope.cli.options import (
     ThreadsOption,
 )
 from downslope.errors import InputError
-from downslope.watch import console, watch
+from downslope.terminal import say, show
+from downslope.watch import watch
 
 if TYPE_CHECKING:
     from downslope.cluster import Trainer
@@ -131,15 +131,15 @@ def run_stages(
     path = out or free_directory(Path(recipe).stem, chosen)
     held = Run(path)
 
-    def say(text: str) -> None:
+    def note(text: str) -> None:
         if not quiet:
-            console(stderr=True).print(text)
+            say(text, stderr=True)
 
     if added := [s for s in order if s not in stages]:
-        say(f"also running {', '.join(added)}: {', '.join(stages)} builds on it")
-    say(f"run: {escape(str(path))}" + (" (going on with it)" if held.exists else ""))
+        note(f"also running {', '.join(added)}: {', '.join(stages)} builds on it")
+    note(f"run: {path}" + (" (going on with it)" if held.exists else ""))
     if choose_engine("auto") != "native":
-        say(MISSING)
+        note(MISSING)
     start = time.perf_counter()
     threads, executor, address = where
     try:
@@ -159,7 +159,7 @@ def run_stages(
             again += [f"--{name}", str(value)] if value is not None else []
         if held.exists:
             command = shlex.join([*_program(), *again])
-            print(f"\nstopped; what was finished is kept. To go on: {command}", file=sys.stderr)
+            say(f"stopped; what was finished is kept. To go on: {command}", stderr=True)
         raise
     except InputError:
         if held.written:  # what did finish is still worth a page; a run that was refused is left
@@ -169,10 +169,9 @@ def run_stages(
         raise
     if not quiet:
         _print_summary(results, time.perf_counter() - start)
-        print("report:", end=" ")
-    print(page)
+    say(page if quiet else f"report: {page}")
     if tried := advice(results):
-        print(f"downslope: {tried}", file=sys.stderr)
+        say(f"downslope: {tried}", stderr=True)
         sys.exit(1)
 
 
@@ -244,10 +243,10 @@ def _print_summary(results: Results, seconds: float) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for row in summary(results):
-        table.add_row(*map(escape, row))
+        table.add_row(*row)
     table.add_row(
         "time",
         f"{seconds:.0f} s here; "
         + ", ".join(f"{stage} {spent:.0f} s" for stage, spent in results.seconds.items()),
     )
-    console().print(table)
+    show(table)

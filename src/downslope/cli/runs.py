@@ -10,6 +10,7 @@ import typer
 
 from downslope.cli.options import QuietOption, names_of
 from downslope.errors import InputError
+from downslope.terminal import say
 
 if TYPE_CHECKING:
     from downslope.runs import Run
@@ -42,7 +43,7 @@ def report(
     else:
         paths = _write(directories[0], wanted, paper)
     for path in paths:
-        print(path if quiet else f"report: {path}")
+        say(path if quiet else f"report: {path}")
 
 
 def _undamaged(directory: Path) -> Run:
@@ -103,7 +104,7 @@ def export(
 
     wanted = names_of(formats, ("csv", "jsonl", "mlflow", "tensorboard"), "--format")
     for path in write_export(_undamaged(directory), wanted, out or directory / "export"):
-        print(path)
+        say(path)
 
 
 def verify(
@@ -120,4 +121,4 @@ def verify(
             "makes report.html and figures again, and recipe.toml once it is removed; the rest "
             "must come from a copy"
         )
-    print(f"{directory}: every file is as it was written")
+    say(f"{directory}: every file is as it was written")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from downslope.cli.options import (
@@ -22,7 +21,8 @@ from downslope.cli.options import (
     ThreadsOption,
 )
 from downslope.cli.recipes import edits, load_dataset, run_stages
-from downslope.watch import console, watch
+from downslope.terminal import say, show
+from downslope.watch import watch
 
 if TYPE_CHECKING:
     from downslope.theory import Diagnosis
@@ -78,7 +78,7 @@ def theory(
     page = held.path / "diagnosis.html"
     if not quiet:
         _print_diagnosis(found)
-    print(page if quiet else f"diagnosis: {page}")
+    say(page if quiet else f"diagnosis: {page}")
 
 
 def _print_diagnosis(found: Diagnosis) -> None:
@@ -89,14 +89,14 @@ def _print_diagnosis(found: Diagnosis) -> None:
     for one in found.layers:
         figures = (one.size, one.signal, one.gradient, one.gain, one.proposed_gain)
         after = (one.mended_signal, one.mended_gradient)
-        table.add_row(escape(one.name), *[f"{value:.2g}" for value in (*figures, *after)])
-    console().print(table)
-    print(
+        table.add_row(one.name, *[f"{value:.2g}" for value in (*figures, *after)])
+    show(table)
+    say(
         f"Means over {found.networks} initializations and {found.examples} examples. size: mean "
         "square of a layer's outputs; signal: their variance over examples; gain: deviation of "
         "the weights times sqrt(fan in); *: new networks with the proposed gains, biases zero."
     )
     for line in found.findings or ["signals and gradients keep their size in every layer"]:
-        print(line)
+        say(line)
     for line in found.mended:
-        print(f"even with the proposed gains {line}")
+        say(f"even with the proposed gains {line}")

@@ -30,6 +30,7 @@ from downslope.estimators.preparation import (
     hold_out,
 )
 from downslope.networks import Member, NetworkSpec, TrainingSpec, build, flatten, load_flat
+from downslope.terminal import say
 
 # Predicting sets torch's thread count and puts it back: two threads at once would mix that up.
 _PREDICTING = threading.Lock()
@@ -218,7 +219,7 @@ class MLP(BaseEstimator, ABC):
                     )
                 losses.append(record.train_loss)
                 if self.verbose:
-                    print(self._line(record))
+                    say(self._line(record))
                 if validation is not None:
                     now = record.validation_loss
                     validation_losses.append(now)

@@ -1,0 +1,160 @@
+"""The one place that writes to a terminal. Names and messages of others are made harmless here."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, cast
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.table import Table
+
+from downslope.errors import LONGEST, InputError, shortened
+
+_ASCII = {
+    **dict.fromkeys("–—−‐‑", "-"),
+    **dict.fromkeys("‘’", "'"),
+    **dict.fromkeys("“”", '"'),
+    **{"×": "x", "…": "...", "±": "+/-", "→": "->", "≤": "<=", "≥": ">=", "≈": "~", "·": "*"},
+    **{"²": "^2", "σ": "sigma", "μ": "u", "µ": "u", "ü": "ue", "\N{NO-BREAK SPACE}": " "},
+}
+
+
+class ClosedOutputError(InputError):
+    """Report that whoever read standard output has gone, which is no mistake: status 141."""
+
+
+def harmless(text: str) -> str:
+    r"""Write out every character that would act on a terminal or is not shown as it stands.
+
+    These are control characters, line ends too, marks that turn the direction of writing, and
+    bytes of a file's name that are no text.
+
+    >>> print(harmless("name\x1b[2J\nsecond \u202eline"))
+    name\x1b[2J\nsecond \u202eline
+    """
+    return "".join(
+        c if c.isprintable() or unicodedata.category(c) == "Zs" else _escaped(c) for c in text
+    )
+
+
+def say(text: str | Path, *, stderr: bool = False) -> None:
+    """Print one line.
+
+    Raises:
+        InputError: standard output cannot be written; what goes wrong with standard error is
+            passed over, since there is nowhere to say it.
+    """
+    stream = _Stream(stderr)
+    stream.write(harmless(str(text)) + "\n")
+    stream.flush()
+
+
+def show(table: Table) -> None:
+    """Print a table.
+
+    Raises:
+        InputError: as `say`.
+    """
+    console().print(table)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Make a console, for tables and bars; long lines are left to the terminal."""
+    stream = cast(IO[str], _Stream(stderr))
+    return _Harmless(file=stream, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def explain_output(error: OSError) -> InputError:
+    """Turn an error of standard output into one line, and write no more to it."""
+    try:  # or the interpreter would try again at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        sys.stdout = None
+    if error.errno == errno.EPIPE:
+        return ClosedOutputError("standard output is closed")
+    return InputError(
+        f"standard output cannot be written ({error.strerror}); files that this command writes "
+        "are there"
+    )
+
+
+class _Harmless(Console):
+    """A console on which text is shown and never acts."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        if isinstance(renderable, str):
+            renderable = harmless(shortened(renderable, LONGEST))
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text == "\n":
+                yield segment
+            else:
+                yield Segment(harmless(segment.text), segment.style)
+
+
+class _Stream:
+    """Standard output or error, in whatever encoding it has."""
+
+    def __init__(self, stderr: bool) -> None:
+        self._stderr = stderr
+        self._file = sys.stderr if stderr else sys.stdout  # None where it was closed
+
+    @property
+    def encoding(self) -> str:
+        return getattr(self._file, "encoding", None) or "utf-8"
+
+    def isatty(self) -> bool:
+        return self._file is not None and self._file.isatty()
+
+    def fileno(self) -> int:
+        if self._file is None:
+            raise OSError(errno.EBADF, "closed")
+        return self._file.fileno()
+
+    def write(self, text: str) -> int:
+        try:
+            if self._file is not None:
+                self._file.write(_encodable(text, self.encoding))
+        except OSError as error:
+            self._fail(error)
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            if self._file is not None:
+                self._file.flush()
+        except OSError as error:
+            self._fail(error)
+
+    def _fail(self, error: OSError) -> None:
+        self._file = None
+        if not self._stderr:
+            raise explain_output(error) from None
+
+
+def _encodable(text: str, encoding: str) -> str:
+    """Replace what an encoding lacks, by ASCII that says the same where there is one."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return "".join(_in(c, encoding) for c in text)
+    return text
+
+
+def _in(character: str, encoding: str) -> str:
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return _ASCII.get(character) or _escaped(character)
+    return character
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
