@@ -27,7 +27,7 @@ import msgspec
 
 from downslope.data import Examples
 from downslope.engines import Checkpoint, EpochRecord, choose_engine, train
-from downslope.errors import InputError
+from downslope.errors import InputError, one_line
 from downslope.installation import difference, identity
 from downslope.networks import Member
 
@@ -99,7 +99,7 @@ class Cluster:
         try:
             self._ray.init(where, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error)
             raise InputError(f"executor ray: no cluster at {where} ({reason})") from None
         finally:
             for number, handler in handlers.items():  # Ray's own end the program with status 15
@@ -202,13 +202,13 @@ class Cluster:
         except self._ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, InputError):
                 raise error.cause from None
-            reason = " ".join(str(error.cause).split())[:200]
+            reason = one_line(error.cause)
             raise InputError(
                 f"executor ray: a node cannot train ({type(error.cause).__name__}: {reason}); is "
                 "the same downslope installed there?"
             ) from None
         except self._ray.exceptions.RayError as error:
-            return ready, " ".join(str(error).split())[:200] or type(error).__name__
+            return ready, one_line(error)
 
     def _check_head(self) -> None:
         """Refuse to wait for a dead head: Ray would, and then end this process without a word."""

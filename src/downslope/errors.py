@@ -7,6 +7,9 @@ from typing import Any, get_args
 
 import msgspec
 
+LONGEST = 600
+"""Characters of a message; what is more is cut out of its middle."""
+
 
 class InputError(ValueError):
     """Report a mistake in what the user gave: one line, what was wrong, where, what is allowed.
@@ -18,7 +21,35 @@ class InputError(ValueError):
     Traceback (most recent call last):
     ...
     downslope.errors.InputError: recipe: 'refit.sedes' is not a key; did you mean 'refit.seeds'?
+
+    A message is cut to `LONGEST` characters: the values in it come from files and may be long.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shortened(message, LONGEST))
+
+
+def shortened(text: str, length: int) -> str:
+    """Cut a text in the middle, so that how it begins and what it ends with are left.
+
+    >>> shortened("a path that is far too long: give another", 22)
+    'a path that i… another'
+    """
+    if len(text) <= length:
+        return text
+    end = (length - 1) * 2 // 5
+    return f"{text[: length - 1 - end]}…{text[len(text) - end :]}"
+
+
+def one_line(error: BaseException, length: int = 200) -> str:
+    """Return the text of an exception on one line of at most `length` characters.
+
+    >>> one_line(ValueError("line one\\n  line two"))
+    'line one line two'
+    >>> one_line(MemoryError())
+    'MemoryError'
+    """
+    return shortened(" ".join(str(error).split()), length) or type(error).__name__
 
 
 def explained(error: Exception, kind: Any) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from downslope.data import Examples
 from downslope.engines.checkpoints import Checkpoint
+from downslope.errors import one_line
 from downslope.networks import Member
 
 Outcome = Literal["completed", "diverged", "failed"]
@@ -124,5 +125,5 @@ def fail_gently(records: Iterator[EpochRecord], index: int) -> Iterator[EpochRec
             yield record
             epoch, step = record.epoch, record.step
     except (RuntimeError, ValueError, MemoryError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         yield EpochRecord(member=index, epoch=epoch, step=step, outcome="failed", reason=reason)

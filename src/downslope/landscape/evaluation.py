@@ -24,7 +24,7 @@ from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPriva
 from downslope.data import Examples
 from downslope.engines import Engine, cores
 from downslope.engines.pytorch import one_thread
-from downslope.errors import InputError
+from downslope.errors import InputError, one_line
 from downslope.landscape.planes import Plane
 from downslope.networks import Loss, load_flat
 from downslope.progress import Progress, Steps
@@ -308,9 +308,9 @@ def copy_of(module: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(module).eval().requires_grad_(False)
     except (RuntimeError, TypeError, ValueError) as error:
-        text = " ".join(str(error).split())[:200]
         raise InputError(
-            f"landscape: the module cannot be copied ({text}); it must work with copy.deepcopy"
+            f"landscape: the module cannot be copied ({one_line(error)}); it must work with "
+            "copy.deepcopy"
         ) from None
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from downslope.data import Examples
-from downslope.errors import InputError
+from downslope.errors import InputError, one_line
 from downslope.landscape.evaluation import Measure
 from downslope.landscape.snapshots import ENDINGS, read_buffers, read_snapshots
 from downslope.landscape.study import Landscape, compute_landscape
@@ -43,14 +43,18 @@ def load_module(where: str) -> nn.Module:
         source = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(source)
     except Exception as error:
-        raise InputError(f"--module {where}: {path} fails: {_one_line(error)}") from error
+        raise InputError(
+            f"--module {where}: {path} fails: {type(error).__name__}: {one_line(error)}"
+        ) from error
     factory = getattr(source, name, None)
     if not callable(factory):
         raise InputError(f"--module {where}: {path} has no function {name!r}")
     try:
         module = factory()
     except Exception as error:
-        raise InputError(f"--module {where}: {name}() fails: {_one_line(error)}") from error
+        raise InputError(
+            f"--module {where}: {name}() fails: {type(error).__name__}: {one_line(error)}"
+        ) from error
     if not isinstance(module, nn.Module):
         raise InputError(
             f"--module {where}: {name}() returned a {type(module).__name__}, not an nn.Module"
@@ -77,7 +81,9 @@ def load_examples(path: Path) -> Examples:
     except InputError:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise InputError(f"{path}: cannot be read as npz ({_one_line(error)})") from None
+        raise InputError(
+            f"{path}: cannot be read as npz ({type(error).__name__}: {one_line(error)})"
+        ) from None
     for name, array in (("inputs", inputs), ("targets", targets)):
         if array.dtype.kind not in "fiub" or array.ndim < 1:
             raise InputError(f"{path}: {name} is of type {array.dtype}; numbers are needed")
@@ -141,8 +147,3 @@ def draw_foreign(
 def _small(module: nn.Module) -> bool:
     """Tell whether curvature is a matter of seconds: up to a million parameters."""
     return sum(p.numel() for p in module.parameters()) <= 1_000_000
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:300]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from downslope.errors import InputError
+from downslope.errors import InputError, one_line
 from downslope.landscape.trajectory import Trajectory
 from downslope.progress import Progress, Steps
 
@@ -75,7 +75,7 @@ def read_buffers(folder: Path, module: nn.Module) -> None:
     try:
         module.load_state_dict(_state(last, _read(last)))
     except (RuntimeError, KeyError) as error:
-        raise InputError(f"{last}: {' '.join(str(error).split())[:300]}") from None
+        raise InputError(f"{last}: {one_line(error)}") from None
 
 
 def _files(folder: Path) -> list[Path]:
@@ -101,7 +101,7 @@ def _read(path: Path) -> dict[str, Any]:
             "save the state dict alone: torch.save(module.state_dict(), path)"
         ) from None
     except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]})") from None
+        raise InputError(f"{path}: cannot be read ({one_line(error)})") from None
     if not isinstance(held, Mapping):
         raise InputError(f"{path}: holds a {type(held).__name__}; it must be a state dict")
     return dict(cast(Mapping[str, Any], held))

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from downslope.errors import InputError
+from downslope.errors import InputError, one_line
 
 
 def load_factory(reference: str) -> Callable[[], object]:
@@ -37,9 +37,8 @@ def load_factory(reference: str) -> Callable[[], object]:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        text = " ".join(str(error).split())
         raise InputError(
-            f"--module {reference!r}: {name} fails with {type(error).__name__}: {text}"
+            f"--module {reference!r}: {name} fails with {type(error).__name__}: {one_line(error)}"
         ) from error
     finally:
         sys.path.remove(str(path.parent))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from downslope.cluster import Trainer
 from downslope.data import Dataset, Examples, Scaling
 from downslope.engines import Snapshot, train
-from downslope.errors import InputError
+from downslope.errors import InputError, one_line
 from downslope.landscape import Trajectory
 from downslope.networks import build, flatten
 from downslope.progress import Steps
@@ -150,7 +150,7 @@ def _blocked(context: Context, stage: str) -> bool:
 
 def _out_of_room(error: BaseException) -> str:
     """Say what there was not enough of, if that is what an error means; torch has its own way."""
-    text = " ".join(str(error).split())[:200]
+    text = one_line(error)
     if isinstance(error, MemoryError) or "can't allocate memory" in text:
         return f"not enough memory ({text})"
     if isinstance(error, OSError):

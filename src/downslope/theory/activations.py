@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from downslope.engines.pytorch import one_thread
-from downslope.errors import InputError
+from downslope.errors import InputError, one_line
 
 Function = Callable[[torch.Tensor], torch.Tensor]
 """An elementwise function of tensors, for example `torch.tanh` or an `nn.Module`."""
@@ -119,10 +119,9 @@ def _refuse_unless_elementwise(activation: Activation) -> None:
         whole, alone = activation.values(z), activation.values(z[3:4])
         slopes = activation.slopes(z)
     except Exception as error:
-        text = " ".join(str(error).split())[:200]
         raise InputError(
-            f"activation {activation.name!r}: does not work on a float64 tensor ({text}); write "
-            "it with torch functions"
+            f"activation {activation.name!r}: does not work on a float64 tensor "
+            f"({one_line(error)}); write it with torch functions"
         ) from None
     same = whole.shape == slopes.shape == z.shape and np.allclose(whole[3:4], alone)
     if not same:

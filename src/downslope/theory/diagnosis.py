@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from downslope.engines.pytorch import one_thread
-from downslope.errors import InputError
+from downslope.errors import InputError, one_line
 from downslope.progress import Progress, Steps
 from downslope.theory.intervals import bootstrap_intervals
 
@@ -236,8 +236,9 @@ def _make(factory: Callable[[], object], seed: int) -> nn.Module:
         try:
             module = factory()
         except Exception as error:
-            text = " ".join(str(error).split())
-            raise InputError(f"the factory fails with {type(error).__name__}: {text}") from error
+            raise InputError(
+                f"the factory fails with {type(error).__name__}: {one_line(error)}"
+            ) from error
     if not isinstance(module, nn.Module):
         raise InputError(f"the factory returns {type(module).__name__}, not an nn.Module")
     return module.float().train()
@@ -258,7 +259,7 @@ def _fit(module: nn.Module, rows: torch.Tensor, shape: Sequence[int] | None) -> 
                 return tried
             refusals.append(f"{one}: returns {type(out).__name__}, not a tensor")
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            refusals.append(f"{one}: {' '.join(str(error).split())[:120]}")
+            refusals.append(f"{one}: {one_line(error, 120)}")
     raise InputError(f"the module takes no batch of these examples; tried {'; '.join(refusals)}")
 
 
