@@ -97,3 +97,13 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     refused("each step only once")
     (tmp_path / "again-1.pt").rename(tmp_path / "last.pt")
     refused("no number in its name")
+
+
+def test_a_snapshot_that_is_not_finite_is_named_with_its_place(tmp_path: Path) -> None:
+    fill(tmp_path, [0, 1], "plain")
+    module = network()
+    with torch.no_grad():
+        module[0].weight[1, 2] = torch.inf
+    torch.save(module.state_dict(), tmp_path / "step-2.pt")
+    with pytest.raises(InputError, match=r"step-2.pt: '0.weight' is inf at \[1, 2\]; .*move this"):
+        drain(read_snapshots(tmp_path, network()))

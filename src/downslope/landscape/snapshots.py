@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from downslope.errors import InputError, one_line
+from downslope.landscape.ordering import KEYS, order_by_step
 from downslope.landscape.trajectory import Trajectory
 from downslope.progress import Progress, Steps
 
@@ -31,9 +30,8 @@ def read_snapshots(
     """Read a folder of saved states as a trajectory, one file at a time.
 
     Files end with .pt, .pth, .ckpt or .safetensors and hold a state dict, or a checkpoint with
-    one under "state_dict" or "model_state_dict". The step is the checkpoint's "global_step" or
-    "step"; else the last number in the file's name. Nothing but tensors and plain values is ever
-    unpickled (`weights_only`).
+    one under "state_dict" or "model_state_dict". They are put in order by `order_by_step`.
+    Nothing but tensors and plain values is ever unpickled (`weights_only`).
 
     Args:
         folder: with at least one such file.
@@ -41,25 +39,22 @@ def read_snapshots(
         directory: where the trajectory is kept, or None for memory; see `Trajectory`.
 
     Raises:
-        InputError: no files, one that cannot be read or holds other parameters, or two of one
-            step.
+        InputError: no files, one that cannot be read, holds other parameters or values that are
+            not finite, or an order that is not clear.
     """
     files = _files(folder)
-    order: list[tuple[int, Path]] = []
+    counts: list[tuple[Path, dict[str, Any]]] = []
     for path in files:
-        order.append((_step(path, _read(path)), path))
-        yield Progress("reading snapshots", len(order) / 2, len(files))
-    order.sort()
-    for (step, path), (again, other) in itertools.pairwise(order):
-        if step == again:
-            raise InputError(f"{other}: step {step}, as {path.name}; each step only once")
+        counts.append((path, _counts(path)))
+        yield Progress("reading snapshots", len(counts) / 2, len(files))
+    order = order_by_step(folder, counts)
     trajectory = Trajectory(directory)
     for done, (step, path) in enumerate(order, 1):
         if step not in trajectory.steps:  # a trajectory on disk is gone on with
-            held = _read(path)
-            loss = held.get("loss", math.nan)
+            saved = _read(path)
+            loss = saved.get("loss", math.nan)
             loss = float(loss) if isinstance(loss, int | float) else math.nan
-            trajectory.add(_vector(path, _state(path, held), module), step=step, loss=loss)
+            trajectory.add(_vector(path, _state(path, saved), module), step=step, loss=loss)
         yield Progress("reading snapshots", (len(files) + done) / 2, len(files))
     return trajectory
 
@@ -70,8 +65,7 @@ def read_buffers(folder: Path, module: nn.Module) -> None:
     Raises:
         InputError: see `read_snapshots`.
     """
-    files = _files(folder)
-    last = max(files, key=lambda path: _step(path, _read(path)))
+    _, last = order_by_step(folder, [(path, _counts(path)) for path in _files(folder)])[-1]
     try:
         module.load_state_dict(_state(last, _read(last)))
     except (RuntimeError, KeyError) as error:
@@ -94,7 +88,7 @@ def _read(path: Path) -> dict[str, Any]:
         # Mapped, so that looking for the step does not read the weights.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols: what is wrong is refused
-            held = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+            saved = torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
     except UnpicklingError:
         raise InputError(
             f"{path}: holds more than tensors and plain values, which would run code when read; "
@@ -102,9 +96,9 @@ def _read(path: Path) -> dict[str, Any]:
         ) from None
     except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be read ({one_line(error)})") from None
-    if not isinstance(held, Mapping):
-        raise InputError(f"{path}: holds a {type(held).__name__}; it must be a state dict")
-    return dict(cast(Mapping[str, Any], held))
+    if not isinstance(saved, Mapping):
+        raise InputError(f"{path}: holds a {type(saved).__name__}; it must be a state dict")
+    return dict(cast(Mapping[str, Any], saved))
 
 
 def _is_zip(path: Path) -> bool:
@@ -112,22 +106,18 @@ def _is_zip(path: Path) -> bool:
         return file.read(2) == b"PK"
 
 
-def _step(path: Path, held: Mapping[str, Any]) -> int:
-    for key in ("global_step", "step"):
-        if isinstance(held.get(key), int):
-            return int(held[key])
-    numbers = re.findall(r"\d+", path.stem)
-    if not numbers:
-        raise InputError(f"{path}: no step in it and no number in its name, as in step-100.pt")
-    return int(numbers[-1])
+def _counts(path: Path) -> dict[str, Any]:
+    """Read how far training had come, without keeping the weights."""
+    state = _read(path)
+    return {key: state[key] for key in KEYS if key in state}
 
 
-def _state(path: Path, held: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+def _state(path: Path, saved: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     for key in ("state_dict", "model_state_dict"):
-        if isinstance(held.get(key), Mapping):
-            held = held[key]
+        if isinstance(saved.get(key), Mapping):
+            saved = saved[key]
             break
-    state = {str(k): v for k, v in held.items() if isinstance(v, torch.Tensor)}
+    state = {str(k): v for k, v in saved.items() if isinstance(v, torch.Tensor)}
     if not state:
         raise InputError(f"{path}: holds no tensors by name; it must be a state dict")
     return state
@@ -144,5 +134,12 @@ def _vector(path: Path, state: dict[str, torch.Tensor], module: nn.Module) -> ND
                 f"{path}: {name!r} has shape {tuple(state[name].shape)}, the module's has "
                 f"{tuple(parameter.shape)}"
             )
-        parts.append(state[name].reshape(-1).to(torch.float32))
+        values = state[name].to(torch.float32)
+        if not torch.isfinite(values).all():
+            at = [int(i) for i in torch.nonzero(~torch.isfinite(values))[0]]
+            raise InputError(
+                f"{path}: {name!r} is {values[tuple(at)].item()} at {at}; the network had diverged "
+                "by then: move this file and those after it out of the folder"
+            )
+        parts.append(values.reshape(-1))
     return torch.cat(parts).numpy()
