@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +39,27 @@ def test_conditions_are_pythons(
 )
 def test_a_condition_holds_or_not(text: str, holds: bool) -> None:
     assert Condition(text).holds(CALM) == holds
+
+
+class Counting(int):
+    """Counts how often it is compared with a constant."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counting.compared += 1
+        return int(self) == other
+
+    __hash__ = int.__hash__
+
+
+@pytest.mark.parametrize("count", [10, 5000])
+def test_membership_takes_no_longer_among_thousands_of_values(count: int) -> None:
+    condition = Condition(f"units in {list(range(1000, 1000 + count))}")
+    Counting.compared = 0
+    for units, inside in ((1000 + count - 1, True), (999, False)):
+        assert condition.holds(msgspec.structs.replace(CALM, units=Counting(units))) == inside
+    assert Counting.compared <= 5
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from sklearn.metrics import accuracy_score, log_loss
 
 from downslope.data import Examples
-from downslope.engines import population
+from downslope.engines import instruction_sets, native, population
 from downslope.errors import InputError
 from downslope.progress import Progress, Steps, drain
 from downslope.search import SearchResult, Settings, Trial, best_of, crew, search
@@ -287,3 +288,39 @@ def test_a_store_that_another_process_writes_to_gives_one_line(
             drain(running)
     finally:
         other.close()
+
+
+def test_validation_examples_that_do_not_fit_are_one_error_and_no_failed_trials(
+    parts: tuple[Examples, Examples], tmp_path: Path
+) -> None:
+    training, validation = parts
+    beyond = Examples(validation.inputs, validation.targets + 3)
+    with pytest.raises(InputError, match=r"classes \d+ to 12 do not fit a network with 10 outputs"):
+        drain(steps((training, beyond), tmp_path / "t.sqlite"))
+
+
+def test_targets_that_the_caller_changes_do_not_reach_a_running_search(
+    parts: tuple[Examples, Examples], whole: SearchResult, tmp_path: Path
+) -> None:
+    own = tuple(Examples(part.inputs, part.targets.copy()) for part in parts)
+    running = steps((own[0], own[1]), tmp_path / "t.sqlite")
+    next(running)  # the crew is there
+    for part in own:
+        part.targets[:] = 0
+    assert timeless(drain(running)) == timeless(whole)
+
+
+@pytest.mark.skipif(not instruction_sets(), reason="needs the compiled engine")
+def test_the_interpreter_ends_the_threads_of_a_search_too(
+    parts: tuple[Examples, Examples],
+) -> None:
+    before = set(threading.enumerate())
+    one = crew.Crew(*parts, 2)
+    member = Settings(epochs=100_000).member(64, 10, seed=1)
+    for number in range(2):
+        one.submit(crew.Stretch(number, member, 100_000, None, (0.0,)))
+    one.next()
+    started = set(threading.enumerate()) - before
+    assert len(started) == 2
+    native._end_all()
+    assert not any(thread.is_alive() for thread in started)

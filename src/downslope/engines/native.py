@@ -12,7 +12,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -232,44 +232,91 @@ def train_member_natively(
         stop.forget(core)
 
 
-def train_in_threads(order: Order, threads: int) -> Iterator[EpochRecord]:
+class Threads:
+    """Threads that train on the compiled core, with what guards them.
+
+    Every scheduler starts its threads here: they work on copied targets, stop after their
+    minibatch, and end before the interpreter does.
+
+    Args:
+        training: examples that the threads read.
+        validation: likewise; None for none.
+        wake: lets threads that wait for work go on, so that they see the stop.
+    """
+
+    def __init__(
+        self,
+        training: Examples,
+        validation: Examples | None,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.data = _unchanging(training), None if validation is None else _unchanging(validation)
+        self.stop = Stop()
+        self._wake = wake
+        self._threads: list[threading.Thread] = []
+
+    def __len__(self) -> int:
+        return len(self._threads)
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Start one more thread."""
+        thread = threading.Thread(target=work, daemon=True)
+        self._threads.append(thread)
+        _RUNNING.add(self)
+        thread.start()
+
+    def end(self) -> None:
+        """Stop all threads and wait for them."""
+        self.stop.ask()
+        self._wake()
+        for thread in self._threads:
+            if thread.ident is not None:  # one that never started cannot be joined
+                thread.join()
+        _RUNNING.discard(self)
+
+
+_RUNNING: set[Threads] = set()
+
+
+@atexit.register
+def _end_all() -> None:  # pyright: ignore[reportUnusedFunction] - atexit calls it
+    """End what nobody closed: a thread must not come back to an interpreter that is gone."""
+    for threads in list(_RUNNING):
+        threads.end()
+
+
+def train_in_threads(order: Order, count: int) -> Iterator[EpochRecord]:
     """Train members side by side; see `population.train`."""
     jobs: queue.SimpleQueue[int] = queue.SimpleQueue()
     for index in order.queue:
         jobs.put(index)
     records: queue.SimpleQueue[EpochRecord | BaseException] = queue.SimpleQueue()
-    stop = Stop()
+    threads = Threads(order.training, order.validation)
 
     def work() -> None:
         try:
-            while not stop.asked:
+            while not threads.stop.asked:
                 try:
                     index = jobs.get_nowait()
                 except queue.Empty:
                     return
                 own = train_member_natively(
                     order.members[index],
-                    training,
-                    validation,
+                    *threads.data,
                     index=index,
                     snapshots_per_epoch=order.snapshots_per_epoch,
                     checkpoint_every=order.checkpoint_every,
                     resume=order.resume.get(index),
-                    stop=stop,
+                    stop=threads.stop,
                 )
                 for record in fail_gently(own, index):
                     records.put(record)
         except BaseException as error:  # told to the caller, who would wait for ever otherwise
             records.put(error)
 
-    training = _unchanging(order.training)
-    validation = None if order.validation is None else _unchanging(order.validation)
-    workers = [threading.Thread(target=work, daemon=True) for _ in range(threads)]
-    running = (stop, workers)
     try:
-        _RUNNING.append(running)
-        for worker in workers:
-            worker.start()
+        for _ in range(count):
+            threads.start(work)
         unfinished = len(order.members)
         while unfinished:
             record = records.get()
@@ -278,29 +325,13 @@ def train_in_threads(order: Order, threads: int) -> Iterator[EpochRecord]:
             unfinished -= record.outcome is not None
             yield record
     finally:
-        _end(*running)
-        _RUNNING.remove(running)
-
-
-_RUNNING: list[tuple[Stop, list[threading.Thread]]] = []
-
-
-def _end(stop: Stop, workers: list[threading.Thread]) -> None:
-    stop.ask()
-    for worker in workers:
-        if worker.ident is not None:  # one that never started cannot be joined
-            worker.join()
-
-
-@atexit.register
-def _end_all() -> None:  # pyright: ignore[reportUnusedFunction] - atexit calls it
-    """End what nobody closed: a thread must not come back to an interpreter that is gone."""
-    for running in _RUNNING:
-        _end(*running)
+        threads.end()
 
 
 def _unchanging(examples: Examples) -> Examples:
     """Copy the targets: classes are indices, and the core reads them while the caller goes on."""
+    if examples.targets is examples.inputs:  # an autoencoder's are no indices: not held twice
+        return examples
     return Examples(examples.inputs, examples.targets.copy())
 
 

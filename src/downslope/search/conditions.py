@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from downslope.errors import InputError
@@ -46,15 +46,19 @@ class Condition:
     def __init__(self, text: str) -> None:
         self.text = text
         try:
-            self._tree = ast.parse(text.strip(), mode="eval").body
+            tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise InputError(f"{text!r}: not a condition; write one with {_ALLOWED}") from None
-        self.names = {node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name)}
+        self.names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         for name in sorted(self.names):
             try:
                 check_name(name)
             except InputError as error:
                 raise InputError(f"{text!r}: {error}") from None
+        try:
+            self._value = self._compiled(tree)
+        except RecursionError as error:
+            raise InputError(f"{text!r}: {error}") from None
         self.holds(Settings())  # refuses what cannot be evaluated
 
     def holds(self, settings: Settings) -> bool:
@@ -64,30 +68,61 @@ class Condition:
             InputError: it adds or compares what cannot be, such as a number and a word.
         """
         try:
-            return bool(self._value(self._tree, settings))
+            return bool(self._value(settings))
         except ZeroDivisionError:
             return False
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise InputError(f"{self.text!r}: {error}") from None
 
-    def _value(self, node: ast.AST, settings: Settings) -> Any:
+    def _compiled(self, node: ast.AST) -> Callable[[Settings], Any]:
+        """Turn a node into a function, so that proposals do not walk the tree again and again."""
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float | str | bool):
-            return node.value
+            constant = node.value
+            return lambda settings: constant
         if isinstance(node, ast.Name):
-            return getattr(settings, node.id)
+            return operator.attrgetter(node.id)
         if isinstance(node, ast.List | ast.Tuple):
-            return [self._value(item, settings) for item in node.elts]
+            items = [self._compiled(item) for item in node.elts]
+            if all(isinstance(item, ast.Constant) for item in node.elts):
+                values = _Constants(item(Settings()) for item in items)
+                return lambda settings: values
+            return lambda settings: [item(settings) for item in items]
         if isinstance(node, ast.BoolOp):
-            found = [bool(self._value(value, settings)) for value in node.values]
-            return all(found) if isinstance(node.op, ast.And) else any(found)
+            parts = [self._compiled(value) for value in node.values]
+            join = all if isinstance(node.op, ast.And) else any
+            # All parts, so that one that cannot be evaluated is refused at once.
+            return lambda settings: join([bool(part(settings)) for part in parts])
         if isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATIONS:
-            return _OPERATIONS[type(node.op)](self._value(node.operand, settings))
+            change, operand = _OPERATIONS[type(node.op)], self._compiled(node.operand)
+            return lambda settings: change(operand(settings))
         if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
-            left, right = (self._value(side, settings) for side in (node.left, node.right))
-            if not all(isinstance(side, int | float) for side in (left, right)):
-                raise TypeError("only numbers can be added or multiplied")
-            return _OPERATIONS[type(node.op)](left, right)
+            calculate = _OPERATIONS[type(node.op)]
+            left, right = self._compiled(node.left), self._compiled(node.right)
+            return lambda settings: calculate(_number(left(settings)), _number(right(settings)))
         if isinstance(node, ast.Compare) and all(type(o) in _OPERATIONS for o in node.ops):
-            sides = [self._value(side, settings) for side in (node.left, *node.comparators)]
-            return all(_OPERATIONS[type(o)](sides[i], sides[i + 1]) for i, o in enumerate(node.ops))
+            sides = [self._compiled(side) for side in (node.left, *node.comparators)]
+            compare = [_OPERATIONS[type(o)] for o in node.ops]
+
+            def compared(settings: Settings) -> bool:
+                values = [side(settings) for side in sides]
+                return all(o(values[i], values[i + 1]) for i, o in enumerate(compare))
+
+            return compared
         raise InputError(f"{self.text!r}: not a condition; write one with {_ALLOWED}")
+
+
+class _Constants(list[Any]):
+    """List constants, with a membership test whose time does not grow with their number."""
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        super().__init__(values)
+        self._distinct = frozenset(self)
+
+    def __contains__(self, value: object) -> bool:
+        return value in self._distinct
+
+
+def _number(value: Any) -> int | float:
+    if not isinstance(value, int | float):
+        raise TypeError("only numbers can be added or multiplied")
+    return value

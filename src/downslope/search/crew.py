@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import queue
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,7 +20,7 @@ from downslope.engines import (
     train,
     train_member_natively,
 )
-from downslope.engines.native import Stop
+from downslope.engines.native import Threads
 from downslope.engines.records import fail_gently
 from downslope.networks import Member
 
@@ -92,14 +91,12 @@ class Crew:
     def __init__(
         self, training: Examples, validation: Examples | None, threads: int | None = None
     ) -> None:
-        self._data = training, validation
         self._native = choose_engine("auto") == "native"
         self._waiting: queue.PriorityQueue[tuple[tuple[float, ...], int, Stretch | None]]
         self._waiting = queue.PriorityQueue()
         self._records: queue.SimpleQueue[EpochRecord | BaseException] = queue.SimpleQueue()
         self._number = itertools.count()
-        self._stop = Stop()
-        self._threads: list[threading.Thread] = []
+        self._threads = Threads(training, validation, self._wake)
         self._asked = threads
         # Without the compiled module one thread hands members on to worker processes.
         self._size = (threads or cores()) if self._native else 1
@@ -113,11 +110,11 @@ class Crew:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop.ask()
+        self._threads.end()
+
+    def _wake(self) -> None:
         for _ in range(len(self._threads)):
             self._waiting.put(((float("-inf"),), next(self._number), None))
-        for thread in self._threads:
-            thread.join()
 
     @property
     def size(self) -> int:
@@ -137,8 +134,7 @@ class Crew:
         """Add a stretch."""
         self._waiting.put((stretch.priority, next(self._number), stretch))
         if len(self._threads) < self._size:
-            self._threads.append(threading.Thread(target=self._work, daemon=True))
-            self._threads[-1].start()
+            self._threads.start(self._work)
 
     def next(self) -> EpochRecord:
         """Wait for the next record of any stretch."""
@@ -149,7 +145,7 @@ class Crew:
 
     def _work(self) -> None:
         try:
-            while (stretch := self._waiting.get()[2]) is not None and not self._stop.asked:
+            while (stretch := self._waiting.get()[2]) is not None and not self._threads.stop.asked:
                 if self._native:
                     self._train_natively(stretch)
                 else:
@@ -160,11 +156,11 @@ class Crew:
     def _train_natively(self, stretch: Stretch) -> None:
         own = train_member_natively(
             stretch.member,
-            *self._data,
+            *self._threads.data,
             index=stretch.trial,
             checkpoint_every=stretch.until,
             resume=stretch.checkpoint,
-            stop=self._stop,
+            stop=self._threads.stop,
         )
         for record in fail_gently(own, stretch.trial):
             self._records.put(record)
@@ -186,7 +182,7 @@ class Crew:
         for group in [*parts, whole] if whole else parts:
             records = train(
                 [s.member for s in group],
-                *self._data,
+                *self._threads.data,
                 threads=self._asked,
                 checkpoint_every=group[0].until,
                 resume={i: s.checkpoint for i, s in enumerate(group) if s.checkpoint is not None},
@@ -194,7 +190,7 @@ class Crew:
             for record in records:
                 stretch = group[record.member]
                 self._records.put(msgspec.structs.replace(record, member=stretch.trial))
-                if self._stop.asked or (len(group) == 1 and record.epoch >= stretch.until):
+                if self._threads.stop.asked or (len(group) == 1 and record.epoch >= stretch.until):
                     break
-            if self._stop.asked:
+            if self._threads.stop.asked:
                 return

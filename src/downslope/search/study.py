@@ -93,7 +93,8 @@ def search(
         hire: makes the crew that trains, here or on a cluster.
 
     Raises:
-        InputError: no proposals, or a store that holds other trials than these.
+        InputError: no proposals, examples that do not fit them, or a store that holds other trials
+            than these.
     """
     if isinstance(proposals, Sequence):
         trials = len(proposals)
@@ -102,7 +103,7 @@ def search(
         raise InputError("search: trials = 0; at least one is needed")
     found: list[Trial] = []
     with TrialStore(store) as kept, hire(training, validation, threads) as crew:
-        own = _Search(proposals, trials, halving, kept, crew, training, classes, seed)
+        own = _Search(proposals, trials, halving, kept, crew, training, validation, classes, seed)
         yield own.progress(task)
         while own.unfinished:
             if not crew.ready():
@@ -139,11 +140,13 @@ class _Search:
         store: TrialStore,
         crew: AnyCrew,
         training: Examples,
+        validation: Examples,
         classes: int,
         seed: int,
     ) -> None:
         self._proposals, self._store, self._crew = proposals, store, crew
-        self._training, self._classes, self._seed = training, classes, seed
+        self._training, self._validation = training, validation
+        self._classes, self._seed = classes, seed
         self._guess = Guess.of(training, classes)
         self._factor = halving.factor
         self._sizes = list(halving.cohorts(trials, proposals.learns))
@@ -239,7 +242,8 @@ class _Search:
             for stored in (self._held.get(i), self._paused.get(i)):
                 if stored is not None and stored.member != member:
                     raise self._another(i)
-            check_fit(member, self._training)
+            for examples in (self._training, self._validation):
+                check_fit(member, examples)
             cost = member.expected_cost(len(self._training))
             self._courses[i] = _Course(i, settings, member, number, cost)
             self._cost += cost
