@@ -7,10 +7,13 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import numpy as np
@@ -446,6 +449,37 @@ def test_a_folder_with_other_files_is_not_touched(downslope, tmp_path: Path) -> 
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
 
 
+PATIENCE = 120
+"""Seconds for what a busy machine may take; nothing is timed."""
+
+
+@contextmanager
+def started(*command: str, cwd: Path | None = None) -> Iterator[subprocess.Popen[str]]:
+    """Start a process that does not outlive its test, whatever becomes of that."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=cwd, stdout=pipe, stderr=pipe, text=True) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+def wait_for_line(child: subprocess.Popen[str], stream: IO[str] | None, start: str) -> None:
+    """Read a child's output up to a line that begins so; end a child that does not say it."""
+    assert stream is not None
+    watchdog = threading.Timer(PATIENCE, child.kill)
+    watchdog.start()
+    lines: list[str] = []
+    try:
+        for line in iter(stream.readline, ""):
+            lines.append(line)
+            if line.startswith(start):
+                return
+    finally:
+        watchdog.cancel()
+    raise AssertionError(f"no line {start!r}: {''.join(lines)}")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_keeps_what_was_finished_and_says_how_to_go_on(
@@ -454,20 +488,21 @@ def test_an_interrupt_keeps_what_was_finished_and_says_how_to_go_on(
     (tmp_path / "tiny.toml").write_text(TINY)
     changes = ["--set", "search.space.epochs=[1,1,1,2000]", "--set", "search.trials=12"]
     command = ["run", "tiny.toml", "--out", "out", "--stages", "theory,search", *changes]
-    child = subprocess.Popen(
-        [sys.executable, "-m", "downslope", *command],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
+    # As `python -m downslope` would, and say when a trial is stored.
+    program = (
+        "import runpy, sys\n"
+        "from downslope.search.trials import TrialStore\n"
+        "add = TrialStore.add\n"
+        "def tell(store, trial):\n"
+        "    add(store, trial)\n"
+        "    print('stored', flush=True)\n"
+        "TrialStore.add = tell\n"
+        "runpy.run_module('downslope', run_name='__main__', alter_sys=True)\n"
     )
-    store = tmp_path / "out" / "search" / "trials.sqlite"
-    deadline = time.monotonic() + 60
-    while not (store.exists() and store.stat().st_size > 8192):
-        assert time.monotonic() < deadline and child.poll() is None
-        time.sleep(0.02)
-    time.sleep(0.3)
-    child.send_signal(number)
-    _, err = child.communicate(timeout=60)
+    with started(sys.executable, "-c", program, *command, cwd=tmp_path) as child:
+        wait_for_line(child, child.stdout, "stored")
+        child.send_signal(number)
+        _, err = child.communicate(timeout=PATIENCE)
     assert child.returncode == status, err
     assert "Traceback" not in err
     assert "To go on: python -m downslope run --resume out" in err
@@ -483,14 +518,11 @@ def test_two_processes_on_one_run_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(TINY)
     long = ["--set", "search.space.epochs=[100000]", "--stages", "search", "--out", "out"]
     command = [sys.executable, "-m", "downslope", "run", "tiny.toml", *long]
-    first = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "out" / "search" / "trials.sqlite").exists():
-        assert time.monotonic() < deadline and first.poll() is None
-        time.sleep(0.02)
-    second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    first.kill()
-    first.wait()
+    with started(*command, cwd=tmp_path) as first:
+        wait_for_line(first, first.stderr, "search: ")
+        second = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE
+        )
     assert second.returncode == 2
     assert f"in use by process {first.pid}" in second.stderr
     # A dead holder's lock is gone with it.
@@ -513,16 +545,11 @@ def test_ctrl_c_while_starting_is_clean() -> None:
         "main()\n"
     )
     for delay in (0.0, 0.1, 0.3):
-        child = subprocess.Popen(
-            [sys.executable, "-c", program],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert child.stdout is not None and child.stdout.readline() == "here\n"
-        time.sleep(delay)
-        child.send_signal(signal.SIGINT)
-        _, err = child.communicate(timeout=60)
+        with started(sys.executable, "-c", program) as child:
+            wait_for_line(child, child.stdout, "here")
+            time.sleep(delay)
+            child.send_signal(signal.SIGINT)
+            _, err = child.communicate(timeout=PATIENCE)
         assert child.returncode == 130, err
 
 

@@ -155,6 +155,10 @@ def test_without_ray_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch
 # A real head and two workers on this machine
 
 
+PATIENCE = 300
+"""Seconds for what a busy machine may take; nothing is timed."""
+
+
 def needs_ray(test: Callable[..., None]) -> Callable[..., None]:
     without = importlib.util.find_spec("ray") is None or sys.platform != "linux"
     skipped = pytest.mark.skipif(without, reason="needs the extra 'ray'")
@@ -219,7 +223,7 @@ def address() -> Iterator[tuple[str, list[int]]]:
 
     try:
         start(*head)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while True:
             assert time.monotonic() < deadline and started[0].poll() is None
             try:
@@ -234,9 +238,10 @@ def address() -> Iterator[tuple[str, list[int]]]:
         own.undo()
         for process in reversed(started):
             process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + 10
         for process in started:
             with suppress(subprocess.TimeoutExpired):  # nodes whose head was killed wait for it
-                process.wait(10)
+                process.wait(max(0, deadline - time.monotonic()))
             with suppress(ProcessLookupError):  # as it should be
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -260,14 +265,15 @@ def test_a_cluster_finds_the_same_bits_also_when_a_worker_is_killed(
     there = subprocess.Popen(
         [*command, "--out", "there", *where], cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 120
-    while not (training := workers(address[1])):
+    deadline = time.monotonic() + PATIENCE
+    before: list[int] = []
+    # Seen twice: killed in the middle of a stretch.
+    while not (training := [pid for pid in workers(address[1]) if pid in before]):
         assert time.monotonic() < deadline and there.poll() is None
-        time.sleep(0.1)
-    time.sleep(0.3)
-    assert training[0] in workers(address[1]), "killed in the middle of a stretch"
+        before = workers(address[1])
+        time.sleep(0.3)
     os.kill(training[0], signal.SIGKILL)
-    _, err = there.communicate(timeout=300)
+    _, err = there.communicate(timeout=PATIENCE)
     assert there.returncode == 0, err
     assert "search: " in err, "progress as on one machine"
     one, other = Run(tmp_path / "here"), Run(tmp_path / "there")
@@ -285,7 +291,7 @@ def training(address: tuple[str, list[int]], folder: Path) -> subprocess.Popen[s
     where = ["--executor", "ray", "--address", address[0]]
     command = [sys.executable, "-m", "downslope", "search", "long.toml", "--out", "out", *where]
     child = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while not workers(address[1]):
         assert time.monotonic() < deadline and child.poll() is None
         time.sleep(0.1)
@@ -298,10 +304,10 @@ def test_an_interrupt_ends_the_tasks_and_the_run_goes_on_on_one_machine(
 ) -> None:
     child = training(address, tmp_path)
     child.send_signal(signal.SIGTERM)
-    _, err = child.communicate(timeout=120)
+    _, err = child.communicate(timeout=PATIENCE)
     assert child.returncode == 143, err
     assert f"run --resume out --executor ray --address {address[0]}" in err
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while workers(address[1]):
         assert time.monotonic() < deadline, "tasks outlive their coordinator"
         time.sleep(0.1)
@@ -358,7 +364,7 @@ def test_a_head_that_dies_ends_the_run_with_one_line(
     (head,) = processes(b"gcs_server", address[1])
     os.kill(address[1][0], signal.SIGSTOP)  # or it would end all else on its machine
     os.kill(head, signal.SIGKILL)
-    _, err = child.communicate(timeout=120)
+    _, err = child.communicate(timeout=PATIENCE)
     assert child.returncode == 2, err
     assert re.search(r"^downslope: executor ray: .* does not answer any more", err, re.MULTILINE)
     assert "Traceback" not in err

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import typer.main
+import yaml
 
 from downslope.cli import app
 from downslope.recipes import parse_recipe
@@ -59,14 +60,27 @@ def test_commands_and_options_exist(command: str) -> None:
     assert {word for word in words if word.startswith("--")} <= options
 
 
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
+
+
 def test_make_targets_exist() -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     for path in DOCUMENTS:
         for target in re.findall(
-            r"\bmake ([a-z-]+)\b",
+            r"\bmake ([a-z][a-z-]*)\b",
             "\n".join(re.findall(r"`[^`]*`|^make .*", path.read_text("utf-8"), re.M)),
         ):
-            assert target in targets, f"{path.name}: make {target}"
+            assert target in TARGETS, f"{path.name}: make {target}"
+
+
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.name)
+def test_workflows_call_targets_that_exist(path: Path) -> None:
+    jobs = yaml.safe_load(path.read_text("utf-8"))["jobs"].values()
+    commands = [step["run"] for job in jobs for step in job.get("steps", []) if "run" in step]
+    called = re.findall(r"^make (\S+)", "\n".join(commands), re.M)
+    assert set(called) <= TARGETS
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)

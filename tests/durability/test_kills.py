@@ -86,7 +86,7 @@ class Server:
     def __init__(self, library: Path, recipe: Path) -> None:
         environment = dict(os.environ, LD_PRELOAD=str(library), OMP_NUM_THREADS="1")
         self.process = subprocess.Popen(
-            ["nice", "-n", "19", sys.executable, str(HERE / "server.py")],
+            [sys.executable, str(HERE / "server.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -182,20 +182,20 @@ def test_a_kill_at_a_random_time_changes_no_bit(
 ) -> None:
     digest, _, seconds = whole
     draw = random.Random(541)
-    killed: list[int] = []
 
     def kill(server: Server, number: int) -> None:
         out = tmp_path / f"random-{number}"
-        said = server.ask(out, after=moments[number])
-        assert said["status"] in (0, -9)
-        killed.append(said["status"] == -9)
-        assert server.finish(out, threads=1 + number % 2) == digest, moments[number]
+        moment = moments[number]
+        while (status := server.ask(out, after=moment)["status"]) != -9:
+            # The machine is faster than when the whole run was measured.
+            assert status == 0
+            shutil.rmtree(out)
+            moment /= 2
+        assert server.finish(out, threads=1 + number % 2) == digest, moment
         shutil.rmtree(out)
 
     moments = [draw.uniform(0, seconds) for _ in range(240 if FULL else 6)]
     side_by_side(servers, list(range(len(moments))), kill)
-    # Some end before their time: the machine is not always as slow as it was when it was measured.
-    assert sum(killed) >= (200 if FULL else 2)
 
 
 def test_a_kill_while_going_on_after_a_kill_changes_no_bit(

@@ -335,6 +335,7 @@ def test_a_member_stops_within_a_minibatch_when_asked() -> None:
     thread = threading.Thread(target=work)
     thread.start()
     while not stop._cores:
+        assert thread.is_alive()
         time.sleep(0.01)
     stop.ask()
     thread.join(timeout=30)
