@@ -1,13 +1,16 @@
 import os
 import stat
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from downslope.errors import InputError
-from downslope.files import sha256_of, write_whole
+from downslope.files import check_writable, inside, sha256_of, write_whole
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -90,3 +93,65 @@ def test_a_digest_is_that_of_the_content(tmp_path: Path) -> None:
     # The example of FIPS 180-4's test vectors.
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256_of(tmp_path / "a") == digest
+
+
+def test_a_name_as_long_as_names_may_be_can_be_written(tmp_path: Path) -> None:
+    write_whole(tmp_path / ("n" * 255), b"whole")
+    assert contents(tmp_path) == {"n" * 255: b"whole"}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("n" * 300, "File name too long"),
+        ("nowhere/file", "No such file"),
+        ("file/below", "Not a directory"),
+        ("folder", "is a directory"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    tmp_path: Path, name: str, words: str
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=words):
+        check_writable(tmp_path / name)
+    check_writable(tmp_path / "new")
+    assert contents(tmp_path) == {"file": b"mine"}
+
+
+# Names and links that lead out of a directory
+
+
+parts = st.sampled_from(["a", "b", "..", ".", "link", "...", "x y"])
+
+
+@given(st.lists(parts, min_size=1, max_size=5), st.booleans())
+def test_no_name_leads_out_of_a_directory(names: list[str], absolute: bool) -> None:
+    """Compare with what the system makes of the name."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder).resolve() / "root"
+        (root / "a" / "b").mkdir(parents=True)
+        (root / "link").symlink_to("..")
+        name = ("/" if absolute else "") + "/".join(names)
+        try:
+            path = inside(root, name)
+        except InputError:
+            return
+        assert path.resolve().is_relative_to(root)
+
+
+def test_plain_names_are_taken(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    (real / "folder").mkdir(parents=True)
+    (real / "folder" / "file").write_text("")
+    (tmp_path / "root").symlink_to(real)  # the directory itself may be a link
+    for name in ("folder", "folder/file", "folder/new", "new/file"):
+        assert inside(tmp_path / "root", name) == tmp_path / "root" / name
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes with names")
+def test_what_would_wait_for_ever_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "results.json")
+    with pytest.raises(InputError, match="neither a plain file nor a folder"):
+        inside(tmp_path, "results.json")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PurePath
 
 from downslope.errors import InputError
 
@@ -20,7 +22,7 @@ def write_whole(path: Path, content: bytes) -> None:
         InputError: the directory cannot be written, or the disk is full.
     """
     try:
-        handle, temporary = tempfile.mkstemp(PART, f".{path.name}.", path.parent)
+        handle, temporary = tempfile.mkstemp(PART, f".{path.name[:40]}.", path.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
@@ -39,6 +41,52 @@ def write_whole(path: Path, content: bytes) -> None:
                 os.close(folder)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a place for a file before any work is done for it.
+
+    Raises:
+        InputError: its directory is missing or cannot be written, its name is too long, or it is
+            a directory itself.
+    """
+    try:
+        with suppress(FileNotFoundError):
+            if stat.S_ISDIR(path.lstat().st_mode):
+                raise InputError(f"{path}: is a directory; give the name of a file")
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def inside(root: Path, name: str) -> Path:
+    """Return the path of a file or folder below a directory, which no link leads out of.
+
+    `root` itself may be a link: that is the user's choice.
+
+    Raises:
+        InputError: the name is absolute or has `..`; what is there is a link or leads through
+            one, or is neither a plain file nor a folder.
+    """
+    parts = PurePath(name).parts
+    if not parts or PurePath(name).is_absolute() or ".." in parts:
+        raise InputError(f"{root}: {name!r} is the name of no file in it")
+    path = root
+    for part in parts:
+        path /= part
+        try:
+            mode = path.lstat().st_mode
+        except OSError:  # nothing there: whoever opens it says what is wrong
+            break
+        if stat.S_ISLNK(mode):
+            raise InputError(
+                f"{path}: is a link, which is not followed out of {root}; put what it leads to in "
+                "its place"
+            )
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise InputError(f"{path}: is neither a plain file nor a folder; remove it")
+    return root / name
 
 
 def sha256_of(path: Path) -> str:

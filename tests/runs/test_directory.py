@@ -2,6 +2,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -406,6 +407,110 @@ def test_a_kill_between_manifest_and_results_is_no_damage(
     content = (copied.path / "results.json").read_bytes()
     (copied.path / "results.json").write_bytes(content.replace(b"tiny", b"tidy"))
     assert copied.damaged() == ["results.json"]
+
+
+# Links, and what else leads out of a run
+
+
+def linked(run: Run, name: str) -> Path:
+    """Put a link in the place of a file or folder of a run, and return what it leads to."""
+    place = run.path / name
+    outside = run.path.parent / "outside" / name
+    outside.parent.mkdir(parents=True, exist_ok=True)
+    place.rename(outside)
+    place.symlink_to(outside)
+    return outside
+
+
+def test_a_link_in_the_place_of_any_file_or_folder_is_followed_by_nobody(copied: Run) -> None:
+    folders = {Path(name).parent.as_posix() for name in names(copied)} - {"."}
+    copied.write("figures/curves.svg", b"drawn")
+    copied.refresh_manifest()
+    for name in [*names(copied), *folders, "figures"]:
+        outside = linked(copied, name)
+        before = contents(outside.parent)
+        below = f"{name}/below" if outside.is_dir() else name
+        for action in (
+            lambda below=below: copied.write(below, b"written"),
+            lambda below=below: copied.file(below),
+            copied.damaged,
+            copied.check,
+        ):
+            with pytest.raises(InputError, match=rf"{re.escape(name)}: is a link"):
+                action()
+        assert contents(outside.parent) == before
+        (copied.path / name).unlink()
+        outside.rename(copied.path / name)
+    assert copied.damaged() == []
+
+
+def test_a_lock_that_is_a_link_empties_no_file(copied: Run) -> None:
+    precious = copied.path.parent / "precious"
+    precious.write_text("mine")
+    for make in (Path.symlink_to, Path.hardlink_to):
+        (copied.path / ".lock").unlink(missing_ok=True)
+        make(copied.path / ".lock", precious)
+        with pytest.raises(InputError, match=r"\.lock: is "), copied.locked():
+            pass
+    assert precious.read_text() == "mine"
+
+
+def test_a_lock_that_is_a_pipe_waits_for_nobody(copied: Run) -> None:
+    (copied.path / ".lock").unlink(missing_ok=True)
+    os.mkfifo(copied.path / ".lock")
+    with pytest.raises(InputError, match=r"\.lock: is neither"), copied.locked():
+        pass
+
+
+def test_a_run_whose_directory_is_a_link_is_one_like_any_other(copied: Run) -> None:
+    link = copied.path.parent / "link"
+    link.symlink_to(copied.path)
+    run = Run(link)
+    run.prepare()
+    with run.locked():
+        run.commit(run.read_results(), [])
+    assert run.damaged() == []
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../precious", "refit/../../precious", ""])
+def test_a_manifest_that_names_files_elsewhere_is_refused(copied: Run, name: str) -> None:
+    manifest = copied.read_manifest()
+    assert manifest is not None
+    files = manifest.files | {name: "0" * 64}
+    changed = msgspec.structs.replace(manifest, files=files)
+    (copied.path / "manifest.json").write_bytes(changed.to_bytes())
+    with pytest.raises(InputError, match="is the name of no file in it"):
+        copied.damaged()
+
+
+def test_a_directory_that_was_removed_is_not_made_again(copied: Run) -> None:
+    copied.prepare()
+    copied.write("refit/new.bin", b"abc")
+    other = copied.path.parent / "other"
+    other.mkdir()
+    shutil.rmtree(copied.path)
+    for again in (False, True):
+        if again:  # somebody else's, under the same name
+            other.rename(copied.path)
+            (copied.path / "thesis.tex").write_text("mine")
+        with pytest.raises(InputError, match="was removed or replaced"):
+            copied.write("refit/new.bin", b"abc")
+        assert copied.path.exists() == again
+    assert contents(copied.path) == {"thesis.tex": b"mine"}
+
+
+@pytest.mark.parametrize("below", ["", "a/b/"])
+def test_a_name_that_is_too_long_is_refused_before_anything_is_made(
+    tmp_path: Path, below: str
+) -> None:
+    run = Run(tmp_path / f"{below}{'n' * 300}")
+    assert not run.exists
+    with pytest.raises(InputError, match=r"File name too long\); give --out a shorter name"):
+        run.prepare()
+    deep = Run(tmp_path.joinpath(*["n" * 200] * 20))  # has no room for a file below it
+    with pytest.raises(InputError, match="File name too long"):
+        deep.prepare()
+    assert contents(tmp_path) == {} and list(tmp_path.iterdir()) == []
 
 
 def test_files_of_an_unfinished_stage_may_be_anything(copied: Run) -> None:

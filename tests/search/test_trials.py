@@ -1,4 +1,8 @@
+import shutil
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import cycle
 from pathlib import Path
 
 import msgspec
@@ -156,17 +160,73 @@ def test_a_row_that_is_no_trial_is_refused_by_name(tmp_path: Path, text: object)
         store.trials()
 
 
-def test_a_table_of_another_shape_is_refused(tmp_path: Path) -> None:
+# A view that never ends, and what else computes when it is read or written.
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT "
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        ["CREATE TABLE trials (name TEXT)"],
+        ["CREATE TABLE more (name TEXT)"],
+        [f"CREATE VIEW trials AS {ENDLESS} i, i, i, i, i, i FROM n"],
+        [f"CREATE VIEW paused AS {ENDLESS} i, i, i, i, i FROM n"],
+        [
+            "CREATE TABLE more (name TEXT)",
+            f"CREATE TRIGGER t AFTER INSERT ON more BEGIN {ENDLESS} i FROM n; END",
+        ],
+        ["CREATE VIRTUAL TABLE trials USING fts5(name)"],
+    ],
+)
+def test_a_store_with_anything_but_our_tables_is_refused(
+    tmp_path: Path, foreign: list[str]
+) -> None:
     path = tmp_path / "t.sqlite"
-    raw = sqlite3.connect(path)
-    raw.execute("CREATE TABLE trials (name TEXT)")
-    raw.commit()
-    raw.close()
-    with TrialStore(path) as store:
-        with pytest.raises(InputError, match="damaged trial store"):
-            store.trials()
-        with pytest.raises(InputError, match="trial 0 cannot be stored"):
-            store.add(trial(0))
+    with closing(sqlite3.connect(path)) as raw:
+        for statement in foreign:
+            raw.execute(statement)
+        raw.commit()
+    before = path.read_bytes()
+    with pytest.raises(InputError, match=r"t\.sqlite: not a trial store"):
+        TrialStore(path)
+    assert path.read_bytes() == before
+
+
+def test_rows_that_come_round_again_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with TrialStore(tmp_path / "t.sqlite") as store:
+        store.add(trial(0))
+        store.add(trial(1))
+        rows = list(store._connection.execute("SELECT * FROM trials ORDER BY id"))
+
+        class Circle:
+            def execute(self, *_: object) -> Iterator[tuple[object, ...]]:
+                return cycle(rows)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "_connection", Circle())
+            with pytest.raises(InputError, match="trial 0 follows trial 1"):
+                store.trials()
+
+
+@pytest.mark.parametrize("ending", ["", "-journal", "-wal", "-shm"])
+def test_a_link_in_place_of_a_file_of_sqlite_is_not_followed(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "precious").write_text("mine")
+    path = tmp_path / "t.sqlite"
+    Path(f"{path}{ending}").symlink_to(tmp_path / "precious")
+    with pytest.raises(InputError, match=f"sqlite{ending}: is a link"):
+        TrialStore(path)
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
+def test_a_store_that_was_removed_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    store = TrialStore(tmp_path / "run" / "t.sqlite")
+    with pytest.raises(InputError, match="the file was removed"), store:
+        store.add(trial(0))
+        shutil.rmtree(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def waiting(number: int) -> PausedTrial:

@@ -51,7 +51,9 @@ def main() -> None:
         except OSError as error:  # Typer prints the help itself
             if error.filename is None and error.errno in (errno.ENOSPC, errno.EIO):
                 raise explain_output(error) from None
-            raise
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            raise InputError(f"{error.filename}: {error.strerror}") from None
     except ClosedOutputError:  # whoever read our output has gone, as head does
         sys.exit(141)
     except InputError as error:

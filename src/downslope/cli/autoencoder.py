@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from downslope.errors import InputError
+from downslope.files import check_writable
 from downslope.terminal import say
 
 CoderArgument = Annotated[
@@ -26,7 +27,7 @@ def encode(
     """Turn arrays or images into the codes of a trained autoencoder."""
     from downslope.reconstruction import open_autoencoder, read_examples, write_array
 
-    _ending(out, ".npy")
+    _check_out(out, ".npy")
     found = open_autoencoder(coder)
     codes = found.encode(read_examples(files, found))
     write_array(out, codes)
@@ -42,7 +43,7 @@ def decode(
     from downslope.reconstruction import open_autoencoder, read_codes, write_array, write_sheet
     from downslope.report.wording import plural
 
-    _ending(out, ".npy", ".png")
+    _check_out(out, ".npy", ".png")
     found = open_autoencoder(coder)
     made = found.decode(read_codes(codes))
     if out.suffix.lower() == ".png":
@@ -66,7 +67,7 @@ def reconstruct(
     from downslope.reconstruction import open_autoencoder, read_examples, write_array, write_sheet
     from downslope.report.wording import plural
 
-    _ending(out, ".npy", ".png")
+    _check_out(out, ".npy", ".png")
     found = open_autoencoder(coder)
     raw = read_examples(files, found)
     made = found.reconstruct(raw)
@@ -78,6 +79,7 @@ def reconstruct(
     say(f"{plural(len(made), 'example')}, mean squared error {error:.5f}: {out}")
 
 
-def _ending(out: Path, *allowed: str) -> None:
+def _check_out(out: Path, *allowed: str) -> None:
     if out.suffix.lower() not in allowed:
         raise InputError(f"--out {out}: its name must end in {' or '.join(allowed)}")
+    check_writable(out)

@@ -84,6 +84,7 @@ def landscape(
     if not (columns.isdigit() and rows.isdigit()):
         raise InputError(f"--grid {grid}: must be columns x rows, as in 25x25")
     held = Run(out or Path("landscape"))
+    held.check_name()
     try:
         drawn = watch(
             draw_foreign(

@@ -10,6 +10,7 @@ import typer
 
 from downslope.cli.options import QuietOption, names_of
 from downslope.errors import InputError
+from downslope.files import check_writable, inside
 from downslope.terminal import say
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def _compare(directories: list[Path], out: Path, quiet: bool) -> Path:
     from downslope.report import read_sides, write_comparison
     from downslope.watch import watch
 
+    check_writable(out)
     sides = read_sides([_undamaged(directory) for directory in directories])
     apart, joint = why_not_joint({name: side.results for name, side in sides.items()}), None
     if not apart:
@@ -103,7 +105,7 @@ def export(
     from downslope.report import write_export
 
     wanted = names_of(formats, ("csv", "jsonl", "mlflow", "tensorboard"), "--format")
-    for path in write_export(_undamaged(directory), wanted, out or directory / "export"):
+    for path in write_export(_undamaged(directory), wanted, out or inside(directory, "export")):
         say(path)
 
 

@@ -60,6 +60,8 @@ def theory(
     from downslope.runs import Run
     from downslope.theory import diagnose
 
+    held = Run(out or Path("diagnosis"))
+    held.check_name()
     factory = load_factory(module)
     chosen = load_recipe(recipe, edits(changes, data, label, seed))
     dataset = load_dataset(chosen.data.name, chosen.data.label, quiet)
@@ -73,7 +75,6 @@ def theory(
         seed=chosen.seed,
     )
     found = watch(steps, quiet)
-    held = Run(out or Path("diagnosis"))
     write_diagnosis(held, found, module)
     page = held.path / "diagnosis.html"
     if not quiet:

@@ -11,6 +11,7 @@ from torch import nn
 
 from downslope.data import Examples
 from downslope.errors import InputError, one_line
+from downslope.files import inside
 from downslope.landscape.evaluation import Measure
 from downslope.landscape.snapshots import ENDINGS, read_buffers, read_snapshots
 from downslope.landscape.study import Landscape, compute_landscape
@@ -122,9 +123,9 @@ def draw_foreign(
     read_buffers(snapshots, network)
     size = sum(path.stat().st_size for path in snapshots.iterdir() if path.suffix in ENDINGS)
     trajectory = yield from read_snapshots(
-        snapshots, network, out / "trajectory" if size > LARGE else None
+        snapshots, network, inside(out, "trajectory") if size > LARGE else None
     )
-    saved = out / "surface-in-progress.npz"
+    saved = inside(out, "surface-in-progress.npz")
     drawn = yield from compute_landscape(
         network,
         trajectory,

@@ -12,6 +12,7 @@ from torch import nn
 
 from downslope.engines import Snapshot
 from downslope.errors import InputError
+from downslope.files import inside
 from downslope.networks import flatten
 
 
@@ -94,7 +95,7 @@ class Trajectory:
         return np.memmap(self._directory / "vectors.f32", np.float32, "r", shape=shape)
 
     def _open(self, directory: Path) -> None:
-        index = directory / "snapshots.jsonl"
+        index = inside(directory, "snapshots.jsonl")
         try:
             directory.mkdir(parents=True, exist_ok=True)
             lines = index.read_text("utf-8").splitlines() if index.exists() else []
@@ -102,7 +103,7 @@ class Trajectory:
             self.steps = [int(row["step"]) for row in rows]
             self.losses = [float(row["loss"]) for row in rows]
             self._size = int(rows[0]["parameters"]) if rows else 0
-            held = (directory / "vectors.f32").stat().st_size if rows else 0
+            held = inside(directory, "vectors.f32").stat().st_size if rows else 0
         except OSError as error:
             raise InputError(f"{directory}: cannot be used ({error.strerror})") from None
         except (ValueError, KeyError, TypeError) as error:

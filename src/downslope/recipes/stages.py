@@ -15,6 +15,7 @@ from downslope.cluster import Trainer
 from downslope.data import Dataset, Examples, Scaling
 from downslope.engines import Snapshot, train
 from downslope.errors import InputError, one_line
+from downslope.files import inside
 from downslope.landscape import Trajectory
 from downslope.networks import build, flatten
 from downslope.progress import Steps
@@ -375,7 +376,7 @@ def _autoencoder(context: Context) -> Steps[None]:
 
 def _keep_finished_trials(context: Context) -> None:
     """Put the trials of an interrupted search into the results, but none of another search."""
-    store = context.run.path / "search" / "trials.sqlite"
+    store = inside(context.run.path, "search/trials.sqlite")
     if "search" in context.results.seconds or not store.exists():
         return
     recipe = context.recipe.search

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from downslope.errors import InputError
-from downslope.files import write_whole
+from downslope.files import inside, write_whole
 from downslope.report.figures.drawn import inert
 from downslope.results import Results
 from downslope.runs import Run
@@ -156,6 +156,8 @@ def write_export(run: Run, formats: Sequence[str], out: Path) -> list[Path]:
     paths: list[Path] = []
     try:
         out.mkdir(parents=True, exist_ok=True)
+        for name in ("mlflow.db", "tensorboard"):  # not written by us
+            inside(out, name)
         if "csv" in formats:
             paths += [out / "members.csv", out / "epochs.csv"]
             write_whole(paths[0], member_rows(members).encode())

@@ -6,6 +6,7 @@ a reader never sees half of one. Nothing is ever unpickled.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -25,7 +26,7 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from downslope.errors import InputError
-from downslope.files import PART, sha256_of, write_whole
+from downslope.files import PART, inside, sha256_of, write_whole
 from downslope.installation import engine, hardware, versions
 from downslope.results import Results
 from downslope.runs.manifest import Manifest, is_derived
@@ -35,6 +36,10 @@ if sys.platform == "win32":
     fcntl = None
 else:
     import fcntl
+
+
+LONGEST_NAME = 100
+"""Characters of a file's name below a run, unfinished ones included: paths are to have room."""
 
 
 class Run:
@@ -48,11 +53,29 @@ class Run:
         self.path = path
         self.written: dict[str, str] = {}
         """SHA-256 by path of what was written here and is not in the manifest on disk yet."""
+        self._directory: tuple[int, int] | None = None
 
     @property
     def exists(self) -> bool:
         """Tell whether the directory holds a run."""
-        return (self.path / "results.json").is_file()
+        return os.path.isfile(self.path / "results.json")  # noqa: PTH113 - raises on no name
+
+    def check_name(self) -> None:
+        """Refuse a directory whose name is too long, before any work is done.
+
+        Raises:
+            InputError: it is.
+        """
+        whole = self.path / ("x" * LONGEST_NAME)
+        for path in (whole, *map(Path, self.path.parts)):  # alone, since the rest may not be there
+            try:
+                path.lstat()
+            except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:
+                    raise InputError(
+                        f"{self.path}: cannot be written ({error.strerror}); give --out a shorter "
+                        "name"
+                    ) from None
 
     def prepare(self) -> None:
         """Make the directory and check that it can be written, before any work is done.
@@ -60,6 +83,7 @@ class Run:
         Raises:
             InputError: it cannot be made or written, or holds something that is no run.
         """
+        self.check_name()
         try:
             # What a killed write left behind has a name that starts with a dot; a run that was
             # killed while it began has a manifest, and maybe its recipe.
@@ -74,6 +98,7 @@ class Run:
             self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
                 pass
+            self._directory = _identity(self.path)
         except OSError as error:
             raise InputError(
                 f"{self.path}: cannot be written ({error.strerror}); give --out a directory that "
@@ -91,10 +116,14 @@ class Run:
             yield
             return
         try:
-            file = self.file(".lock").open("a+b", buffering=0)
+            handle = os.open(self.file(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be locked ({error.strerror})") from None
-        with file:
+        with open(handle, "r+b", buffering=0) as file:  # noqa: PTH123 - a descriptor
+            if os.fstat(handle).st_nlink > 1:  # it is written in place
+                raise InputError(
+                    f"{self.path / '.lock'}: is another name of a file elsewhere; remove it"
+                )
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -112,9 +141,15 @@ class Run:
         """Return the path of a file of the run, its folder made.
 
         Raises:
-            InputError: its folder cannot be made.
+            InputError: its folder cannot be made; it is a link or lies behind one; the run's
+                directory was removed after `prepare`.
         """
-        path = self.path / name
+        path = inside(self.path, name)
+        if self._directory is not None and _identity(self.path) != self._directory:
+            raise InputError(
+                f"{self.path}: was removed or replaced while this command worked on it; repeat the "
+                "command to begin again"
+            )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -143,7 +178,7 @@ class Run:
             InputError: it is missing or damaged, or lacks one.
         """
         try:
-            content = (self.path / name).read_bytes()  # np.load leaves a damaged file open
+            content = inside(self.path, name).read_bytes()  # np.load leaves a damaged file open
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 return {key: archive[key] for key in (*archive.files, *keys)}
         except Exception as error:  # zipfile, zlib and NumPy each have their own
@@ -163,7 +198,7 @@ class Run:
             InputError: it is missing or damaged.
         """
         try:
-            return load_safetensors((self.path / name).read_bytes())
+            return load_safetensors(inside(self.path, name).read_bytes())
         except Exception as error:
             raise InputError(
                 f"{self.path / name}: missing or damaged ({error}); start anew with another --out"
@@ -175,7 +210,7 @@ class Run:
         Raises:
             InputError: there is none, or it is not of this version's schema.
         """
-        path = self.path / "results.json"
+        path = inside(self.path, "results.json")
         try:
             return msgspec.json.decode(path.read_bytes(), type=Results)
         except OSError:
@@ -238,7 +273,7 @@ class Run:
         self.written.clear()
 
     def _holds(self, name: str, content: bytes) -> bool:
-        path = self.path / name
+        path = inside(self.path, name)
         return path.is_file() and path.read_bytes() == content
 
     def read_manifest(self) -> Manifest | None:
@@ -247,7 +282,7 @@ class Run:
         Raises:
             InputError: it is damaged.
         """
-        path = self.path / "manifest.json"
+        path = inside(self.path, "manifest.json")
         try:
             return Manifest.from_bytes(path.read_bytes())
         except FileNotFoundError:
@@ -261,7 +296,8 @@ class Run:
         Files of an unfinished stage are not looked at: the stage writes them again.
 
         Raises:
-            InputError: manifest.json is damaged or missing, or results.json cannot be read.
+            InputError: manifest.json is damaged or missing, or names what is no file of the run;
+                one of the files is a link or lies behind one.
         """
         manifest = self.read_manifest()
         if manifest is None:
@@ -270,7 +306,7 @@ class Run:
             )
         found: list[str] = []
         for name, digest in manifest.files.items():
-            path = self.path / name
+            path = inside(self.path, name)
             allowed = {digest, manifest.before} if name == "results.json" else {digest}
             stage, below, _ = name.partition("/")
             if below and not is_derived(name) and stage not in manifest.seconds:
@@ -298,3 +334,12 @@ class Run:
         """Remove what killed writes left behind; only for the holder of the lock."""
         for path in self.path.rglob(f".*{PART}"):
             path.unlink(missing_ok=True)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Tell a directory from one that is made anew under its name."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

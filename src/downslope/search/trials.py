@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from downslope.errors import InputError
+from downslope.files import inside
 from downslope.networks import Member
 from downslope.search.settings import Settings
 
@@ -22,6 +24,14 @@ _DAMAGE = (sqlite3.Error, msgspec.DecodeError, IndexError, TypeError, ValueError
 
 SOON = 0.5
 """Seconds that a trial waits at most for its commit, however many arrive meanwhile."""
+
+_TABLES = (
+    "TABLE trials (id INTEGER PRIMARY KEY, seed INTEGER NOT NULL, outcome TEXT NOT NULL, "
+    "validation_accuracy REAL, trial TEXT NOT NULL, sha256 TEXT NOT NULL)",
+    # The state is a checkpoint as safetensors; a trial that has ended has no row here.
+    "TABLE paused (id INTEGER PRIMARY KEY, trial TEXT NOT NULL, sha256 TEXT NOT NULL, "
+    "state BLOB NOT NULL, state_sha256 TEXT NOT NULL)",
+)
 
 Outcome = Literal["completed", "pruned", "diverged", "failed"]
 
@@ -92,26 +102,22 @@ class TrialStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        for ending in ("", "-journal", "-wal", "-shm"):  # SQLite would follow a link in their place
+            inside(path.parent, path.name + ending)
         fresh = not path.exists()
         try:
             self._connection = sqlite3.connect(path)
         except _SQLITE as error:
             raise InputError(f"{path}: cannot be opened ({error})") from None
         try:
+            self._connection.execute("PRAGMA trusted_schema=OFF")
+            self._refuse_more_than_tables()
             if fresh:  # states of pruned trials leave no holes behind
                 self._connection.execute("PRAGMA auto_vacuum=FULL")
             self._connection.execute("PRAGMA journal_mode=DELETE")
             self._connection.execute("PRAGMA synchronous=EXTRA")  # a power cut included
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS trials (id INTEGER PRIMARY KEY, seed INTEGER NOT NULL, "
-                "outcome TEXT NOT NULL, validation_accuracy REAL, trial TEXT NOT NULL, "
-                "sha256 TEXT NOT NULL)"
-            )
-            # The state is a checkpoint as safetensors; a trial that has ended has no row here.
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS paused (id INTEGER PRIMARY KEY, trial TEXT NOT NULL, "
-                "sha256 TEXT NOT NULL, state BLOB NOT NULL, state_sha256 TEXT NOT NULL)"
-            )
+            for table in _TABLES:
+                self._connection.execute(f"CREATE {table.replace(' ', ' IF NOT EXISTS ', 1)}")
             self._connection.commit()
             self._committed = time.monotonic()
         except _SQLITE as error:
@@ -136,6 +142,13 @@ class TrialStore:
         finally:
             self._connection.close()
 
+    def _refuse_more_than_tables(self) -> None:
+        """Refuse views and triggers: they compute when they are read or written, maybe for ever."""
+        rows = self._connection.execute("SELECT type, name, sql FROM sqlite_master")
+        for kind, name, text in rows:
+            if text not in {f"CREATE {table}" for table in _TABLES}:
+                raise sqlite3.DatabaseError(f"it has a {kind} {name!r} that we did not make")
+
     def add(self, trial: Trial) -> None:
         """Store a finished trial.
 
@@ -148,7 +161,9 @@ class TrialStore:
             )
             self._connection.execute("DELETE FROM paused WHERE id = ?", (trial.id,))
         except _SQLITE as error:
-            raise InputError(f"{self.path}: trial {trial.id} cannot be stored ({error})") from None
+            raise InputError(
+                f"{self.path}: trial {trial.id} cannot be stored ({self._reason(error)})"
+            ) from None
         self._commit_soon()
 
     def pause(self, trial: PausedTrial, state: bytes) -> None:
@@ -162,7 +177,9 @@ class TrialStore:
         try:
             self._connection.execute("INSERT OR REPLACE INTO paused VALUES (?, ?, ?, ?, ?)", row)
         except _SQLITE as error:
-            raise InputError(f"{self.path}: trial {trial.id} cannot be stored ({error})") from None
+            raise InputError(
+                f"{self.path}: trial {trial.id} cannot be stored ({self._reason(error)})"
+            ) from None
         self._commit_soon()
 
     def commit(self) -> None:
@@ -174,7 +191,9 @@ class TrialStore:
         try:
             self._connection.commit()
         except _SQLITE as error:
-            raise InputError(f"{self.path}: trials cannot be stored ({error})") from None
+            raise InputError(
+                f"{self.path}: trials cannot be stored ({self._reason(error)})"
+            ) from None
         self._committed = time.monotonic()
 
     def _commit_soon(self) -> None:
@@ -194,6 +213,7 @@ class TrialStore:
                 if digest != _sha256(text.encode()):
                     raise InputError("the digest of a waiting trial differs")
                 found.append(msgspec.json.decode(text, type=PausedTrial))
+                _refuse_circles(found)
         except _DAMAGE as error:
             raise self._damaged(error) from None
         return found
@@ -228,14 +248,24 @@ class TrialStore:
                 if row != _row(trial):  # SQLite has no checksums of its own
                     raise InputError(f"the digest of trial {row[0]} differs")
                 found.append(trial)
+                _refuse_circles(found)
         except _DAMAGE as error:
             raise self._damaged(error) from None
         return found
+
+    def _reason(self, error: Exception) -> str:
+        return str(error) if self.path.exists() else "the file was removed"
 
     def _damaged(self, error: Exception) -> InputError:
         return InputError(
             f"{self.path}: damaged trial store ({error}); remove it to train its trials again"
         )
+
+
+def _refuse_circles(read: Sequence[Trial | PausedTrial]) -> None:
+    """Refuse pages that lead back to themselves: SQLite would read them for ever."""
+    if len(read) > 1 and read[-1].id <= read[-2].id:
+        raise InputError(f"trial {read[-1].id} follows trial {read[-2].id}")
 
 
 def _row(trial: Trial) -> tuple[int, int, str, float | None, str, str]:
