@@ -100,6 +100,7 @@ def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
         _within(where, 1 <= part.trials <= MOST_TRIALS, count)
         try:
             # Two settings may each be allowed and not go together.
+            part.whole_space.check_combinations()
             for settings in part.proposals(recipe.seed, most=TRIED):
                 settings.member(1, 2, seed=0)
         except InputError as error:

@@ -103,6 +103,9 @@ def _refit(results: Results) -> Row | None:
         f"{plural(len(refit.seeds), 'seed')}, {plural(len(refit.epochs), 'epoch')}, "
         f"final training loss {loss(refit.epochs[-1].train_loss)}"
     )
+    training = refit.member.training
+    if refit.member.steps_per_epoch(refit.examples) * training.batch_size < refit.examples:
+        text += ", one row of each epoch left out, since batch norm needs two"
     return "refit", "; ".join([text, *refit.stopped])
 
 
