@@ -13,10 +13,9 @@ from downslope.errors import InputError
 from downslope.search.conditions import Condition
 from downslope.search.settings import Settings, Value
 
-
 MOST_COMBINATIONS = 10_000
 _TIED = frozenset(
-    "loss output label_smoothing optimizer momentum nesterov normalization batch_size".split()
+    ["loss", "output", "label_smoothing", "optimizer", "momentum", "nesterov", "normalization", "batch_size"]
 )
 """Settings that are allowed or not depending on each other."""
 
