@@ -177,6 +177,15 @@ def test_settings_that_do_not_go_together_are_found_before_anything_runs() -> No
     assert "search: TrainingSpec: momentum = 0.9 is not allowed" in message
 
 
+def test_settings_that_go_together_in_no_early_proposal_are_found_too() -> None:
+    # Among 201 choices of momentum one belongs to sgd alone, and the seed draws it late or never.
+    many = str([0.0] * 400 + [0.9])
+    message = refused("search.space.optimizer=['sgd','adam']", f"search.space.momentum={many}")
+    assert "search: TrainingSpec: momentum = 0.9 is not allowed" in message
+    message = refused("search.space.normalization=['batch']", "search.space.batch_size=[16,1]")
+    assert "batch_size = 1 is not allowed; training.batch_size must be 2 or more" in message
+
+
 def test_the_published_sampler_is_checked_before_anything_runs() -> None:
     assert "learning_rate is a range" in refused("search.sampler=published")
     assert "below 2**32" in refused("seed=4294967296", recipe="hw3")

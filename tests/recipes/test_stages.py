@@ -17,12 +17,12 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 from downslope.data import Dataset, Scaling, SealedTestSet, load
-from downslope.engines import population, predict
+from downslope.engines import native, population, predict, pytorch
 from downslope.errors import InputError
 from downslope.networks import build, flatten, load_flat
 from downslope.progress import drain
 from downslope.recipes import STAGES, Recipe, load_recipe, needed, parse_recipe, run_recipe
-from downslope.report import advice, write_report
+from downslope.report import advice, summary, write_report
 from downslope.results import Results
 from downslope.runs import Run
 from downslope.search import (
@@ -534,11 +534,18 @@ def test_variants_that_all_diverge_are_stated_without_a_comparison(
 
 @pytest.mark.parametrize("start", [True, False])
 def test_a_refit_that_cannot_be_trained_is_stated_and_has_no_landscape(
-    tiny_table: dict[str, Any], make_digits: Make, tmp_path: Path, start: bool
+    tiny_table: dict[str, Any],
+    make_digits: Make,
+    tmp_path: Path,
+    start: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # 200 rows in batches of 199 leave one row, of which batch norm can take no variance.
-    choice = {"normalization": "batch", "batch_size": 199, "units": 4}
-    tiny_table["refit"] = {"seeds": 1, "choice": choice}
+    def refuse(*_: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(native, "build", refuse)
+    monkeypatch.setattr(pytorch, "build", refuse)
+    tiny_table["refit"] = {"seeds": 1, "choice": {"units": 4}}
     tiny_table["landscape"]["start"] = start
     run, recipe = Run(tmp_path / "run"), parse_recipe(tiny_table, "tiny")
     drain(run_recipe(recipe, make_digits(), run, stages=["landscape"], threads=1))
@@ -561,3 +568,16 @@ def test_a_damaged_file_of_an_earlier_stage_is_named(
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=f"{name}: not what the run wrote"):
         drain(run_recipe(tiny_recipe, make_digits(), copied))
+
+
+def test_batch_norm_leaves_a_single_row_out_and_the_summary_says_so(
+    tiny_table: dict[str, Any], make_digits: Make, tmp_path: Path
+) -> None:
+    # 200 rows in batches of 199 leave one row, of which batch norm can take no variance.
+    choice = {"normalization": "batch", "batch_size": 199, "units": 4, "epochs": 1}
+    tiny_table["refit"] = {"seeds": 1, "choice": choice}
+    run, recipe = Run(tmp_path / "run"), parse_recipe(tiny_table, "tiny")
+    results = drain(run_recipe(recipe, make_digits(), run, stages=["refit"], threads=1))
+    assert results.refit is not None
+    assert results.refit.test_accuracy is not None
+    assert "one row of each epoch left out" in dict(summary(results))["refit"]

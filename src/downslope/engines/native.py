@@ -29,6 +29,7 @@ from downslope.engines.records import (
     Snapshot,
     divergence,
     fail_gently,
+    minibatch_sizes,
     snapshot_steps,
 )
 from downslope.engines.schedules import learning_rates
@@ -148,7 +149,7 @@ def train_member_natively(
     stop = stop or Stop()
     core = make_core(member, instruction_set(), len(training))
     generator = torch.Generator().manual_seed(member.seed)
-    steps_per_epoch = math.ceil(len(training) / spec.batch_size)
+    steps_per_epoch = member.steps_per_epoch(len(training))
     if resume is None:
         core.parameters = flatten(build(member.network, generator))
         first = 1
@@ -200,9 +201,7 @@ def train_member_natively(
             if last and not diverged:  # the very last update has no loss after it
                 diverged = not np.isfinite(core.parameters).all()
             outcome: Outcome | None = ("diverged" if diverged else "completed") if last else None
-            sizes = np.full(len(batch_losses), spec.batch_size)
-            if len(batch_losses) == steps_per_epoch:
-                sizes[-1] = len(training) - spec.batch_size * (steps_per_epoch - 1)
+            sizes = minibatch_sizes(member, len(training))[: len(batch_losses)]
             accuracy = math.nan
             if validation is not None and spec.loss == "cross_entropy":
                 accuracy = correct / len(validation)

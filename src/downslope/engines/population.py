@@ -5,7 +5,6 @@ On the compiled engine members run in threads; on the PyTorch engine in worker p
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -113,9 +112,7 @@ def train(
     workers = min(threads or cores(), len(members))
     if choose_engine(engine, device) == "native":
         return native.train_in_threads(order, workers)
-    steps = sum(
-        m.training.epochs * math.ceil(len(training) / m.training.batch_size) for m in members
-    )
+    steps = sum(m.training.epochs * m.steps_per_epoch(len(training)) for m in members)
     if workers > 1 and steps > WORTH_WORKERS and device == "cpu":
         return train_in_workers(order, workers)
     return _one_after_another(order, device)

@@ -20,7 +20,13 @@ from torch.nn import functional
 
 from downslope.data import Examples
 from downslope.engines.checkpoints import Checkpoint, put_back, take
-from downslope.engines.records import EpochRecord, Snapshot, divergence, snapshot_steps
+from downslope.engines.records import (
+    EpochRecord,
+    Snapshot,
+    divergence,
+    minibatch_sizes,
+    snapshot_steps,
+)
 from downslope.errors import InputError
 from downslope.networks import Loss, Member, NetworkSpec, TrainingSpec, build, flatten
 
@@ -62,7 +68,7 @@ def train_member(
     module = build(member.network, generator).to(device)
     inputs, targets = _tensors(training, device)
     held_out = None if validation is None else _tensors(validation, device)
-    steps_per_epoch = math.ceil(len(training) / spec.batch_size)
+    steps_per_epoch = member.steps_per_epoch(len(training))
     optimizer = make_optimizer(module, spec)
     scheduler = make_scheduler(optimizer, spec, steps_per_epoch)
     taken = snapshot_steps(snapshots_per_epoch, steps_per_epoch)
@@ -78,7 +84,7 @@ def train_member(
         snapshots: list[Snapshot] = []
         module.train()
         order = minibatch_order(len(training), generator).to(device)
-        for rows in order.split(spec.batch_size):
+        for rows in order.split(spec.batch_size)[:steps_per_epoch]:
             optimizer.zero_grad()
             outputs = forward(module, inputs[rows], generator)
             loss = loss_of(spec.loss, outputs, targets[rows], spec.label_smoothing)
@@ -97,9 +103,7 @@ def train_member(
             if scheduler is not None:
                 scheduler.step()
         batch_losses = np.array(losses, np.float32)
-        sizes = np.full(len(losses), spec.batch_size)
-        if len(losses) == steps_per_epoch:
-            sizes[-1] = len(training) - spec.batch_size * (steps_per_epoch - 1)
+        sizes = minibatch_sizes(member, len(training))[: len(losses)]
         held_out_loss, held_out_accuracy = math.nan, math.nan
         if held_out is not None:
             outputs = predict_module(module, held_out[0])

@@ -107,6 +107,13 @@ def snapshot_steps(snapshots_per_epoch: int, steps_per_epoch: int) -> set[int]:
     return steps - {0}
 
 
+def minibatch_sizes(member: Member, examples: int) -> NDArray[np.int64]:
+    """Return the rows of each minibatch of an epoch, shape (steps,)."""
+    batch_size = member.training.batch_size
+    starts = batch_size * np.arange(member.steps_per_epoch(examples))
+    return np.minimum(batch_size, examples - starts)
+
+
 def divergence(step: int, epoch: int, last_finite: float) -> str:
     """Say in one line where a member's loss or weights stopped being finite."""
     before = (

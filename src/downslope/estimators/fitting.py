@@ -237,7 +237,7 @@ class MLP(BaseEstimator, ABC):
                         {k: torch.from_numpy(np.array(v)) for k, v in record.state.items()}
                     )
         if best_checkpoint is not None:
-            steps = math.ceil(len(training) / member.training.batch_size) * best_epoch
+            steps = member.steps_per_epoch(len(training)) * best_epoch
             _load(module, best_checkpoint, steps)
         self.module_ = module.eval()
         self.network_ = member.network
@@ -277,7 +277,7 @@ def _beginning(member: Member, module: nn.Module, rows: int) -> Checkpoint:
     norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm1d)]
     buffers = [b.numpy() for n in norms for b in (n.running_mean, n.running_var) if b is not None]
     flat = flatten(module)
-    steps = math.ceil(rows / member.training.batch_size)
+    steps = member.steps_per_epoch(rows)
     return Checkpoint(
         member=member,
         epoch=0,

@@ -109,13 +109,25 @@ class _MLPSearch(BaseEstimator, ABC):
             raise InputError(
                 f"{type(self).__name__}: space: loss is that of the task, {loss}; leave it out"
             )
+        fixed = _plain(self.settings or {})
         try:
-            base = Settings().replace(
-                {**DEFAULT_SETTINGS, **_plain(self.settings or {}), "loss": loss}
-            )
-            given = DEFAULT_SPACE if self.space is None else self.space
-            values = {name: _values(name, value) for name, value in given.items()}
-            return Space(base=base, values=values)
+            base = Settings().replace({**DEFAULT_SETTINGS, **fixed, "loss": loss})
+            if self.space is None:  # what is fixed is not varied
+                values = {n: v for n, v in DEFAULT_SPACE.items() if n not in fixed}
+            else:
+                values = {name: _values(name, value) for name, value in self.space.items()}
+            if both := [name for name in values if name in fixed]:
+                raise InputError(
+                    f"settings: {both[0]} = {fixed[both[0]]!r} has no effect, because space varies "
+                    "it; leave one of the two out"
+                )
+            space = Space(base=base, values=values)
+            allowed = {*_parameters(base), "hidden_layers", "units", "label_smoothing"}
+            for name in {**fixed, **values}:
+                if name not in allowed:
+                    raise InputError(f"{name} has no effect on the estimators; leave it out")
+            space.check_combinations()
+            return space
         except InputError as error:
             raise InputError(f"{type(self).__name__}: {error}") from None
 
@@ -148,6 +160,7 @@ class _MLPSearch(BaseEstimator, ABC):
         halving = self._halving()
         threads = int(cast(int, effective_n_jobs(cast(int, self.n_jobs))))
 
+        splits = self._splits(rows, targets, classes)  # before the search: a mistake costs nothing
         kept, held_out = hold_out(len(rows), self.validation_fraction, seed, classes)
         inputs = Standardization(rows[kept], self.standardize, "X").apply(rows)
         answers = codes
@@ -170,8 +183,6 @@ class _MLPSearch(BaseEstimator, ABC):
         self.trials_ = found.trials
         best = self._best_trials(found)
 
-        splitter: Any = check_cv(self._folds(classes), targets, classifier=classes is not None)
-        splits = list(splitter.split(rows, targets))
         scores = watch(
             self._scores(best, plain, seed, rows, targets, splits, threads),
             quiet=not self.verbose,
@@ -227,6 +238,32 @@ class _MLPSearch(BaseEstimator, ABC):
         if classes is None or not isinstance(self.cv, int):
             return self.cv
         return max(2, min(self.cv, int(np.bincount(classes).min())))
+
+    def _splits(
+        self, rows: NDArray[np.floating], targets: NDArray[Any], classes: NDArray[Any] | None
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Split the rows as cv says.
+
+        Raises:
+            InputError: cv cannot split these rows, or into folds that cannot be scored.
+        """
+        name = type(self).__name__
+        try:
+            splitter: Any = check_cv(self._folds(classes), targets, classifier=classes is not None)
+            splits = list(splitter.split(rows, targets))
+        except ValueError as error:
+            reason = " ".join(str(error).split())
+            advice = ""
+            if "groups" in reason:
+                advice = "; fit takes no groups: give cv = list(splitter.split(X, y, groups))"
+            raise InputError(f"{name}: cv = {self.cv!r}: {reason}{advice}") from None
+        smallest = min((len(test) for _, test in splits), default=0)
+        if smallest < 2 and classes is None and self.scoring in (None, "r2"):
+            raise InputError(
+                f"{name}: cv = {self.cv!r} leaves {smallest} of {len(rows)} rows in a fold, on which "
+                "R2 is not defined; give fewer folds or scoring = 'neg_mean_squared_error'"
+            )
+        return splits
 
     def _scores(
         self,

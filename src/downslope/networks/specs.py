@@ -146,7 +146,8 @@ class TrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             validation losses are without it.
         clip_norm: the largest joint norm of all gradients (Pascanu et al. 2013, as
             `clip_grad_norm_`); 0 leaves them as they are.
-        batch_size: examples per minibatch; the last short one is kept.
+        batch_size: examples per minibatch; the last short one is kept, unless batch norm meets a
+            single row (see `Member.steps_per_epoch`).
         epochs: passes over the training examples.
         evaluation_draw: the PyTorch loop that is replayed also iterates over a `DataLoader` of
             evaluation examples after each epoch. That pass draws one number from the random
@@ -236,6 +237,13 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         _check_kinds(self)
         _require(0 <= self.seed < 2**63, "Member", "seed", self.seed, "from 0 to 2**63 - 1")
+        _require(
+            self.network.normalization != "batch" or self.training.batch_size > 1,
+            "Member",
+            "training.batch_size",
+            self.training.batch_size,
+            "2 or more with normalization 'batch', which cannot take the variance of one row",
+        )
         classes = self.training.loss == "cross_entropy"
         _require(
             not (classes and self.network.output == "sigmoid"),
@@ -245,6 +253,21 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "'logits' with loss 'cross_entropy'",
         )
 
+    def steps_per_epoch(self, examples: int) -> int:
+        """Count the minibatches of a pass over some examples.
+
+        The last one may be short. Where it would be a single row, of which batch norm can take no
+        variance, it is left out: another row each epoch, as orders are drawn anew.
+
+        >>> network = NetworkSpec(widths=(4, 8, 3), normalization="batch")
+        >>> member = Member(network=network, training=TrainingSpec(batch_size=8), seed=541)
+        >>> [member.steps_per_epoch(rows) for rows in (8, 9, 10)]
+        [1, 1, 2]
+        """
+        full, rest = divmod(examples, self.training.batch_size)
+        single = rest == 1 and full > 0 and self.network.normalization == "batch"
+        return full + (rest > 0 and not single)
+
     def expected_cost(self, examples: int) -> float:
         """Estimate the work of training on `examples` rows, in arbitrary units.
 
@@ -253,7 +276,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         about right; only their ratios matter.
         """
         batch_size = min(self.training.batch_size, examples)
-        steps = math.ceil(examples / batch_size)
+        steps = self.steps_per_epoch(examples)
         network, training = self.network, self.training
         overhead = 3.0 + len(network.widths)
         arithmetic = batch_size * network.parameters * 6 / 85_000

@@ -16,7 +16,13 @@ import msgspec
 import numpy as np
 
 from downslope.errors import InputError, explained
-from downslope.recipes.schema import AutoencoderRecipe, ChoiceRecipe, DataRecipe, Recipe
+from downslope.recipes.schema import (
+    AutoencoderRecipe,
+    ChoiceRecipe,
+    DataRecipe,
+    Recipe,
+    SearchRecipe,
+)
 from downslope.reconstruction import code_layer
 from downslope.search import Range, Settings
 from downslope.search.settings import Value
@@ -72,6 +78,8 @@ def load_recipe(name_or_path: str, changes: Sequence[str] = ()) -> Recipe:
     except _NOT_TOML as error:
         raise InputError(f"{name_or_path}: not valid TOML: {error}") from None
     for change in changes:
+        if name_or_path in shipped():
+            _take_out_default(table, change, changes)
         _change(table, change)
     return parse_recipe(table, name_or_path)
 
@@ -100,10 +108,12 @@ def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
         _within(where, 1 <= part.trials <= MOST_TRIALS, count)
         try:
             # Two settings may each be allowed and not go together.
+            part.whole_space.check_combinations()
             for settings in part.proposals(recipe.seed, most=TRIED):
                 settings.member(1, 2, seed=0)
         except InputError as error:
             raise InputError(f"{where}: {error}") from None
+        _check_effects(where, part)
         _check_choice(part.choice, f"{where}.choice")
         _check_loss(where, part.settings, part.space)
     for name, refit in (("refit", recipe.refit), ("variants.refit", recipe.variants.refit)):
@@ -119,6 +129,18 @@ def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
         except InputError as error:
             raise InputError(f"{source}: {name}: {error}") from None
         _check_loss(where, refit.settings, refit.choice or {})
+        if refit.epochs is not None and "epochs" in {**refit.settings, **(refit.choice or {})}:
+            inner = "settings" if "epochs" in refit.settings else "choice"
+            raise InputError(
+                f"{where}: {inner}.epochs has no effect, because epochs = {refit.epochs} wins; "
+                "leave one of the two out"
+            )
+        for setting in refit.settings if refit.choice else ():
+            if setting in (refit.choice or {}):
+                raise InputError(
+                    f"{where}: choice.{setting} has no effect, because settings.{setting} = "
+                    f"{refit.settings[setting]!r} wins; leave one of the two out"
+                )
     drawn = recipe.landscape
     where = f"{source}: landscape"
     _within(where, max(drawn.grid) <= 1000, f"grid = {list(drawn.grid)}; 1000 or less each way")
@@ -161,6 +183,12 @@ def _check_choice(choice: ChoiceRecipe, where: str) -> None:
     _within(where, choice.folds == 0 or 2 <= choice.folds <= 100, count)
     both = f"folds = {choice.folds}; 0 where second = {choice.second}"
     _within(where, choice.folds == 0 or choice.second == 0, both)
+    if choice.seeds != ChoiceRecipe().seeds and (choice.folds or choice.top == 1):
+        wins = f"folds = {choice.folds}" if choice.folds else "top = 1"
+        raise InputError(
+            f"{where}: seeds = {choice.seeds} has no effect, because {wins} trains none of them; "
+            "leave seeds out"
+        )
     alone = choice.top > 1 or (choice.second == 0 and choice.folds == 0)
     _within(where, alone, f"top = {choice.top}; 2 or more with second or folds")
 
@@ -177,6 +205,14 @@ def _check_rivals(recipe: AutoencoderRecipe, first: int, where: str) -> None:
     for shape in recipe.shapes:
         good = len(shape) > 0 and all(1 <= width <= 65_536 for width in shape)
         _within(where, good, f"shapes: {list(shape)}; one width or more, each from 1 to 65536")
+    noise, training = recipe.noise, recipe.training
+    if noise.kind != type(noise)().kind and noise.amount == 0:
+        raise InputError(f"{where}: noise.kind = {noise.kind!r} has no effect with amount = 0")
+    if training.decay_on != type(training)().decay_on and training.weight_decay == 0:
+        raise InputError(
+            f"{where}: training.decay_on = {training.decay_on!r} has no effect with "
+            "weight_decay = 0"
+        )
     penalty = recipe.sparsity
     _within(where, 0 <= penalty < math.inf, f"sparsity = {penalty}; 0 or above, finite")
 
@@ -210,6 +246,52 @@ def _change(table: dict[str, Any], change: str) -> None:
             raise InputError(f"--set {change!r}: {name!r} is a value and has no keys below it")
         table = below
     table[names[-1]] = value
+
+
+def _take_out_default(table: dict[str, Any], change: str, changes: Sequence[str]) -> None:
+    """Let what a user fixes or varies win over a shipped recipe's space or fixed value."""
+    part, _, rest = change.partition("=")[0].strip().partition(".")
+    kind, _, name = rest.partition(".")
+    name = name.partition(".")[0]
+    if part not in ("search", "variants") or kind not in ("settings", "space") or not name:
+        return
+    other = "space" if kind == "settings" else "settings"
+    if any(c.partition("=")[0].strip() == f"{part}.{other}.{name}" for c in changes):
+        return  # both are the user's: refused below
+    table.get(part, {}).get(other, {}).pop(name, None)
+
+
+def _check_effects(where: str, part: SearchRecipe) -> None:
+    """Refuse what a search's keys say without effect, and name what wins."""
+    for name in part.settings:
+        if name in part.space and name not in part.conditions:
+            raise InputError(
+                f"{where}: settings.{name} = {part.settings[name]!r} has no effect, because "
+                f"space.{name} varies it; leave one of the two out"
+            )
+
+    def possible(name: str) -> list[Any]:
+        values = part.space.get(name, [])
+        ends = [values.low, values.high] if isinstance(values, Range) else list(values)
+        fixed = part.settings.get(name, getattr(Settings(), name))
+        return ends if ends and name not in part.conditions else [*ends, fixed]
+
+    named = {*part.settings, *part.space}
+    needs = [("hidden_layers", n) for n in ("units", "activation", "normalization", "dropout")]
+    for other, name in [*needs, ("weight_decay", "decay_on")]:
+        ordinary = getattr(Settings(), name)
+        acts = any(possible(other)) or set(possible(name)) == {ordinary}
+        if name in named and not acts:
+            raise InputError(
+                f"{where}: {name} has no effect where {other} is always 0; leave {name} out or "
+                f"give another {other}"
+            )
+    halving = part.halving
+    if halving.cohort and halving.method == "none" and part.sampler != "tpe":
+        raise InputError(
+            f"{where}.halving: cohort = {halving.cohort} has no effect with method = 'none' and "
+            f"sampler = {part.sampler!r}; leave it out, or set method = 'halving'"
+        )
 
 
 def _readable(message: str, table: dict[str, Any]) -> str:

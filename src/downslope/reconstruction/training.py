@@ -152,7 +152,7 @@ def _with_penalty(
     module = build(member.network, generator)
     encoder, decoder = halves(module, member.network)
     clean = torch.from_numpy(np.ascontiguousarray(inputs))
-    steps_per_epoch = math.ceil(len(inputs) / spec.batch_size)
+    steps_per_epoch = member.steps_per_epoch(len(inputs))
     optimizer = make_optimizer(module, spec)
     scheduler = make_scheduler(optimizer, spec, steps_per_epoch)
     step, last_finite = 0, math.nan
@@ -163,7 +163,8 @@ def _with_penalty(
         sizes: list[int] = []
         rate = spec.learning_rate
         module.train()
-        for rows in minibatch_order(len(inputs), generator).split(spec.batch_size):
+        order = minibatch_order(len(inputs), generator)
+        for rows in order.split(spec.batch_size)[:steps_per_epoch]:
             optimizer.zero_grad()
             codes = forward(encoder, noisy[rows], generator)
             error = functional.mse_loss(forward(decoder, codes, generator), clean[rows])

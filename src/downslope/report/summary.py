@@ -101,6 +101,9 @@ def _refit(results: Results) -> Row | None:
         f"examples, {plural(len(refit.seeds), 'seed')}, final training loss "
         f"{loss(refit.epochs[-1].train_loss)}"
     )
+    training = refit.member.training
+    if refit.member.steps_per_epoch(refit.examples) * training.batch_size < refit.examples:
+        text += ", one row of each epoch left out, since batch norm needs two"
     return "refit", "; ".join([text, *refit.stopped])
 
 

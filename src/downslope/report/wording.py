@@ -254,6 +254,10 @@ def at_chance(search: SearchResult, shares: Sequence[int]) -> str:
 
 def advice(results: Results) -> str:
     """Say what to try where nothing completed; empty where something did."""
+
+    def sane(rate: float, low: float, high: float) -> float:
+        return min(max(rate, low), high)
+
     search, refit = results.search, results.refit
     if search is not None and search.trials and search.best is None:
         count = plural(len(search.trials), "trial")
@@ -264,14 +268,14 @@ def advice(results: Results) -> str:
         return (
             f"none of {count} completed ({outcomes(search.trials)}) at learning rates from "
             f"{rates[0]:.3g} to {rates[-1]:.3g}; try search.space.learning_rate from "
-            f"{rates[0] / 1000:.1g} to {rates[0] / 10:.1g}, search.settings.clip_norm = 1, or "
+            f"{sane(rates[0] / 1000, 1e-4, 1e-2):.1g} to {sane(rates[0] / 10, 1e-3, 1e-1):.1g}, search.settings.clip_norm = 1, or "
             "search.settings.normalization = 'batch'"
         )
     if refit is not None and refit.test_accuracy is None:
         rate = refit.member.training.learning_rate
         return (
             f"no seed of the final training completed ({'; '.join(refit.stopped)}); try "
-            f"refit.settings.learning_rate = {rate / 10:.1g}, or refit.settings.clip_norm = 1"
+            f"refit.settings.learning_rate = {sane(rate / 10, 1e-4, 1e-1):.1g}, or refit.settings.clip_norm = 1"
         )
     return ""
 

@@ -59,6 +59,20 @@ class Halving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 f"halving: cohort = {self.cohort}; it must be from 0 to {LARGEST_COHORT}"
             )
 
+        plain = Halving.__struct_defaults__
+        wins = {"none": ("factor", "smallest"), "hyperband": ("cohort",)}.get(self.method, ())
+        for name, default in zip(Halving.__struct_fields__, plain, strict=True):
+            if name in wins and (value := getattr(self, name)) != default:
+                raise InputError(
+                    f"halving: {name} = {value} has no effect with method = {self.method!r}; leave "
+                    "it out, or set method = 'halving'"
+                )
+        if self.method != "none" and self.smallest * self.factor > 1 + 1e-9:
+            raise InputError(
+                f"halving: smallest = {self.smallest} with factor = {self.factor} leaves no rung "
+                f"to prune at; smallest must be 1/{self.factor} or less"
+            )
+
     @property
     def shares(self) -> tuple[float, ...]:
         """List the shares of a trial's epochs at which it is compared, before its end."""

@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import cache
+from itertools import product
 
 import msgspec
 
 from downslope.errors import InputError
 from downslope.search.conditions import Condition
 from downslope.search.settings import Settings, Value
+
+MOST_COMBINATIONS = 10_000
+_TIED = frozenset(
+    ["loss", "output", "label_smoothing", "optimizer", "momentum", "nesterov", "normalization", "batch_size"]
+)
+"""Settings that are allowed or not depending on each other."""
 
 
 class Range(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,6 +116,25 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
         except InputError as error:
             return str(error)
         return ""
+
+    def check_combinations(self) -> None:
+        """Make a member of every combination of the varied settings that may not go together.
+
+        Which these are is known from the specs: a momentum belongs to one optimizer, batch norm
+        needs more than one row. Where constraints tie them to other settings, only proposals show.
+
+        Raises:
+            InputError: a combination that no member can have, which a search would meet some day.
+        """
+        varied = {
+            name: [values.low, values.high] if isinstance(values, Range) else values
+            for name, values in self.values.items()
+            if name in _TIED
+        }
+        if self.constraints or math.prod(map(len, varied.values())) > MOST_COMBINATIONS:
+            return
+        for combination in product(*varied.values()):
+            self.settings(dict(zip(varied, combination, strict=True))).member(1, 2, seed=0)
 
     def varies(self, name: str, so_far: Settings) -> bool:
         """Tell whether a setting is varied beside what was drawn before it."""
