@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -27,7 +31,8 @@ def encode(
 
     _ending(out, ".npy")
     found = open_autoencoder(coder)
-    codes = found.encode(read_examples(files, found))
+    with _warnings_in_a_line():
+        codes = found.encode(read_examples(files, found))
     write_array(out, codes)
     print(f"{len(codes)} codes of {found.code_size}: {out}")
 
@@ -68,13 +73,24 @@ def reconstruct(
     _ending(out, ".npy", ".png")
     found = open_autoencoder(coder)
     raw = read_examples(files, found)
-    made = found.reconstruct(raw)
+    with _warnings_in_a_line():
+        made = found.reconstruct(raw)
+        error = found.error(raw).mean()
     if out.suffix.lower() == ".png":
         write_sheet(out, [raw, made], found)
     else:
         write_array(out, made)
-    error = found.error(raw).mean()
     print(f"{plural(len(made), 'example')}, mean squared error {error:.5f}: {out}")
+
+
+@contextmanager
+def _warnings_in_a_line() -> Generator[None, None, None]:
+    """Print each warning that is raised within once, as a line on standard error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for text in dict.fromkeys(str(warning.message) for warning in caught):
+        print(f"downslope: {text}", file=sys.stderr)
 
 
 def _ending(out: Path, *allowed: str) -> None:
