@@ -98,7 +98,9 @@ def test_npz_says_which_keys_are_accepted(tmp_path: Path):
 )
 def test_no_examples_of_a_npz_are_dropped(tmp_path: Path, keys, says):
     path = tmp_path / "a.npz"
-    with zipfile.ZipFile(path, "w") as archive:  # numpy.savez has the same: keys that differ by case
+    with zipfile.ZipFile(
+        path, "w"
+    ) as archive:  # numpy.savez has the same: keys that differ by case
         for key in keys:
             archive.writestr(f"{key}.npy", saved(np.zeros((6, 2))))
     with pytest.raises(InputError, match=says):

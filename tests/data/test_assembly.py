@@ -60,7 +60,13 @@ def test_hold_out_is_sklearn_s_stratified_fifth():
         (np.full((20, 16), 3, np.int16), {}, (16,), None, np.float32),
         (np.full((20, 16), True), {}, (16,), None, np.float32),
         (np.full((20, 16), 1.5, ">f8"), {}, (16,), None, np.float32),
-        (np.full((20, 16), 16, np.uint8), {"kind": "images", "white": 16.0}, (4, 4), 16.0, np.uint8),
+        (
+            np.full((20, 16), 16, np.uint8),
+            {"kind": "images", "white": 16.0},
+            (4, 4),
+            16.0,
+            np.uint8,
+        ),
     ],
 )
 def test_shape_white_and_type(x, options, shape, white, dtype):
@@ -111,7 +117,7 @@ def test_bytes_that_may_be_either_are_refused_with_both_ways():
 def test_white_and_classes_come_from_training_rows():
     y = np.arange(50) % 2
     x = np.full((50, 4, 4), 100, np.uint8)
-    kept, held = train_test_split(np.arange(50), test_size=0.2, stratify=y, random_state=541)
+    _, held = train_test_split(np.arange(50), test_size=0.2, stratify=y, random_state=541)
     x[held] = 120
     dataset = make(x, y)
     assert dataset.white == 100

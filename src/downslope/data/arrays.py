@@ -136,8 +136,7 @@ def read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
             with zipfile.ZipFile(stream) as archive:
                 members, keys, notes = _choose(path, archive)
                 return {
-                    key: _read_member(archive, members[key], f"{path}: {key}", key)
-                    for key in keys
+                    key: _read_member(archive, members[key], f"{path}: {key}", key) for key in keys
                 }, notes
         except InputError:
             raise

@@ -41,9 +41,7 @@ class Labels:
     place: Callable[[int], str]
 
 
-def encode(
-    training: Labels, *others: Labels
-) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
+def encode(training: Labels, *others: Labels) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
     """Number the classes of the training labels from 0 and encode all labels.
 
     Equal numbers are one class however they are written: 1, 01, +1, 1.0 and True. Numbers are in
@@ -74,9 +72,7 @@ def encode(
                     f"example has; their classes are {listed(names)}",
                 )
     lookups = [np.array([number[name] for name in unique], np.int64) for unique in uniques]
-    return [
-        lookup[inverse] for lookup, inverse in zip(lookups, rows, strict=True)
-    ], tuple(names)
+    return [lookup[inverse] for lookup, inverse in zip(lookups, rows, strict=True)], tuple(names)
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:

@@ -85,9 +85,7 @@ def read_text(path: Path) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise fault(
-            path, f"is not UTF-8 text (byte {error.start:,}); save it as UTF-8"
-        ) from None
+        raise fault(path, f"is not UTF-8 text (byte {error.start:,}); save it as UTF-8") from None
 
 
 def read_whole(path: Path) -> bytes:

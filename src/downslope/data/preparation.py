@@ -163,9 +163,7 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
     def of(inputs: NDArray[Any]) -> Range:
         """Take the ranges of the columns of some inputs, shape (examples, features)."""
         low, high = (inputs.min(axis=0), inputs.max(axis=0))
-        return Range(
-            low=low.astype(np.float64).tolist(), high=high.astype(np.float64).tolist()
-        )
+        return Range(low=low.astype(np.float64).tolist(), high=high.astype(np.float64).tolist())
 
     def doubts(self, inputs: NDArray[Any]) -> list[str]:
         """Say where new inputs, shape (examples, features), are on another scale than these.

@@ -136,7 +136,9 @@ def _has_header(path: Path, rows: Sequence[Sequence[str]]) -> bool:
     first, others = rows[0], rows[1:]
     if not others:
         return not all(map(is_number, first))
-    numbers = [_mostly_numbers(row[at] for row in others if at < len(row)) for at in range(len(first))]
+    numbers = [
+        _mostly_numbers(row[at] for row in others if at < len(row)) for at in range(len(first))
+    ]
     if any(below and not is_number(cell) for cell, below in zip(first, numbers, strict=True)):
         return True
     # pandas calls the columns of an array 0, 1, 2, ...
