@@ -33,6 +33,7 @@ class DataResult(msgspec.Struct, frozen=True, kw_only=True):
         test: examples behind the seal.
         class_counts: of the training and validation examples together.
         scaling: what was done to the inputs of the classifier, in words.
+        notes: what was taken for what where the content of the files decided it.
     """
 
     name: str
@@ -45,6 +46,7 @@ class DataResult(msgspec.Struct, frozen=True, kw_only=True):
     test: int
     class_counts: list[int]
     scaling: str
+    notes: list[str] = []
 
 
 class VariantsResult(msgspec.Struct, frozen=True, kw_only=True):

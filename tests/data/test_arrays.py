@@ -71,7 +71,8 @@ def test_npz_round_trip(tmp_path: Path, save, keys):
     given = {key: np.arange(6).reshape(2, 3) + i for i, key in enumerate(keys)}
     path = tmp_path / "a.npz"
     save(path, **given, extra=np.zeros(3))
-    found = read_npz(path)
+    found, notes = read_npz(path)
+    assert notes == ("not read: extra",)
     assert list(found) == [key.lower() for key in keys]
     for key in keys:
         np.testing.assert_array_equal(found[key.lower()], given[key])
@@ -83,6 +84,27 @@ def test_npz_says_which_keys_are_accepted(tmp_path: Path):
     with pytest.raises(InputError, match="keys a, b; accepted are x_train, y_train, x_test") as e:
         read_npz(path)
     assert "; or x, y; or" in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        (["x_train", "y_train", "x_test", "y_test", "x_val", "y_val"], "has x_val, y_val besides"),
+        (["x_train", "y_train", "x_test", "y_test", "validation_x"], "has validation_x besides"),
+        (["X", "y", "x"], "has the keys X and x, of which one is meant"),
+        (["X", "y", "X_test"], "has X_test besides x, y, and would not use it"),
+        (["images", "labels", "X", "y"], "has images, labels besides x, y"),
+    ],
+)
+def test_no_examples_of_a_npz_are_dropped(tmp_path: Path, keys, says):
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(
+        path, "w"
+    ) as archive:  # numpy.savez has the same: keys that differ by case
+        for key in keys:
+            archive.writestr(f"{key}.npy", saved(np.zeros((6, 2))))
+    with pytest.raises(InputError, match=says):
+        read_npz(path)
 
 
 def test_npz_with_a_pickle_inside(tmp_path: Path):

@@ -2,10 +2,11 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_digits, load_iris
 
-from downslope.data import Scaling, describe, fashion, load, split
+from downslope.data import Scaling, describe, fashion, load, split, verify
 from downslope.errors import InputError
 
 
@@ -109,8 +110,16 @@ def test_paths_that_hold_no_set(tmp_path: Path):
     with pytest.raises(InputError, match=r"is not a \.npy file"):
         load(tmp_path / "a.npy")
     (tmp_path / "a.gz").write_bytes(b"x")
-    with pytest.raises(InputError, match="give the folder that holds it"):
+    with pytest.raises(InputError, match="decompress it and give the result"):
         load(tmp_path / "a.gz")
+    name = "train-images-idx3-ubyte.gz"
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(InputError, match="give the folder that holds it and its three"):
+        load(tmp_path / name)
+    (tmp_path / name).unlink()
+    (tmp_path / "t.csv").write_text("a,y\n")
+    with pytest.raises(InputError, match=r"give a file of it, .*t\.csv"):
+        load(tmp_path)
     (tmp_path / "a.xlsx").write_bytes(b"x")
     with pytest.raises(InputError, match=r"not a data set by itself.* a \.npz, a \.csv"):
         load(tmp_path / "a.xlsx")
@@ -162,13 +171,52 @@ def test_a_path_may_have_a_known_name(arrays, tmp_path: Path, idx_folder: Path, 
     assert load(Path("digits")).shape == (8, 8)
 
 
-def test_a_label_outside_the_ten_classes(idx_folder: Path):
-    path = idx_folder / "train-labels-idx1-ubyte"
+def test_a_label_of_the_test_set_alone(idx_folder: Path):
+    path = idx_folder / "t10k-labels-idx1-ubyte"
     path.write_bytes(path.read_bytes()[:-1] + b"\x0a")
-    with pytest.raises(
-        InputError, match=r"train-labels-idx1-ubyte: row 29 .* 10, outside .* 0 to 9"
-    ):
+    with pytest.raises(InputError, match=r"t10k-labels-idx1-ubyte: row 9 .* '10', which no train"):
         load(idx_folder)
+
+
+@pytest.mark.parametrize("first", [0, 1, 3])
+def test_labels_from_any_number_give_no_empty_class(idx_folder: Path, arrays, to_idx, first):
+    for role, name in (("train labels", "train-labels-idx1"), ("test labels", "t10k-labels-idx1")):
+        (idx_folder / f"{name}-ubyte").write_bytes(to_idx(arrays[role] + np.uint8(first)))
+    letters = load(idx_folder)  # EMNIST letters are numbered from 1
+    keys = ("x_train", "y_train", "x_test", "y_test")
+    shifted = [a + first if "labels" in role else a for role, a in arrays.items()]
+    np.savez(idx_folder / "a.npz", **dict(zip(keys, shifted, strict=True)))
+    for dataset in (letters, load(idx_folder / "a.npz")):
+        assert dataset.class_names == tuple(str(first + i) for i in range(10))
+        np.testing.assert_array_equal(dataset.training.targets, arrays["train labels"])
+
+
+@pytest.mark.parametrize("name", ["MNIST", "KMNIST", "FashionMNIST"])
+def test_a_torchvision_root(idx_folder: Path, arrays, tmp_path: Path, name):
+    shutil.copytree(idx_folder, tmp_path / "root" / name / "raw")
+    for given in (tmp_path / "root", tmp_path / "root" / name):
+        check_against(load(given), arrays)
+        assert len(verify(given)) == 4
+    shutil.copytree(idx_folder, tmp_path / "root" / "Other" / "raw")
+    with pytest.raises(InputError, match=r"holds several sets \(.*; give one of these folders"):
+        load(tmp_path / "root")
+
+
+def test_a_compressed_table(tmp_path: Path):
+    frame = pd.DataFrame({"a": np.arange(20.0), "label": np.arange(20) % 2 + 1})
+    frame.to_csv(tmp_path / "t.csv.gz")
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    packed, plain = load(tmp_path / "t.csv.gz"), load(tmp_path / "t.csv")
+    assert packed.sha256 == plain.sha256
+    assert packed.class_names == ("1", "2")
+    assert any("left out as an index" in note for note in packed.notes)
+
+
+def test_a_kind_that_cannot_act_is_refused(tmp_path: Path):
+    (tmp_path / "t.csv").write_text("a,y\n1,2\n")
+    for given in ("digits", tmp_path / "t.csv"):
+        with pytest.raises(InputError, match="kind = 'table' cannot act"):
+            load(given, kind="table")
 
 
 def test_counts_that_differ(idx_folder: Path, to_idx):

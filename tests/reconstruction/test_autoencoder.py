@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from downslope.data import Scaling
+from downslope.cli.autoencoder import encode
+from downslope.data import Range, Scaling
 from downslope.engines import predict
 from downslope.errors import InputError
-from downslope.networks import NetworkSpec, build
-from downslope.reconstruction import Autoencoder, code_layer
+from downslope.networks import NetworkSpec, TrainingSpec, build
+from downslope.progress import drain
+from downslope.reconstruction import Autoencoder, code_layer, fit_autoencoder
 
 
 def test_codes_and_decoding_are_those_of_the_layers(coder: Autoencoder, inputs: np.ndarray) -> None:
@@ -128,3 +131,42 @@ def test_weights_of_another_network_are_refused(coder: Autoencoder) -> None:
         Autoencoder(NetworkSpec(widths=(64, 9, 64)), coder.state, coder.scaling, (8, 8))
     with pytest.raises(InputError, match="do not fit"):
         Autoencoder(coder.network, coder.state, coder.scaling, (8, 9))
+
+
+def test_examples_on_another_scale_are_warned_of(tmp_path: Path, capsys) -> None:
+    draw = np.random.default_rng(0)
+    raw = draw.integers(0, 256, (40, 4)).astype(np.uint8)
+    training = TrainingSpec(loss="mean_squared_error", optimizer="adam", epochs=1)
+    fitted = drain(fit_autoencoder(raw, hidden=(2,), training=training))
+    read = Autoencoder.from_bytes(fitted.to_bytes())
+    assert read.fitted == fitted.fitted == Range.of(raw)
+    read.encode(raw[:3])  # no warning, which would be an error here
+    with pytest.warns(UserWarning, match="no value is beyond 1 .* reach 255"):
+        read.encode(raw / 255)
+    far = raw.astype(float)
+    far[5, 2] = 9000
+    with pytest.warns(UserWarning, match="1 of 40 rows .* row 5, column 2 .* with 9000"):
+        read.reconstruct(far)
+    (tmp_path / "coder.safetensors").write_bytes(fitted.to_bytes())
+    np.save(tmp_path / "x.npy", raw / 255)
+    encode(tmp_path / "coder.safetensors", [tmp_path / "x.npy"], tmp_path / "codes.npy")
+    assert capsys.readouterr().err.startswith("downslope: encode: no value is beyond 1 in")
+
+
+def test_what_was_kept_without_ranges_is_still_read(coder: Autoencoder) -> None:
+    assert Autoencoder.from_bytes(coder.to_bytes()).fitted is None
+
+
+@pytest.mark.parametrize("levels", [17, 256])
+def test_bytes_are_divided_by_their_level_of_white(levels: int) -> None:
+    raw = np.random.default_rng(0).integers(0, levels, (40, 4)).astype(np.uint8)
+    training = TrainingSpec(loss="mean_squared_error", optimizer="adam", epochs=1)
+    made = drain(fit_autoencoder(raw, hidden=(2,), training=training))
+    assert made.scaling == Scaling(divisor=levels - 1)
+
+
+def test_large_values_keep_their_differences() -> None:
+    raw = 1_700_000_000 + np.random.default_rng(0).permutation(200).reshape(100, 2)
+    training = TrainingSpec(loss="mean_squared_error", optimizer="adam", epochs=1)
+    made = drain(fit_autoencoder(raw, hidden=(2,), training=training))
+    assert len(np.unique(made.scale(raw)[:, 0])) == 100

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +32,8 @@ def encode(
 
     _check_out(out, ".npy")
     found = open_autoencoder(coder)
-    codes = found.encode(read_examples(files, found))
+    with _warnings_in_a_line():
+        codes = found.encode(read_examples(files, found))
     write_array(out, codes)
     say(f"{len(codes)} codes of {found.code_size}: {out}")
 
@@ -70,13 +74,24 @@ def reconstruct(
     _check_out(out, ".npy", ".png")
     found = open_autoencoder(coder)
     raw = read_examples(files, found)
-    made = found.reconstruct(raw)
+    with _warnings_in_a_line():
+        made = found.reconstruct(raw)
+        error = found.error(raw).mean()
     if out.suffix.lower() == ".png":
         write_sheet(out, [raw, made], found)
     else:
         write_array(out, made)
-    error = found.error(raw).mean()
     say(f"{plural(len(made), 'example')}, mean squared error {error:.5f}: {out}")
+
+
+@contextmanager
+def _warnings_in_a_line() -> Generator[None, None, None]:
+    """Print each warning that is raised within once, as a line on standard error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for text in dict.fromkeys(str(warning.message) for warning in caught):
+        say(f"downslope: {text}", stderr=True)
 
 
 def _check_out(out: Path, *allowed: str) -> None:

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from downslope.cli.options import LabelOption, QuietOption
+from downslope.cli.options import KindOption, LabelOption, QuietOption
 from downslope.cli.recipes import load_dataset
 from downslope.errors import InputError
 from downslope.terminal import say, show
@@ -68,12 +68,13 @@ def verify_data(
 def describe_data(
     name: Annotated[str, typer.Argument(help="A data set's name or path.")] = "fashion-mnist",
     label: LabelOption = None,
+    kind: KindOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Describe a data set; the test set stays sealed."""
     from downslope.data import describe
 
-    seen = describe(load_dataset(name, label, quiet))
+    seen = describe(load_dataset(name, label, kind, quiet))
     table = Table(box=None, show_header=False, pad_edge=False)
     shape = " x ".join(map(str, seen.shape))
     rows = [
@@ -86,6 +87,7 @@ def describe_data(
             f"{shape} = {seen.features} {seen.dtype} from {seen.lowest:g} to {seen.highest:g}",
         ),
         ("SHA-256", seen.sha256),
+        *(("read as", note) for note in seen.notes),
     ]
     for row in rows:
         table.add_row(*row)

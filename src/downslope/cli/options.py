@@ -19,6 +19,10 @@ DataOption = Annotated[
 LabelOption = Annotated[
     str | None, typer.Option("--label", metavar="COLUMN", help="Label column of a CSV file.")
 ]
+KindOption = Annotated[
+    Literal["images", "table"] | None,
+    typer.Option("--kind", help="What arrays hold, where their content does not tell."),
+]
 OutOption = Annotated[
     Path | None,
     typer.Option("--out", metavar="DIR", help="Run directory; an unfinished run goes on."),

@@ -32,7 +32,7 @@ from downslope.watch import watch
 
 if TYPE_CHECKING:
     from downslope.cluster import Trainer
-    from downslope.data import Dataset
+    from downslope.data import Dataset, Kind
     from downslope.results import Results
     from downslope.search import Hire
 
@@ -127,7 +127,7 @@ def run_stages(
 
     chosen = load_recipe(recipe, edits(changes, data, label, seed))
     order = needed(stages, chosen)
-    dataset = load_dataset(chosen.data.name, chosen.data.label, quiet)
+    dataset = load_dataset(chosen.data.name, chosen.data.label, chosen.data.kind, quiet)
     path = out or free_directory(Path(recipe).stem, chosen)
     held = Run(path)
 
@@ -138,6 +138,8 @@ def run_stages(
     if added := [s for s in order if s not in stages]:
         note(f"also running {', '.join(added)}: {', '.join(stages)} builds on it")
     note(f"run: {path}" + (" (going on with it)" if held.exists else ""))
+    for line in dataset.notes:
+        note(f"data: {line}")
     if choose_engine("auto") != "native":
         note(MISSING)
     start = time.perf_counter()
@@ -227,13 +229,13 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def load_dataset(name: str, label: str | None, quiet: bool) -> Dataset:
+def load_dataset(name: str, label: str | None, kind: Kind | None, quiet: bool) -> Dataset:
     """Load a data set by name or path, fetched first where it is known and not here."""
     from downslope.data import fetch, find, list_datasets, load
 
     if name in {listing.name for listing in list_datasets()} and find(name) is None:
         watch(fetch(name), quiet)
-    return load(name, label=label)
+    return load(name, label=label, kind=kind)
 
 
 def _print_summary(results: Results, seconds: float) -> None:

@@ -64,7 +64,7 @@ def theory(
     held.check_name()
     factory = load_factory(module)
     chosen = load_recipe(recipe, edits(changes, data, label, seed))
-    dataset = load_dataset(chosen.data.name, chosen.data.label, quiet)
+    dataset = load_dataset(chosen.data.name, chosen.data.label, chosen.data.kind, quiet)
     scaling = Scaling.fit(dataset.training, dataset.white, chosen.data.center)
     steps = diagnose(
         factory,

@@ -1,5 +1,6 @@
 """Data sets by name or path, splits, scaling and the sealed test set."""
 
+from downslope.data.assembly import Kind, white_level
 from downslope.data.description import (
     ClassCount,
     Description,
@@ -18,7 +19,7 @@ from downslope.data.examples import (
 )
 from downslope.data.fetching import fetch, find
 from downslope.data.loading import load
-from downslope.data.preparation import Scaling, split
+from downslope.data.preparation import Range, Scaling, split
 
 __all__ = [
     "ClassCount",
@@ -26,8 +27,10 @@ __all__ = [
     "Description",
     "Examples",
     "FileCheck",
+    "Kind",
     "Listing",
     "Opening",
+    "Range",
     "Scaling",
     "SealedTestSet",
     "content_digest",
@@ -38,4 +41,5 @@ __all__ = [
     "load",
     "split",
     "verify",
+    "white_level",
 ]

@@ -26,11 +26,23 @@ NPZ_KEYS: tuple[tuple[str, ...], ...] = (
 )
 """The sets of keys that a .npz may have, in lower case; two keys mean no test set of its own."""
 
+_EXAMPLES = re.compile(
+    r"(x|y|inputs?|targets?|images?|labels?|data|features)\d*$|(.*_)?(train|test|val|valid|dev)"
+    r"(idation)?(_.*)?$",
+    re.IGNORECASE,
+)
+"""Names of arrays that hold examples, in whatever set of keys."""
+
 _NPY_NAME = re.compile(r"(?P<prefix>.*?)(?P<part>train|test)_(?P<what>images|labels)\.npy")
 
 
-def parse_npy(data: bytes, where: Path | str) -> NDArray[Any]:
+def parse_npy(data: bytes, where: Path | str, *, text: bool = False) -> NDArray[Any]:
     """Return the array in the bytes of a .npy file.
+
+    Args:
+        data: of the whole file.
+        where: the file, and the key in it, for errors.
+        text: whether strings are allowed, as labels may be.
 
     Raises:
         InputError: the bytes are no .npy, are truncated, or hold Python objects.
@@ -62,8 +74,9 @@ def parse_npy(data: bytes, where: Path | str) -> NDArray[Any]:
             "holds Python objects (a pickle), which are never loaded because they can run code; "
             "save plain numbers with numpy.save(..., allow_pickle=False)",
         )
-    if dtype.kind not in "biuf":
-        raise fault(where, f"has dtype {dtype}; only whole and floating numbers are read")
+    if dtype.kind not in ("biufUS" if text else "biuf"):
+        strings = ", and strings where they are labels" if text else ""
+        raise fault(where, f"has dtype {dtype}; only whole and floating numbers{strings} are read")
     size = prod(shape) * dtype.itemsize
     held = len(data) - stream.tell()
     if min(shape, default=0) < 0 or size != held:
@@ -102,36 +115,29 @@ def read_npy_folder(folder: Path) -> tuple[str, dict[str, tuple[Path, NDArray[An
     if missing:
         raise fault(folder, f"lacks {', '.join(missing)}; a set is four .npy files")
     return prefix, {
-        role: (found[role], parse_npy(read_whole(found[role]), found[role])) for role in ROLES
+        role: (found[role], parse_npy(read_whole(found[role]), found[role], text="labels" in role))
+        for role in ROLES
     }
 
 
-def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+def read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
     """Read the arrays of a .npz under one of the accepted sets of keys (`NPZ_KEYS`).
 
     Returns:
         The arrays by key in lower case, in the order of the set of keys: four with a test set,
-        two without.
+        two without; and a note on arrays that are neither inputs nor labels and not read.
 
     Raises:
-        InputError: the file is no .npz or damaged, its keys are not accepted, or as `parse_npy`.
+        InputError: the file is no .npz or damaged, its keys are not accepted, two sets of keys or
+            an array of examples besides are there, or as `parse_npy`.
     """
     with open_plain(path) as stream:
         try:
             with zipfile.ZipFile(stream) as archive:
-                # No two keys of an accepted set differ by case only, so none is lost here.
-                members = {
-                    info.filename.removesuffix(".npy").lower(): info for info in archive.infolist()
-                }
-                keys = next((k for k in NPZ_KEYS if members.keys() >= set(k)), None)
-                if keys is None:
-                    accepted = "; or ".join(", ".join(k) for k in NPZ_KEYS)
-                    raise fault(
-                        path,
-                        f"has the keys {', '.join(sorted(members)) or '(none)'}; accepted are "
-                        f"{accepted} (in any case)",
-                    )
-                return {key: _read_member(archive, members[key], f"{path}: {key}") for key in keys}
+                members, keys, notes = _choose(path, archive)
+                return {
+                    key: _read_member(archive, members[key], f"{path}: {key}", key) for key in keys
+                }, notes
         except InputError:
             raise
         except Exception as error:  # zipfile and its codecs raise many types on damaged bytes
@@ -140,9 +146,41 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
             ) from None
 
 
-def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> NDArray[Any]:
+def _choose(
+    path: Path, archive: zipfile.ZipFile
+) -> tuple[dict[str, zipfile.ZipInfo], tuple[str, ...], tuple[str, ...]]:
+    names = [info.filename.removesuffix(".npy") for info in archive.infolist()]
+    members = dict(zip(map(str.lower, names), archive.infolist(), strict=True))
+    keys = next((k for k in NPZ_KEYS if members.keys() >= set(k)), None)
+    if keys is None:
+        accepted = "; or ".join(", ".join(k) for k in NPZ_KEYS)
+        raise fault(
+            path,
+            f"has the keys {', '.join(sorted(members)) or '(none)'}; accepted are "
+            f"{accepted} (in any case)",
+        )
+    for key in keys:
+        if len(same := [name for name in names if name.lower() == key]) > 1:
+            raise fault(
+                path, f"has the keys {' and '.join(same)}, of which one is meant; remove the other"
+            )
+    others = [name for name in names if name.lower() not in keys]
+    if examples := [name for name in others if _EXAMPLES.match(name)]:
+        raise fault(
+            path,
+            f"has {', '.join(examples)} besides {', '.join(keys)}, and would not use "
+            f"{'it' if len(examples) == 1 else 'them'}; append validation examples to the training "
+            "arrays (data.validation says how many are split off), and remove or rename the rest",
+        )
+    notes = (f"not read: {', '.join(others)}",) if others else ()
+    return members, keys, notes
+
+
+def _read_member(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str, key: str
+) -> NDArray[Any]:
     with archive.open(info) as stream:
         data = stream.read(MAXIMUM_BYTES + 1)
     if len(data) > MAXIMUM_BYTES:
         raise fault(where, f"is larger than {MAXIMUM_BYTES:,} bytes, the most that is read")
-    return parse_npy(data, where)
+    return parse_npy(data, where, text=key.startswith("y") or key.endswith("labels"))

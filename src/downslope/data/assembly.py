@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isqrt
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from downslope.data.encoding import Labels, encode, listed
 from downslope.data.examples import Dataset, Examples, SealedTestSet, content_digest
 from downslope.data.fashion import CLASS_NAMES, is_fashion_mnist
 from downslope.data.files import fault
+from downslope.data.preparation import Range
 
 HOLD_OUT = 0.2
 """The part that becomes the test set where the source has none of its own."""
@@ -19,22 +22,35 @@ HOLD_OUT = 0.2
 HOLD_OUT_SEED = 541
 """Seed of the stratified hold-out, so that everybody's test set is the same."""
 
+Kind = Literal["images", "table"]
+"""What inputs may be taken for."""
+
+Inputs = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.float64]
+
+DARK = 127
+"""Bytes of pictures usually reach beyond this; 255 is white only where they do."""
+
+COUNTS = 16
+"""Bytes up to this in two dimensions are levels or counts, of which few are pictures."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Hold one pair of arrays as read, and the words by which an error names each.
+    """One pair of arrays as read, and the words by which an error names each.
 
     Args:
         inputs: shape (examples, ...), any numeric type.
-        targets: classes, shape (examples,) or (examples, 1); None if there are no labels.
+        targets: the labels; None if there are none, else see `Labels`.
         inputs_at: the file, and the key in it, of the inputs.
         targets_at: the same of the targets.
+        place: names a row by its index.
     """
 
     inputs: NDArray[Any]
     targets: NDArray[Any] | None
     inputs_at: str
     targets_at: str
+    place: Callable[[int], str] = lambda row: f"row {row} (from 0)"
 
 
 def assemble(
@@ -43,81 +59,82 @@ def assemble(
     training: Part,
     test: Part | None,
     *,
-    images: bool | None = None,
-    classes: int | None = None,
+    kind: Kind | None = None,
     class_names: tuple[str, ...] = (),
     white: float | None = None,
+    notes: Sequence[str] = (),
 ) -> Dataset:
     """Check arrays against each other and make a data set of them.
 
-    Bytes are images with white 255. Floating images have white 1 if all lie in [0, 1], 255 if in
-    [0, 255], else none; so has a table. Square flat images get their sides back as shape.
+    Labels are encoded by `encode`. What is decided from values is decided from training rows:
+    whether flat bytes are pictures (`_decide`) and which level is white. White is 255 where bytes
+    exceed 127, 1 where pictures lie in [0, 1], and the brightest value between; pictures with
+    negative values or values above 255 have none, nor has a table. Square flat pictures get their
+    sides back as shape.
 
     Args:
         name: of the data set.
         source: in words for the report.
         training: the training arrays.
         test: the test arrays; None holds out a stratified fifth of the training arrays.
-        images: whether the inputs are images; None decides by type and dimensions.
-        classes: the most classes there can be, where the format fixes it; None takes the training
-            labels as they are, which must be 0 to k-1 with none missing.
+        kind: what the inputs are; None decides by type, dimensions and values.
         class_names: known names. If empty, Fashion-MNIST's where the arrays are exactly those,
-            else the labels' own digits.
+            else the labels as written.
         white: the grey level of full white, where it is known.
+        notes: what the reader has decided already.
 
     Raises:
         InputError: a wrong number of dimensions or type, a value that is not finite, differing
-            counts or shapes, a label outside the classes, or too few rows to hold a test set out.
+            counts or shapes, labels that cannot be encoded, bytes that may be pictures or a table,
+            or too few rows to hold a test set out.
     """
-    if images is None:
-        images = training.inputs.dtype == np.uint8 or training.inputs.ndim > 2
+    said = list(notes)
     parts = [training] if test is None else [training, test]
-    inputs = [_inputs(part, images) for part in parts]
-    targets = [_targets(part) for part in parts]
-    for part, target in zip(parts, targets, strict=True):
-        if len(part.inputs) != len(target):
-            raise fault(
-                part.inputs_at,
-                f"{len(part.inputs)} examples but {len(target)} labels in {part.targets_at}; "
-                "the counts must agree",
-            )
-    shape = _shape(training, images)
+    for part in parts:
+        _check(part)
     if test is not None:
-        if _shape(test, images) != shape:
-            raise fault(
-                test.inputs_at,
-                f"test examples of shape {_shape(test, images)}, training examples of {shape}; "
-                "they must have the same features",
-            )
-        if inputs[0].dtype != inputs[1].dtype:
-            raise fault(
-                test.inputs_at,
-                f"test examples of type {test.inputs.dtype}, training examples of "
-                f"{training.inputs.dtype}; save both with one type and scale",
-            )
-    labelled = training.targets is not None
-    count = _class_count(parts, targets, classes) if labelled else 1
-    if images and white is None:
-        white = _white(inputs[0])
+        _check_shapes(training, test)
+    targets, names = _encode(parts, said)
+    kept = held_out = None
     if test is None:
-        held_in, held_out = _hold_out(training, inputs[0], targets[0], count)
+        kept, held_out = _hold_out(training, targets[0], names)
+        said.append(
+            f"no test set of its own: a fifth of the rows ({len(held_out):,}), stratified, was "
+            "held out"
+        )
+    seen = training.inputs if kept is None else training.inputs[kept]
+    if kind is None:
+        kind, why = _decide(seen, training.inputs_at)
+        said.append(f"inputs taken for {'a table' if kind == 'table' else 'images'}: {why}")
+    images = kind == "images"
+    arrays = _inputs(parts, images)
+    if kept is None or held_out is None:
+        trained, sealed = map(Examples, arrays, targets)
     else:
-        held_in, held_out = map(Examples, inputs, targets)
-    if labelled and not class_names and is_fashion_mnist(held_in, held_out):
+        everything = Examples(arrays[0], targets[0])
+        trained, sealed = everything.take(kept), everything.take(held_out)
+    if images and white is None:
+        white = _white(trained.inputs, said)
+    said += [
+        f"the test set beside the training set: {doubt}"
+        for doubt in Range.of(trained.inputs).doubts(sealed.inputs)
+    ]
+    if names and not class_names and is_fashion_mnist(trained, sealed):
         class_names = CLASS_NAMES
     return Dataset(
         name=name,
         source=source,
-        shape=shape,
-        class_names=class_names[:count] or tuple(map(str, range(count if labelled else 0))),
-        training=held_in,
-        test=SealedTestSet(held_out),
+        shape=_shape(training, images),
+        class_names=class_names or names,
+        training=trained,
+        test=SealedTestSet(sealed),
         white=white,
-        sha256=content_digest(held_in.inputs, held_in.targets, held_out.inputs, held_out.targets),
+        sha256=content_digest(trained.inputs, trained.targets, sealed.inputs, sealed.targets),
+        notes=tuple(said),
     )
 
 
-def _inputs(part: Part, images: bool) -> NDArray[np.uint8] | NDArray[np.float32]:
+def _check(part: Part) -> None:
     raw, at = part.inputs, part.inputs_at
     if not 2 <= raw.ndim <= 4:
         raise fault(
@@ -129,55 +146,106 @@ def _inputs(part: Part, images: bool) -> NDArray[np.uint8] | NDArray[np.float32]
         raise fault(at, f"holds nothing (shape {raw.shape}); it needs examples with features")
     if raw.dtype.kind not in "biuf":
         raise fault(at, f"has dtype {raw.dtype}; only whole and floating numbers are read")
-    flat = raw.reshape(len(raw), -1)
-    grey = flat.dtype == np.uint8 or (
-        images and flat.dtype.kind in "iu" and flat.min() >= 0 and flat.max() <= 255
+    if part.targets is not None and part.targets.ndim > 0:
+        shape = part.targets.shape
+        count = shape[1] if len(shape) == 2 and shape[0] == 1 else shape[0]
+        if len(raw) != count:
+            raise fault(
+                at,
+                f"{len(raw)} examples but {count} labels in {part.targets_at}; the counts must "
+                "agree",
+            )
+
+
+def _check_shapes(training: Part, test: Part) -> None:
+    expected, shape = (part.inputs.shape[1:] for part in (training, test))
+    if shape != expected:
+        raise fault(
+            test.inputs_at,
+            f"test examples of shape {shape}, training examples of {expected}; they must have the "
+            "same features",
+        )
+    if (training.inputs.dtype == np.uint8) != (test.inputs.dtype == np.uint8):
+        raise fault(
+            test.inputs_at,
+            f"test examples of type {test.inputs.dtype}, training examples of "
+            f"{training.inputs.dtype}; save both with one type and scale",
+        )
+
+
+def _encode(parts: list[Part], said: list[str]) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
+    """Return the targets of each part and the names of the classes; zeros where none are given."""
+    labels = [
+        Labels(part.targets, part.targets_at, part.place)
+        for part in parts
+        if part.targets is not None
+    ]
+    if len(labels) < len(parts):
+        return [np.zeros(len(part.inputs), np.int64) for part in parts], ()
+    targets, names = encode(*labels)
+    if len(names) < 2:
+        raise fault(labels[0].at, "holds a single class; at least two are needed")
+    if names != tuple(map(str, range(len(names)))):
+        said.append(f"labels encoded as {len(names)} classes: {listed(names)}")
+    return targets, names
+
+
+def _decide(raw: NDArray[Any], at: str) -> tuple[Kind, str]:
+    """Decide whether inputs are pictures or a table, and say why.
+
+    Raises:
+        InputError: they may be either.
+    """
+    if raw.ndim > 2:
+        return "images", f"each example has {raw.ndim - 1} dimensions"
+    width = raw.shape[1]
+    if raw.dtype != np.uint8:
+        return "table", f"{width} columns of {raw.dtype}"
+    highest = int(raw.max())
+    side = isqrt(width)
+    if side * side != width or side < 8:
+        return "table", f"{width} columns of bytes, no square of at least 8 x 8 pixels"
+    if highest <= COUNTS:
+        return "table", f"bytes that reach {highest} only, where pictures reach 255"
+    if highest > DARK:
+        return "images", f"bytes up to {highest}, {side} x {side} pixels"
+    raise fault(
+        at,
+        f"holds bytes up to {highest} in {width} columns, which may be dark pictures of {side} x "
+        f'{side} pixels or a table; say which with data.kind = "images" or data.kind = "table" '
+        '(load(..., kind="...") in Python)',
     )
-    if grey:
-        return np.require(flat, np.uint8, ["C", "W"])  # PyTorch warns of read-only arrays
+
+
+def _inputs(parts: Sequence[Part], images: bool) -> list[Inputs]:
+    """Return flat inputs: bytes, or float32 where that loses nothing, or float64."""
+    flat = [part.inputs.reshape(len(part.inputs), -1) for part in parts]
+    if all(
+        rows.dtype == np.uint8
+        or (images and rows.dtype.kind in "iu" and rows.min() >= 0 and rows.max() <= 255)
+        for rows in flat
+    ):
+        # PyTorch warns of read-only arrays.
+        return [np.require(rows, np.uint8, ["C", "W"]) for rows in flat]
+    wide = [_finite(rows, part) for rows, part in zip(flat, parts, strict=True)]
+    with np.errstate(over="ignore"):
+        narrow = [rows.astype(np.float32) for rows in wide]
+    exact = all(np.array_equal(a, b) for a, b in zip(narrow, wide, strict=True))
+    return [np.require(rows, None, ["C", "W"]) for rows in (narrow if exact else wide)]
+
+
+def _finite(rows: NDArray[Any], part: Part) -> NDArray[np.float64]:
     with np.errstate(over="ignore", invalid="ignore"):
-        narrow = flat.astype(np.float32)
-    finite = np.isfinite(narrow)
+        wide = rows.astype(np.float64)
+    finite = np.isfinite(wide)
     if not finite.all():
         row, column = np.unravel_index(int(np.argmin(finite)), finite.shape)
         raise fault(
-            at,
-            f"row {row}, column {column} (both from 0) holds {flat[row, column]}; every value "
-            "must be a finite number that fits float32",
+            part.inputs_at,
+            f"row {row}, column {column} (both from 0) holds {rows[row, column]}; every value "
+            "must be a finite number",
         )
-    return np.require(narrow, np.float32, ["C", "W"])
-
-
-def _targets(part: Part) -> NDArray[np.int64]:
-    raw, at = part.targets, part.targets_at
-    if raw is None:
-        return np.zeros(len(part.inputs), np.int64)
-    if raw.ndim == 2 and raw.shape[1] == 1:
-        raw = raw[:, 0]
-    if raw.ndim != 1:
-        raise fault(
-            at,
-            f"has {raw.ndim} dimensions, shape {raw.shape}; labels must be one class per example, "
-            "shape (n,)",
-        )
-    if raw.dtype.kind not in "biuf":
-        raise fault(at, f"has dtype {raw.dtype}; labels must be whole numbers from 0")
-    wrong = np.zeros(len(raw), bool)
-    if raw.dtype.kind == "f":
-        with np.errstate(invalid="ignore"):
-            wrong = ~np.isfinite(raw) | (raw != np.floor(raw))
-    if raw.dtype.kind != "b":
-        with np.errstate(invalid="ignore", over="ignore"):
-            # No set has more classes than this; a larger label would not even fit int64.
-            wrong |= (raw < 0) | (raw > 2**31)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        raise fault(
-            at,
-            f"row {row} (from 0) holds the label {raw[row]}, which is outside the classes; labels "
-            "must be whole numbers from 0 to the number of classes less 1",
-        )
-    return np.require(raw, np.int64, ["C", "W"])
+    return wide
 
 
 def _shape(part: Part, images: bool) -> tuple[int, ...]:
@@ -189,60 +257,49 @@ def _shape(part: Part, images: bool) -> tuple[int, ...]:
     return shape
 
 
-def _white(inputs: NDArray[Any]) -> float | None:
-    if inputs.dtype == np.uint8:
-        return 255.0
+def white_level(inputs: NDArray[Any]) -> float | None:
+    """Return the level of full white of pictures, None where their values have none.
+
+    >>> white_level(np.array([[0, 200]])), white_level(np.array([[0, 16]]))
+    (255.0, 16.0)
+    >>> white_level(np.array([[0.0, 0.9]])), white_level(np.array([[-1.0, 1.0]]))
+    (1.0, None)
+    """
     low, high = cast(float, inputs.min()), cast(float, inputs.max())
     if low < 0 or high > 255:
         return None
-    return 1.0 if high <= 1 else 255.0
+    if high > DARK or high == 0:
+        return 255.0
+    return max(1.0, float(high))
 
 
-def _class_count(parts: list[Part], targets: list[NDArray[np.int64]], most: int | None) -> int:
-    """Count the classes and name the first label that is none of them."""
-    if most is None:
-        # Labels 0..k-1 are all there in training; one beyond a gap is a mistake, not a class.
-        count = len(np.unique(targets[0]))
-    else:
-        inside = [int(labels[labels < most].max(initial=-1)) for labels in targets]
-        count = max(inside) + 1
-    for part, labels in zip(parts, targets, strict=True):
-        outside = labels >= count
-        if outside.any():
-            row = int(np.argmax(outside))
-            allowed = (
-                f"0 to {most - 1}, as this format has at most {most}; save other sets as .npz"
-                if most is not None
-                else f"0 to {count - 1}: the training labels hold {count} different classes, which "
-                "must be numbered from 0 with none missing"
-            )
-            raise fault(
-                part.targets_at,
-                f"row {row} (from 0) holds the label {labels[row]}, outside the classes {allowed}",
-            )
-    if count < 2:
-        raise fault(parts[0].targets_at, "holds a single class; at least two are needed")
-    return count
+def _white(inputs: Inputs, said: list[str]) -> float | None:
+    white = white_level(inputs)
+    low, high = cast(float, inputs.min()), cast(float, inputs.max())
+    said.append(
+        f"pixels from {low:g} to {high:g} have no level of white; each is standardized"
+        if white is None
+        else f"white is {white:g}; the brightest training pixel is {high:g}"
+    )
+    return white
 
 
 def _hold_out(
-    part: Part,
-    inputs: NDArray[np.uint8] | NDArray[np.float32],
-    targets: NDArray[np.int64],
-    count: int,
-) -> tuple[Examples, Examples]:
+    part: Part, targets: NDArray[np.int64], names: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return rows for training and for the test set; every class is among the former."""
     from sklearn.model_selection import train_test_split
 
-    rarest = int(np.bincount(targets, minlength=count).min())
-    if rarest < 2 or len(targets) < 5 * count:
+    counts = np.bincount(targets)
+    rarest, classes = int(counts.min()), len(counts)
+    if rarest < 2 or len(targets) < 5 * classes:
+        which = f" ({names[int(counts.argmin())]!r})" if names else ""
         raise fault(
             part.targets_at,
-            f"has {len(targets)} rows of {count} classes, {rarest} of the rarest; to hold a test "
-            f"set out it needs at least 2 of each class and {5 * count} in all",
+            f"has {len(targets)} rows of {classes} classes, {rarest} of the rarest{which}; to hold "
+            f"a test set out it needs at least 2 of each class and {5 * classes} in all",
         )
-    rows = train_test_split(
+    kept, held_out = train_test_split(
         np.arange(len(targets)), test_size=HOLD_OUT, random_state=HOLD_OUT_SEED, stratify=targets
     )
-    everything = Examples(inputs, targets)
-    kept, held = (everything.take(np.sort(chosen)) for chosen in rows)
-    return kept, held
+    return np.sort(kept), np.sort(held_out)

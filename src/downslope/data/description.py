@@ -12,7 +12,7 @@ from downslope.data import fashion
 from downslope.data.examples import Dataset
 from downslope.data.fetching import NAMES, find
 from downslope.data.files import fault, open_decompressed
-from downslope.data.idx import ROLES, find_idx, read_idx
+from downslope.data.idx import ROLES, find_idx, idx_folders, read_idx
 from downslope.data.loading import load
 from downslope.errors import InputError
 
@@ -81,6 +81,7 @@ class Description:
         highest: largest input of the training examples.
         white: grey level of full white, None for a table.
         sha256: of all arrays.
+        notes: what was taken for what where the content decided it.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Description:
     highest: float
     white: float | None
     sha256: str
+    notes: tuple[str, ...]
 
 
 def list_datasets() -> tuple[Listing, ...]:
@@ -133,8 +135,8 @@ def verify(name_or_path: str | Path) -> tuple[FileCheck, ...]:
             )
         return _verify_idx(copy[1], fashion.remedy(copy[0]))
     path = Path(name_or_path).expanduser()
-    for folder in (path, path / fashion.TORCHVISION):
-        if folder.is_dir() and len(find_idx(folder)) == len(ROLES):
+    for folder in idx_folders(path) if path.is_dir() else ():
+        if len(find_idx(folder)) == len(ROLES):
             checks = _verify_idx(folder, "")
             if any(check.ok for check in checks):
                 return checks
@@ -167,6 +169,7 @@ def describe(dataset: Dataset) -> Description:
         highest=float(inputs.max()),
         white=dataset.white,
         sha256=dataset.sha256,
+        notes=dataset.notes,
     )
 
 

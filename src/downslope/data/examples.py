@@ -16,14 +16,15 @@ class Examples:
     """Hold inputs and their targets, whole in memory.
 
     Args:
-        inputs: shape (examples, features); uint8 as read, float32 once scaled.
+        inputs: shape (examples, features); as read uint8, or floating, float64 where float32
+            would lose digits; float32 once scaled.
         targets: int64 classes of shape (examples,), or float32 of shape (examples, outputs).
 
     Raises:
         InputError: the counts differ.
     """
 
-    inputs: NDArray[np.uint8] | NDArray[np.float32]
+    inputs: NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.float64]
     targets: NDArray[np.int64] | NDArray[np.float32]
 
     def __post_init__(self) -> None:
@@ -98,6 +99,7 @@ class Dataset:
         white: the grey level of full white where the examples are images (255, or 16 for
             digits); None for a table.
         sha256: digest of the decompressed content, all arrays in order.
+        notes: what was taken for what where the content decided it, a sentence each.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Dataset:
     test: SealedTestSet = field(repr=False)
     white: float | None
     sha256: str
+    notes: tuple[str, ...] = ()
 
 
 def content_digest(*arrays: NDArray[np.generic]) -> str:

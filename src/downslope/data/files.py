@@ -72,6 +72,22 @@ def open_decompressed(path: Path) -> Generator[io.BufferedIOBase, None, None]:
             raise fault(path, f"is a damaged .gz ({error}); get the file again") from None
 
 
+def read_text(path: Path) -> str:
+    """Read a file of UTF-8 text, plain or gzip, of at most `MAXIMUM_BYTES` once decompressed.
+
+    Raises:
+        InputError: as `open_decompressed`, or the file is larger or no UTF-8 text.
+    """
+    with open_decompressed(path) as stream:
+        data = stream.read(MAXIMUM_BYTES + 1)
+    if len(data) > MAXIMUM_BYTES:
+        raise fault(path, f"is larger than {MAXIMUM_BYTES:,} bytes, the most that is read")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise fault(path, f"is not UTF-8 text (byte {error.start:,}); save it as UTF-8") from None
+
+
 def read_whole(path: Path) -> bytes:
     """Read a plain file of at most `MAXIMUM_BYTES`.
 

@@ -136,6 +136,19 @@ def find_idx(folder: Path) -> dict[str, Path]:
     return found
 
 
+def idx_folders(folder: Path) -> list[Path]:
+    """Return where IDX files lie: a folder itself, its raw/, or the */raw/ of a torchvision root.
+
+    Raises:
+        InputError: the folder cannot be listed, or holds several sets.
+    """
+    for pattern in (".", "raw", "*/raw"):
+        candidates = sorted(folder.glob(pattern)) if pattern != "." else [folder]
+        if there := [at for at in candidates if at.is_dir() and find_idx(at)]:
+            return there
+    return []
+
+
 def list_folder(folder: Path) -> list[Path]:
     """List a folder, sorted by name.
 
@@ -159,6 +172,15 @@ def read_idx_folder(folder: Path) -> dict[str, IdxFile]:
     if missing:
         raise InputError(missing_files(folder, missing))
     return {role: read_idx(found[role], 3 if "images" in role else 1) for role in ROLES}
+
+
+def is_idx_name(name: str) -> bool:
+    """Tell whether a file is called as one of the four of a set is.
+
+    >>> is_idx_name("t10k-labels-idx1-ubyte.gz"), is_idx_name("table.csv.gz")
+    (True, False)
+    """
+    return _NAME.fullmatch(name) is not None
 
 
 def missing_files(folder: Path, missing: list[str]) -> str:

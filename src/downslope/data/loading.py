@@ -9,38 +9,48 @@ import numpy as np
 
 from downslope.data import fashion
 from downslope.data.arrays import parse_npy, read_npy_folder, read_npz
-from downslope.data.assembly import Part, assemble
+from downslope.data.assembly import Kind, Part, assemble
 from downslope.data.examples import Dataset
 from downslope.data.fetching import NAMES, fetch
 from downslope.data.files import fault, read_whole
-from downslope.data.idx import ROLES, IdxFile, find_idx, missing_files, read_idx_folder
+from downslope.data.idx import (
+    ROLES,
+    IdxFile,
+    idx_folders,
+    is_idx_name,
+    list_folder,
+    missing_files,
+    read_idx_folder,
+)
 from downslope.data.table import read_csv
 from downslope.errors import InputError
 from downslope.progress import drain
 
-_MOST_CLASSES = 10  # of the MNIST family, whatever number of them a file holds
-
 _ALLOWED = (
     "give a folder of IDX files, a torchvision root, a folder of PREFIX_train_images.npy and its "
-    "three companions, a .npz, a .csv, or a .npy of examples without labels"
+    "three companions, a .npz, a .csv or .csv.gz, or a .npy of examples without labels"
 )
 
 
-def load(name_or_path: str | Path, *, label: str | None = None) -> Dataset:
+def load(
+    name_or_path: str | Path, *, label: str | None = None, kind: Kind | None = None
+) -> Dataset:
     """Load a data set.
 
-    Images come as uint8 of shape (examples, pixels), or float32 where they were floating; tables
-    as float32. Where the source has no test set of its own, a stratified fifth becomes the test
-    set, the same for everybody (seed 541).
+    Inputs come as uint8 of shape (examples, features) where they were bytes, else as float32, or
+    as float64 where float32 would lose digits. Labels of any kind are encoded, names kept. What
+    the content decided is in `Dataset.notes`. Where the source has no test set of its own, a
+    stratified fifth becomes the test set, the same for everybody (seed 541).
 
     Args:
         name_or_path: "fashion-mnist", found on this machine or fetched; "digits", bundled with
             scikit-learn; a folder of IDX files, plain or .gz; a torchvision root; a folder of
             four PREFIX_{train,test}_{images,labels}.npy; a .npz with the keys x_train, y_train,
             x_test, y_test or train_images, train_labels, test_images, test_labels or X, y or
-            images, labels; a .csv with a header row; a .npy of examples without labels, for
+            images, labels; a .csv, plain or .csv.gz; a .npy of examples without labels, for
             autoencoders alone.
-        label: the label column of a .csv; the last one if None.
+        label: the label column of a .csv; see `read_csv` if None.
+        kind: "images" or "table", where the content does not tell or tells wrongly.
 
     Raises:
         InputError: there is no such data set, or something is wrong with a file; one line says
@@ -53,8 +63,13 @@ def load(name_or_path: str | Path, *, label: str | None = None) -> Dataset:
     path = Path(name_or_path).expanduser()
     name = str(name_or_path)
     named = name in NAMES and not (isinstance(name_or_path, Path) and path.exists())
-    if label is not None and (named or path.suffix.lower() != ".csv"):
+    if label is not None and (named or not _is_csv(path)):
         raise fault("data", f"label = {label!r} only applies to a .csv file, not to {name!r}")
+    if kind not in (None, "images", "table"):
+        raise fault("data", f"kind = {kind!r} is not known; it is images or table")
+    if kind is not None and (named or _is_csv(path)):
+        what = "pictures by their publisher" if named else "a table"
+        raise fault("data", f"kind = {kind!r} cannot act: {name!r} is {what}; leave it out")
     if named:
         return _load_digits() if name == "digits" else _load_fashion_mnist()
     if not path.exists():
@@ -64,7 +79,9 @@ def load(name_or_path: str | Path, *, label: str | None = None) -> Dataset:
             "data",
             f"{name!r} is neither a file or folder nor one of {', '.join(NAMES)}{meant}",
         )
-    return _load_folder(name, path) if path.is_dir() else _load_file(name, path, label)
+    if path.is_dir():
+        return _load_folder(name, path, kind)
+    return _load_file(name, path, label, kind)
 
 
 def _load_digits() -> Dataset:
@@ -73,7 +90,8 @@ def _load_digits() -> Dataset:
     pixels, classes = load_digits(return_X_y=True)
     part = Part(np.asarray(pixels, np.uint8), np.asarray(classes), "digits", "digits")
     # Each grey level counts the white ones of 4x4 black and white pixels.
-    return assemble("digits", "scikit-learn's bundled 8x8 digits", part, None, white=16.0)
+    source = "scikit-learn's bundled 8x8 digits"
+    return assemble("digits", source, part, None, kind="images", white=16.0)
 
 
 def _load_fashion_mnist() -> Dataset:
@@ -87,29 +105,35 @@ def _load_fashion_mnist() -> Dataset:
     return _from_idx(fashion.NAME, f"{kind}, {folder}", files)
 
 
-def _load_folder(name: str, folder: Path) -> Dataset:
-    candidates = [folder, folder / fashion.TORCHVISION]
-    if folder.name == fashion.TORCHVISION.parts[0]:
-        candidates.append(folder / fashion.TORCHVISION.parts[1])
-    for candidate in candidates:
-        if candidate.is_dir() and find_idx(candidate):
-            return _from_idx(name, f"IDX files in {candidate}", read_idx_folder(candidate))
+def _is_csv(path: Path) -> bool:
+    return path.name.lower().endswith((".csv", ".csv.gz"))
+
+
+def _load_folder(name: str, folder: Path, kind: Kind | None) -> Dataset:
+    folders = idx_folders(folder)
+    if len(folders) > 1:
+        names = ", ".join(str(at) for at in folders)
+        raise fault(folder, f"holds several sets ({names}); give one of these folders")
+    if folders:
+        return _from_idx(
+            name, f"IDX files in {folders[0]}", read_idx_folder(folders[0]), kind or "images"
+        )
     arrays = read_npy_folder(folder)
     if arrays is None:
-        raise InputError(f"{missing_files(folder, list(ROLES))}; {_ALLOWED}")
-    prefix, by_role = arrays
-    x, y, test_x, test_y = (by_role[role] for role in ROLES)
+        single = [at for at in list_folder(folder) if _is_csv(at) or at.suffix.lower() == ".npz"]
+        hint = f"give a file of it, {single[0]}" if single else _ALLOWED
+        raise InputError(f"{missing_files(folder, list(ROLES))}; {hint}")
+    x, y, test_x, test_y = (arrays[1][role] for role in ROLES)
     return assemble(
         name,
         f"NumPy arrays in {folder}",
         Part(x[1], y[1], str(x[0]), str(y[0])),
         Part(test_x[1], test_y[1], str(test_x[0]), str(test_y[0])),
-        images=True,
-        classes=_MOST_CLASSES if "mnist" in prefix.lower() else None,
+        kind=kind or "images",
     )
 
 
-def _from_idx(name: str, source: str, files: dict[str, IdxFile]) -> Dataset:
+def _from_idx(name: str, source: str, files: dict[str, IdxFile], kind: Kind = "images") -> Dataset:
     x, y, test_x, test_y = (files[role] for role in ROLES)
     known = all(file.sha256 == fashion.DIGESTS[role] for role, file in files.items())
     return assemble(
@@ -117,22 +141,21 @@ def _from_idx(name: str, source: str, files: dict[str, IdxFile]) -> Dataset:
         source,
         Part(x.array, y.array, str(x.path), str(y.path)),
         Part(test_x.array, test_y.array, str(test_x.path), str(test_y.path)),
-        images=True,
-        classes=_MOST_CLASSES,
+        kind=kind,
         class_names=fashion.CLASS_NAMES if known else (),
+        white=255.0 if known else None,
     )
 
 
-def _load_file(name: str, path: Path, label: str | None) -> Dataset:
+def _load_file(name: str, path: Path, label: str | None, kind: Kind | None) -> Dataset:
     suffix = path.suffix.lower()
-    if suffix == ".csv":
+    if _is_csv(path):
         table = read_csv(path, label)
-        part = Part(table.features, table.targets, str(path), str(path))
-        return assemble(
-            name, f"table {path}", part, None, images=False, class_names=table.class_names
-        )
+        labels = table.labels
+        part = Part(table.features, labels.values, str(path), labels.at, labels.place)
+        return assemble(name, f"table {path}", part, None, kind="table", notes=table.notes)
     if suffix == ".npz":
-        arrays = read_npz(path)
+        arrays, notes = read_npz(path)
         keys = tuple(arrays)
         pairs = [
             Part(arrays[x], arrays[y], f"{path}: {x}", f"{path}: {y}")
@@ -143,10 +166,17 @@ def _load_file(name: str, path: Path, label: str | None) -> Dataset:
             f"NumPy archive {path}",
             pairs[0],
             pairs[1] if len(pairs) > 1 else None,
-            images=True if "images" in keys[0] else None,
+            kind=kind or ("images" if "images" in keys[0] else None),
+            notes=notes,
         )
     if suffix == ".npy":
         array = parse_npy(read_whole(path), path)
-        return assemble(name, f"NumPy array {path}", Part(array, None, str(path), str(path)), None)
-    hint = "give the folder that holds it" if suffix == ".gz" else _ALLOWED
+        part = Part(array, None, str(path), str(path))
+        return assemble(name, f"NumPy array {path}", part, None, kind=kind)
+    if is_idx_name(path.name):
+        hint = "give the folder that holds it and its three companions"
+    elif suffix == ".gz":
+        hint = "only IDX files and .csv are read compressed; decompress it and give the result"
+    else:
+        hint = _ALLOWED
     raise fault(path, f"is not a data set by itself, going by its name; {hint}")

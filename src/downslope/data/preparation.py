@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import torch
@@ -9,6 +11,8 @@ from numpy.typing import NDArray
 
 from downslope.data.examples import Examples
 from downslope.errors import InputError
+
+_ROWS = 4096  # scaled at a time: so many in float64 are all that is needed beside the result
 
 
 def split(
@@ -69,15 +73,24 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
             white: the grey level of full white; pixels are divided by it. None (a table)
                 subtracts each feature's mean and divides by its deviation instead.
             center: subtracted from scaled pixels, for example 0.5.
+
+        Raises:
+            InputError: a column whose deviation float64 cannot hold.
         """
         if white is not None:
             return Scaling(divisor=white, shift=center)
-        mean = training.inputs.mean(axis=0, dtype=np.float64)
-        deviation = training.inputs.std(axis=0, dtype=np.float64)
-        return Scaling(
-            shift=mean.tolist(),
-            spread=np.where(deviation > 0, deviation, 1.0).tolist(),
-        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = training.inputs.mean(axis=0, dtype=np.float64)
+            deviation = training.inputs.std(axis=0, dtype=np.float64)
+        if not np.isfinite(deviation).all():
+            column = int(np.argmin(np.isfinite(deviation)))
+            raise InputError(
+                f"data: column {column} (from 0) has values up to "
+                f"{np.abs(training.inputs[:, column]).max():g}, too large to standardize; rescale "
+                "that column"
+            )
+        spread = np.where(_constant(training.inputs), 1.0, deviation)
+        return Scaling(shift=mean.tolist(), spread=spread.tolist())
 
     @staticmethod
     def unit(training: Examples, white: float | None) -> Scaling:
@@ -89,21 +102,107 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
         """
         if white is not None:
             return Scaling(divisor=white)
-        low = training.inputs.min(axis=0).astype(np.float64)
-        span = training.inputs.max(axis=0) - low
-        return Scaling(shift=low.tolist(), spread=np.where(span > 0, span, 1.0).tolist())
+        columns = Range.of(training.inputs)
+        low = np.asarray(columns.low)
+        span = np.where(_constant(training.inputs), 1.0, np.asarray(columns.high) - low)
+        return Scaling(shift=low.tolist(), spread=span.tolist())
 
     def apply(self, examples: Examples) -> Examples:
         """Return the examples with scaled float32 inputs.
+
+        Columns are shifted in float64 and narrowed last, so that large values keep their
+        differences. Bytes with one divisor and shift for all are scaled in float32, as in PyTorch.
+
+        Raises:
+            InputError: a scaled value that float32 cannot hold, with its row and column.
 
         >>> grey = Examples(np.array([[0, 255]], np.uint8), np.zeros(1, np.int64))
         >>> Scaling(divisor=255, shift=0.5).apply(grey).inputs
         array([[-0.5,  0.5]], dtype=float32)
         """
-        scaled = examples.inputs.astype(np.float32)
-        if self.divisor != 1:
-            scaled /= np.float32(self.divisor)
-        scaled -= np.asarray(self.shift, np.float32)
-        if self.spread != 1:
-            scaled /= np.asarray(self.spread, np.float32)
+        raw = examples.inputs
+        if raw.dtype == np.uint8 and isinstance(self.shift, float | int) and self.spread == 1:
+            scaled = raw.astype(np.float32)
+            if self.divisor != 1:
+                scaled /= np.float32(self.divisor)
+            scaled -= np.float32(self.shift)
+            return Examples(scaled, examples.targets)
+        scaled = np.empty(raw.shape, np.float32)
+        shift, spread = np.asarray(self.shift, np.float64), np.asarray(self.spread, np.float64)
+        for start in range(0, len(raw), _ROWS):
+            rows = slice(start, start + _ROWS)
+            with np.errstate(over="ignore"):
+                scaled[rows] = (raw[rows].astype(np.float64) / self.divisor - shift) / spread
+        finite = np.isfinite(scaled)
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0]
+            raise InputError(
+                f"data: row {row}, column {column} (both from 0) holds {raw[row, column]}, which "
+                "scaled as the training rows are does not fit float32; correct that value"
+            )
         return Examples(scaled, examples.targets)
+
+    def undo(self, scaled: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return scaled values, shape (..., features), in the units of the data."""
+        wide = np.asarray(scaled, np.float64) * np.asarray(self.spread, np.float64)
+        return (wide + np.asarray(self.shift, np.float64)) * self.divisor
+
+
+class Range(msgspec.Struct, frozen=True, kw_only=True):
+    """The range of each column that something was fitted on.
+
+    Args:
+        low: smallest values, shape (features,).
+        high: largest values, shape (features,).
+    """
+
+    low: list[float]
+    high: list[float]
+
+    @staticmethod
+    def of(inputs: NDArray[Any]) -> Range:
+        """Take the ranges of the columns of some inputs, shape (examples, features)."""
+        low, high = (inputs.min(axis=0), inputs.max(axis=0))
+        return Range(low=low.astype(np.float64).tolist(), high=high.astype(np.float64).tolist())
+
+    def doubts(self, inputs: NDArray[Any]) -> list[str]:
+        """Say where new inputs, shape (examples, features), are on another scale than these.
+
+        A value is far outside where it leaves the range of its column by more than the range of
+        that column, for a constant one by more than the range of all. Inputs as a whole are on a
+        smaller scale where none has an eighth of the largest magnitude that was fitted on.
+        """
+        low, high = np.asarray(self.low), np.asarray(self.high)
+        said: list[str] = []
+        most = float(max(np.abs(low).max(), np.abs(high).max()))
+        new = float(max(abs(float(inputs.min())), abs(float(inputs.max()))))
+        if 0 < new * 8 < most:
+            said.append(
+                f"no value is beyond {new:g} in magnitude, while those fitted on reach {most:g}; "
+                "is it on another scale?"
+            )
+        span = high - low
+        constant = span <= 1e-6 * np.maximum(np.abs(low), np.abs(high))
+        span = np.where(constant, max(float(high.max() - low.min()), most), span)
+        outside = (inputs < low - span) | (inputs > high + span)
+        if outside.any():
+            row, column = np.argwhere(outside)[0]
+            count = int(outside.any(axis=1).sum())
+            said.append(
+                f"{count:,} of {len(inputs):,} rows lie far outside of the range fitted on, first "
+                f"row {row}, column {column} (both from 0) with {inputs[row, column]:g}, where "
+                f"{low[column]:g} to {high[column]:g} was seen"
+            )
+        return said
+
+
+def _constant(inputs: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which columns, of shape (examples, features), are constant but for rounding."""
+    low, high = inputs.min(axis=0).astype(np.float64), inputs.max(axis=0).astype(np.float64)
+    constant = low == high
+    if inputs.dtype.kind == "f":
+        rounding = 4 * float(np.finfo(inputs.dtype).eps) * np.maximum(np.abs(low), np.abs(high))
+        for column in np.flatnonzero(~constant & (high - low <= rounding)):
+            # Whole numbers are not rounded: large identifiers differ by little, and truly.
+            constant[column] = bool((inputs[:, column] != np.rint(inputs[:, column])).any())
+    return constant

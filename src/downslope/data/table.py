@@ -1,81 +1,120 @@
-"""Tables: a CSV with a header row, one label column and otherwise numbers."""
+"""Tables: a CSV of numbers and one label column, with or without a header row."""
 
 from __future__ import annotations
 
 import csv
 import difflib
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from downslope.data.files import fault, read_whole
+from downslope.data.encoding import Labels, is_number
+from downslope.data.files import fault, read_text
+
+LABEL_NAMES = ("label", "target", "class", "y")
+"""Names, in any case, by which a label column is known."""
+
+_UNNAMED = re.compile(r"(Unnamed: \d+)?")  # what pandas writes, and reads, above its index
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Hold what a CSV says.
+    """A CSV as read.
 
     Args:
-        features: float32, shape (rows, features), all finite.
+        features: float64, shape (rows, features), all finite.
         columns: a name per feature.
-        targets: int64 classes, shape (rows,).
-        class_names: the labels as written, by class; whole numbers in numeric order, anything
-            else in alphabetic order.
+        labels: of the rows, as written.
+        notes: which column was taken for what.
     """
 
-    features: NDArray[np.float32]
+    features: NDArray[np.float64]
     columns: tuple[str, ...]
-    targets: NDArray[np.int64]
-    class_names: tuple[str, ...]
+    labels: Labels
+    notes: tuple[str, ...]
 
 
 def read_csv(path: Path, label: str | None = None) -> Table:
-    """Read a CSV in UTF-8, comma-separated, with a header row.
+    """Read a CSV in UTF-8, comma-separated, plain or gzip.
 
-    Rows are counted from 1 below the header; blank lines are passed over.
+    The first row is the header unless it reads as the others do; then columns are called
+    "column 1", "column 2", ... A column without a name that holds different whole numbers is an
+    index and left out. Rows are counted from 1 below the header; blank lines are passed over.
 
     Args:
         path: of the file.
-        label: the name of the column with the classes, strings or whole numbers; the last column
-            if None.
+        label: the name of the column with the classes, strings or whole numbers; if None, the one
+            column that has one of `LABEL_NAMES`, else the last one.
 
     Raises:
-        InputError: the file is unreadable, empty or ragged, the label column is missing, a cell
-            is not a finite number, or a label is empty or a fraction.
+        InputError: the file is unreadable, empty or ragged, it is not certain which row is the
+            header or which column holds the labels, or a cell is not a finite number.
     """
-    try:
-        text = read_whole(path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise fault(
-            path, f"is not UTF-8 text (byte {error.start:,}); save it as UTF-8 CSV"
-        ) from None
-    rows = _rows(path, text)
-    _, header = next(rows, (0, []))
-    if not header:
-        raise fault(path, "has no header row; the first line must name the columns")
-    label_at = _label_column(path, header, label)
-    columns = tuple(name for i, name in enumerate(header) if i != label_at)
-    features: list[NDArray[np.float32]] = []
-    labels: list[str] = []
+    numbered = list(_rows(path, read_text(path)))
+    if not numbered:
+        raise fault(path, "has no rows; it needs one row per example")
+    has_header = _has_header(path, [cells for _, cells in numbered])
+    first = numbered[0][1]
+    header = first if has_header else [f"column {i + 1}" for i in range(len(first))]
+    rows = numbered[has_header:]
+    label_at, why = _label_column(path, header, label)
+    if not rows:
+        raise fault(path, "has a header but no rows; add one row per example")
     for row, (line, cells) in enumerate(rows, 1):
         if len(cells) != len(header):
             raise fault(
                 path,
-                f"row {row} (line {line}) has {len(cells)} cells, the header has {len(header)}; "
-                "every row needs one cell per column",
+                f"row {row} (line {line}) has {len(cells)} cells, the "
+                f"{'header' if has_header else 'first row'} has {len(header)}; every row needs "
+                "one cell per column",
             )
-        labels.append(_label(path, row, line, header[label_at], cells.pop(label_at)))
-        features.append(_numbers(path, row, line, columns, cells))
-    if not features:
-        raise fault(path, "has a header but no rows; add one row per example")
-    order = _class_order(set(labels))
-    classes = {name: number for number, name in enumerate(order)}
-    targets = np.array([classes[name] for name in labels], np.int64)
-    return Table(np.stack(features), columns, targets, tuple(order))
+    columns = list(zip(*(cells for _, cells in rows), strict=True))
+    notes = [
+        f"the first row names the {len(header)} columns"
+        if has_header
+        else "no header: the first row reads as the others do and is an example",
+        f"labels from the column {header[label_at]!r}{why}",
+    ]
+    kept: list[int] = []
+    for at, name in enumerate(header):
+        if at == label_at:
+            continue
+        if has_header and _UNNAMED.fullmatch(name.strip()) and _is_index(columns[at]):
+            notes.append(f"column {at + 1} has no name and numbers the rows: left out as an index")
+        else:
+            kept.append(at)
+    if not kept:
+        raise fault(path, "has no feature beside its labels and its index; it needs at least one")
+
+    def place(row: int) -> str:
+        return f"row {row + 1} (line {rows[row][0]})"
+
+    values = np.empty((len(rows), len(kept)), np.float64)
+    for to, at in enumerate(kept):
+        cells = columns[at]
+        wrong = next((i for i, cell in enumerate(cells) if not is_number(cell)), None)
+        if wrong is None:
+            values[:, to] = cells
+            wrong = next(iter(np.flatnonzero(~np.isfinite(values[:, to]))), None)
+        if wrong is not None:
+            cell = cells[wrong]
+            content = f"holds {cell[:40]!r}" if cell.strip() else "is empty"
+            raise fault(
+                path,
+                f"{place(int(wrong))}, column {header[at]!r} {content}; every feature must be a "
+                "finite number",
+            )
+    labels = Labels(
+        np.array(columns[label_at]),
+        str(path),
+        lambda row: f"{place(row)}, label column {header[label_at]!r}",
+    )
+    return Table(values, tuple(header[at] for at in kept), labels, tuple(notes))
 
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
@@ -88,82 +127,79 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
         raise fault(path, f"line {reader.line_num} is not valid CSV ({error})") from None
 
 
-def _label_column(path: Path, header: list[str], label: str | None) -> int:
+def _has_header(path: Path, rows: Sequence[Sequence[str]]) -> bool:
+    """Tell whether the first row names the columns: it has text where numbers follow.
+
+    Raises:
+        InputError: it may be either.
+    """
+    first, others = rows[0], rows[1:]
+    if not others:
+        return not all(map(is_number, first))
+    numbers = [
+        _mostly_numbers(row[at] for row in others if at < len(row)) for at in range(len(first))
+    ]
+    if any(below and not is_number(cell) for cell, below in zip(first, numbers, strict=True)):
+        return True
+    # pandas calls the columns of an array 0, 1, 2, ...
+    leading = [cell.strip() for cell in first if is_number(cell)]
+    counted = leading == [str(i) for i in range(len(leading))]
+    if len(leading) < len(first):
+        new = all(
+            cell not in {row[at] for row in others if at < len(row)}
+            for at, cell in enumerate(first)
+            if not is_number(cell)
+        )
+        return (counted and new and len(leading) > 1) or not any(numbers)
+    if counted and len(first) > 1:
+        raise fault(
+            path,
+            f"starts with the row {','.join(first[:8])}, which may name the columns or be an "
+            "example; give the columns names with letters, or add a row of such names above it",
+        )
+    return False
+
+
+def _mostly_numbers(cells: Iterator[str]) -> bool:
+    known = [is_number(cell) for cell in cells if cell.strip()]
+    return sum(known) * 2 > len(known)
+
+
+def _is_index(cells: Sequence[str]) -> bool:
+    if not all(re.fullmatch(r"\s*\d{1,18}\s*", cell, re.ASCII) for cell in cells):
+        return False
+    return len({int(cell) for cell in cells}) == len(cells)
+
+
+def _label_column(path: Path, header: Sequence[str], label: str | None) -> tuple[int, str]:
+    """Return which column holds the labels, and why it was taken."""
     if len(header) == 1:
         other = next((c for c in ";\t|" if c in header[0]), None)
         hint = f"separate columns by commas, not by {other!r}" if other else "it needs a feature"
         raise fault(path, f"has a single column, {header[0]!r}; {hint} and a label column")
-    if all(_is_number(name) for name in header):
-        raise fault(
-            path,
-            f"starts with a row of numbers ({header[0]}, {header[1]}, ...); add a header row that "
-            "names the columns",
-        )
-    if label is None:
-        return len(header) - 1
-    if header.count(label) > 1:
-        raise fault(path, f"has {header.count(label)} columns named {label!r}; rename all but one")
-    if label not in header:
-        near = difflib.get_close_matches(label, header, 1)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
-        shown = ", ".join(map(repr, header[:20])) + (", ..." if len(header) > 20 else "")
-        raise fault(path, f"has no label column {label!r}; its columns are {shown}{meant}")
-    return header.index(label)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _label(path: Path, row: int, line: int, column: str, cell: str) -> str:
-    cell = cell.strip()
-    place = f"row {row} (line {line}), label column {column!r}"
-    if not cell:
-        raise fault(path, f"{place} is empty; every example needs a class")
-    if _is_number(cell):
-        number = float(cell)
-        if not number.is_integer():
+    shown = ", ".join(map(repr, header[:20])) + (", ..." if len(header) > 20 else "")
+    if label is not None:
+        if header.count(label) > 1:
             raise fault(
-                path,
-                f"{place} holds {cell!r}; classes are strings or whole numbers; name the label "
-                "column with label=... if it is another one",
+                path, f"has {header.count(label)} columns named {label!r}; rename all but one"
             )
-        if not cell.lstrip("+-").isdigit():  # 1.0 and 1e0 are the class 1
-            return str(int(number))
-    return cell
-
-
-def _numbers(
-    path: Path, row: int, line: int, columns: tuple[str, ...], cells: list[str]
-) -> NDArray[np.float32]:
-    try:
-        values = np.array(cells, np.float64)
-    except ValueError:
-        at = next(i for i, cell in enumerate(cells) if not _is_number(cell))
-        held = f"holds {cells[at][:40]!r}" if cells[at].strip() else "is empty"
+        if label not in header:
+            near = difflib.get_close_matches(label, header, 1)
+            meant = f"; did you mean {near[0]!r}?" if near else ""
+            raise fault(path, f"has no label column {label!r}; its columns are {shown}{meant}")
+        return header.index(label), ", as asked for"
+    plain = [name.strip().lower() for name in header]
+    last = len(header) - 1
+    candidates = [at for at, name in enumerate(plain) if name in LABEL_NAMES]
+    if candidates and plain[candidates[0]] == "y" and "x" in plain and candidates != [last]:
+        candidates = sorted({*candidates, last})  # x and y may be coordinates
+    if len(candidates) > 1:
+        names = ", ".join(repr(header[at]) for at in candidates)
         raise fault(
             path,
-            f"row {row} (line {line}), column {columns[at]!r} {held}; every feature must be a "
-            "number",
-        ) from None
-    with np.errstate(over="ignore"):
-        narrow = values.astype(np.float32)
-    finite = np.isfinite(narrow)
-    if not finite.all():
-        at = int(np.argmin(finite))
-        raise fault(
-            path,
-            f"row {row} (line {line}), column {columns[at]!r} holds {cells[at][:40]!r}; every "
-            "feature must be a finite number that fits float32",
+            f"may have its labels in any of the columns {names}; say which with --label or "
+            'data.label = "..."',
         )
-    return narrow
-
-
-def _class_order(labels: set[str]) -> list[str]:
-    if all(_is_number(name) for name in labels):
-        return sorted(labels, key=lambda name: (float(name), name))
-    return sorted(labels)
+    if candidates:
+        return candidates[0], ", by its name"
+    return last, ", the last one, as none is named " + ", ".join(LABEL_NAMES)

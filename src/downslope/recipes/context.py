@@ -81,6 +81,7 @@ def prepare(
             if dataset.white is not None
             else "each column standardized with the mean and deviation of the training rows"
         ),
+        notes=list(dataset.notes),
     )
     fresh = Results(
         recipe=table, data=data, test_set=SealResult(examples=len(dataset.test), openings=[])

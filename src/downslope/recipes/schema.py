@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from downslope.data import Kind
 from downslope.landscape import Statistics
 from downslope.networks import (
     DecayOn,
@@ -23,10 +24,14 @@ from downslope.theory import TrainabilitySpec
 
 
 class DataRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Say which data: a set's name or a path, the label column of a CSV, split and centering."""
+    """Say which data: a set's name or a path, the label column of a CSV, split and centering.
+
+    `kind` says what arrays hold where their content does not tell: "images" or "table".
+    """
 
     name: str = "fashion-mnist"
     label: str | None = None
+    kind: Kind | None = None
     validation: int | float = 0.2
     split_seed: int | None = None
     center: float = 0.5

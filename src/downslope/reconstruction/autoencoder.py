@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +17,7 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 from torch import nn
 
-from downslope.data import Examples, Scaling
+from downslope.data import Examples, Range, Scaling
 from downslope.engines.pytorch import predict_module
 from downslope.errors import InputError
 from downslope.networks import NetworkSpec, build
@@ -59,6 +60,8 @@ class Autoencoder:
         state: its weights by name.
         scaling: from raw examples to [0, 1].
         shape: of one example, for example (28, 28); its product is the number of features.
+        fitted: the ranges of the raw examples that it was fitted on; new ones far outside are
+            warned of. None where they are not known.
 
     Raises:
         InputError: the network is no autoencoder, or the weights are not those of it.
@@ -74,6 +77,7 @@ class Autoencoder:
     state: dict[str, NDArray[np.generic]]
     scaling: Scaling
     shape: tuple[int, ...]
+    fitted: Range | None = None
 
     def __post_init__(self) -> None:
         code_layer(self.network)
@@ -85,6 +89,10 @@ class Autoencoder:
             raise InputError(
                 f"autoencoder: examples of shape {self.shape} do not fit {self.network.label}"
             )
+        if self.fitted and {len(self.fitted.low), len(self.fitted.high)} != {
+            self.network.widths[0]
+        }:
+            raise InputError(f"autoencoder: the ranges are not of {self.network.widths[0]} columns")
 
     @property
     def code_size(self) -> int:
@@ -139,6 +147,8 @@ class Autoencoder:
     def scale(self, raw: NDArray[Any]) -> NDArray[np.float32]:
         """Return raw examples as the network sees them, shape (examples, features).
 
+        Warns with a `UserWarning` where they are on another scale than those fitted on.
+
         Raises:
             InputError: see `encode`.
         """
@@ -151,6 +161,9 @@ class Autoencoder:
                 f"(examples, {features}) or (examples, {shape})"
             )
         rows = _finite(raw.reshape(len(raw), -1), "encode")
+        if self.fitted is not None and len(rows):
+            for doubt in self.fitted.doubts(rows):
+                warnings.warn(f"encode: {doubt}", stacklevel=3)
         scaled = self.scaling.apply(Examples(rows, np.zeros(len(rows), np.int64))).inputs
         return np.asarray(scaled, np.float32)
 
@@ -165,7 +178,12 @@ class Autoencoder:
     def to_bytes(self) -> bytes:
         """Return the autoencoder as one safetensors file; `from_bytes` reads it."""
         contiguous = {key: np.asarray(value, order="C") for key, value in self.state.items()}
-        parts = {"network": self.network, "scaling": self.scaling, "shape": self.shape}
+        parts = {
+            "network": self.network,
+            "scaling": self.scaling,
+            "shape": self.shape,
+            "fitted": self.fitted,
+        }
         metadata = {k: msgspec.json.encode(v).decode() for k, v in parts.items()}
         # Names in order: the same autoencoder gives the same bytes.
         return save_safetensors(contiguous, {"downslope": json.dumps(metadata, sort_keys=True)})
@@ -187,6 +205,7 @@ class Autoencoder:
                 state=cast("dict[str, NDArray[np.generic]]", state),
                 scaling=msgspec.json.decode(metadata["scaling"], type=Scaling),
                 shape=msgspec.json.decode(metadata["shape"], type=tuple[int, ...]),
+                fitted=msgspec.json.decode(metadata.get("fitted", "null"), type=Range | None),
             )
         except (LookupError, TypeError, ValueError, msgspec.MsgspecError, SafetensorError) as error:
             raise InputError(
@@ -201,24 +220,21 @@ class Autoencoder:
         return predict_module(half, torch.from_numpy(np.ascontiguousarray(rows))).numpy()
 
     def _unscale(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
-        raw = scaled * np.asarray(self.scaling.spread, np.float32)
-        raw = (raw + np.asarray(self.scaling.shift, np.float32)) * np.float32(self.scaling.divisor)
-        return raw.reshape(len(raw), *self.shape)
+        return self.scaling.undo(scaled).astype(np.float32).reshape(len(scaled), *self.shape)
 
 
-def _finite(rows: NDArray[Any], what: str) -> NDArray[np.float32]:
+def _finite(rows: NDArray[Any], what: str) -> NDArray[Any]:
     if rows.dtype.kind not in "biuf":
         raise InputError(f"{what}: values of type {rows.dtype}; they must be numbers")
     with np.errstate(over="ignore"):
-        narrow = rows.astype(np.float32)
-    finite = np.isfinite(narrow)
+        finite = np.isfinite(rows.astype(np.float64))
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
         raise InputError(
             f"{what}: row {row}, column {column} (both from 0) holds {rows[row, column]}; every "
-            "value must be a finite number that fits float32"
+            "value must be a finite number"
         )
-    return narrow
+    return rows
 
 
 def _meta(network: NetworkSpec) -> nn.Module:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from downslope.data import Examples, Scaling
+from downslope.data import Examples, Range, Scaling, white_level
 from downslope.errors import InputError
 from downslope.networks import Member, NetworkSpec, TrainingSpec
 from downslope.progress import Progress, Steps
@@ -29,8 +29,8 @@ def fit_autoencoder(
 ) -> Steps[Autoencoder]:
     """Train a dense autoencoder on arrays; no classes are needed.
 
-    Bytes are divided by 255, floats in [0, 1] stay as they are, and of anything else each feature
-    is mapped from its range to [0, 1].
+    Bytes are divided by their level of white (`white_level`), numbers in [0, 1] stay as they are,
+    and of anything else each feature is mapped from its range to [0, 1].
 
     Args:
         raw: shape (examples, features) or (examples, height, width), any numbers.
@@ -60,16 +60,16 @@ def fit_autoencoder(
     shape = raw.shape[1:]
     rows = raw.reshape(len(raw), -1)
     with np.errstate(over="ignore"):
-        narrow = rows.astype(np.float32)
-    if not np.isfinite(narrow).all():
-        row, column = np.argwhere(~np.isfinite(narrow))[0]
+        finite = np.isfinite(rows.astype(np.float64))
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
         raise InputError(
             f"autoencoder: row {row}, column {column} (both from 0) holds {rows[row, column]}; "
-            "every value must be a finite number that fits float32"
+            "every value must be a finite number"
         )
-    examples = Examples(narrow, np.zeros(len(rows), np.int64))
-    unit = bool(narrow.min() >= 0 and narrow.max() <= 1)
-    white = 255.0 if raw.dtype == np.uint8 else 1.0 if unit else None
+    examples = Examples(rows, np.zeros(len(rows), np.int64))
+    unit = bool(rows.min() >= 0 and rows.max() <= 1)
+    white = white_level(rows) if raw.dtype == np.uint8 else 1.0 if unit else None
     scaling = Scaling.unit(examples, white)
     inputs = np.asarray(scaling.apply(examples).inputs, np.float32).clip(0, 1)
     spec = training or TrainingSpec(
@@ -95,4 +95,4 @@ def fit_autoencoder(
         raise InputError(
             f"autoencoder: the training {last.outcome}: {last.reason}; lower its learning_rate"
         )
-    return Autoencoder(network, last.state, scaling, shape)
+    return Autoencoder(network, last.state, scaling, shape, Range.of(rows))

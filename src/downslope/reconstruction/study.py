@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from downslope.data import Examples, Scaling, SealedTestSet
+from downslope.data import Examples, Range, Scaling, SealedTestSet
 from downslope.engines import EpochRecord
 from downslope.errors import InputError
 from downslope.networks import Member
@@ -204,7 +204,8 @@ def autoencode(
     labels = np.asarray(scaled.targets, np.int64)
     linear = LinearCodes.fit(inputs)
     shape = (inputs.shape[1],) if shape is None else tuple(shape)
-    coders = [_coder(m, r, scaling, shape) for m, r in zip(members, records, strict=True)]
+    fitted = Range.of(scaling.undo(np.stack([inputs.min(axis=0), inputs.max(axis=0)])))
+    coders = [_coder(m, r, scaling, shape, fitted) for m, r in zip(members, records, strict=True)]
     errors = [
         None
         if coder is None
@@ -294,12 +295,16 @@ def _rivals(
 
 
 def _coder(
-    member: Member, records: Sequence[EpochRecord], scaling: Scaling, shape: Sequence[int]
+    member: Member,
+    records: Sequence[EpochRecord],
+    scaling: Scaling,
+    shape: Sequence[int],
+    fitted: Range,
 ) -> Autoencoder | None:
     last = records[-1]
     if last.outcome != "completed" or last.state is None:
         return None
-    return Autoencoder(member.network, last.state, scaling, tuple(shape))
+    return Autoencoder(member.network, last.state, scaling, tuple(shape), fitted)
 
 
 def _describe(

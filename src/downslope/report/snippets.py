@@ -93,6 +93,7 @@ def _changed(struct: msgspec.Struct) -> list[str]:
 def _data(recipe: Recipe) -> str:
     given = recipe.data
     label = [] if given.label is None else [f"label={_literal(given.label)}"]
+    label += [] if given.kind is None else [f"kind={_literal(given.kind)}"]
     seed = recipe.seed if given.split_seed is None else given.split_seed
     return "\n".join(
         [
