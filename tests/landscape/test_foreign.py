@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from downslope.cli import app
 from downslope.errors import InputError
-from downslope.landscape import LandscapeResult, load_examples, load_module
+from downslope.landscape import LandscapeResult, load_examples
+from downslope.networks import load_factory, make_module
 
 NETWORK = """
 import torch
@@ -38,12 +39,12 @@ def files(tmp_path: Path) -> Path:
     inputs, targets = draw.normal(size=(40, 1, 4, 4)), draw.integers(0, 4, 40)
     np.savez(tmp_path / "data.npz", inputs=inputs, targets=targets)
     (tmp_path / "saved").mkdir()
-    module = load_module(f"{tmp_path / 'net.py'}:make")
+    module = make_module(load_factory(f"{tmp_path / 'net.py'}:make"), seed=0)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     examples = load_examples(tmp_path / "data.npz")
     for step in range(5):
         torch.save(module.state_dict(), tmp_path / "saved" / f"step-{step}.pt")
-        outputs = module(torch.from_numpy(examples.inputs))
+        outputs = module(torch.from_numpy(examples.inputs).float())
         torch.nn.functional.cross_entropy(outputs, torch.from_numpy(examples.targets)).backward()
         optimizer.step()
     return tmp_path
@@ -101,18 +102,18 @@ def test_a_fine_surface_is_refined_and_has_a_second_one_on_held_out_examples(fil
 @pytest.mark.parametrize(
     ("where", "match"),
     [
-        ("net.py", "must be FILE.py:function"),
+        ("net.py", "write FILE.py:function"),
         ("none.py:make", "there is no file"),
         ("net.py:nothing", "has no function 'nothing'"),
-        ("net.py:number", "returned a int, not an nn.Module"),
-        ("net.py:broken", r"broken\(\) fails: KeyError: 'inside'"),
-        ("bad.py:make", "fails: SyntaxError"),
+        ("net.py:number", r"number\(\) returns int, not an nn.Module"),
+        ("net.py:broken", r"broken\(\) fails with KeyError: 'inside' \(.*net.py, line 15\)"),
+        ("bad.py:make", r"fails with SyntaxError: .*bad.py, line 1\)"),
     ],
 )
 def test_a_mistake_in_the_module_is_one_line(files: Path, where: str, match: str) -> None:
     (files / "bad.py").write_text("def make(:", "utf-8")
     with pytest.raises(InputError, match=match) as found:
-        load_module(str(files / where))
+        make_module(load_factory(str(files / where)), seed=0)
     assert "\n" not in str(found.value)
 
 
