@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from downslope.errors import InputError
@@ -87,6 +87,7 @@ def test_what_the_files_hold_comes_before_their_names() -> None:
 WORDS = ["step", "Step=", "global_step-", "epoch", "EPOCH_", "epoch=", "checkpoint-", "ckpt_"]
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     word=st.sampled_from(WORDS),
     steps=st.lists(st.integers(0, 10**6), min_size=2, max_size=6, unique=True),
@@ -104,6 +105,7 @@ def test_the_number_after_a_word_is_the_order_whatever_else_varies(
     assert order(names) == [names[steps.index(step)] for step in sorted(steps)]
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     steps=st.lists(st.integers(0, 10**6), min_size=2, max_size=6, unique=True),
     constant=st.sampled_from(["v2_", "2024-01-02_", "lr0.01_", "", "run"]),
