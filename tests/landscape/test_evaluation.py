@@ -193,7 +193,8 @@ def test_the_module_and_the_generators_come_back_to_the_bit(
         points = drain(steps)
         assert all(p.true_loss is not None for p in points)
     else:
-        with pytest.raises(type(error)):
+        # A failure is one line about the module; Ctrl-C passes.
+        with pytest.raises(KeyboardInterrupt if error.args == () else InputError):
             drain(steps)
     assert everything(module) == before
     assert module.calls == 0
@@ -298,7 +299,7 @@ def test_a_loss_of_ones_own_may_be_a_mean_or_one_per_example() -> None:
     assert mean.loss[0] == pytest.approx(named.loss[0], rel=1e-6)
     assert np.isnan(mean.error[0])
     assert np.isnan(each.accuracy[0])
-    with pytest.raises(InputError, match=r"shape \(37, 3\)"):
+    with pytest.raises(InputError, match=r"shape \(2, 3\); it must be \(2,\)"):
         drain(evaluate(module, vector, 1, examples, Measure(lambda o, t: o)))
 
 

@@ -1,17 +1,20 @@
 """The command for a network that we have never seen."""
 
+import re
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 import torch
+from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
 from downslope.cli import app
 from downslope.errors import InputError
-from downslope.landscape import LandscapeResult, load_examples, load_module
+from downslope.landscape import LandscapeResult, load_examples
+from downslope.networks import load_factory, make_module
 
 NETWORK = """
 import torch
@@ -38,12 +41,12 @@ def files(tmp_path: Path) -> Path:
     inputs, targets = draw.normal(size=(40, 1, 4, 4)), draw.integers(0, 4, 40)
     np.savez(tmp_path / "data.npz", inputs=inputs, targets=targets)
     (tmp_path / "saved").mkdir()
-    module = load_module(f"{tmp_path / 'net.py'}:make")
+    module = make_module(load_factory(f"{tmp_path / 'net.py'}:make"), seed=0)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     examples = load_examples(tmp_path / "data.npz")
     for step in range(5):
         torch.save(module.state_dict(), tmp_path / "saved" / f"step-{step}.pt")
-        outputs = module(torch.from_numpy(examples.inputs))
+        outputs = module(torch.from_numpy(examples.inputs).float())
         torch.nn.functional.cross_entropy(outputs, torch.from_numpy(examples.targets)).backward()
         optimizer.step()
     return tmp_path
@@ -101,18 +104,18 @@ def test_a_fine_surface_is_refined_and_has_a_second_one_on_held_out_examples(fil
 @pytest.mark.parametrize(
     ("where", "match"),
     [
-        ("net.py", "must be FILE.py:function"),
+        ("net.py", "write FILE.py:function"),
         ("none.py:make", "there is no file"),
         ("net.py:nothing", "has no function 'nothing'"),
-        ("net.py:number", "returned a int, not an nn.Module"),
-        ("net.py:broken", r"broken\(\) fails: KeyError: 'inside'"),
-        ("bad.py:make", "fails: SyntaxError"),
+        ("net.py:number", r"number\(\) returns int, not an nn.Module"),
+        ("net.py:broken", r"broken\(\) fails with KeyError: 'inside' \(.*net.py, line 15\)"),
+        ("bad.py:make", r"fails with SyntaxError: .*bad.py, line 1\)"),
     ],
 )
 def test_a_mistake_in_the_module_is_one_line(files: Path, where: str, match: str) -> None:
     (files / "bad.py").write_text("def make(:", "utf-8")
     with pytest.raises(InputError, match=match) as found:
-        load_module(str(files / where))
+        make_module(load_factory(str(files / where)), seed=0)
     assert "\n" not in str(found.value)
 
 
@@ -146,3 +149,101 @@ def test_options_belong_together(files: Path) -> None:
     assert not (files / "out").exists()
     with pytest.raises(InputError, match="belong together"):
         CliRunner().invoke(app, ["landscape", "--snapshots", str(files)], catch_exceptions=False)
+
+
+def draw(files: Path, *more: str, module: str = "net.py:make", data: str = "data.npz") -> Result:
+    command = ["landscape", "--module", str(files / module), "--snapshots", str(files / "saved"),
+               "--data", str(files / data), "--out", str(files / "out"), "--quiet"]  # fmt: skip
+    return CliRunner().invoke(app, [*command, *more])
+
+
+def refused(files: Path, match: str, *more: str, **which: str) -> None:
+    done = draw(files, *more, **which)
+    assert isinstance(done.exception, InputError), done.output
+    assert re.search(match, str(done.exception)), done.exception
+    assert not (files / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (["--seed", "-1"], "seed = -1 is not allowed; it must be from 0"),
+        (["--grid", "99999x99999"], r"grid = \[99999, 99999\] is not allowed; .* 2 to 1000"),
+        (["--grid", "²x5"], "must be columns x rows"),
+        (["--margin", "nan"], "margin = nan is not allowed"),
+        (["--tolerance", "5"], "tolerance = 5.0 is not allowed"),
+        (["--examples", "0"], "examples = 0 is not allowed"),
+        (["--threads", "1000000"], "threads = 1000000 is not allowed"),
+        (["--loss", "hinge"], "loss = 'hinge'"),
+        (["--output", "logits"], "data.npz: output = 'logits'; the module returns one, a tensor"),
+        (["--set", "search.trials=3"], "--set: has no effect beside --module"),
+    ],
+)
+def test_options_are_checked_before_any_work(files: Path, options: list[str], match: str) -> None:
+    refused(files, match, *options)
+
+
+def test_an_option_for_modules_alone_is_refused_without_one() -> None:
+    with pytest.raises(InputError, match="--grid: has no effect without --module"):
+        CliRunner().invoke(app, ["landscape", "quick", "--grid", "5x5"], catch_exceptions=False)
+    with pytest.raises(InputError, match="--networks: has no effect without --module"):
+        CliRunner().invoke(app, ["theory", "quick", "--networks", "5"], catch_exceptions=False)
+
+
+OWN = """
+import sys
+from torch import nn
+
+print("imported")
+
+class Loud(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(16, 4)
+        print("made")
+
+    def forward(self, inputs):
+        print("run")
+        return self.layer(inputs.flatten(1))
+
+class Broken(Loud):
+    def forward(self, inputs):
+        raise ValueError("no \\x1b[31mway")
+
+class Leaving(Loud):
+    def forward(self, inputs):
+        sys.exit(0)
+
+class Empty(Loud):
+    def forward(self, inputs):
+        return None
+"""
+
+
+def test_what_a_module_prints_is_not_in_our_output(files: Path) -> None:
+    (files / "own.py").write_text(OWN, "utf-8")
+    module = make_module(load_factory(f"{files / 'own.py'}:Loud"), seed=0)
+    for path in (files / "saved").iterdir():
+        path.unlink()
+    for step in range(4):
+        torch.nn.init.normal_(module.layer.weight)  # pyright: ignore
+        torch.save(module.state_dict(), files / "saved" / f"step-{step}.pt")
+    done = draw(files, "--grid", "2x2", module="own.py:Loud")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip() == str(files / "out" / "landscape.html")
+    assert {"imported", "made", "run"} <= set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("Broken", r"data.npz: the module, given .* fails with ValueError: .*own.py, line 19\)"),
+        ("Leaving", r"ends the program by sys.exit\(0\) \(.*own.py, line 23\)"),
+        ("Empty", "the module returns a NoneType; it must return a tensor"),
+    ],
+)
+def test_a_forward_that_fails_is_one_line_with_its_place(
+    files: Path, name: str, match: str
+) -> None:
+    (files / "own.py").write_text(OWN, "utf-8")
+    refused(files, match, module=f"own.py:{name}")

@@ -106,6 +106,28 @@ def test_it_repeats_and_leaves_the_global_generator_alone(digits):
     assert drain(diagnose(deep(depth=3), digits, seed=541, networks=3)) == first
 
 
+def test_a_factory_that_seeds_itself_is_noticed(digits):
+    def seeded() -> nn.Module:
+        torch.manual_seed(0)
+        return deep(depth=3)()
+
+    found = drain(diagnose(seeded, digits, seed=541, networks=3))
+    assert found.networks == 1
+    assert [one.size_interval for one in found.layers] == [None] * 4
+    assert "the same network from every seed" in found.caution
+    assert "torch.manual_seed" in found.caution
+
+    def half() -> nn.Module:
+        first = nn.Linear(64, 64)
+        torch.manual_seed(0)
+        return nn.Sequential(first, nn.ReLU(), nn.Linear(64, 8))
+
+    found = drain(diagnose(half, digits, seed=541, networks=3))
+    assert found.networks == 3 and found.repeated == ["2 (Linear)"]
+    assert "gives 2 (Linear) the same weights from every seed" in found.caution
+    assert drain(diagnose(deep(depth=3), digits, seed=541, networks=3)).caution == ""
+
+
 @pytest.mark.parametrize(
     ("factory", "words"),
     [
@@ -122,7 +144,7 @@ def test_what_cannot_be_diagnosed_is_refused(digits, factory, words):
 
 
 def test_arguments_are_refused_at_the_call(digits):
-    with pytest.raises(InputError, match="networks = 2"):
+    with pytest.raises(InputError, match="networks = 2 is not allowed; it must be 3 to 1000"):
         diagnose(deep(), digits, seed=541, networks=2)
     with pytest.raises(InputError, match="2 rows"):
         diagnose(deep(), digits[:1], seed=541)

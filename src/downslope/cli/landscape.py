@@ -18,14 +18,19 @@ from downslope.cli.options import (
     SeedOption,
     SetOption,
     ThreadsOption,
+    own_output,
+    refuse_idle,
 )
 from downslope.cli.recipes import run_stages
 from downslope.errors import InputError
 from downslope.terminal import say
 from downslope.watch import watch
 
+_OWN = ("validation", "loss", "output", "grid", "margin", "examples", "tolerance", "statistics")
+
 
 def landscape(
+    context: typer.Context,
     recipe: RecipeArgument = "fashion-mnist",
     data: DataOption = None,
     label: LabelOption = None,
@@ -51,6 +56,10 @@ def landscape(
     loss: Annotated[
         str, typer.Option(help="For --module: cross_entropy or mean_squared_error.")
     ] = "cross_entropy",
+    output: Annotated[
+        str | None,
+        typer.Option(help="For --module: which output, where it returns several, such as logits."),
+    ] = None,
     grid: Annotated[str, typer.Option(help="For --module: columns x rows.")] = "25x25",
     margin: Annotated[float, typer.Option(help="For --module: share of the path's extent.")] = 0.2,
     examples: Annotated[int, typer.Option(help="For --module: examples behind each loss.")] = 2500,
@@ -71,42 +80,44 @@ def landscape(
     the file holds `inputs` and `targets` as the network takes them.
     """
     if module is None and snapshots is None:
+        refuse_idle(context, _OWN, "without --module; a recipe has its own, as landscape.grid")
         where = (threads, executor, address)
         run_stages(recipe, ["landscape"], data, label, out, changes, seed, where, quiet)
         return
     if module is None or snapshots is None or data is None:
         raise InputError("landscape: --module, --snapshots and --data belong together")
+    refuse_idle(context, ("recipe", "label", "changes", "executor", "address"), "beside --module")
     from downslope.landscape import draw_foreign
     from downslope.report.landscape_page import write_landscape
     from downslope.runs import Run
 
     columns, _, rows = grid.partition("x")
-    if not (columns.isdigit() and rows.isdigit()):
+    if not (columns.isdecimal() and rows.isdecimal()):
         raise InputError(f"--grid {grid}: must be columns x rows, as in 25x25")
-    held = Run(out or Path("landscape"))
-    held.check_name()
+    folder = Run(out or Path("landscape"))
+    folder.check_name()
+    steps = draw_foreign(
+        module,
+        snapshots,
+        Path(data),
+        folder.path,
+        validation=validation,
+        tolerance=tolerance,
+        loss=loss,
+        output=output,
+        grid=(int(columns), int(rows)),
+        margin=margin,
+        examples=examples,
+        statistics=statistics,
+        seed=seed or 0,
+        threads=threads,
+    )
     try:
-        drawn = watch(
-            draw_foreign(
-                module,
-                snapshots,
-                Path(data),
-                held.path,
-                validation=validation,
-                tolerance=tolerance,
-                loss=loss,
-                grid=(int(columns), int(rows)),
-                margin=margin,
-                examples=examples,
-                statistics=statistics,
-                seed=seed or 0,
-                threads=threads,
-            ),
-            quiet,
-        )
+        with own_output():
+            drawn = watch(steps, quiet)
     except SystemExit:
         say("stopped; repeat the command to go on", stderr=True)
         raise
-    write_landscape(held, drawn.result, drawn.arrays())
-    page = held.path / "landscape.html"
+    write_landscape(folder, drawn.result, drawn.arrays())
+    page = folder.path / "landscape.html"
     say(page if quiet else f"landscape: {page}")

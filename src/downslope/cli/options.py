@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -64,3 +66,25 @@ def names_of(text: str, allowed: Sequence[str], option: str) -> list[str]:
             f"it takes some of {', '.join(allowed)}, with commas between"
         )
     return [name for name in allowed if name in given]
+
+
+def refuse_idle(context: typer.Context, names: Sequence[str], why: str) -> None:
+    """Refuse options that were given and cannot act.
+
+    Args:
+        context: of the command.
+        names: its parameters, by their names in Python.
+        why: the end of the message.
+
+    Raises:
+        InputError: the first of them that stands on the command line.
+    """
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+            raise InputError(f"{parameter.opts[0]}: has no effect {why}")
+
+
+def own_output() -> AbstractContextManager[object]:
+    """Send what a user's module prints to standard error: standard output is ours."""
+    return redirect_stdout(sys.stderr)

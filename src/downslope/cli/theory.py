@@ -19,6 +19,8 @@ from downslope.cli.options import (
     SeedOption,
     SetOption,
     ThreadsOption,
+    own_output,
+    refuse_idle,
 )
 from downslope.cli.recipes import edits, load_dataset, run_stages
 from downslope.terminal import say, show
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 
 def theory(
+    context: typer.Context,
     recipe: RecipeArgument = "fashion-mnist",
     module: Annotated[
         str | None,
@@ -49,10 +52,12 @@ def theory(
 ) -> None:
     """Check the theory of He initialization, on paper and by measurement."""
     if module is None:
+        refuse_idle(context, ("networks",), "without --module")
         run_stages(
             recipe, ["theory"], data, label, out, changes, seed, (threads, executor, address), quiet
         )
         return
+    refuse_idle(context, ("threads", "executor", "address"), "beside --module")
     from downslope.data import Scaling
     from downslope.networks import load_factory
     from downslope.recipes import load_recipe
@@ -60,9 +65,10 @@ def theory(
     from downslope.runs import Run
     from downslope.theory import diagnose
 
-    held = Run(out or Path("diagnosis"))
-    held.check_name()
-    factory = load_factory(module)
+    folder = Run(out or Path("diagnosis"))
+    folder.check_name()
+    with own_output():
+        factory = load_factory(module)
     chosen = load_recipe(recipe, edits(changes, data, label, seed))
     dataset = load_dataset(chosen.data.name, chosen.data.label, chosen.data.kind, quiet)
     scaling = Scaling.fit(dataset.training, dataset.white, chosen.data.center)
@@ -74,9 +80,10 @@ def theory(
         examples=chosen.theory.examples,
         seed=chosen.seed,
     )
-    found = watch(steps, quiet)
-    write_diagnosis(held, found, module)
-    page = held.path / "diagnosis.html"
+    with own_output():
+        found = watch(steps, quiet)
+    write_diagnosis(folder, found, module)
+    page = folder.path / "diagnosis.html"
     if not quiet:
         _print_diagnosis(found)
     say(page if quiet else f"diagnosis: {page}")
@@ -97,6 +104,8 @@ def _print_diagnosis(found: Diagnosis) -> None:
         "square of a layer's outputs; signal: their variance over examples; gain: deviation of "
         "the weights times sqrt(fan in); *: new networks with the proposed gains, biases zero."
     )
+    if found.caution:
+        say(found.caution)
     for line in found.findings or ["signals and gradients keep their size in every layer"]:
         say(line)
     for line in found.mended:

@@ -4,11 +4,12 @@ from downslope.landscape.components import pca_plane, share_in_plane
 from downslope.landscape.curvature import CurvaturePoint, curvature, hessian_plane
 from downslope.landscape.directions import filter_normalized_plane
 from downslope.landscape.evaluation import Measure, Statistics, Values, evaluate
-from downslope.landscape.foreign import draw_foreign, load_examples, load_module
+from downslope.landscape.foreign import draw_foreign, load_examples
 from downslope.landscape.nulls import NullModel, null_models
 from downslope.landscape.paths import PathPoint, RunPath, losses_at, trace_path
 from downslope.landscape.planes import Plane, orthonormal, plane_through
 from downslope.landscape.refinement import refine_surface
+from downslope.landscape.settings import check_settings
 from downslope.landscape.shortcuts import spec_of
 from downslope.landscape.slices import Slice, interpolate
 from downslope.landscape.snapshots import read_buffers, read_snapshots
@@ -30,6 +31,7 @@ __all__ = [
     "Surface",
     "Trajectory",
     "Values",
+    "check_settings",
     "compute_landscape",
     "curvature",
     "draw_foreign",
@@ -40,7 +42,6 @@ __all__ = [
     "hessian_plane",
     "interpolate",
     "load_examples",
-    "load_module",
     "losses_at",
     "null_models",
     "orthonormal",

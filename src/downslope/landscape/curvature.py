@@ -17,14 +17,16 @@ from torch.func import functional_call
 from downslope.data import Examples
 from downslope.engines.pytorch import one_thread
 from downslope.errors import InputError
-from downslope.landscape.evaluation import (
+from downslope.landscape.evaluation import Measure, even_chunks, seed_all
+from downslope.landscape.fitting import (
     LossFunction,
-    Measure,
     copy_of,
-    even_chunks,
+    device_of,
+    input_tensor,
     loss_per_example,
+    pick_output,
     same_draws,
-    seed_all,
+    target_tensor,
 )
 from downslope.landscape.planes import Plane, orthonormal
 from downslope.landscape.trajectory import Trajectory
@@ -69,7 +71,8 @@ def curvature(
 
     Eigenvalues come from Lanczos iterations on Hessian-vector products (Pearlmutter 1994), the
     trace from products with random signs (Hutchinson 1990). Batch norm uses its running
-    statistics as they are, and nothing drops out.
+    statistics as they are, and nothing drops out. Modules of half precision are computed in
+    float32.
 
     Args:
         module: the network; it comes back exactly as it was.
@@ -148,12 +151,15 @@ class Bend:
     """Compute gradients and Hessian-vector products of a copy of a module."""
 
     def __init__(self, module: nn.Module, examples: Examples, measure: Measure, chunk: int) -> None:
+        examples = measure.fit(module, examples)
         self.module = copy_of(module)
+        if any(p.dtype in (torch.float16, torch.bfloat16) for p in module.parameters()):
+            self.module.float()  # second derivatives of half precision would be noise
         self.loss: Loss | LossFunction = measure.loss
-        device = next((p.device for p in module.parameters()), torch.device("cpu"))
-        self.device = device
-        self.inputs = torch.from_numpy(np.ascontiguousarray(examples.inputs)).to(device)
-        self.targets = torch.from_numpy(np.ascontiguousarray(examples.targets)).to(device)
+        self.output = measure.output
+        self.device = device_of(module)
+        self.inputs = input_tensor(self.module, examples.inputs)
+        self.targets = target_tensor(examples.targets, self.device)
         self.chunks = even_chunks(len(examples), chunk)
         self.parameters: dict[str, torch.Tensor] = {}
 
@@ -203,7 +209,8 @@ class Bend:
         with one_thread(), same_draws(self.device), torch.enable_grad():
             for rows in self.chunks:
                 seed_all(self.device)
-                outputs = functional_call(self.module, self.parameters, (self.inputs[rows],))
+                outputs: Any = functional_call(self.module, self.parameters, (self.inputs[rows],))
+                outputs = pick_output(outputs, self.output)
                 losses = loss_per_example(self.loss, outputs, self.targets[rows])
                 share = (rows.stop - rows.start) / len(self.inputs)
                 parts = derive(losses.mean() * share)

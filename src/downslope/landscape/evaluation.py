@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import queue
 import random
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Any, Literal
@@ -18,19 +16,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - their base
 
 from downslope.data import Examples
 from downslope.engines import Engine, cores
 from downslope.engines.pytorch import one_thread
-from downslope.errors import InputError, one_line
+from downslope.errors import InputError
+from downslope.landscape.fitting import (
+    LossFunction,
+    copy_of,
+    device_of,
+    fit_examples,
+    input_tensor,
+    loss_per_example,
+    pick_output,
+    same_draws,
+    target_tensor,
+)
 from downslope.landscape.planes import Plane
-from downslope.networks import Loss, load_flat
+from downslope.networks import Loss, guarded, load_flat
 from downslope.progress import Progress, Steps
-
-LossFunction = Callable[[Any, torch.Tensor], torch.Tensor]
-"""From outputs and targets to a loss per example, shape (examples,), or their mean, a scalar."""
 
 Statistics = Literal["kept", "recomputed"]
 """What batch norm uses: its running statistics as they are, or new ones at every point."""
@@ -38,6 +43,8 @@ Statistics = Literal["kept", "recomputed"]
 
 QUICK = 0.1
 """Seconds that a batch of points should take, so that progress is seen."""
+MOST_THREADS = 1024
+"""Points computed at the same time: each thread has a copy of the module."""
 BYTES_PER_OUTPUT = 16
 """Memory that an example is counted with, for each output of its widest part: four floats."""
 
@@ -56,6 +63,8 @@ class Measure:
         threads: points computed at the same time, by default one per core; the result does not
             depend on it.
         engine: "native" may compute the networks that it trains; "pytorch" computes all.
+        output: which output, where the module returns several: the key of a dict, the name in a
+            named tuple, or the position in a tuple, such as "0".
 
     Raises:
         InputError: a value that is not allowed.
@@ -66,6 +75,7 @@ class Measure:
     memory: int = 256 * 2**20
     threads: int | None = None
     engine: Engine = "auto"
+    output: str | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.loss) and self.loss not in ("cross_entropy", "mean_squared_error"):
@@ -79,6 +89,15 @@ class Measure:
             )
         if self.memory < 1:
             raise InputError(f"landscape: memory = {self.memory} bytes; it must be 1 or more")
+        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
+            raise InputError(
+                f"landscape: threads = {self.threads} is not allowed; it must be 1 to "
+                f"{MOST_THREADS}"
+            )
+
+    def fit(self, module: nn.Module, examples: Examples) -> Examples:
+        """Check a module and examples together, before any work; see `fit_examples`."""
+        return fit_examples(module, examples, self.loss, self.output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +130,9 @@ def evaluate(
     The module given is copied and only read: parameters, buffers, modes, gradients and hooks stay
     as they are, and so do the global random generators. The copies run in evaluation mode. Where a
     module draws random numbers even then, each point draws the same ones. Each point is a plain
-    forward pass over chunks of the examples, computed by one thread, on the module's device.
+    forward pass over chunks of the examples, computed by one thread, on the module's device and in
+    the type of its parameters: float64 and bfloat16 modules compute as such. Vectors are float32,
+    and losses of half-precision outputs are taken in float32.
 
     Args:
         module: the network.
@@ -122,13 +143,11 @@ def evaluate(
         task: the name shown with the progress.
 
     Raises:
-        InputError: no examples, vectors of another length than the module has parameters, or a
-            module that cannot be copied.
+        InputError: no examples, vectors of another length than the module has parameters, a
+            module that cannot be copied, or examples that do not fit; see `fit_examples`.
     """
     measure = measure or Measure()
-    if len(examples) < 1:
-        raise InputError("landscape: no examples to compute a loss on")
-    workers = _Workers(module, examples, measure)
+    workers = _Workers(module, measure.fit(module, examples), measure)
     loss, accuracy, error = (np.full(count, np.nan) for _ in range(3))
     done, source, batch = 0, iter(vectors), len(workers)
     try:
@@ -152,10 +171,9 @@ class _Workers:
 
     def __init__(self, module: nn.Module, examples: Examples, measure: Measure) -> None:
         self.measure = measure
-        device = next((p.device for p in module.parameters()), torch.device("cpu"))
-        self.inputs = torch.from_numpy(np.ascontiguousarray(examples.inputs)).to(device)
-        self.targets = torch.from_numpy(np.ascontiguousarray(examples.targets)).to(device)
-        self.device = device
+        self.device = device = device_of(module)
+        self.inputs = input_tensor(module, examples.inputs)
+        self.targets = target_tensor(examples.targets, device)
         first = copy_of(module)
         with one_thread(), same_draws(device):
             before = _states()
@@ -194,7 +212,7 @@ class _Workers:
     def _measure(self, vector: NDArray[np.float32]) -> tuple[float, float, float]:
         module = self.copies.get()
         try:
-            with torch.no_grad():
+            with torch.no_grad(), guarded("landscape: the module"):
                 load_flat(module, vector)
                 if self.count == 1:
                     seed_all(self.device)
@@ -208,7 +226,7 @@ class _Workers:
         total = squares = right = 0.0
         count = len(self.inputs)
         for rows in self.chunks:
-            outputs = module(self.inputs[rows])
+            outputs = pick_output(module(self.inputs[rows]), self.measure.output)
             losses = loss_per_example(self.measure.loss, outputs, self.targets[rows])
             size = rows.stop - rows.start
             if losses.dim() == 0:
@@ -226,29 +244,6 @@ class _Workers:
         # max() turns a NaN into 0.
         error = error if math.isfinite(spread) else math.nan
         return mean, right / count if classes else math.nan, error
-
-
-def loss_per_example(
-    loss: Loss | LossFunction, outputs: Any, targets: torch.Tensor
-) -> torch.Tensor:
-    """Compute a loss for each example, shape (examples,), or as a scalar if the function does so.
-
-    >>> loss_per_example("mean_squared_error", torch.ones(2, 3), torch.zeros(2, 3)).tolist()
-    [1.0, 1.0]
-    """
-    if callable(loss):
-        found = loss(outputs, targets)
-        if found.dim() > 1 or (found.dim() == 1 and len(found) != len(targets)):
-            raise InputError(
-                f"landscape: the loss function returned shape {tuple(found.shape)}; it must be "
-                f"({len(targets)},), a loss per example, or a scalar mean"
-            )
-        return found
-    if loss == "cross_entropy":
-        losses = functional.cross_entropy(outputs, targets, reduction="none")
-    else:
-        losses = functional.mse_loss(outputs, targets, reduction="none")
-    return losses.reshape(len(targets), -1).mean(dim=1)
 
 
 def recompute_statistics(module: nn.Module, inputs: torch.Tensor, chunks: list[slice]) -> None:
@@ -274,19 +269,6 @@ def recompute_statistics(module: nn.Module, inputs: torch.Tensor, chunks: list[s
             norm.eval()
 
 
-@contextmanager
-def same_draws(device: torch.device) -> Generator[None, None, None]:
-    """Put torch's, NumPy's and Python's random generators back where they were."""
-    devices = [device.index or 0] if device.type == "cuda" else []
-    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
-    try:
-        with torch.random.fork_rng(devices=devices):
-            yield
-    finally:
-        np.random.set_state(numpy_state)  # noqa: NPY002
-        random.setstate(python_state)
-
-
 def seed_all(device: torch.device) -> None:
     """Seed the global generators, within `same_draws`: each point draws the same numbers."""
     torch.default_generator.manual_seed(0)
@@ -301,17 +283,6 @@ def _states() -> tuple[Any, ...]:
     numpy_state: Any = np.random.get_state()  # noqa: NPY002
     held = numpy_state[1].tobytes(), *numpy_state[2:]
     return torch.get_rng_state().numpy().tobytes(), held, random.getstate()
-
-
-def copy_of(module: nn.Module) -> nn.Module:
-    """Copy a module, in evaluation mode; its parameters take no gradients."""
-    try:
-        return copy.deepcopy(module).eval().requires_grad_(False)
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise InputError(
-            f"landscape: the module cannot be copied ({one_line(error)}); it must work with "
-            "copy.deepcopy"
-        ) from None
 
 
 def _activation_bytes(module: nn.Module, inputs: torch.Tensor) -> int:

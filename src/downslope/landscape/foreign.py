@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import zipfile
 from pathlib import Path
 
@@ -13,8 +12,10 @@ from downslope.data import Examples
 from downslope.errors import InputError, one_line
 from downslope.files import inside
 from downslope.landscape.evaluation import Measure
+from downslope.landscape.settings import check_settings
 from downslope.landscape.snapshots import ENDINGS, read_buffers, read_snapshots
 from downslope.landscape.study import Landscape, compute_landscape
+from downslope.networks import load_factory, make_module
 from downslope.progress import Steps
 
 LARGE = 2**30
@@ -23,62 +24,23 @@ CURVATURE = 6
 """Snapshots whose curvature is measured."""
 
 
-def load_module(where: str) -> nn.Module:
-    """Make a module by a function of a Python file, written as FILE.py:function.
-
-    The file is run, as `python FILE.py` would.
-
-    Raises:
-        InputError: no such file or function, it fails, or it returns something else.
-    """
-    file, colon, name = where.rpartition(":")
-    path = Path(file)
-    if not colon or not name.isidentifier():
-        raise InputError(f"--module {where}: must be FILE.py:function")
-    if not path.is_file():
-        raise InputError(f"--module {where}: there is no file {path}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"--module {where}: {path} is no Python file")
-    try:
-        source = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(source)
-    except Exception as error:
-        raise InputError(
-            f"--module {where}: {path} fails: {type(error).__name__}: {one_line(error)}"
-        ) from error
-    factory = getattr(source, name, None)
-    if not callable(factory):
-        raise InputError(f"--module {where}: {path} has no function {name!r}")
-    try:
-        module = factory()
-    except Exception as error:
-        raise InputError(
-            f"--module {where}: {name}() fails: {type(error).__name__}: {one_line(error)}"
-        ) from error
-    if not isinstance(module, nn.Module):
-        raise InputError(
-            f"--module {where}: {name}() returned a {type(module).__name__}, not an nn.Module"
-        )
-    return module
-
-
 def load_examples(path: Path) -> Examples:
     """Read an npz file with arrays `inputs` and `targets`, of the shapes that the module takes.
 
-    Floating-point arrays become float32 and whole numbers int64. Nothing is unpickled.
+    Arrays of numbers are kept as they are; `fit_examples` says what becomes of them. Nothing is
+    unpickled.
 
     Raises:
         InputError: it is missing or damaged, lacks an array, or their lengths differ.
     """
     try:
-        with np.load(path, allow_pickle=False) as held:
-            missing = {"inputs", "targets"} - set(held.files)
+        with np.load(path, allow_pickle=False) as arrays:
+            missing = {"inputs", "targets"} - set(arrays.files)
             if missing:
                 raise InputError(
-                    f"{path}: lacks {', '.join(sorted(missing))}; it has {', '.join(held.files)}"
+                    f"{path}: lacks {', '.join(sorted(missing))}; it has {', '.join(arrays.files)}"
                 )
-            inputs, targets = held["inputs"], held["targets"]
+            inputs, targets = arrays["inputs"], arrays["targets"]
     except InputError:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
@@ -88,8 +50,7 @@ def load_examples(path: Path) -> Examples:
     for name, array in (("inputs", inputs), ("targets", targets)):
         if array.dtype.kind not in "fiub" or array.ndim < 1:
             raise InputError(f"{path}: {name} is of type {array.dtype}; numbers are needed")
-    kinds = [np.float32 if a.dtype.kind == "f" else np.int64 for a in (inputs, targets)]
-    return Examples(inputs.astype(kinds[0]), targets.astype(kinds[1]))
+    return Examples(inputs, targets)
 
 
 def draw_foreign(
@@ -101,6 +62,7 @@ def draw_foreign(
     validation: Path | None = None,
     tolerance: float | None = None,
     loss: str,
+    output: str | None = None,
     grid: tuple[int, int],
     margin: float,
     examples: int,
@@ -108,7 +70,7 @@ def draw_foreign(
     seed: int,
     threads: int | None,
 ) -> Steps[Landscape]:
-    """Draw the landscape of a network from files; see `load_module` and `compute_landscape`.
+    """Draw the landscape of a network from files; see `load_factory` and `compute_landscape`.
 
     Snapshots of more than a gigabyte are kept under `out` and read where needed. There, too, is
     the unfinished surface, for a repetition to go on with.
@@ -116,10 +78,21 @@ def draw_foreign(
     Raises:
         InputError: a mistake in what was given.
     """
-    measure = Measure(loss, statistics, threads=threads)  # pyright: ignore[reportArgumentType] - checked there
+    check_settings(
+        "landscape",
+        grid=grid,
+        margin=margin,
+        tolerance=tolerance or 0.0,
+        examples=examples,
+        seed=seed,
+    )
+    measure = Measure(loss, statistics, threads=threads, output=output)  # pyright: ignore[reportArgumentType] - checked there
     sample = load_examples(data)
-    held = None if validation is None else load_examples(validation)
-    network = load_module(module)
+    held_out = None if validation is None else load_examples(validation)
+    network = make_module(load_factory(module), seed)
+    for path, rows in ((data, sample), (validation, held_out)):
+        if rows is not None:
+            _fit(measure, network, rows, path)
     read_buffers(snapshots, network)
     size = sum(path.stat().st_size for path in snapshots.iterdir() if path.suffix in ENDINGS)
     trajectory = yield from read_snapshots(
@@ -130,7 +103,7 @@ def draw_foreign(
         network,
         trajectory,
         sample,
-        validation=held,
+        validation=held_out,
         loss=measure,
         grid=grid,
         margin=margin,
@@ -143,6 +116,14 @@ def draw_foreign(
     )
     saved.unlink(missing_ok=True)
     return drawn
+
+
+def _fit(measure: Measure, network: nn.Module, rows: Examples, path: Path | None) -> None:
+    """Check that the network takes a file's examples, before the snapshots are read."""
+    try:
+        measure.fit(network, rows)
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).removeprefix('landscape: ')}") from error
 
 
 def _small(module: nn.Module) -> bool:

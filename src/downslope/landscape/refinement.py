@@ -11,6 +11,7 @@ from downslope.data import Examples
 from downslope.errors import InputError
 from downslope.landscape.evaluation import Measure
 from downslope.landscape.planes import Plane
+from downslope.landscape.settings import check_settings
 from downslope.landscape.shortcuts import evaluate_on_plane
 from downslope.landscape.surfaces import Surface
 from downslope.networks import Loss
@@ -58,6 +59,7 @@ def refine_surface(
     """
     if not tolerance > 0:
         raise InputError(f"landscape: tolerance = {tolerance}; it must be above 0")
+    check_settings("landscape", tolerance=tolerance, grid=(max(2, len(x)), max(2, len(y))))
     measure = loss if isinstance(loss, Measure) else Measure(loss)
     shape = (len(y), len(x))
     losses, accuracies = np.full(shape, np.nan), np.full(shape, np.nan)

@@ -17,6 +17,7 @@ from downslope.engines import choose_engine, losses_on_plane
 from downslope.engines.pytorch import one_thread
 from downslope.errors import InputError
 from downslope.landscape.evaluation import BYTES_PER_OUTPUT, Measure, Values, along_plane, evaluate
+from downslope.landscape.fitting import input_tensor
 from downslope.landscape.planes import Plane
 from downslope.networks import Activation, NetworkSpec, build, load_flat
 from downslope.progress import Steps
@@ -59,6 +60,7 @@ def evaluate_on_plane(
         measure: what to compute.
         task: the name shown with the progress.
     """
+    examples = measure.fit(module, examples)
     spec = spec_of(module)
     if (
         spec is not None
@@ -146,7 +148,7 @@ def split_affine(
     if norms and measure.statistics == "recomputed":
         return None  # the chunks would be others, and with them the statistics
     head = copy.deepcopy(nn.Sequential(*begin))
-    inputs = torch.from_numpy(np.ascontiguousarray(examples.inputs))
+    inputs = input_tensor(head, examples.inputs)
     size = sum(p.numel() for p in head.parameters())
     outputs: list[torch.Tensor] = []
     with torch.no_grad(), one_thread():

@@ -22,6 +22,7 @@ from downslope.landscape.nulls import NullModel, null_models
 from downslope.landscape.paths import PathPoint, RunPath, trace_run
 from downslope.landscape.planes import Plane
 from downslope.landscape.refinement import refine_surface
+from downslope.landscape.settings import check_settings
 from downslope.landscape.slices import Slice, interpolate
 from downslope.landscape.surfaces import Surface, evaluate_surface, fit_grid
 from downslope.landscape.trajectory import Trajectory
@@ -165,18 +166,30 @@ def compute_landscape(
         spacing: "linear" or "log"; see `fit_grid`.
         subset: examples behind each loss; all if there are fewer.
         seed: of the subset, the null models and the curvature's probes.
-        tolerance: refine surfaces adaptively to this share of a loss; None computes every point.
+        tolerance: refine surfaces adaptively to this share of a loss; 0 or None computes every
+            point.
         curvature_points: snapshots of the first run whose curvature is measured.
         save: a file that a long surface is written to and resumed from, if every point is
             computed.
         label: names the network in the result.
 
     Raises:
-        InputError: too few snapshots, a subset of none, or what the parts refuse.
+        InputError: a setting out of range, see `check_settings`; examples that do not fit, see
+            `fit_examples`; too few snapshots, or what the parts refuse.
     """
-    if subset < 1:
-        raise InputError(f"landscape: examples = {subset}; it must be 1 or more")
+    check_settings(
+        "landscape",
+        grid=grid,
+        margin=margin,
+        tolerance=tolerance or 0.0,
+        examples=subset,
+        components=components,
+        curvature=curvature_points,
+        seed=seed,
+    )
     measure = loss if isinstance(loss, Measure) else Measure(loss)
+    examples = measure.fit(module, examples)
+    validation = None if validation is None else measure.fit(module, validation)
     runs = {"": trajectories} if isinstance(trajectories, Trajectory) else dict(trajectories)
     if not runs:
         raise InputError("landscape: no runs; at least one trajectory is needed")
@@ -193,7 +206,7 @@ def compute_landscape(
 
     def surface_on(rows: Examples, task: str, save: Path | None = None) -> Steps[Surface]:
         given = (module, plane, x, y, rows, measure)
-        if tolerance is None:
+        if not tolerance:
             return evaluate_surface(*given, save=save, task=task)
         return refine_surface(*given, tolerance=tolerance, seed=seed, task=task)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 import os
 import tempfile
 import time
@@ -21,6 +20,7 @@ from downslope.data import Examples
 from downslope.errors import InputError
 from downslope.landscape.evaluation import Measure
 from downslope.landscape.planes import Plane
+from downslope.landscape.settings import check_settings
 from downslope.landscape.shortcuts import evaluate_on_plane
 from downslope.landscape.trajectory import Trajectory
 from downslope.networks import Loss
@@ -72,12 +72,9 @@ def fit_grid(
             the (first) path, where a valley is narrow.
 
     Raises:
-        InputError: fewer than 2 columns or rows, a margin below 0 or another spacing.
+        InputError: a grid or a margin out of range, see `check_settings`, or another spacing.
     """
-    if min(shape) < 2:
-        raise InputError(f"landscape: grid = {list(shape)}; columns and rows must be 2 or more")
-    if not (margin >= 0 and math.isfinite(margin)):
-        raise InputError(f"landscape: margin = {margin} must be 0 or above")
+    check_settings("landscape", grid=shape, margin=margin)
     if spacing not in ("linear", "log"):
         raise InputError(f"landscape: spacing = {spacing!r}; it must be 'linear' or 'log'")
     runs = [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
@@ -129,7 +126,9 @@ def evaluate_surface(
     Raises:
         InputError: see `evaluate`; `save` cannot be written.
     """
+    check_settings("landscape", grid=(max(2, len(x)), max(2, len(y))))  # one point may be alone
     measure = loss if isinstance(loss, Measure) else Measure(loss)
+    examples = measure.fit(module, examples)
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     losses, accuracies = np.full(len(grid), np.nan), np.full(len(grid), np.nan)
     key = "" if save is None else _fingerprint(module, plane, grid, examples, measure)

@@ -1,7 +1,8 @@
 """Specs of networks and trainings, their modules, and the flat parameter layout."""
 
-from downslope.networks.factories import load_factory
+from downslope.networks.factories import load_factory, make_module
 from downslope.networks.flat import flatten, load_flat, unflatten
+from downslope.networks.guard import guarded
 from downslope.networks.modules import activation_module, build, initialize
 from downslope.networks.specs import (
     Activation,
@@ -32,8 +33,10 @@ __all__ = [
     "activation_module",
     "build",
     "flatten",
+    "guarded",
     "initialize",
     "load_factory",
     "load_flat",
+    "make_module",
     "unflatten",
 ]

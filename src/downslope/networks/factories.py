@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
-from downslope.errors import InputError, one_line
+import torch
+from torch import nn
+
+from downslope.errors import InputError
+from downslope.networks.guard import guarded
 
 
 def load_factory(reference: str) -> Callable[[], object]:
@@ -16,11 +22,11 @@ def load_factory(reference: str) -> Callable[[], object]:
 
     Args:
         reference: "FILE.py:function"; the function takes no arguments and should return an
-            `nn.Module`, which its caller checks.
+            `nn.Module`; see `make_module`.
 
     Raises:
         InputError: the reference is not of that form, there is no such file or function, or the
-            file fails when it is run.
+            file fails or exits when it is run.
     """
     name, colon, function = reference.rpartition(":")
     if not colon or not name or not function.isidentifier():
@@ -31,18 +37,53 @@ def load_factory(reference: str) -> Callable[[], object]:
     spec = importlib.util.spec_from_file_location(f"downslope_user_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise InputError(f"--module {reference!r}: {name} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # as an import would: dataclasses look their module up there
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(
-            f"--module {reference!r}: {name} fails with {type(error).__name__}: {one_line(error)}"
-        ) from error
-    finally:
-        sys.path.remove(str(path.parent))
-    made: Callable[[], object] | None = getattr(module, function, None)
-    if made is None or not callable(made):
+    source = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = source  # as an import would: dataclasses look their module up there
+    with _neighbours(path.parent), guarded(f"--module {reference!r}: {name}"):
+        spec.loader.exec_module(source)
+    factory: Callable[[], object] | None = getattr(source, function, None)
+    if factory is None or not callable(factory):
         raise InputError(f"--module {reference!r}: {name} has no function {function!r}")
-    return made
+
+    @functools.wraps(factory)
+    def make() -> object:
+        with _neighbours(path.parent):  # it may import them only when it is called
+            return factory()
+
+    return make
+
+
+@contextmanager
+def _neighbours(folder: Path) -> Generator[None]:
+    """Let the files of a folder be imported, as a script there can."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        if str(folder) in sys.path:  # a user's file may change the path itself
+            sys.path.remove(str(folder))
+
+
+def make_module(factory: Callable[[], object], seed: int) -> nn.Module:
+    """Make a user's network as after `torch.manual_seed(seed)`.
+
+    The factory draws from torch's global generator, which is given back as it was.
+
+    Args:
+        factory: takes no arguments; for example by `load_factory`.
+        seed: of its draws.
+
+    Raises:
+        InputError: the factory fails, exits or returns something else than an `nn.Module`.
+
+    >>> first, same = (make_module(lambda: nn.Linear(3, 2), seed=1) for _ in range(2))
+    >>> torch.equal(first.weight, same.weight)
+    True
+    """
+    name = getattr(factory, "__name__", type(factory).__name__)
+    with torch.random.fork_rng(devices=[]), guarded(f"the factory {name}()"):
+        torch.manual_seed(seed % 2**63)
+        module = factory()
+    if not isinstance(module, nn.Module):
+        raise InputError(f"the factory {name}() returns {type(module).__name__}, not an nn.Module")
+    return module

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from downslope.errors import InputError, explained
+from downslope.landscape import check_settings
 from downslope.recipes.schema import (
     AutoencoderRecipe,
     ChoiceRecipe,
@@ -143,17 +144,17 @@ def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
                 )
     drawn = recipe.landscape
     where = f"{source}: landscape"
-    _within(where, max(drawn.grid) <= 1000, f"grid = {list(drawn.grid)}; 1000 or less each way")
-    _within(where, min(drawn.grid) >= 2, f"grid = {list(drawn.grid)}; 2 or more each way")
-    _within(where, 0 <= drawn.margin < 100, f"margin = {drawn.margin}; 0 or above")
-    share = f"tolerance = {drawn.tolerance}; 0, or above it and below 1"
-    _within(where, 0 <= drawn.tolerance < 1, share)
-    _within(where, drawn.examples >= 1, f"examples = {drawn.examples}; 1 or more")
+    check_settings(
+        where,
+        grid=drawn.grid,
+        margin=drawn.margin,
+        tolerance=drawn.tolerance,
+        examples=drawn.examples,
+        components=drawn.components,
+        curvature=drawn.curvature,
+    )
     per_epoch = drawn.snapshots_per_epoch
     _within(where, per_epoch >= 1, f"snapshots_per_epoch = {per_epoch}; 1 or more")
-    pair = list(drawn.components)
-    _within(where, min(pair) >= 1 and pair[0] != pair[1], f"components = {pair}; two, from 1")
-    _within(where, 0 <= drawn.curvature <= 1000, f"curvature = {drawn.curvature}; 0 to 1000")
     _within(where, 0 <= drawn.trials <= 50, f"trials = {drawn.trials}; 0 to 50")
     try:
         widest = max(recipe.autoencoder.hidden, default=1)

@@ -52,11 +52,15 @@ def layer_table(found: Diagnosis) -> Table:
     numbers = ("size", "95 % interval", "signal", "gradient", "gain", "proposed")
     rows: list[Row] = []
     for one in found.layers:
-        low, high = one.size_interval
+        between = one.size_interval
         values = (one.signal, one.gradient, one.gain, one.proposed_gain)
         after = (one.mended_signal, one.mended_gradient)
         figures = [f"{value:.2g}" for value in (*values, *after)]
-        size = [f"{one.fan_in}", f"{one.size:.2g}", f"{low:.2g} to {high:.2g}"]
+        size = [
+            f"{one.fan_in}",
+            f"{one.size:.2g}",
+            f"{between[0]:.2g} to {between[1]:.2g}" if between else "none",
+        ]
         rows.append(Row([one.name, *size, *figures]))
     return Table(
         caption="Layers in the order of their first call",

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from downslope.engines.pytorch import one_thread
-from downslope.errors import InputError, one_line
+from downslope.errors import InputError
+from downslope.networks import guarded, make_module
 from downslope.progress import Progress, Steps
 from downslope.statistics import bootstrap_intervals
 
@@ -42,7 +43,8 @@ class LayerDiagnosis(msgspec.Struct, frozen=True, kw_only=True):
         name: of the layer in its module, with its kind, for example "3 (Linear)".
         fan_in: inputs of one unit.
         size: E[z^2] of its outputs z.
-        size_interval: the 95 % bootstrap interval of that mean, over initializations.
+        size_interval: the 95 % bootstrap interval of that mean, over initializations; None where
+            every initialization is the same network.
         signal: the variance of z over input rows, mean over units: what tells inputs apart.
         gradient: E[d^2] of the gradient with respect to z, for one of second moment 1 at the
             outputs.
@@ -55,7 +57,7 @@ class LayerDiagnosis(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     fan_in: int
     size: float
-    size_interval: tuple[float, float]
+    size_interval: tuple[float, float] | None
     signal: float
     gradient: float
     gain: float
@@ -71,8 +73,9 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
         layers: in the order of their first call.
         findings: sentences that name layers; empty where all is well.
         mended: the same sentences for networks with the proposed gains.
-        networks: independent initializations.
+        networks: independent initializations; 1 where all are the same network.
         examples: rows that were run.
+        repeated: layers whose weights are the same in every initialization.
     """
 
     layers: list[LayerDiagnosis]
@@ -80,6 +83,23 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     mended: list[str]
     networks: int
     examples: int
+    repeated: list[str] = []
+
+    @property
+    def caution(self) -> str:
+        """Say what the initializations are not independent in; empty where they are."""
+        why = "it seeds itself, as with torch.manual_seed, or sets its weights"
+        if len(self.repeated) == len(self.layers):
+            return (
+                f"the factory makes the same network from every seed ({why}): all figures are of "
+                "one network, so there are no intervals over initializations"
+            )
+        if self.repeated:
+            return (
+                f"the factory gives {', '.join(self.repeated)} the same weights from every seed "
+                f"({why}): the intervals leave out what those weights would vary"
+            )
+        return ""
 
 
 @dataclass(slots=True)
@@ -111,7 +131,7 @@ def diagnose(
         factory: makes the module, freshly initialized each time.
         inputs: shape (rows, features).
         shape: of one example; tried as (1, *shape) and as it is where flat rows do not fit.
-        networks: independent initializations, 3 or more.
+        networks: independent initializations, 3 to 1000.
         examples: rows to run; the first ones.
         seed: of the initializations.
 
@@ -130,9 +150,14 @@ def diagnose(
         raise InputError(
             "diagnose: inputs must be finite, of shape (rows, features), 2 rows or more"
         )
-    for name, value, low in (("networks", networks, 3), ("examples", examples, 2)):
-        if value < low:
-            raise InputError(f"diagnose: {name} = {value} is not allowed; it must be {low} or more")
+    for name, value, low, high in (
+        ("networks", networks, 3, 1000),
+        ("examples", examples, 2, 10**6),
+    ):
+        if not low <= value <= high:
+            raise InputError(
+                f"diagnose: {name} = {value} is not allowed; it must be {low} to {high}"
+            )
     rows = torch.from_numpy(np.array(inputs[:examples], dtype=np.float32))
     return _diagnose(factory, rows, shape, networks, seed)
 
@@ -146,6 +171,8 @@ def _diagnose(
 ) -> Steps[Diagnosis]:
     first = _make(factory, seed)
     rows = _fit(first, rows, shape)
+    weights = [_weight(layer).clone() for layer in _probe(first, rows, seed).layers]
+    repeated = [True] * len(weights)
     before: list[_Probe] = []
     gains: list[NDArray[np.float64]] = []
     proposed: list[NDArray[np.float64]] = []
@@ -154,6 +181,12 @@ def _diagnose(
         module = _make(factory, seed + i)
         probe = _probe(module, rows, seed + i)
         before.append(probe)
+        if i:
+            pairs = zip(weights, probe.layers, strict=False)
+            repeated = [
+                same and torch.equal(weight, _weight(layer))
+                for same, (weight, layer) in zip(repeated, pairs, strict=False)
+            ]
         gains.append(np.array([_gain(layer) for layer in probe.layers]))
         proposed.append(_mend(module, rows, seed + i))
     names = before[0].names
@@ -171,6 +204,7 @@ def _diagnose(
     yield Progress(_TASK, 2 * networks, 2 * networks)
     sizes = np.stack([probe.size for probe in before])
     low, high = bootstrap_intervals(sizes, seed)
+    alike = all(repeated)
     was, now = _means(before), _means(after)
     fans = [_fan_in(layer) for layer in before[0].layers]
     return Diagnosis(
@@ -179,7 +213,7 @@ def _diagnose(
                 name=name,
                 fan_in=fans[i],
                 size=float(sizes[:, i].mean()),
-                size_interval=(float(low[i]), float(high[i])),
+                size_interval=None if alike else (float(low[i]), float(high[i])),
                 signal=float(was[0][i]),
                 gradient=float(was[1][i]),
                 gain=float(np.mean([own[i] for own in gains])),
@@ -191,8 +225,9 @@ def _diagnose(
         ],
         findings=_findings(names, *was, gain),
         mended=_findings(names, *now, None),
-        networks=networks,
+        networks=1 if alike else networks,
         examples=len(rows),
+        repeated=[name for name, same in zip(names, repeated, strict=True) if same],
     )
 
 
@@ -231,17 +266,7 @@ def _means(probes: Sequence[_Probe]) -> tuple[NDArray[np.float64], NDArray[np.fl
 
 
 def _make(factory: Callable[[], object], seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed % 2**63)
-        try:
-            module = factory()
-        except Exception as error:
-            raise InputError(
-                f"the factory fails with {type(error).__name__}: {one_line(error)}"
-            ) from error
-    if not isinstance(module, nn.Module):
-        raise InputError(f"the factory returns {type(module).__name__}, not an nn.Module")
-    return module.float().train()
+    return make_module(factory, seed).float().train()
 
 
 def _fit(module: nn.Module, rows: torch.Tensor, shape: Sequence[int] | None) -> torch.Tensor:
@@ -253,13 +278,14 @@ def _fit(module: nn.Module, rows: torch.Tensor, shape: Sequence[int] | None) -> 
     for one in dict.fromkeys(shapes):
         tried = rows.reshape(len(rows), *one)
         try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            with torch.no_grad(), torch.random.fork_rng(devices=[]), guarded(f"{one}: it"):
                 out = module(tried)
-            if isinstance(out, torch.Tensor):
-                return tried
-            refusals.append(f"{one}: returns {type(out).__name__}, not a tensor")
-        except (RuntimeError, ValueError, IndexError, TypeError) as error:
-            refusals.append(f"{one}: {one_line(error, 120)}")
+        except InputError as error:
+            refusals.append(str(error))
+            continue
+        if isinstance(out, torch.Tensor):
+            return tried
+        refusals.append(f"{one}: returns {type(out).__name__}, not a tensor")
     raise InputError(f"the module takes no batch of these examples; tried {'; '.join(refusals)}")
 
 
@@ -279,7 +305,8 @@ def _probe(module: nn.Module, rows: torch.Tensor, seed: int) -> _Probe:
     try:
         with one_thread(), torch.enable_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed % 2**63)
-            out = module(rows)
+            with guarded("the module"):
+                out = module(rows)
             direction = torch.randn(out.shape[1:])
             direction /= direction.square().mean().sqrt()
             found = list(outputs.values())
@@ -324,9 +351,14 @@ def _scale(layer: nn.Module, factor: float) -> None:
             bias.zero_()
 
 
-def _fan_in(layer: nn.Module) -> int:
-    weight = layer.weight
+def _weight(layer: nn.Module) -> torch.Tensor:
+    weight: object = layer.weight
     assert isinstance(weight, torch.Tensor)
+    return weight.detach()
+
+
+def _fan_in(layer: nn.Module) -> int:
+    weight = _weight(layer)
     if isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
         # Of the kernel's places, 1 in stride^d meets an input.
         return max(1, weight[:, 0].numel() // math.prod(layer.stride))
@@ -334,7 +366,5 @@ def _fan_in(layer: nn.Module) -> int:
 
 
 def _gain(layer: nn.Module) -> float:
-    weight = layer.weight
-    assert isinstance(weight, torch.Tensor)
-    square = weight.detach().double().square().mean().item()
+    square = _weight(layer).double().square().mean().item()
     return max(math.sqrt(square * _fan_in(layer)), 1e-300)
