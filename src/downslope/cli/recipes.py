@@ -121,7 +121,13 @@ def run_stages(
 ) -> None:
     """Begin or go on with a run, train its stages, write its report and say what came out."""
     from downslope.engines import MISSING, choose_engine
-    from downslope.recipes import free_directory, load_recipe, needed, run_recipe
+    from downslope.recipes import (
+        free_directory,
+        load_recipe,
+        needed,
+        run_recipe,
+        stages_again,
+    )
     from downslope.report import advice, write_report
     from downslope.runs import Run
 
@@ -138,6 +144,8 @@ def run_stages(
     if added := [s for s in order if s not in stages]:
         say(f"also running {', '.join(added)}: {', '.join(stages)} builds on it")
     say(f"run: {escape(str(path))}" + (" (going on with it)" if held.exists else ""))
+    if again := stages_again(held, chosen):
+        say(f"trials are added, so these are done again: {', '.join(again)}")
     if choose_engine("auto") != "native":
         say(MISSING)
     start = time.perf_counter()
