@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
-from sklearn.model_selection import KFold, cross_val_score
+from sklearn.model_selection import GroupKFold, KFold, LeaveOneOut, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
@@ -145,6 +145,35 @@ def test_trials_that_diverge_are_kept_and_not_chosen() -> None:
         MLPSearchRegressor(
             **QUICK | {"space": {"learning_rate": [1e20]}, "settings": settings}
         ).fit(X, X[:, 0])
+
+
+def test_what_is_fixed_leaves_the_default_space() -> None:
+    search = MLPSearchClassifier(
+        settings={"units": 16, "epochs": 2}, trials=3, candidates=1, cv=2, random_state=0
+    ).fit(X, Y)
+    assert "units" not in search.best_params_
+    assert {t.settings.units for t in search.trials_} == {16}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"settings": {"units": 3}}, "settings: units = 3 has no effect, because space varies it"),
+        ({"settings": {"weight_scale": 2.0}}, "weight_scale has no effect on the estimators"),
+        ({"cv": GroupKFold(3)}, r"fit takes no groups: give cv = list\(splitter.split\("),
+        ({"cv": 400}, "cv = 400: Cannot have number of splits"),
+        ({"cv": LeaveOneOut()}, "leaves 1 of 150 rows in a fold, on which R2 is not defined"),
+    ],
+)
+def test_what_would_fail_after_the_search_is_refused_before_it(
+    parameters: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(*_: Any, **__: Any) -> None:
+        raise AssertionError("searched")
+
+    monkeypatch.setattr("downslope.estimators.tuned.search", search)
+    with pytest.raises(InputError, match=message):
+        MLPSearchRegressor(**QUICK | parameters).fit(X, X[:, 0])
 
 
 def test_verbose_shows_progress(capsys: pytest.CaptureFixture[str]) -> None:

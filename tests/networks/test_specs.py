@@ -53,6 +53,9 @@ def test_a_network_outside_its_limits_is_refused_by_name(changes, named) -> None
         ({"label_smoothing": 1 - 1e-12}, "label_smoothing"),
         ({"clip_norm": 1e-50}, "clip_norm"),
         ({"clip_norm": 1e50}, "clip_norm"),
+        ({"learning_rate": 1e308}, "learning_rate"),  # infinite in float32
+        ({"learning_rate": 1e-60}, "learning_rate"),  # zero in float32
+        ({"weight_decay": 1e200}, "weight_decay"),
     ],
 )
 def test_a_training_outside_its_limits_is_refused_by_name(changes, named) -> None:

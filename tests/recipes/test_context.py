@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -10,11 +11,19 @@ from downslope.data import Dataset, Examples, Scaling, split
 from downslope.errors import InputError
 from downslope.installation import versions
 from downslope.progress import drain
-from downslope.recipes import Recipe, free_directory, run_recipe
+from downslope.recipes import Recipe, free_directory, parse_recipe, run_recipe, stages_again
 from downslope.recipes.context import differences, open_run, prepare
 from downslope.runs import Run
 
 Make = Callable[..., Dataset]
+
+
+def timeless(value: Any) -> Any:
+    """Everything but seconds."""
+    value = msgspec.to_builtins(value)
+    if isinstance(value, dict):
+        return {k: timeless(v) for k, v in value.items() if k != "seconds"}
+    return [timeless(v) for v in value] if isinstance(value, list) else value
 
 
 def change(recipe: Recipe, **changes: object) -> Recipe:
@@ -184,3 +193,64 @@ def test_a_free_directory_is_new_empty_or_of_the_same_recipe(
     (tmp_path / "runs" / "tiny-2" / "thesis.tex").touch()
     (tmp_path / "runs" / "tiny-3").touch()
     assert free_directory("tiny", other) == Path("runs/tiny-4")
+
+
+def more(table: dict[str, Any], **trials: int) -> Recipe:
+    for part, count in trials.items():
+        table[part]["trials"] = count
+    return parse_recipe(table, "tiny")
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_trials_are_added_to_a_finished_search_to_the_bits_of_a_longer_one(
+    tiny_table: dict[str, Any], make_digits: Make, tmp_path: Path, sampler: str
+) -> None:
+    tiny_table["search"] |= {"sampler": sampler, "space": {"learning_rate": [0.05, 0.1, 0.2]}}
+    tiny_table["landscape"] |= {"grid": [2, 2], "curvature": 0}
+    short, long = more(tiny_table, search=3), more(tiny_table, search=6)
+    stages = ["search", "refit"]
+    runs = [Run(tmp_path / name) for name in ("grown", "whole")]
+    drain(run_recipe(short, make_digits(), runs[0], stages=stages, threads=1))
+    seconds = [t.seconds for t in runs[0].read_results().search.trials]  # type: ignore[union-attr]
+    assert stages_again(runs[0], short) == []
+    assert stages_again(runs[0], long) == stages
+    grown = drain(run_recipe(long, make_digits(), runs[0], stages=["search"], threads=1))
+    whole = drain(run_recipe(long, make_digits(), runs[1], stages=stages, threads=1))
+    assert grown.search is not None
+    assert [t.seconds for t in grown.search.trials[:3]] == seconds  # not trained again
+    assert timeless(grown.search) == timeless(whole.search)
+    assert timeless(grown.refit) == timeless(whole.refit)
+    for name in ("refit/seed-7.safetensors", "refit/predictions.npz", "recipe.toml"):
+        assert (runs[0].path / name).read_bytes() == (runs[1].path / name).read_bytes()
+    reasons = [o.reason for o in grown.test_set.openings]  # what was looked at stays counted
+    assert [r for r in reasons if r.endswith("before trials were added")] == reasons[:2]
+    assert reasons[2:] == [o.reason for o in whole.test_set.openings]
+    assert runs[0].damaged() == []
+
+
+def test_trials_that_were_pruned_in_a_smaller_cohort_are_not_added_to(
+    tiny_table: dict[str, Any], make_digits: Make, tmp_path: Path
+) -> None:
+    tiny_table["search"]["halving"] = {"method": "halving", "smallest": 0.3}
+    run = Run(tmp_path / "run")
+    drain(run_recipe(more(tiny_table, search=3), make_digits(), run, stages=["search"], threads=1))
+    before = (run.path / "results.json").read_bytes()
+    with pytest.raises(InputError, match=r"search.trials = 6: the 3 trials .* nothing was changed"):
+        drain(run_recipe(more(tiny_table, search=6), make_digits(), run, stages=["search"]))
+    assert (run.path / "results.json").read_bytes() == before
+    with pytest.raises(InputError, match=r"another recipe \(search.trials = 3 there, 2 here\)"):
+        drain(run_recipe(more(tiny_table, search=2), make_digits(), run, stages=["search"]))
+
+
+def test_more_trials_of_the_variants_leave_the_rest_alone(
+    copied: Run, tiny_table: dict[str, Any], make_digits: Make
+) -> None:
+    before = copied.read_results()
+    recipe = more(tiny_table, variants=3)
+    assert stages_again(copied, recipe) == ["variants"]
+    after = drain(run_recipe(recipe, make_digits(), copied, stages=["variants"], threads=1))
+    assert after.variants is not None
+    assert len(after.variants.search.trials) == 3
+    assert (after.search, after.refit, after.landscape) == (
+        before.search, before.refit, before.landscape
+    )  # fmt: skip

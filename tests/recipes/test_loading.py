@@ -326,3 +326,56 @@ def test_a_table_is_not_changed_by_parsing_it(tiny_table: dict[str, Any]) -> Non
     before = msgspec.json.encode(tiny_table)
     parse_recipe(tiny_table, "tiny")
     assert msgspec.json.encode(tiny_table) == before
+
+
+# Keys that cannot act are refused; None: a key that always acts, or whose default says "off".
+WITHOUT_EFFECT: dict[str, list[str] | None] = {
+    **dict.fromkeys(keys(Recipe)),
+    **{
+        f"{part}.{key}": [f"{part}.{change}" for change in changes]
+        for part in ("search", "variants")
+        for key, changes in {
+            "settings": ["settings.epochs=3", "space.epochs=[1,2]"],
+            "space": ["settings.hidden_layers=0", "space.units=[3,4]"],
+            "conditions": ["conditions.clip_norm='units > 3'"],
+            "halving.factor": ["halving.factor=2"],
+            "halving.smallest": ["halving.smallest=0.2"],
+            "halving.cohort": ["halving.cohort=9"],
+            "choice.seeds": ["choice.seeds=4", "choice.top=1"],
+            "choice.second": ["choice.second=0.5", "choice.top=1"],
+            "choice.folds": ["choice.folds=2", "choice.top=1"],
+        }.items()
+    },
+    "refit.settings": ["refit.settings.epochs=3", "refit.epochs=4"],
+    "refit.choice": ["refit.choice.epochs=3", "refit.epochs=4"],
+    "variants.refit.settings": ["variants.refit.settings.epochs=3", "variants.refit.epochs=4"],
+    "autoencoder.noise.kind": ["autoencoder.noise.kind=masking"],
+    "autoencoder.training.momentum": ["autoencoder.training.momentum=0.5"],
+    "autoencoder.training.nesterov": ["autoencoder.training.nesterov=true"],
+    "autoencoder.training.decay_on": ["autoencoder.training.decay_on=all"],
+}
+
+
+@pytest.mark.parametrize("key", sorted(WITHOUT_EFFECT))
+def test_a_key_that_cannot_act_is_refused(key: str) -> None:
+    changes = WITHOUT_EFFECT[key]
+    if changes is not None:
+        message = refused(*changes)
+        assert any(word in message for word in ("has no effect", "is not", "must be"))
+        assert key.rpartition(".")[2] in message or key.partition(".")[0] in message
+
+
+@pytest.mark.parametrize(
+    "halving", ["method='hyperband',cohort=9", "method='halving',smallest=0.5"]
+)
+def test_halving_that_cannot_act_is_refused(halving: str) -> None:
+    refused(f"search.halving={{{halving}}}")
+
+
+def test_what_a_user_says_wins_over_a_shipped_recipe() -> None:
+    fixed = load_recipe("quick", ["search.settings.epochs=3"]).search
+    assert "epochs" not in fixed.space
+    assert {s.epochs for s in fixed.proposals(541)} == {3}
+    varied = load_recipe("quick", ["variants.space.batch_size=[8,64]"]).variants
+    assert "batch_size" not in varied.settings
+    assert {s.batch_size for s in varied.proposals(541)} == {8, 64}

@@ -581,3 +581,17 @@ def test_batch_norm_leaves_a_single_row_out_and_the_summary_says_so(
     assert results.refit is not None
     assert results.refit.test_accuracy is not None
     assert "one row of each epoch left out" in dict(summary(results))["refit"]
+
+
+@pytest.mark.parametrize("rate", [1e38, 1e-37])
+def test_extreme_rates_that_are_allowed_cost_no_result(
+    tiny_table: dict[str, Any], make_digits: Make, tmp_path: Path, rate: float
+) -> None:
+    tiny_table["search"]["settings"] = {"epochs": 1, "units": 4}
+    tiny_table["search"]["space"] = {"learning_rate": [rate, 0.1]}
+    tiny_table["refit"] = {"seeds": 1, "settings": {"learning_rate": rate}, "epochs": 1}
+    run, recipe = Run(tmp_path / "run"), parse_recipe(tiny_table, "tiny")
+    results = drain(run_recipe(recipe, make_digits(), run, stages=["refit"], threads=1))
+    assert list(results.seconds) == ["search", "refit"]
+    text = advice(results)
+    assert not text or "refit.settings.learning_rate = 0.1," in text

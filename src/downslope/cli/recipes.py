@@ -121,7 +121,13 @@ def run_stages(
 ) -> None:
     """Begin or go on with a run, train its stages, write its report and say what came out."""
     from downslope.engines import MISSING, choose_engine
-    from downslope.recipes import free_directory, load_recipe, needed, run_recipe
+    from downslope.recipes import (
+        free_directory,
+        load_recipe,
+        needed,
+        run_recipe,
+        stages_again,
+    )
     from downslope.report import advice, write_report
     from downslope.runs import Run
 
@@ -140,6 +146,8 @@ def run_stages(
     note(f"run: {path}" + (" (going on with it)" if held.exists else ""))
     for line in dataset.notes:
         note(f"data: {line}")
+    if again := stages_again(held, chosen):
+        note(f"trials are added, so these are done again: {', '.join(again)}")
     if choose_engine("auto") != "native":
         note(MISSING)
     start = time.perf_counter()

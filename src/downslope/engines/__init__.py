@@ -2,6 +2,7 @@
 
 from downslope.engines.checkpoints import Checkpoint
 from downslope.engines.diagnosis import Rates, describe_engine, measure_rates
+from downslope.engines.memory import check_memory, memory_here, memory_of
 from downslope.engines.native import (
     MISSING,
     instruction_set,
@@ -23,6 +24,7 @@ __all__ = [
     "Rates",
     "Snapshot",
     "check_fit",
+    "check_memory",
     "choose_engine",
     "cores",
     "describe_engine",
@@ -31,6 +33,8 @@ __all__ = [
     "learning_rates",
     "losses_on_plane",
     "measure_rates",
+    "memory_here",
+    "memory_of",
     "predict",
     "train",
     "train_member",

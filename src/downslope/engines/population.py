@@ -13,6 +13,7 @@ from typing import Literal, get_args
 from downslope.data import Examples
 from downslope.engines import native
 from downslope.engines.checkpoints import Checkpoint
+from downslope.engines.memory import check_memory
 from downslope.engines.pytorch import check_fit, one_thread, train_member
 from downslope.engines.records import EpochRecord, Order, fail_gently
 from downslope.engines.workers import train_in_workers
@@ -64,8 +65,9 @@ def train(
         device: "cpu", or a torch device on which the members then run one after another.
 
     Raises:
-        InputError: the data do not fit a member, a number is out of range, the engine is not
-            here, or a checkpoint is of another member, of its end or of none.
+        InputError: the data do not fit a member, the members not the memory, a number is out of
+            range, the engine is not here, or a checkpoint is of another member, of its end or of
+            none.
 
     >>> import numpy as np
     >>> from downslope.networks import NetworkSpec, TrainingSpec
@@ -99,6 +101,8 @@ def train(
                 f"train: the checkpoint for member {index} is of epoch {checkpoint.epoch} of "
                 f"{checkpoint.member.training.epochs}; at least one must be left to train"
             )
+    workers = min(threads or cores(), len(members))
+    check_memory(members, len(training), workers, snapshots_per_epoch)
     costs = [member.expected_cost(len(training)) for member in members]
     order = Order(
         members=members,
@@ -109,7 +113,6 @@ def train(
         checkpoint_every=checkpoint_every,
         resume=resume,
     )
-    workers = min(threads or cores(), len(members))
     if choose_engine(engine, device) == "native":
         return native.train_in_threads(order, workers)
     steps = sum(m.training.epochs * m.steps_per_epoch(len(training)) for m in members)

@@ -260,8 +260,8 @@ class _MLPSearch(BaseEstimator, ABC):
         smallest = min((len(test) for _, test in splits), default=0)
         if smallest < 2 and classes is None and self.scoring in (None, "r2"):
             raise InputError(
-                f"{name}: cv = {self.cv!r} leaves {smallest} of {len(rows)} rows in a fold, on which "
-                "R2 is not defined; give fewer folds or scoring = 'neg_mean_squared_error'"
+                f"{name}: cv = {self.cv!r} leaves {smallest} of {len(rows)} rows in a fold, on "
+                "which R2 is not defined; give fewer folds or scoring = 'neg_mean_squared_error'"
             )
         return splits
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import Literal, get_args
 
@@ -50,6 +49,14 @@ def _fields_of(spec: type[msgspec.Struct]) -> tuple[FieldInfo, ...]:
 def _below_one(value: float) -> bool:
     """Tell whether a share stays below 1 in the float32 of the engines."""
     return 0 <= value < 1 - 2**-25
+
+
+def _in_float32(value: float) -> bool:
+    """Tell whether the float32 of the engines holds a number above 0 in full precision."""
+    return 1e-37 <= value <= 1e38
+
+
+_FLOAT32 = "from 1e-37 to 1e38, which float32 can hold"
 
 
 def _choice(spec: str, field: str, value: object, choices: object) -> None:
@@ -110,7 +117,7 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         _choice(name, "output", self.output, Output)
         _choice(name, "initialization", self.initialization, Initialization)
         scale = self.weight_scale
-        _require(scale > 0 and math.isfinite(scale), name, "weight_scale", scale, "above 0, finite")
+        _require(_in_float32(scale), name, "weight_scale", scale, _FLOAT32)
 
     @property
     def parameters(self) -> int:
@@ -182,7 +189,7 @@ class TrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         _choice(name, "loss", self.loss, Loss)
         _choice(name, "optimizer", self.optimizer, Optimizer)
         rate = self.learning_rate
-        _require(rate > 0 and math.isfinite(rate), name, "learning_rate", rate, "above 0, finite")
+        _require(_in_float32(rate), name, "learning_rate", rate, _FLOAT32)
         _choice(name, "schedule", self.schedule, Schedule)
         _require(0 <= self.momentum < 1, name, "momentum", self.momentum, "at least 0 and below 1")
         _require(
@@ -200,7 +207,9 @@ class TrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             "false unless momentum is above 0",
         )
         decay = self.weight_decay
-        _require(decay >= 0 and math.isfinite(decay), name, "weight_decay", decay, "0 or above")
+        allowed = f"0, or {_FLOAT32}"
+        fits = decay == 0 or _in_float32(decay)
+        _require(fits, name, "weight_decay", decay, allowed)
         _choice(name, "decay_on", self.decay_on, DecayOn)
         smoothing, clip = self.label_smoothing, self.clip_norm
         _require(
@@ -213,8 +222,7 @@ class TrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             smoothing,
             f"0 with loss {self.loss!r}; it belongs to 'cross_entropy'",
         )
-        allowed = "0, or from 1e-37 to 1e38, which float32 can hold"
-        _require(clip == 0 or 1e-37 <= clip <= 1e38, name, "clip_norm", clip, allowed)
+        _require(clip == 0 or _in_float32(clip), name, "clip_norm", clip, allowed)
         _require(self.batch_size >= 1, name, "batch_size", self.batch_size, "1 or more")
         _require(self.epochs >= 1, name, "epochs", self.epochs, "1 or more")
 

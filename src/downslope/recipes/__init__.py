@@ -1,6 +1,6 @@
 """Recipes: what a whole run does, as TOML, and the stages that do it."""
 
-from downslope.recipes.context import free_directory
+from downslope.recipes.context import free_directory, stages_again
 from downslope.recipes.loading import load_recipe, parse_recipe, shipped
 from downslope.recipes.schema import Recipe
 from downslope.recipes.stages import STAGES, needed, run_recipe
@@ -14,4 +14,5 @@ __all__ = [
     "parse_recipe",
     "run_recipe",
     "shipped",
+    "stages_again",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from downslope.recipes.schema import Recipe
 from downslope.results import DataResult, Results, SealResult
 from downslope.runs import Run
 from downslope.search import Crew, Hire
+
+STAGES = ("theory", "search", "refit", "variants", "landscape", "autoencoder")
 
 
 @dataclass(slots=True)
@@ -104,6 +106,9 @@ def prepare(
 def open_run(context: Context, stages: Sequence[str]) -> list[str]:
     """Begin the run or go on with it, and return the stages that are left; only with its lock.
 
+    A recipe that differs in nothing but more trials goes on with the searches; what builds on them
+    is done again.
+
     Raises:
         InputError: a file of it is damaged, or it is of another recipe, other data or other
             versions.
@@ -125,8 +130,18 @@ def open_run(context: Context, stages: Sequence[str]) -> list[str]:
         raise InputError(new_start.format(f"on other data ({differences(old, new, 'data')})"))
     # JSON has no tuples: compare what both look like once written.
     same = msgspec.json.decode(msgspec.json.encode(fresh.recipe))
-    if different := differences(results.recipe, same):
+    longer = _longer(results.recipe, same)
+    if different := differences(_with_trials(results.recipe, same, longer), same):
         raise InputError(new_start.format(f"of another recipe ({different})"))
+    for part in longer:
+        _check_longer(context, part, results.recipe[part]["trials"])
+    again = stages_again(run, context.recipe)
+    if longer and (different := manifest.made_elsewhere()):
+        raise InputError(new_start.format(f"of other versions ({different})"))
+    if longer:
+        _forget(results, again)
+        results.recipe = fresh.recipe
+        stages = [stage for stage in STAGES if stage in {*stages, *again}]
     left = [stage for stage in stages if stage not in results.seconds]
     if left and (different := manifest.made_elsewhere()):
         raise InputError(new_start.format(f"of other versions ({different})"))
@@ -134,6 +149,76 @@ def open_run(context: Context, stages: Sequence[str]) -> list[str]:
     if left:
         run.commit(results, stages)
     return left
+
+
+_BUILT_ON = {"search": ("search", "refit", "variants", "landscape"), "variants": ("variants",)}
+
+
+def stages_again(run: Run, recipe: Recipe) -> list[str]:
+    """Name the finished stages of a run that a recipe with more trials does again.
+
+    Empty where the run is not there, or the recipe has no more trials than it.
+
+    Raises:
+        InputError: the run's results cannot be read.
+    """
+    if not run.exists:
+        return []
+    results = run.read_results()
+    table = msgspec.json.decode(msgspec.json.encode(recipe))
+    longer = _longer(results.recipe, table)
+    if differences(_with_trials(results.recipe, table, longer), table):
+        return []
+    again = {stage for part in longer for stage in _BUILT_ON[part]}
+    if recipe.refit.choice is not None and "search" in again:  # nothing builds on its outcome
+        again -= {"refit", "landscape"}
+        again -= {"variants"} - set(longer)
+    return [stage for stage in STAGES if stage in again and stage in results.seconds]
+
+
+def _longer(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Name the searches of which a recipe has more trials than a run."""
+    return [part for part in _BUILT_ON if new[part]["trials"] > old[part]["trials"]]
+
+
+def _with_trials(old: dict[str, Any], new: dict[str, Any], parts: Sequence[str]) -> dict[str, Any]:
+    """Return a run's recipe with the numbers of trials of another one."""
+    changed = {part: {**old[part], "trials": new[part]["trials"]} for part in parts}
+    return {key: changed.get(key, value) for key, value in old.items()}
+
+
+def _check_longer(context: Context, part: str, trials: int) -> None:
+    """Refuse more trials where those that are done would have fared otherwise among them.
+
+    Raises:
+        InputError: the message says from how many trials on a search could be continued.
+    """
+    recipe = context.recipe.search if part == "search" else context.recipe.variants
+    learns = recipe.sampler == "tpe"
+    kept = recipe.halving.longest_kept(trials, recipe.trials, learns)
+    if kept < trials:
+        raise InputError(
+            f"{context.run.path}: {part}.trials = {recipe.trials}: the {trials} trials that are "
+            f"there were pruned in cohorts that more trials make larger ({kept} would fare the "
+            f"same); nothing was changed: give another --out, or set {part}.halving.cohort before "
+            "a search that is to be continued"
+        )
+
+
+def _forget(results: Results, stages: Sequence[str]) -> None:
+    """Take out what is done again; that the test set was opened for it stays counted."""
+    for stage in stages:
+        setattr(results, stage, None)
+        del results.seconds[stage]
+    if "landscape" in stages:
+        results.joint_landscape = results.trials_landscape = None
+    openings = [
+        replace(o, reason=f"{o.reason}, before trials were added")
+        if o.reason.split()[0].rstrip(":") in stages
+        else o
+        for o in results.test_set.openings
+    ]
+    results.test_set = SealResult(examples=results.test_set.examples, openings=openings)
 
 
 def differences(old: Any, new: Any, key: str = "") -> str:

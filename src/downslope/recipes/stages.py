@@ -19,7 +19,7 @@ from downslope.files import inside
 from downslope.landscape import Trajectory
 from downslope.networks import build, flatten
 from downslope.progress import Steps
-from downslope.recipes.context import Context, open_run, prepare
+from downslope.recipes.context import STAGES, Context, open_run, prepare
 from downslope.recipes.landscapes import JOINT, draw_landscapes
 from downslope.recipes.schema import Recipe, RefitRecipe
 from downslope.reconstruction import autoencode
@@ -44,8 +44,6 @@ from downslope.search import (
 )
 from downslope.statistics import compare, paired_test
 from downslope.theory import study, train_deep_networks
-
-STAGES = ("theory", "search", "refit", "variants", "landscape", "autoencoder")
 
 
 def needed(stages: Sequence[str], recipe: Recipe) -> list[str]:
@@ -109,6 +107,7 @@ def run_recipe(
     run.prepare()
     with run.locked():
         left = open_run(context, order)
+        order = [stage for stage in STAGES if stage in {*order, *left}]
         return (yield from _run_stages(context, left, order))
 
 
@@ -222,14 +221,18 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     else:
         evidence = "second" if choice.second else "validation"
         rounds = [Round(context.training, second if choice.second else ranking, choice.seeds)]
+    first = seed + recipe.trials  # seeds that no trial had
+    again = context.run.file(f"{part}/choice.sqlite")
+    for number in range(len(rounds)):
+        _drop_other_seeds(round_store(again, number), first)
     chosen = yield from choose(
         found,
         rounds,
         evidence=evidence,
         top=choice.top,
         classes=context.classes,
-        seed=seed + recipe.trials,  # seeds that no trial had
-        store=context.run.file(f"{part}/choice.sqlite"),
+        seed=first,
+        store=again,
         threads=context.threads,
         task=f"{part}: the best again",
         hire=context.hire,
@@ -237,6 +240,16 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     for number in range(len(rounds)):
         context.run.record(f"{part}/{round_store(Path('choice.sqlite'), number)}")
     return msgspec.structs.replace(found, choice=chosen)
+
+
+def _drop_other_seeds(store: Path, first: int) -> None:
+    """Remove trainings of the best of a search that had fewer trials."""
+    if not store.exists():
+        return
+    with TrialStore(store) as trials:
+        known = [*trials.trials(), *trials.paused()]
+    if any(trial.member.seed < first for trial in known):
+        store.unlink()
 
 
 def _halves(validation: Examples, second: float, seed: int) -> tuple[Examples, Examples]:

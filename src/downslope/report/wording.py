@@ -268,14 +268,15 @@ def advice(results: Results) -> str:
         return (
             f"none of {count} completed ({outcomes(search.trials)}) at learning rates from "
             f"{rates[0]:.3g} to {rates[-1]:.3g}; try search.space.learning_rate from "
-            f"{sane(rates[0] / 1000, 1e-4, 1e-2):.1g} to {sane(rates[0] / 10, 1e-3, 1e-1):.1g}, search.settings.clip_norm = 1, or "
-            "search.settings.normalization = 'batch'"
+            f"{sane(rates[0] / 1000, 1e-4, 1e-2):.1g} to {sane(rates[0] / 10, 1e-3, 1e-1):.1g}, "
+            "search.settings.clip_norm = 1, or search.settings.normalization = 'batch'"
         )
     if refit is not None and refit.test_accuracy is None:
         rate = refit.member.training.learning_rate
         return (
             f"no seed of the final training completed ({'; '.join(refit.stopped)}); try "
-            f"refit.settings.learning_rate = {sane(rate / 10, 1e-4, 1e-1):.1g}, or refit.settings.clip_norm = 1"
+            f"refit.settings.learning_rate = {sane(rate / 10, 1e-4, 1e-1):.1g}, "
+            "or refit.settings.clip_norm = 1"
         )
     return ""
 

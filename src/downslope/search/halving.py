@@ -105,6 +105,22 @@ class Halving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             yield size, self.shares
             left -= size
 
+    def longest_kept(self, trials: int, more: int, learns: bool) -> int:
+        """Count the first trials of a search that fare the same in one with more trials.
+
+        A cohort that the end of the search cut short prunes other trials than the whole one.
+
+        >>> rungs = Halving(method="halving", cohort=9)
+        >>> rungs.longest_kept(18, 30, learns=False), rungs.longest_kept(20, 30, learns=False)
+        (18, 18)
+        """
+        kept = 0
+        for old, new in zip(self.cohorts(trials, learns), self.cohorts(more, learns), strict=False):
+            if old != new and old[1]:
+                return kept
+            kept += old[0]
+        return kept
+
 
 @dataclass(frozen=True, slots=True)
 class Pruned:

@@ -15,7 +15,16 @@ from downslope.search.settings import Settings, Value
 
 MOST_COMBINATIONS = 10_000
 _TIED = frozenset(
-    ["loss", "output", "label_smoothing", "optimizer", "momentum", "nesterov", "normalization", "batch_size"]
+    [
+        "loss",
+        "output",
+        "label_smoothing",
+        "optimizer",
+        "momentum",
+        "nesterov",
+        "normalization",
+        "batch_size",
+    ]
 )
 """Settings that are allowed or not depending on each other."""
 

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from downslope.data import Examples
-from downslope.engines import Checkpoint, EpochRecord, check_fit
+from downslope.engines import Checkpoint, EpochRecord, check_fit, check_memory
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
@@ -244,6 +244,7 @@ class _Search:
                     raise self._another(i)
             for examples in (self._training, self._validation):
                 check_fit(member, examples)
+            check_memory([member], len(self._training), 1)
             cost = member.expected_cost(len(self._training))
             self._courses[i] = _Course(i, settings, member, number, cost)
             self._cost += cost
