@@ -113,7 +113,7 @@ def candidate_table(search: SearchResult) -> Table:
             ("trial", True),
             ("in the search", True),
             ("mean again", True),
-            ("bootstrap interval", True),
+            ("95 % interval (t)", True),
             ("each time", False),
             ("hidden", False),
             ("learning rate", True),
