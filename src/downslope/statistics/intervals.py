@@ -72,7 +72,8 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float] | None:
     if len(values) < 2:
         return None
     mean = float(np.mean(values))
-    half = float(stats.t.ppf(TAILS[1], len(values) - 1) * stats.sem(values))
+    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = float(stats.t.ppf(TAILS[1], len(values) - 1)) * error
     return mean - half, mean + half
 
 
