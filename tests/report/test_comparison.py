@@ -10,6 +10,7 @@ from downslope.errors import InputError
 from downslope.progress import drain
 from downslope.recipes.joint import joint_landscape, why_not_joint
 from downslope.report.comparison import (
+    difference_table,
     differences,
     read_sides,
     score_table,
@@ -18,7 +19,7 @@ from downslope.report.comparison import (
 )
 from downslope.results import Results
 from downslope.runs import Run
-from downslope.statistics import compare, paired_test
+from downslope.statistics import compare
 
 HOSTILE = "<script>alert('x')</script>$_{^\\frac"
 
@@ -46,33 +47,22 @@ def test_equal_runs_differ_in_nothing(finished: Run, run: Run) -> None:
     one = differences(sides)["B"]
     assert one.difference == 0 and one.verdict == "undecided"
     assert one.paired is not None and one.paired.p_value == 1
+    assert one.interval is not None and one.interval[0] < 0 < one.interval[1]
 
 
-def test_differences_are_those_of_welch_and_mcnemar(finished: Run, other) -> None:
-    hits = finished.read_arrays("refit/predictions.npz")
-
-    def change(results: Results) -> None:
-        assert results.refit and results.refit.test_accuracy
-        accuracy = msgspec.structs.replace(
-            results.refit.test_accuracy,
-            per_seed=[a - 0.3 for a in results.refit.test_accuracy.per_seed],
-        )
-        results.refit = msgspec.structs.replace(results.refit, test_accuracy=accuracy)
-
-    changed = other(change)
-    worse = {**hits, "predictions": np.full_like(hits["predictions"], 99)}
+def test_differences_are_those_of_the_predictions(finished: Run, other) -> None:
+    kept = finished.read_arrays("refit/predictions.npz")
+    changed = other(no_change)
+    worse = {**kept, "predictions": np.full_like(kept["predictions"], 99)}
     changed.write_arrays("refit/predictions.npz", worse)
-    one = differences(read_sides([finished, changed]))["B"]
-    before = finished.read_results().refit
-    after = changed.read_results().refit
-    assert before and after and before.test_accuracy and after.test_accuracy
-    right = hits["predictions"] == hits["truth"]
-    assert one == compare(
-        before.test_accuracy.per_seed,
-        after.test_accuracy.per_seed,
-        paired_test(right, np.zeros_like(right)),
-    )
-    assert one.verdict == "worse"
+    right = kept["predictions"] == kept["truth"]
+    sides = read_sides([finished, changed])
+    assert differences(sides) == {"B": compare(right, np.zeros_like(right))}
+    assert "hold together" not in difference_table(sides).caption
+    # Three runs make two comparisons, whose intervals hold together.
+    three = {**sides, "C": sides["B"]}
+    assert differences(three)["C"] == compare(right, np.zeros_like(right), comparisons=2)
+    assert "the 2 intervals are widened" in difference_table(three).caption
 
 
 def test_settings_that_differ_are_listed(finished: Run, other) -> None:

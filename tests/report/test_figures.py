@@ -391,6 +391,7 @@ def test_the_choice_shows_both_figures_of_each_candidate() -> None:
         ],
         chosen=1,
         optimism=0.04,
+        optimism_interval=(-0.09, 0.17),
     )
     whole = msgspec.structs.replace(found(trial(0, 0.5), trial(1, 0.65)), choice=made)
     assert "trial 1" in texts(history.draw_choice(made, {0: 0.5, 1: 0.65}))
@@ -399,11 +400,11 @@ def test_the_choice_shows_both_figures_of_each_candidate() -> None:
     assert "seed 3 failed" in table.rows[1].cells[4]
     said = wording.choice(whole)
     assert "on 50 validation examples that had ranked nothing" in said
-    assert "optimistic by 4.00 points" in said
+    assert "the search was 4.00 points above that" in said
+    assert "itself the best of 2 means" in said
+    assert "+4.00 points, 95 % interval −9.00 to +17.00" in said
     lucky = msgspec.structs.replace(made, optimism=-0.01)
-    assert "not optimistic this time" in wording.choice(
-        msgspec.structs.replace(whole, choice=lucky)
-    )
+    assert "1.00 points below that" in wording.choice(msgspec.structs.replace(whole, choice=lucky))
 
 
 def test_tables_tell_what_stopped_and_what_it_cost() -> None:

@@ -1,7 +1,9 @@
 import msgspec
+import numpy as np
 import pytest
 
 from downslope.report import summary
+from downslope.report.wording import points
 from downslope.results import Results
 from downslope.search import (
     SearchResult,
@@ -61,23 +63,46 @@ def test_nothing_run(results: Results) -> None:
     assert rows["test accuracy"].startswith("no test accuracy")
 
 
+def hits(seeds: int, count: int) -> np.ndarray:
+    """Make seeds that classify `count` of 2,000 examples correctly, the same ones."""
+    return np.repeat(np.arange(2000)[None] < count, seeds, axis=0)
+
+
 @pytest.mark.parametrize(
     ("plain", "variant", "words"),
     [
-        ([0.870, 0.872, 0.871], [0.884, 0.886, 0.885], "better than the plain winner by 1.40 "),
-        ([0.884, 0.886, 0.885], [0.870, 0.872, 0.871], "not better: 1.40 points below"),
-        ([0.86, 0.88, 0.87], [0.87, 0.885, 0.86], "undecided: +0.17 points"),
-        ([0.86], [0.90], "undecided: +4.00 points against the plain winner, but a single seed"),
+        (
+            hits(3, 1740),
+            hits(3, 1768),
+            "better than the plain winner by +1.40 points, 95 % int",
+        ),
+        (
+            hits(3, 1768),
+            hits(3, 1740),
+            "worse than the plain winner by −1.40 points, 95 % int",
+        ),
+        (
+            hits(3, 1740),
+            hits(3, 1741),
+            "undecided: +0.05 points against the plain winner, 95",
+        ),
+        (
+            hits(1, 1720),
+            hits(1, 1800),
+            "undecided: +4.00 points against the plain winner, but a",
+        ),
     ],
 )
-def test_the_verdict_on_variants(
-    results: Results, plain: list[float], variant: list[float], words: str
+def test_the_verdict_on_variants_has_the_interval_that_decides(
+    results: Results, plain: np.ndarray, variant: np.ndarray, words: str
 ) -> None:
     assert results.variants
-    results.variants = msgspec.structs.replace(results.variants, comparison=compare(plain, variant))
+    compared = compare(plain, variant)
+    assert compared.interval is not None
+    results.variants = msgspec.structs.replace(results.variants, comparison=compared)
     row = dict(summary(results))["variants"]
     assert words in row
-    assert ("; better than" in row) == words.startswith("better")
+    assert " to ".join(points(end) for end in compared.interval) in row
 
 
 def test_diverged_trials_are_counted_and_none_is_best(results: Results) -> None:

@@ -51,7 +51,7 @@ def test_intervals_hold_their_score(confusion: np.ndarray) -> None:
             assert 0 <= score.f1_interval[0] <= score.f1_interval[1] <= 1
 
 
-def test_the_bootstrap_interval_narrows_with_the_examples() -> None:
+def test_the_interval_of_f1_narrows_with_the_examples() -> None:
     few, many = (class_scores([[8 * n, 2 * n], [3 * n, 7 * n]])[0] for n in (5, 500))
     widths = [high - low for low, high in (few.f1_interval or (), many.f1_interval or ())]
     assert widths[0] == pytest.approx(10 * widths[1], rel=0.2)  # as the root of their number

@@ -42,7 +42,7 @@ from downslope.search import (
     round_store,
     search,
 )
-from downslope.statistics import compare, paired_test
+from downslope.statistics import compare
 from downslope.theory import study, train_deep_networks
 
 
@@ -357,9 +357,7 @@ def _variants(context: Context) -> Steps[None]:
         if plain and plain.test_accuracy and refitted.test_accuracy:
             kept = context.run.read_arrays("refit/predictions.npz", ("predictions", "truth"))
             comparison = compare(
-                plain.test_accuracy.per_seed,
-                refitted.test_accuracy.per_seed,
-                paired_test(kept["predictions"] == kept["truth"], done.predictions == done.truth),
+                kept["predictions"] == kept["truth"], done.predictions == done.truth
             )
     context.results.variants = VariantsResult(search=found, refit=refitted, comparison=comparison)
 

@@ -54,7 +54,7 @@ _SOURCES: dict[str, tuple[str, str]] = {
     "search-curves": ("search.trials.curve", "on the validation examples after each epoch"),
     "search-choice": (
         "search.choice",
-        "the same settings trained again with new seeds; 95 % bootstrap interval of the mean",
+        "the same settings trained again with new seeds; 95 % t interval of the mean",
     ),
     "search-importances": ("search.importances", "functional ANOVA over the trials (fANOVA)"),
     "search-cost": (
@@ -64,7 +64,7 @@ _SOURCES: dict[str, tuple[str, str]] = {
     "refit": (
         "refit",
         "mean over seeds of the share of test examples that are right; 95 % Wilson interval for "
-        "the sampling of examples; 95 % bootstrap interval over seeds",
+        "the sampling of examples; 95 % t interval over seeds",
     ),
     "refit-loss": ("refit.epochs", "mean cross-entropy over each epoch's minibatches, by seed"),
     "refit-accuracy": ("refit.epochs.test_accuracy", "mean over seeds"),
@@ -72,13 +72,12 @@ _SOURCES: dict[str, tuple[str, str]] = {
     "refit-confusion": ("refit.confusion", "test examples counted, of the first completed seed"),
     "refit-classes": (
         "refit.confusion",
-        "95 % Wilson intervals of precision and recall; F1's from 2,000 bootstrap draws of the "
-        "test examples",
+        "95 % Wilson intervals of precision, recall and, through J = F1 / (2 - F1), of F1",
     ),
     "refit-calibration": (
         "refit/predictions.npz: predictions, confidences, truth",
         "15 bins of equal width; expected calibration error as in Guo et al. (2017), its 95 % "
-        "interval from 1,000 bootstrap draws of the test examples",
+        "interval from an inverted test with 1,000 bootstrap draws of the test examples",
     ),
     "refit-mistakes": (
         "refit/predictions.npz: mistakes, mistake_inputs",
@@ -91,8 +90,8 @@ _SOURCES: dict[str, tuple[str, str]] = {
     ),
     "variants-comparison": (
         "variants.comparison",
-        "Welch interval of the difference over seeds; paired bootstrap and McNemar's test over "
-        "the test examples, from both predictions.npz",
+        "interval of the difference over seeds and test examples together, from both "
+        "predictions.npz (docs/statistics.md); McNemar's test of the first seeds",
     ),
     "landscape": (
         "landscape",

@@ -217,13 +217,16 @@ def choice(search: SearchResult) -> str:
         return f"{text} None of these trainings of the best trial completed."
     chosen = next(c for c in made.candidates if c.trial == made.chosen)
     first = made.candidates[0]
-    text += f" Trial {made.chosen} is chosen, with a mean of {percent(chosen.mean)}."
+    text += f" Trial {made.chosen} is chosen, with a mean of {percent(chosen.mean)}"
+    text += "." if count < 2 else f", itself the best of {count} means and so a little too high."
     text += f" The best of the search, trial {first.trial}, reached {percent(first.mean)} again: "
     gap = points(abs(made.optimism), sign=False)
-    if made.optimism <= 0:
-        text += f"{gap} points more than in the search, which was not optimistic this time."
-    else:
-        text += f"its figure in the search is optimistic by {gap} points."
+    way = "above" if made.optimism > 0 else "below"
+    text += f"the search was {gap} points {way} that."
+    if made.optimism_interval is not None:
+        low, high = made.optimism_interval
+        text += f" Its optimism is {points(made.optimism)} points, 95 % interval "
+        text += f"{points(low)} to {points(high)} over new trainings."
     if made.evidence == "validation":
         text += (
             " That is the luck of its seed; its luck with these very examples stays in, and would "
@@ -326,49 +329,52 @@ def certainty(accuracy: Accuracy) -> str:
         return text
     low, high = accuracy.seed_interval
     return (
-        f"{text}, bootstrap interval of the mean {100 * low:.2f} to {100 * high:.2f} % (too short "
-        f"for 95 % with {len(accuracy.per_seed)} seeds)"
+        f"{text}, 95 % interval of the mean over other seeds {100 * low:.2f} to {100 * high:.2f} %"
     )
 
 
 def verdict(comparison: Comparison) -> str:
-    """Say whether a variant beats the plain winner, by how much and against which spread.
+    """Say whether a variant beats the plain winner, by how much and by which interval.
 
-    >>> verdict(Comparison(difference=-0.01, interval=None, seed_spread=None, verdict="undecided"))
-    'undecided: −1.00 points against the plain winner, but a single seed on a side has no spread ...
+    >>> verdict(Comparison(difference=0.0083, interval=(0.002, 0.0146), seed_spread=0.002,
+    ...                    verdict="better", covers="seeds and examples"))
+    'better than the plain winner by +0.83 points, 95 % interval +0.20 to +1.46 over seeds and ...
     """
     difference = points(comparison.difference)
-    if comparison.interval is None or comparison.seed_spread is None:
-        return (
+    if comparison.covers == "examples" or comparison.interval is None:
+        text = (
             f"undecided: {difference} points against the plain winner, but a single seed on a "
-            "side has no spread to judge by"
+            "side does not show what other seeds would do"
         )
-    low, high = (points(end) for end in comparison.interval)
-    spread = points(comparison.seed_spread, sign=False)
-    measure = f"95 % interval over seeds {low} to {high}; seed spread {spread} points"
+        if comparison.interval is None:
+            return text
+        return f"{text} (95 % interval {_ends(comparison)} over test examples alone)"
+    over = "seeds and test examples" if comparison.covers == "seeds and examples" else "seeds"
+    measure = f"95 % interval {_ends(comparison)} over {over}"
     if comparison.verdict == "better":
-        gain = points(comparison.difference, sign=False)
-        return f"better than the plain winner by {gain} points ({measure})"
+        return f"better than the plain winner by {difference} points, {measure}"
     if comparison.verdict == "worse":
-        gap = points(-comparison.difference, sign=False)
-        return f"not better: {gap} points below the plain winner ({measure})"
-    return f"undecided: {difference} points against the plain winner, zero not excluded ({measure})"
+        return f"worse than the plain winner by {difference} points, {measure}"
+    text = f"undecided: {difference} points against the plain winner, {measure}"
+    return text if comparison.covers == "seeds" else f"{text}, which includes zero"
+
+
+def _ends(comparison: Comparison) -> str:
+    assert comparison.interval is not None
+    return " to ".join(map(points, comparison.interval))
 
 
 def paired(test: PairedTest) -> str:
-    """Say what the paired test of two members on the same examples found.
+    """Say how the first seeds of two sides differ on the same examples.
 
-    >>> test = PairedTest(examples=9, interval=(0, 0.1), first_only=1, second_only=2, p_value=1.0)
-    >>> print(paired(test))
-    Example by example ... 95 % interval +0.00 to +10.00 points ... McNemar p = 1.000).
+    >>> print(paired(PairedTest(examples=9, first_only=1, second_only=2, p_value=1.0)))
+    Of the first seeds, 1 of the 9 test examples are classified correctly only by ... p = 1.000 ...
     """
-    low, high = (points(end) for end in test.interval)
     p = "below 0.001" if test.p_value < 0.001 else f"= {test.p_value:.3f}"
     return (
-        f"Example by example on the {test.examples:,} test examples: 95 % interval {low} to "
-        f"{high} points for the sampling of examples (paired bootstrap over the seeds' means). "
-        f"Of the first seeds, {test.first_only:,} examples are right only for the plain winner "
-        f"and {test.second_only:,} only for the variant (exact McNemar p {p})."
+        f"Of the first seeds, {test.first_only:,} of the {test.examples:,} test examples are "
+        f"classified correctly only by the plain winner and {test.second_only:,} only by the "
+        f"variant (exact McNemar p {p} for these two networks; it decides nothing)."
     )
 
 

@@ -14,7 +14,7 @@ from downslope.search.crew import Crew, Hire
 from downslope.search.result import Candidate, Choice, Evidence, SearchResult, ranked
 from downslope.search.study import search
 from downslope.search.trials import Trial
-from downslope.statistics import bootstrap_interval
+from downslope.statistics import mean_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,8 @@ def choose(
         seeds=sum(one.repeats for one in rounds),
         candidates=candidates,
         chosen=_chosen(candidates),
-        optimism=_optimism(best, candidates),
+        optimism=_optimism(best[0], candidates[0].mean),
+        optimism_interval=_optimism_interval(best[0], candidates[0]),
     )
 
 
@@ -135,7 +136,7 @@ def _candidate(number: int, again: Sequence[Trial]) -> Candidate:
         trial=number,
         accuracies=accuracies,
         mean=float(np.mean(accuracies)) if accuracies else None,
-        interval=bootstrap_interval(accuracies),
+        interval=mean_interval(accuracies),
         stopped=[
             f"seed {t.member.seed} {t.outcome}: {t.reason}"
             for t in again
@@ -151,7 +152,14 @@ def _chosen(candidates: Sequence[Candidate]) -> int | None:
     return None if best is None else best.trial
 
 
-def _optimism(best: Sequence[Trial], candidates: Sequence[Candidate]) -> float | None:
-    first = candidates[0].mean
-    reached = best[0].validation_accuracy
-    return None if first is None or reached is None else reached - first
+def _optimism(best: Trial, again: float | None) -> float | None:
+    reached = best.validation_accuracy
+    return None if again is None or reached is None else reached - again
+
+
+def _optimism_interval(best: Trial, again: Candidate) -> tuple[float, float] | None:
+    # The accuracy in the search is known; what new trainings would reach on average is not.
+    if again.interval is None or best.validation_accuracy is None:
+        return None
+    low, high = again.interval
+    return best.validation_accuracy - high, best.validation_accuracy - low

@@ -20,7 +20,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         trial: its id.
         accuracies: of each training that completed, in [0, 1].
         mean: of the accuracies; None where none completed.
-        interval: 95 % bootstrap interval of the mean over trainings; None below three.
+        interval: 95 % t interval of the mean over trainings; None below two.
         stopped: a line for each training that did not complete.
     """
 
@@ -44,6 +44,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
             None where none completed.
         optimism: by how much the best trial's accuracy in the search lies above the mean of its
             new trainings: the best of many is better than it is. None where none completed.
+        optimism_interval: 95 % of it, by t over the new trainings; None below two.
     """
 
     evidence: Evidence
@@ -52,6 +53,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     candidates: list[Candidate]
     chosen: int | None
     optimism: float | None
+    optimism_interval: tuple[float, float] | None = None
 
 
 class SearchResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,16 +8,8 @@ from downslope.statistics.calibration import (
     reliability,
 )
 from downslope.statistics.classes import ClassScore, class_scores
-from downslope.statistics.intervals import (
-    Accuracy,
-    Comparison,
-    PairedTest,
-    accuracy_of,
-    bootstrap_interval,
-    compare,
-    paired_test,
-    wilson_interval,
-)
+from downslope.statistics.comparison import Comparison, PairedTest, compare
+from downslope.statistics.intervals import Accuracy, accuracy_of, mean_interval, wilson_interval
 
 __all__ = [
     "Accuracy",
@@ -26,13 +18,12 @@ __all__ = [
     "PairedTest",
     "Reliability",
     "accuracy_of",
-    "bootstrap_interval",
     "bootstrap_intervals",
     "class_scores",
     "compare",
     "confidence_of",
     "confident_mistakes",
-    "paired_test",
+    "mean_interval",
     "reliability",
     "wilson_interval",
 ]

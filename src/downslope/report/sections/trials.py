@@ -114,7 +114,7 @@ def candidate_table(search: SearchResult) -> Table:
             ("trial", True),
             ("in the search", True),
             ("mean again", True),
-            ("bootstrap interval", True),
+            ("95 % interval (t)", True),
             ("each time", False),
             ("settings", False),
         ],
