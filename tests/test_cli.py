@@ -500,7 +500,10 @@ def options_of(command: typer.models.CommandInfo) -> set[str]:
     for name, hint in get_type_hints(command.callback, include_extras=True).items():
         for info in getattr(hint, "__metadata__", ()):
             if isinstance(info, typer.models.OptionInfo):
-                named |= set(info.param_decls or [f"--{name.replace('_', '-')}"])
+                # Within Annotated, Typer takes the first declaration for the default.
+                declared = (info.default, *(info.param_decls or ()))
+                own = {d for d in declared if isinstance(d, str) and d.startswith("--")}
+                named |= own or {f"--{name.replace('_', '-')}"}
     return named
 
 
@@ -516,13 +519,18 @@ def test_a_message_names_an_option_only_where_the_command_has_it() -> None:
     """Outside of cli/ nobody knows which command it is, but for the option whose value is wrong."""
     commands = [*app.registered_commands, *data_app.registered_commands]
     by_module: dict[str, list[set[str]]] = {}
+    by_name: dict[str, set[str]] = {}
     for command in commands:
         assert command.callback is not None
         by_module.setdefault(command.callback.__module__, []).append(options_of(command))
+        by_name[command.name or command.callback.__name__] = options_of(command)
     source = Path(inspect.getfile(main)).parent
     for path in source.rglob("*.py"):
         module = ".".join(["downslope", *path.relative_to(source).with_suffix("").parts])
-        for line, text in messages(path):
+        for line, whole in messages(path):
+            for name, option in re.findall(r"'downslope (\w+) (--[a-z]+)", whole):
+                assert option in by_name[name], (path, line, name, option)
+            text = re.sub(r"'downslope [^']*'", "", whole)
             for option in re.findall(r"(?<![\w-])--[a-z]+", text):
                 of_value = text.lstrip("f'\"").startswith(option) and any(
                     option in options for each in by_module.values() for options in each
