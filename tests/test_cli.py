@@ -1,7 +1,10 @@
 """The command line: exit statuses, one clear line for a mistake, nothing lost or half-written."""
 
+import ast
 import gzip
+import inspect
 import os
+import re
 import shutil
 import signal
 import struct
@@ -13,13 +16,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, get_type_hints
 
 import msgspec
 import numpy as np
 import pytest
+import typer
 
 from downslope.__main__ import main
+from downslope.cli.application import app, data_app
 from downslope.runs import Run
 
 # Small enough for seconds, with every stage in it.
@@ -78,7 +83,7 @@ def downslope(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Iterator[Callable[..., Said]]:
     """Run a command in this process, in an empty folder that holds tiny.toml."""
-    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.toml").write_text(TINY)
 
@@ -442,6 +447,115 @@ def test_a_run_on_a_file_goes_on_from_any_folder(
     assert downslope("run", "--resume", "../out").status == 0
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "tiny.toml", "--out", "LONG"),
+        ("run", "--resume", "LONG"),
+        ("landscape", "--module", "m.py:f", "--snapshots", ".", "--data", "d", "--out", "LONG"),
+        ("theory", "--module", "m.py:f", "--out", "LONG"),
+        ("report", "LONG"),
+        ("report", ".", ".", "--out", "LONG"),
+        ("export", "LONG"),
+        ("verify", "LONG"),
+        ("encode", ".", "x.npy", "--out", "LONG.npy"),
+        ("decode", "LONG", "x.npy", "--out", "x.png"),
+        ("data", "describe", "LONG"),
+    ],
+)
+def test_a_name_that_is_too_long_is_one_line_before_any_work(
+    downslope, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    said = downslope(*(a.replace("LONG", "n" * 300) for a in arguments))
+    line = one_line(said)
+    assert "n" * 300 in line and len(line) < 600
+    assert [p.name for p in tmp_path.iterdir()] == ["tiny.toml"]
+
+
+def test_hostile_names_reach_the_terminal_as_text(downslope, tmp_path: Path) -> None:
+    name = "a\x1b]0;title\x07\u202e"
+    line = one_line(downslope("verify", name))
+    assert r"a\x1b]0;title\x07\u202e: holds no run" in line
+    (tmp_path / "set.csv").write_text("x,label\n" + f"0,{name}\n1,other\n" * 30)
+    said = downslope("data", "describe", "set.csv")
+    assert said.status == 0, said.err
+    assert r"a\x1b]0;title\x07\u202e: " in said.out
+    assert not {"\x1b", "\x07", "\u202e"} & set(said.out)
+
+
+def test_a_full_disk_behind_standard_output_is_one_line(
+    downslope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for command in (("data", "list"), ("--help",), ("run", "--help")):
+        with Path("/dev/full").open("w") as full, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", full)
+            line = one_line(downslope(*command))
+        assert "standard output cannot be written (No space left on device)" in line
+
+
+def test_a_reader_that_has_gone_is_status_141(downslope, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", closed)
+        said = downslope("data", "list")
+    assert (said.status, said.err) == (141, "")
+
+
+def options_of(command: typer.models.CommandInfo) -> set[str]:
+    named: set[str] = set()
+    assert command.callback is not None
+    for name, hint in get_type_hints(command.callback, include_extras=True).items():
+        for info in getattr(hint, "__metadata__", ()):
+            if isinstance(info, typer.models.OptionInfo):
+                # Within Annotated, Typer takes the first declaration for the default.
+                declared = (info.default, *(info.param_decls or ()))
+                own = {d for d in declared if isinstance(d, str) and d.startswith("--")}
+                named |= own or {f"--{name.replace('_', '-')}"}
+    return named
+
+
+def messages(path: Path) -> Iterator[tuple[int, str]]:
+    """Find the texts of a module's errors, the values in them left out."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and "Error" in ast.unparse(node.func):
+            texts = [c.value for c in ast.walk(node) if isinstance(c, ast.Constant)]
+            yield node.lineno, " ".join(text for text in texts if isinstance(text, str))
+
+
+def test_a_message_names_an_option_only_where_the_command_has_it() -> None:
+    """Outside of cli/ nobody knows which command it is, but for the option whose value is wrong."""
+    commands = [*app.registered_commands, *data_app.registered_commands]
+    by_module: dict[str, list[set[str]]] = {}
+    by_name: dict[str, set[str]] = {}
+    for command in commands:
+        assert command.callback is not None
+        by_module.setdefault(command.callback.__module__, []).append(options_of(command))
+        by_name[command.name or command.callback.__name__] = options_of(command)
+    source = Path(inspect.getfile(main)).parent
+    for path in source.rglob("*.py"):
+        module = ".".join(["downslope", *path.relative_to(source).with_suffix("").parts])
+        for line, whole in messages(path):
+            for name, option in re.findall(r"'downslope (\w+) (--[a-z]+)", whole):
+                assert option in by_name[name], (path, line, name, option)
+            text = re.sub(r"'downslope [^']*'", "", whole)
+            for option in re.findall(r"(?<![\w-])--[a-z]+", text):
+                of_value = text.lstrip("f'\"").startswith(option) and any(
+                    option in options for each in by_module.values() for options in each
+                )
+                here = by_module.get(module, [])
+                assert of_value or any(option in options for options in here), (path, line, option)
+
+
+def test_a_message_names_only_commands_that_there_are() -> None:
+    names = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    names |= {"data"}
+    for path in Path(inspect.getfile(main)).parent.rglob("*.py"):
+        for line, text in messages(path):
+            for name in re.findall(r"'downslope ([a-z]+)", text):
+                assert name in names, (path, line, name)
+
+
 def test_a_folder_with_other_files_is_not_touched(downslope, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
@@ -481,7 +595,10 @@ def wait_for_line(child: subprocess.Popen[str], stream: IO[str] | None, start: s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+)
 def test_an_interrupt_keeps_what_was_finished_and_says_how_to_go_on(
     tmp_path: Path, number: signal.Signals, status: int
 ) -> None:

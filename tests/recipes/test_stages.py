@@ -449,7 +449,9 @@ def test_a_run_of_another_recipe_is_refused_untouched(
     recipe = parse_recipe(tiny_table | change, "tiny")
     with pytest.raises(InputError) as caught:
         drain(run_recipe(recipe, make_digits(), copied))
-    assert f"holds a run of another recipe ({named}); give another --out" in str(caught.value)
+    assert f"holds a run of another recipe ({named}); begin in another directory" in str(
+        caught.value
+    )
     assert {p: p.read_bytes() for p in copied.path.rglob("*") if p.is_file()} == before
 
 

@@ -51,7 +51,7 @@ def test_a_directory_with_foreign_files_is_refused_untouched(tmp_path: Path) -> 
 @pytest.mark.parametrize("below", ["", "deeper"])
 def test_a_file_in_place_of_a_directory_is_refused(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(InputError, match=r"cannot be written .*give --out"):
+    with pytest.raises(InputError, match=r"cannot be written .*choose a directory that can"):
         Run(tmp_path / "file" / below).prepare()
     assert contents(tmp_path) == {"file": b"mine"}
 
@@ -505,7 +505,7 @@ def test_a_name_that_is_too_long_is_refused_before_anything_is_made(
 ) -> None:
     run = Run(tmp_path / f"{below}{'n' * 300}")
     assert not run.exists
-    with pytest.raises(InputError, match=r"File name too long\); give --out a shorter name"):
+    with pytest.raises(InputError, match=r"File name too long\); choose a shorter name"):
         run.prepare()
     deep = Run(tmp_path.joinpath(*["n" * 200] * 20))  # has no room for a file below it
     with pytest.raises(InputError, match="File name too long"):

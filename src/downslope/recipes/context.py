@@ -121,7 +121,7 @@ def open_run(context: Context, stages: Sequence[str]) -> list[str]:
     manifest = run.check()
     assert manifest is not None
     results = run.read_results()
-    new_start = f"{run.path}: holds a run {{}}; give another --out"
+    new_start = f"{run.path}: holds a run {{}}; begin in another directory"
     if results.data.sha256 != fresh.data.sha256:
         old, new = (
             msgspec.to_builtins(msgspec.structs.replace(r.data, source=""))

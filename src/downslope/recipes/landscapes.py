@@ -44,7 +44,8 @@ def _module(context: Context, trained: RefitResult) -> nn.Module:
             module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()})
         except RuntimeError:
             raise InputError(
-                f"{context.run.path / weights}: weights of another network; give another --out"
+                f"{context.run.path / weights}: weights of another network; begin in "
+                "another directory"
             ) from None
     return module
 

@@ -101,7 +101,7 @@ def run_recipe(
     if len(dataset.class_names) < 2 and order != ["autoencoder"]:
         raise InputError(
             f"{dataset.name}: holds no labels, so nothing but an autoencoder can learn from it; "
-            "'downslope autoencode --data' does"
+            "'downslope autoencode' does"
         )
     context = prepare(recipe, dataset, run, threads, trainer, hire)
     run.prepare()

@@ -73,8 +73,7 @@ class Run:
             except OSError as error:
                 if error.errno == errno.ENAMETOOLONG:
                     raise InputError(
-                        f"{self.path}: cannot be written ({error.strerror}); give --out a shorter "
-                        "name"
+                        f"{self.path}: cannot be written ({error.strerror}); choose a shorter name"
                     ) from None
 
     def prepare(self) -> None:
@@ -93,7 +92,7 @@ class Run:
             begun = visible and visible <= {"manifest.json", "recipe.toml"}
             if visible and not self.exists and not (begun and self.read_manifest()):
                 raise InputError(
-                    f"{self.path}: holds files but no run; give --out a new or an empty directory"
+                    f"{self.path}: holds files but no run; choose a new or an empty directory"
                 )
             self.path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):
@@ -101,8 +100,7 @@ class Run:
             self._directory = _identity(self.path)
         except OSError as error:
             raise InputError(
-                f"{self.path}: cannot be written ({error.strerror}); give --out a directory that "
-                "can"
+                f"{self.path}: cannot be written ({error.strerror}); choose a directory that can"
             ) from None
 
     @contextmanager
@@ -130,7 +128,8 @@ class Run:
                 file.seek(0)
                 holder = file.read(200).decode(errors="replace").strip() or "unknown"
                 raise InputError(
-                    f"{self.path}: in use by process {holder}; wait for it or give another --out"
+                    f"{self.path}: in use by process {holder}; wait for it or begin in "
+                    "another directory"
                 ) from None
             with suppress(OSError):  # on a full disk the holder has no name
                 file.truncate(0)
@@ -183,7 +182,7 @@ class Run:
                 return {key: archive[key] for key in (*archive.files, *keys)}
         except Exception as error:  # zipfile, zlib and NumPy each have their own
             raise InputError(
-                f"{self.path / name}: missing or damaged ({error}); start anew with another --out"
+                f"{self.path / name}: missing or damaged ({error}); start anew in another directory"
             ) from None
 
     def write_weights(self, name: str, state: Mapping[str, NDArray[Any]]) -> None:
@@ -201,7 +200,7 @@ class Run:
             return load_safetensors(inside(self.path, name).read_bytes())
         except Exception as error:
             raise InputError(
-                f"{self.path / name}: missing or damaged ({error}); start anew with another --out"
+                f"{self.path / name}: missing or damaged ({error}); start anew in another directory"
             ) from None
 
     def read_results(self) -> Results:
@@ -288,7 +287,7 @@ class Run:
         except FileNotFoundError:
             return None
         except (OSError, InputError) as error:
-            raise InputError(f"{path}: {error}; start anew with another --out") from None
+            raise InputError(f"{path}: {error}; start anew in another directory") from None
 
     def damaged(self) -> list[str]:
         """Name the files that are not what the manifest says, or not there.
@@ -302,7 +301,7 @@ class Run:
         manifest = self.read_manifest()
         if manifest is None:
             raise InputError(
-                f"{self.path / 'manifest.json'}: missing; start anew with another --out"
+                f"{self.path / 'manifest.json'}: missing; start anew in another directory"
             )
         found: list[str] = []
         for name, digest in manifest.files.items():
@@ -326,7 +325,7 @@ class Run:
             more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
             raise InputError(
                 f"{self.path / wrong[0]}{more}: not what the run wrote (its SHA-256 is not that in "
-                "manifest.json); bring it back from a copy, or start anew with another --out"
+                "manifest.json); bring it back from a copy, or start anew in another directory"
             )
         return self.read_manifest()
 

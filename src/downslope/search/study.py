@@ -340,8 +340,8 @@ class _Search:
 
     def _another(self, number: int) -> InputError:
         return InputError(
-            f"{self._store.path}: trial {number} is of another search; give another --out or "
-            "remove it"
+            f"{self._store.path}: trial {number} is of another search; remove the file, or begin "
+            "in another directory"
         )
 
     def _tell_up_to(self, cohort: int) -> None:
