@@ -24,7 +24,8 @@ test: .venv/dev ## set up and run the fast tests, the doctests and the documents
 
 test-all: .venv/dev ## run all tests, with coverage: also kills, clusters and browsers
 	@echo "==> all tests"
-	@$(PYTEST) --cov --cov-report=term
+	@COVERAGE_CORE=$$($(BIN)/python -c 'import sys; print("sysmon" if sys.version_info >= (3, 12) else "ctrace")') \
+	  $(PYTEST) --cov --cov-report=term
 
 check: .venv/dev ## format, lint and types, as CI does
 	@echo "==> format, lint, types"
