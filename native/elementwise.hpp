@@ -1,4 +1,4 @@
-// Everything that works feature by feature: activations, dropout, losses, column sums.
+// Everything that works feature by feature: activations, dropout, column sums, transposition.
 // Loops are plain: the compiler turns them into the registers of the instruction set.
 #pragma once
 
@@ -76,26 +76,6 @@ inline float prelu_slope_gradient(const float* z, const float* g, int n) {
 
 inline void sigmoid(float* z, std::int64_t n) {
   each_register(z, z, n, [](Vec x) { return 1.0f / (1.0f + exponential(-x)); });
-}
-
-// Cross-entropy of one row of logits with label smoothing (Szegedy et al. 2016, as torch): the
-// target is 1 - smoothing for the truth plus smoothing / n everywhere. g = scale * d loss / dz.
-// Both z and g are padded to 16; the padding of g becomes 0.
-inline float softmax_gradient(const float* z, float* g, int n, int truth, float scale,
-                              float smoothing) {
-  const float top = *std::max_element(z, z + n);
-  const int padded = round_up(n, kPad);
-  each_register(z, g, padded, [top](Vec x) { return exponential(x - top); });
-  std::fill(g + n, g + padded, 0.0f);
-  float sum = 0, total = 0;
-  for (int o = 0; o < n; ++o) {
-    sum += g[o];
-    total += z[o];
-  }
-  const float factor = scale / sum, share = smoothing / static_cast<float>(n);
-  for (int o = 0; o < n; ++o) g[o] = g[o] * factor - scale * share;
-  g[truth] -= scale * (1 - smoothing);
-  return std::log(sum) + top - (1 - smoothing) * z[truth] - share * total;
 }
 
 inline void column_sums(const float* rows, int count, int n, float* sums) {
