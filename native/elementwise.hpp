@@ -16,7 +16,7 @@ namespace downslope::DOWNSLOPE_ISA {
 constexpr float kLeak = 0.01f;
 constexpr float kNormalDensity = 0.398942280f;  // 1 / sqrt(2 pi)
 
-// out = f(z) for n floats, a multiple of 16. Written so that a NaN passes: a member that has
+// out = f(z) for n floats, a multiple of kPad. Written so that a NaN passes: a member that has
 // diverged must not look alive.
 template <class F>
 inline void each_register(const float* z, float* out, int n, F f) {
@@ -123,7 +123,7 @@ inline __attribute__((always_inline)) void transpose_square(Vec (&rows)[kLanes])
   if constexpr (S > 1) transpose_square<S / 2>(rows);
 }
 
-// to[c][r] = from[r][c]; rows and columns are multiples of 16.
+// to[c][r] = from[r][c]; rows and columns are multiples of kLanes.
 inline void transpose(const float* from, std::int64_t from_pitch, int rows, int columns, float* to,
                       std::int64_t to_pitch) {
   for (int r = 0; r < rows; r += kLanes)
@@ -154,18 +154,21 @@ inline void philox(std::uint32_t (&c)[4], std::uint32_t k0, std::uint32_t k1) {
 }
 
 // Inverted dropout: each entry 0 with probability p, else 1 / (1 - p). The mask is a function of
-// (seed, step, layer, position) alone, so a member can be resumed or replayed at any step.
-inline void dropout_mask(float* mask, std::int64_t n, float p, std::uint64_t seed,
+// (seed, step, layer, position) alone, so a member can be resumed or replayed at any step; positions
+// count in rows of a multiple of 16, whatever the registers.
+inline void dropout_mask(float* mask, int rows, int n, int pitch, float p, std::uint64_t seed,
                          std::uint64_t step, std::uint32_t layer) {
   const auto threshold = static_cast<std::uint32_t>(std::min(4294967295.0, p * 4294967296.0));
   const float keep = 1 / (1 - p);
-  for (std::int64_t i = 0; i < n; i += 4) {
-    std::uint32_t words[4] = {static_cast<std::uint32_t>(i), layer,
-                              static_cast<std::uint32_t>(step),
-                              static_cast<std::uint32_t>(step >> 32)};
-    philox(words, static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32));
-    for (int j = 0; j < 4; ++j) mask[i + j] = words[j] < threshold ? 0 : keep;
-  }
+  for (int r = 0; r < rows; ++r)
+    for (int o = 0; o < n; o += 4) {
+      std::uint32_t words[4] = {static_cast<std::uint32_t>(std::int64_t{r} * pitch + o), layer,
+                                static_cast<std::uint32_t>(step),
+                                static_cast<std::uint32_t>(step >> 32)};
+      philox(words, static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32));
+      for (int j = 0; j < 4; ++j)
+        mask[std::int64_t{r} * n + o + j] = words[j] < threshold ? 0 : keep;
+    }
 }
 
 }  // namespace downslope::DOWNSLOPE_ISA

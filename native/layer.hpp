@@ -49,28 +49,35 @@ struct Parameter {
 
 struct Panel {
   int column;  // first output
-  int width;   // outputs, a multiple of 16
+  int width;   // outputs, a multiple of kPad
   std::int64_t offset;  // of its block in the weight array
 };
 
 struct Layer {
-  int in, out, in8, out16;
+  int in, out, padded_in, padded_out;
   bool hidden, norm, slope;
   std::vector<Panel> panels;
   Parameter weight, bias, gamma, beta, prelu;
   Buffer running_mean, running_var;
-  Buffer inverse_std;        // of this minibatch, [out16]
-  Buffer pre, normalized;    // [rows][out16]: input of the activation; before scale and shift
-  Buffer mask;               // [rows][out16]: 0, or 1 / keep
-  Buffer grad;               // [rows][out16]: of this layer's output, then of its Linear's output
-  Buffer output;             // blocked for the next layer, see `blocked`
+  Buffer inverse_std;        // of this minibatch, [padded_out]
+  Buffer pre, normalized;    // [rows][padded_out]: input of the activation; before scale and shift
+  Buffer mask;               // [rows][padded_out]: 0, or 1 / keep
+  Buffer grad;               // [rows][padded_out]: of this layer's output, then of its Linear's output
+  Buffer output;             // for the next layer, see Blocks
 };
 
-// Activations that a product reads lie in blocks of 8 features, [feature / 8][row][8]: both as
-// rows of a forward tile and as columns of a weight-gradient tile they are read in order.
-inline std::int64_t blocked(std::int64_t row, std::int64_t feature, std::int64_t rows) {
-  return (feature / kPadIn * rows + row) * kPadIn + feature % kPadIn;
-}
+// Activations that a product reads lie in groups of rows, and within a group in blocks of 8
+// features, [row / group][feature / 8][row % group][8]: both as rows of a forward tile and as
+// columns of a weight-gradient tile they are read in order.
+struct Blocks {
+  int group;            // rows, a multiple of 16
+  int padded_features;  // a multiple of 8
+
+  std::int64_t at(std::int64_t row, std::int64_t feature) const {
+    return row / group * group * padded_features +
+           (feature / kPadIn * group + row % group) * kPadIn + feature % kPadIn;
+  }
+};
 
 // Layer i of a network, its parameters at zero; `rows` is the largest minibatch, padded.
 inline Layer make_layer(const Spec& spec, std::size_t i, int rows) {
@@ -88,34 +95,34 @@ inline Layer make_layer(const Spec& spec, std::size_t i, int rows) {
   Layer l{};
   l.in = spec.widths[i];
   l.out = spec.widths[i + 1];
-  l.in8 = round_up(l.in, kPadIn);
-  l.out16 = round_up(l.out, kPad);
+  l.padded_in = round_up(l.in, kPadIn);
+  l.padded_out = round_up(l.out, kPad);
   l.hidden = i + 2 < spec.widths.size();
   l.norm = l.hidden && spec.batch_norm;
   l.slope = l.hidden && spec.activation == Activation::prelu;
   std::int64_t offset = 0;
-  for (int column = 0; column < l.out16; column += kPanel) {
-    const int width = std::min(kPanel, l.out16 - column);
+  for (int column = 0; column < l.padded_out; column += kPanel) {
+    const int width = std::min(kPanel, l.padded_out - column);
     l.panels.push_back({column, width, offset});
-    offset += std::int64_t{l.in8} * width;
+    offset += std::int64_t{l.padded_in} * width;
   }
-  l.weight = make(std::int64_t{l.in8} * l.out16, true);
-  l.bias = make(l.out16, spec.decay_all);
+  l.weight = make(std::int64_t{l.padded_in} * l.padded_out, true);
+  l.bias = make(l.padded_out, spec.decay_all);
   if (l.norm) {
-    l.gamma = make(l.out16, spec.decay_all);
-    l.beta = make(l.out16, spec.decay_all);
-    l.running_mean = Buffer(l.out16);
-    l.running_var = Buffer(l.out16);
+    l.gamma = make(l.padded_out, spec.decay_all);
+    l.beta = make(l.padded_out, spec.decay_all);
+    l.running_mean = Buffer(l.padded_out);
+    l.running_var = Buffer(l.padded_out);
     std::fill_n(l.gamma.value.get(), l.out, 1.0f);
     std::fill_n(l.running_var.get(), l.out, 1.0f);
-    l.inverse_std = Buffer(l.out16);
-    l.normalized = Buffer(std::int64_t{rows} * l.out16);
+    l.inverse_std = Buffer(l.padded_out);
+    l.normalized = Buffer(std::int64_t{rows} * l.padded_out);
   }
   if (l.slope) l.prelu = make(kPad, spec.decay_all);
-  l.pre = Buffer(std::int64_t{rows} * l.out16);
-  l.grad = Buffer(std::int64_t{rows} * l.out16);
-  if (l.hidden) l.output = Buffer(std::int64_t{rows} * round_up(l.out, kPad));
-  if (l.hidden && spec.dropout > 0) l.mask = Buffer(std::int64_t{rows} * l.out16);
+  l.pre = Buffer(std::int64_t{rows} * l.padded_out);
+  l.grad = Buffer(std::int64_t{rows} * l.padded_out);
+  if (l.hidden) l.output = Buffer(std::int64_t{rows} * l.padded_out);
+  if (l.hidden && spec.dropout > 0) l.mask = Buffer(std::int64_t{rows} * l.padded_out);
   return l;
 }
 

@@ -12,7 +12,7 @@ namespace downslope::DOWNSLOPE_ISA {
 
 // Cross-entropy of one row of logits with label smoothing (Szegedy et al. 2016, as torch): the
 // target is 1 - smoothing for the truth plus smoothing / n everywhere. g = scale * d loss / dz.
-// Both z and g are padded to 16; the padding of g becomes 0.
+// Both z and g are padded; the padding of g becomes 0.
 inline float softmax_gradient(const float* z, float* g, int n, int truth, float scale,
                               float smoothing) {
   const float top = *std::max_element(z, z + n);
@@ -34,11 +34,11 @@ inline float softmax_gradient(const float* z, float* g, int n, int truth, float 
 inline void add_losses(const Spec& spec, const Layer& last, const Examples& examples,
                        std::int64_t start, int rows, float* line, Evaluation& to) {
   for (int r = 0; r < rows; ++r) {
-    const float* z = last.pre.get() + std::int64_t{r} * last.out16;
+    const float* z = last.pre.get() + std::int64_t{r} * last.padded_out;
     if (spec.loss == Loss::cross_entropy) {
       const std::int64_t truth = examples.classes[start + r];
       const float* top = std::max_element(z, z + last.out);
-      each_register(z, line, last.out16, [top](Vec x) { return exponential(x - *top); });
+      each_register(z, line, last.padded_out, [top](Vec x) { return exponential(x - *top); });
       double total = 0;
       for (int o = 0; o < last.out; ++o) total += double{line[o]};
       to.loss += std::log(total) + *top - z[truth];
@@ -57,8 +57,8 @@ inline double loss_gradient(const Spec& spec, Layer& last, const Examples& examp
                             const std::int64_t* order, int rows) {
   double sum = 0;
   for (int r = 0; r < rows; ++r) {
-    const float* z = last.pre.get() + std::int64_t{r} * last.out16;
-    float* g = last.grad.get() + std::int64_t{r} * last.out16;
+    const float* z = last.pre.get() + std::int64_t{r} * last.padded_out;
+    float* g = last.grad.get() + std::int64_t{r} * last.padded_out;
     if (spec.loss == Loss::cross_entropy) {
       sum += softmax_gradient(z, g, last.out, static_cast<int>(examples.classes[order[r]]),
                               1.0f / static_cast<float>(rows), spec.label_smoothing);

@@ -21,7 +21,7 @@ enum class Pass { train, statistics, evaluate };
 // Batch norm (Ioffe and Szegedy 2015) as torch's BatchNorm1d keeps it: biased variance to
 // normalize, unbiased for the running estimate.
 inline void normalize(Layer& l, int rows, Pass pass, float* line, std::vector<double>& wide) {
-  const int n = l.out16;
+  const int n = l.padded_out;
   float* mean = line;
   float* inverse = l.inverse_std.get();
   if (pass == Pass::statistics) {
@@ -71,9 +71,9 @@ inline void normalize(Layer& l, int rows, Pass pass, float* line, std::vector<do
 }
 
 // From the gradient of the scaled and shifted rows to that of the rows before, in place; line is
-// scratch of 3 * out16.
+// scratch of 3 * padded_out.
 inline void normalize_backward(Layer& l, int rows, const Update& update, float* line) {
-  const int n = l.out16;
+  const int n = l.padded_out;
   float *sum = line, *dot = sum + n, *scale = dot + n;
   std::fill_n(sum, n, 0.0f);
   std::fill_n(dot, n, 0.0f);

@@ -19,17 +19,19 @@
 namespace downslope::DOWNSLOPE_ISA {
 namespace {
 
-constexpr int kAhead = 64;
+constexpr int kRowsAlign = 16;
+constexpr int kGroup = 48;  // rows that are fetched and go through the first product at a time
 
 class MemberTrainer final : public Trainer {
  public:
-  explicit MemberTrainer(const Spec& spec) : spec_(spec), rows_(round_up(spec.batch_size, kPad)) {
+  explicit MemberTrainer(const Spec& spec) : spec_(spec), group_(std::min(kGroup, round_up(spec.batch_size, kRowsAlign))),
+        rows_(round_up(spec.batch_size, group_)) {
     int widest = 0;
     for (std::size_t i = 0; i + 1 < spec.widths.size(); ++i) {
       layers_.push_back(make_layer(spec, i, rows_));
-      widest = std::max({widest, layers_[i].out16, layers_[i].in8});
+      widest = std::max({widest, layers_[i].padded_out, layers_[i].padded_in});
     }
-    input_ = Buffer(std::int64_t{rows_} * layers_[0].in8);
+    input_ = Buffer(std::int64_t{rows_} * layers_[0].padded_in);
     transposed_ = Buffer(std::int64_t{rows_} * (widest + kPad));
     transposed_in_ = Buffer(std::int64_t{rows_} * (widest + kPad));
     line_ = Buffer(4 * (widest + kPad));
@@ -87,15 +89,26 @@ class MemberTrainer final : public Trainer {
       const int rows = static_cast<int>(std::min<std::int64_t>(spec_.batch_size, count - start));
       if (examples.classes != nullptr)  // they lie anywhere in memory and are needed soon
         for (int r = 0; r < rows; ++r) __builtin_prefetch(examples.classes + order[start + r]);
-      gather(rows, [&](int r) { return examples.inputs + order[start + r] * layers_[0].in; });
-      // The rows of the next minibatch lie anywhere in memory: they are asked for a step ahead.
-      // Larger minibatches would push weights out of the cache.
+      // The rows lie anywhere in memory: those of the next group are asked for while this one is
+      // multiplied, the first ones of the next minibatch while weights are updated.
+      const auto row_at = [&](std::int64_t r) {
+        return examples.inputs + order[start + r] * layers_[0].in;
+      };
+      for (int first = 0; first < rows; first += group_) {
+        const int last = std::min(rows, first + group_);
+        gather(first, last, row_at);
+        linear_forward(layers_[0], input_.get(), blocks_of(0), first, round_up(last, 4),
+                       [&](int row, int side, int k) {
+                         const int end = std::min(rows, last + row + side);
+                         for (int r = last + row; r < end; ++r)
+                           for (int i = k; i < std::min(layers_[0].in, k + kInner); i += 16)
+                             __builtin_prefetch(row_at(r) + i, 0, 2);
+                       });
+      }
       next_.clear();
-      const std::int64_t after = start + spec_.batch_size;
-      if (spec_.batch_size <= kAhead)
-        for (std::int64_t r = after; r < std::min(count, after + spec_.batch_size); ++r)
-          next_.push_back(examples.inputs + order[r] * layers_[0].in);
-      forward(rows, Pass::train);
+      for (std::int64_t r = rows; r < std::min<std::int64_t>(count - start, rows + group_); ++r)
+        next_.push_back(row_at(r));
+      forward(rows, Pass::train, true);
       losses[minibatch] = static_cast<float>(
           loss_gradient(spec_, layers_.back(), examples, order + start, rows));
       ++steps_;
@@ -137,7 +150,7 @@ class MemberTrainer final : public Trainer {
       });
     }
     Layer& l = layers_[0];
-    const std::int64_t size = std::int64_t{rows_} * l.out16;
+    const std::int64_t size = std::int64_t{rows_} * l.padded_out;
     const Buffer products[3] = {Buffer(size), Buffer(size), Buffer(size)};
     std::fill_n(found, count, Evaluation{});
     for (std::int64_t start = 0; start < examples.rows; start += rows_) {
@@ -146,7 +159,7 @@ class MemberTrainer final : public Trainer {
       for (int v = 0; v < 3; ++v) {
         std::copy_n(corners[v][0].get(), l.weight.value.size(), l.weight.value.get());
         std::copy_n(corners[v][1].get(), l.bias.value.size(), l.bias.value.get());
-        linear_forward(l, input_.get(), round_up(rows, 4), rows_);
+        linear_forward(l, input_.get(), blocks_of(0), round_up(rows, 4));
         std::copy_n(l.pre.get(), size, products[v].get());
       }
       for (std::int64_t i = 0; i < count; ++i) {
@@ -181,7 +194,7 @@ class MemberTrainer final : public Trainer {
       gather_run(inputs, start, rows);
       forward(rows, Pass::evaluate);
       for (int r = 0; r < rows; ++r)
-        std::copy_n(last.pre.get() + std::int64_t{r} * last.out16, last.out,
+        std::copy_n(last.pre.get() + std::int64_t{r} * last.padded_out, last.out,
                     outputs + (start + r) * last.out);
     }
   }
@@ -204,18 +217,18 @@ class MemberTrainer final : public Trainer {
   }
 
  private:
-  // Copies rows into blocks, a few rows side by side so that what is written stays in order.
-  // row_at(r) is the address of row r.
+  // Copies rows [first, last) of one group into blocks, a few rows side by side so that what is
+  // written stays in order. row_at(r) is the address of row r.
   template <class RowAt>
-  void gather(int rows, RowAt row_at) {
+  void gather(int first, int last, RowAt row_at) {
     constexpr int kSide = 16;
     const int in = layers_[0].in, whole = in / kPadIn * kPadIn;
-    const std::int64_t pitch = std::int64_t{rows_} * kPadIn;
-    for (int first = 0; first < rows; first += kSide) {
-      const int side = std::min(kSide, rows - first);
+    const std::int64_t pitch = std::int64_t{group_} * kPadIn;
+    for (; first < last; first += kSide) {
+      const int side = std::min(kSide, last - first);
       const float* from[kSide];
       for (int i = 0; i < side; ++i) from[i] = row_at(first + i);
-      float* to = input_.get() + std::int64_t{first} * kPadIn;
+      float* to = input_.get() + blocks_of(0).at(first, 0);
       for (int k = 0; k < whole; k += kPadIn, to += pitch)
         for (int i = 0; i < side; ++i) std::memcpy(to + i * kPadIn, from[i] + k, kPadIn * 4);
       for (int i = 0; i < side; ++i)
@@ -223,39 +236,44 @@ class MemberTrainer final : public Trainer {
     }
   }
   void gather_run(const float* inputs, std::int64_t start, int rows) {
-    gather(rows, [&](int r) { return inputs + (start + r) * layers_[0].in; });
+    for (int first = 0; first < rows; first += group_)
+      gather(first, std::min(rows, first + group_),
+             [&](int r) { return inputs + (start + r) * layers_[0].in; });
   }
 
   const float* input_of(std::size_t i) const {
     return i == 0 ? input_.get() : layers_[i - 1].output.get();
   }
+  Blocks blocks_of(std::size_t i) const { return {group_, layers_[i].padded_in}; }
 
   // first_done: the first layer's product is there already.
   void forward(int rows, Pass pass, bool first_done = false) {
     const int padded = round_up(rows, 4);
     for (std::size_t i = 0; i < layers_.size(); ++i) {
       Layer& l = layers_[i];
-      if (i > 0 || !first_done) linear_forward(l, input_of(i), padded, rows_);
+      if (i > 0 || !first_done) linear_forward(l, input_of(i), blocks_of(i), padded);
       if (!l.hidden) {
-        if (spec_.sigmoid) sigmoid(l.pre.get(), std::int64_t{rows} * l.out16);
+        if (spec_.sigmoid) sigmoid(l.pre.get(), std::int64_t{rows} * l.padded_out);
         continue;
       }
       if (l.norm) normalize(l, rows, pass, line_.get(), wide_);
       const float slope = l.slope ? l.prelu.value.get()[0] : 0;
       const float* mask = nullptr;
       if (pass == Pass::train && spec_.dropout > 0) {
-        dropout_mask(l.mask.get(), std::int64_t{rows} * l.out16, spec_.dropout,
+        dropout_mask(l.mask.get(), rows, l.padded_out, round_up(l.out, 16), spec_.dropout,
                      spec_.dropout_seed, static_cast<std::uint64_t>(steps_),
                      static_cast<std::uint32_t>(i));
         mask = l.mask.get();
       }
       float* line = line_.get();
+      const Blocks next = blocks_of(i + 1);
       for (int r = 0; r < rows; ++r) {
-        activate(spec_.activation, l.pre.get() + std::int64_t{r} * l.out16, line, l.out16, slope);
+        activate(spec_.activation, l.pre.get() + std::int64_t{r} * l.padded_out, line, l.padded_out, slope);
         if (mask != nullptr)
-          for (int o = 0; o < l.out16; ++o) line[o] *= mask[std::int64_t{r} * l.out16 + o];
-        for (int o = 0; o < l.out16; o += kPadIn)
-          std::memcpy(l.output.get() + blocked(r, o, rows_), line + o, kPadIn * 4);
+          for (int o = 0; o < l.padded_out; ++o) line[o] *= mask[std::int64_t{r} * l.padded_out + o];
+        float* to = l.output.get() + next.at(r, 0);
+        for (int o = 0; o < next.padded_features; o += kPadIn, to += std::int64_t{group_} * kPadIn)
+          std::memcpy(to, line + o, kPadIn * 4);
       }
     }
   }
@@ -267,16 +285,16 @@ class MemberTrainer final : public Trainer {
       // Before the weights move.
       if (i > 0)
         input_gradient(l, layers_[i - 1], rows, transposed_.get(), transposed_in_.get());
-      update_weights(l, input_of(i), rows, rows_, update_, i == 0 ? next_ : none_);
-      column_sums(l.grad.get(), rows, l.out16, line_.get());
-      update_.apply(l.bias, line_.get(), l.out16);
+      update_weights(l, input_of(i), blocks_of(i), rows, update_, i == 0 ? next_ : none_);
+      column_sums(l.grad.get(), rows, l.padded_out, line_.get());
+      update_.apply(l.bias, line_.get(), l.padded_out);
     }
     update_.clip_and_apply(layers_);
   }
 
   // From the gradient of a hidden layer's output to that of its Linear's output, in place.
   void hidden_backward(Layer& l, int rows) {
-    const int n = l.out16;
+    const int n = l.padded_out;
     float* slope_gradient = line_.get();
     float slope_sum = 0;
     const float slope = l.slope ? l.prelu.value.get()[0] : 0;
@@ -297,7 +315,8 @@ class MemberTrainer final : public Trainer {
   }
 
   Spec spec_;
-  int rows_;  // of every buffer
+  int group_;  // rows of a group, see Blocks
+  int rows_;   // of every buffer
   std::vector<Layer> layers_;
   Buffer input_;  // blocked
   Buffer transposed_, transposed_in_, line_;
