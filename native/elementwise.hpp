@@ -67,10 +67,15 @@ inline void differentiate(Activation kind, const float* z, float* g, int n, floa
   }
 }
 
-// The learned slope's share of the gradient: before `differentiate` scales g.
-inline float prelu_slope_gradient(const float* z, const float* g, int n) {
+// The learned slope's share of the gradient: before `differentiate` scales g. The products are
+// rounded in `line` first: compilers do not agree on whether to fuse them into an ordered sum.
+inline float prelu_slope_gradient(const float* z, const float* g, int n, float* line) {
+  for (int i = 0; i < n; i += kLanes) {
+    const Vec x = load(z + i);
+    store(line + i, x > 0.0f ? Vec{} : x * load(g + i));
+  }
   float sum = 0;
-  for (int i = 0; i < n; ++i) sum += z[i] > 0 ? 0 : z[i] * g[i];
+  for (int i = 0; i < n; ++i) sum += line[i];
   return sum;
 }
 

@@ -303,7 +303,7 @@ class MemberTrainer final : public Trainer {
       if (spec_.dropout > 0)
         for (int o = 0; o < n; ++o) g[o] *= l.mask.get()[std::int64_t{r} * n + o];
       const float* z = l.pre.get() + std::int64_t{r} * n;
-      if (l.slope) slope_sum += prelu_slope_gradient(z, g, n);
+      if (l.slope) slope_sum += prelu_slope_gradient(z, g, n, line_.get());
       differentiate(spec_.activation, z, g, n, slope);
     }
     if (l.slope) {
