@@ -8,7 +8,7 @@ WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 SOURCES := src tests examples benchmarks docs
 
-.PHONY: help demo test test-all check docs format kill bench sanitize clean
+.PHONY: help demo test test-all check docs format kill bench sanitize neon clean
 
 help: ## say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
@@ -67,6 +67,16 @@ sanitize: .venv/dev ## run the core's tests under AddressSanitizer and UBSan, th
 	done; \
 	echo "==> building as before"; \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e . && exit $${status:-0}
+
+# On Debian: apt install g++-aarch64-linux-gnu qemu-user. The flags are those of CMakeLists.txt.
+neon: ## train on an emulated ARM processor: the weights must be the same bits
+	@echo "==> fixed members on NEON, under emulation"
+	@mkdir -p build/neon
+	@aarch64-linux-gnu-g++ -std=c++20 -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math \
+	  -static -DDOWNSLOPE_ISA=baseline -DDOWNSLOPE_LANES=4 \
+	  -DDOWNSLOPE_FACTORY=make_trainer_baseline native/trainer.cpp native/digest.cpp \
+	  -o build/neon/digest
+	@qemu-aarch64 build/neon/digest < native/digests.txt | diff native/digests.txt - && echo same bits
 
 clean: ## remove what was set up; runs and the data cache stay
 	rm -rf .venv build dist .coverage .pytest_cache .ruff_cache .hypothesis

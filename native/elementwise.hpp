@@ -1,4 +1,4 @@
-// Everything that works feature by feature: activations, dropout, losses, column sums.
+// Everything that works feature by feature: activations, dropout, column sums, transposition.
 // Loops are plain: the compiler turns them into the registers of the instruction set.
 #pragma once
 
@@ -16,7 +16,7 @@ namespace downslope::DOWNSLOPE_ISA {
 constexpr float kLeak = 0.01f;
 constexpr float kNormalDensity = 0.398942280f;  // 1 / sqrt(2 pi)
 
-// out = f(z) for n floats, a multiple of 16. Written so that a NaN passes: a member that has
+// out = f(z) for n floats, a multiple of kPad. Written so that a NaN passes: a member that has
 // diverged must not look alive.
 template <class F>
 inline void each_register(const float* z, float* out, int n, F f) {
@@ -67,35 +67,20 @@ inline void differentiate(Activation kind, const float* z, float* g, int n, floa
   }
 }
 
-// The learned slope's share of the gradient: before `differentiate` scales g.
-inline float prelu_slope_gradient(const float* z, const float* g, int n) {
+// The learned slope's share of the gradient: before `differentiate` scales g. The products are
+// rounded in `line` first: compilers do not agree on whether to fuse them into an ordered sum.
+inline float prelu_slope_gradient(const float* z, const float* g, int n, float* line) {
+  for (int i = 0; i < n; i += kLanes) {
+    const Vec x = load(z + i);
+    store(line + i, x > 0.0f ? Vec{} : x * load(g + i));
+  }
   float sum = 0;
-  for (int i = 0; i < n; ++i) sum += z[i] > 0 ? 0 : z[i] * g[i];
+  for (int i = 0; i < n; ++i) sum += line[i];
   return sum;
 }
 
 inline void sigmoid(float* z, std::int64_t n) {
   each_register(z, z, n, [](Vec x) { return 1.0f / (1.0f + exponential(-x)); });
-}
-
-// Cross-entropy of one row of logits with label smoothing (Szegedy et al. 2016, as torch): the
-// target is 1 - smoothing for the truth plus smoothing / n everywhere. g = scale * d loss / dz.
-// Both z and g are padded to 16; the padding of g becomes 0.
-inline float softmax_gradient(const float* z, float* g, int n, int truth, float scale,
-                              float smoothing) {
-  const float top = *std::max_element(z, z + n);
-  const int padded = round_up(n, kPad);
-  each_register(z, g, padded, [top](Vec x) { return exponential(x - top); });
-  std::fill(g + n, g + padded, 0.0f);
-  float sum = 0, total = 0;
-  for (int o = 0; o < n; ++o) {
-    sum += g[o];
-    total += z[o];
-  }
-  const float factor = scale / sum, share = smoothing / static_cast<float>(n);
-  for (int o = 0; o < n; ++o) g[o] = g[o] * factor - scale * share;
-  g[truth] -= scale * (1 - smoothing);
-  return std::log(sum) + top - (1 - smoothing) * z[truth] - share * total;
 }
 
 inline void column_sums(const float* rows, int count, int n, float* sums) {
@@ -143,7 +128,7 @@ inline __attribute__((always_inline)) void transpose_square(Vec (&rows)[kLanes])
   if constexpr (S > 1) transpose_square<S / 2>(rows);
 }
 
-// to[c][r] = from[r][c]; rows and columns are multiples of 16.
+// to[c][r] = from[r][c]; rows and columns are multiples of kLanes.
 inline void transpose(const float* from, std::int64_t from_pitch, int rows, int columns, float* to,
                       std::int64_t to_pitch) {
   for (int r = 0; r < rows; r += kLanes)
@@ -174,18 +159,21 @@ inline void philox(std::uint32_t (&c)[4], std::uint32_t k0, std::uint32_t k1) {
 }
 
 // Inverted dropout: each entry 0 with probability p, else 1 / (1 - p). The mask is a function of
-// (seed, step, layer, position) alone, so a member can be resumed or replayed at any step.
-inline void dropout_mask(float* mask, std::int64_t n, float p, std::uint64_t seed,
+// (seed, step, layer, position) alone, so a member can be resumed or replayed at any step; positions
+// count in rows of a multiple of 16, whatever the registers.
+inline void dropout_mask(float* mask, int rows, int n, int pitch, float p, std::uint64_t seed,
                          std::uint64_t step, std::uint32_t layer) {
   const auto threshold = static_cast<std::uint32_t>(std::min(4294967295.0, p * 4294967296.0));
   const float keep = 1 / (1 - p);
-  for (std::int64_t i = 0; i < n; i += 4) {
-    std::uint32_t words[4] = {static_cast<std::uint32_t>(i), layer,
-                              static_cast<std::uint32_t>(step),
-                              static_cast<std::uint32_t>(step >> 32)};
-    philox(words, static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32));
-    for (int j = 0; j < 4; ++j) mask[i + j] = words[j] < threshold ? 0 : keep;
-  }
+  for (int r = 0; r < rows; ++r)
+    for (int o = 0; o < n; o += 4) {
+      std::uint32_t words[4] = {static_cast<std::uint32_t>(std::int64_t{r} * pitch + o), layer,
+                                static_cast<std::uint32_t>(step),
+                                static_cast<std::uint32_t>(step >> 32)};
+      philox(words, static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32));
+      for (int j = 0; j < 4; ++j)
+        mask[std::int64_t{r} * n + o + j] = words[j] < threshold ? 0 : keep;
+    }
 }
 
 }  // namespace downslope::DOWNSLOPE_ISA

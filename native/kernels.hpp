@@ -2,7 +2,7 @@
 //
 // A weight matrix (inputs k, outputs o) is kept in panels of at most 48 outputs: panel p is a
 // contiguous block [k][width], so that every product walks through memory in order and a panel of
-// any width stays in few pages. Outputs are padded to 16, inputs to 8, with zeros that stay zero.
+// any width stays in few pages. Outputs are padded to the registers, inputs to 8, with zeros that stay zero.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@
 namespace downslope::DOWNSLOPE_ISA {
 
 constexpr int kLanes = DOWNSLOPE_LANES;
-constexpr int kPad = 16;   // outputs and minibatch rows are padded to this
 constexpr int kPadIn = 8;  // rows of a weight panel are padded to this
+constexpr int kPad = kLanes > kPadIn ? kLanes : kPadIn;  // outputs and minibatch rows to this
 constexpr int kPanel = 48;
 
 typedef float Vec __attribute__((vector_size(kLanes * 4)));
@@ -65,11 +65,11 @@ inline __attribute__((always_inline)) void each_sum(Each each) {
   }
 }
 
-// Registers allow R x N sums of kLanes: wide registers come 32 at a time, narrow ones 16.
-#if DOWNSLOPE_LANES == 16
-constexpr int kRows[4] = {0, 16, 12, 8};
+// Rows of a tile of N vectors: its sums, N vectors and a broadcast fit into the registers.
+#if DOWNSLOPE_LANES == 16 || defined(__aarch64__)
+constexpr int kRows[4] = {0, 16, 12, 8};  // of 32
 #else
-constexpr int kRows[4] = {0, 8, 4, 4};
+constexpr int kRows[4] = {0, 8, 6, 4};  // of 16
 #endif
 
 // Calls body.operator()<N>(offset) for pieces of N <= 3 vectors that cover `width` floats.
@@ -84,14 +84,14 @@ inline void pieces(int width, Body&& body) {
   for (; width - offset >= kLanes; offset += kLanes) body.template operator()<1>(offset);
 }
 
-// Calls body.operator()<R>(row) for blocks of rows that cover `count`, a multiple of 4.
+// Calls body.operator()<R>(row) for blocks of rows that cover `count`, a multiple of 4; what is
+// left over by the largest block is covered by the next smaller ones.
 template <int R, class Body>
-inline void blocks(int count, Body&& body) {
-  int row = 0;
+inline __attribute__((always_inline)) void blocks(int count, Body&& body, int row = 0) {
   for (; count - row >= R; row += R) body.template operator()<R>(row);
-  if constexpr (R > 8)
-    for (; count - row >= 8; row += 8) body.template operator()<8>(row);
-  for (; count - row >= 4; row += 4) body.template operator()<4>(row);
+  if constexpr (R > 8) blocks<8>(count, body, row);
+  else if constexpr (R > 4) blocks<4>(count, body, row);
+  else if constexpr (R > 2) blocks<2>(count, body, row);
 }
 
 }  // namespace downslope::DOWNSLOPE_ISA

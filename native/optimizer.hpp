@@ -14,6 +14,14 @@ inline Vec square_root(Vec x) {
   return y;
 }
 
+// base^n by squaring: libraries of mathematics differ in the last bits of theirs.
+inline double power(double base, std::int64_t n) {
+  double result = 1;
+  for (; n > 0; n >>= 1, base *= base)
+    if (n & 1) result *= base;
+  return result;
+}
+
 enum class Move { plain, momentum, adam };
 
 // SGD with momentum (Sutskever et al. 2013, as in torch.optim.SGD), Adam (Kingma and Ba 2015) and
@@ -25,9 +33,8 @@ class Rule {
       : optimizer_(spec.optimizer), nesterov_(spec.nesterov), momentum_(spec.momentum),
         rate_(static_cast<float>(rate)) {
     if (optimizer_ == Optimizer::sgd) return;
-    const double t = static_cast<double>(step);
-    step_size_ = static_cast<float>(rate / (1 - std::pow(0.9, t)));
-    root_scale_ = static_cast<float>(1 / std::sqrt(1 - std::pow(0.999, t)));
+    step_size_ = static_cast<float>(rate / (1 - power(0.9, step)));
+    root_scale_ = static_cast<float>(1 / std::sqrt(1 - power(0.999, step)));
   }
 
   Rule with_decay(float decay) const {

@@ -1,5 +1,6 @@
 """The published figures of the homework, replayed on the real data by the recipe hw3."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,12 @@ import pytest
 
 from downslope import InputError, Run, drain, load, load_recipe, run_recipe
 from downslope.data import Dataset
+from downslope.engines import instruction_set
 
 pytestmark = [pytest.mark.slow, pytest.mark.fashion]
+
+# Also in ARCHITECTURE.md, "The compiled engine": the same on AVX2, AVX-512 and NEON.
+WEIGHTS_AFTER_THREE_EPOCHS = "6eb74be1be92896ac763c9d22ff60a4f834da58220eb7ebf7935e51319f8e4cc"
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +52,6 @@ def test_the_refit_follows_the_published_table(fashion: Dataset, tmp_path: Path)
     assert [loss for loss, _ in found] == pytest.approx([1.0717, 0.5385, 0.4607], abs=0.001)
     assert [hits for _, hits in found] == pytest.approx([0.7680, 0.8125, 0.8287], abs=0.002)
     assert [o.reason for o in results.test_set.openings] == ["refit: accuracy after each epoch"]
+    if instruction_set() != "baseline":  # of x86-64: no fused multiply-add
+        weights = np.load(tmp_path / "run/refit/trajectory.npz")["vectors"][-1]
+        assert hashlib.sha256(weights.tobytes()).hexdigest() == WEIGHTS_AFTER_THREE_EPOCHS
