@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
 
 from downslope.data import Opening
 from downslope.landscape import LandscapeResult
+from downslope.networks import Member
 from downslope.reconstruction import AutoencoderResult
 from downslope.search import (
     RefitResult,
@@ -17,6 +20,8 @@ from downslope.statistics import Comparison
 from downslope.theory import TheoryResult
 
 SCHEMA = "downslope.results/1"
+
+MOST_TRIALS = 2**31
 
 
 class DataResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,3 +96,86 @@ class Results(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     autoencoder: AutoencoderResult | None = None
     test_set: SealResult
     seconds: dict[str, float] = msgspec.field(default_factory=dict[str, float])
+
+    def __post_init__(self) -> None:
+        """Refuse parts that cannot be of one run, as in a file that was edited.
+
+        Raises:
+            ValueError: naming the field, what it holds and what it must agree with.
+        """
+        for fault in _disagreements(self):
+            raise ValueError(fault)
+
+
+def _disagreements(results: Results) -> Iterator[str]:
+    """Yield what does not hold together; whoever draws relies on that it does."""
+    data, refit, variants = results.data, results.refit, results.variants
+    features = math.prod(data.shape)
+    if min(data.shape, default=0) < 1:
+        yield f"data.shape = {data.shape}: each must be at least 1"
+    for name in ("training", "validation", "test"):
+        if getattr(data, name) < 0:
+            yield f"data.{name} = {getattr(data, name)}: must not be below 0"
+    if min(data.class_counts, default=0) < 0:
+        yield f"data.class_counts has {min(data.class_counts)}: must not be below 0"
+    for place, member in _members(results):
+        if member.network.widths[0] != features:
+            yield (
+                f"data.shape = {data.shape} has {features} values, but {place} has "
+                f"{member.network.widths[0]} inputs; they must agree"
+            )
+    searches = {"search": results.search, "variants.search": variants and variants.search}
+    for place, search in searches.items():
+        if search is not None:
+            yield from _search_disagreements(place, search)
+    for place, one in (("refit", refit), ("variants.refit", variants and variants.refit)):
+        if one is not None:
+            yield from _refit_disagreements(place, one, len(data.class_names))
+    for place in ("landscape", "joint_landscape", "trials_landscape"):
+        drawn = getattr(results, place)
+        if drawn is not None and not (drawn.runs and all(run.path for run in drawn.runs)):
+            yield f"{place}.runs: must be at least one, each with a path"
+
+
+def _members(results: Results) -> Iterator[tuple[str, Member]]:
+    if results.search is not None:
+        for i, trial in enumerate(results.search.trials):
+            yield f"search.trials[{i}]", trial.member
+    if results.refit is not None:
+        yield "refit.member", results.refit.member
+    if results.variants is not None and results.variants.refit is not None:
+        yield "variants.refit.member", results.variants.refit.member
+    if results.autoencoder is not None:
+        yield "autoencoder.member", results.autoencoder.member
+
+
+def _search_disagreements(place: str, search: SearchResult) -> Iterator[str]:
+    ids = [trial.id for trial in search.trials]
+    if len(set(ids)) < len(ids) or not all(0 <= one < MOST_TRIALS for one in ids):
+        yield f"{place}.trials: each id must be there once, from 0 and below {MOST_TRIALS:,}"
+    if search.best is not None and search.best.id not in ids:
+        yield f"{place}.best.id = {search.best.id}: no such trial"
+    if search.choice is not None:
+        candidates = [candidate.trial for candidate in search.choice.candidates]
+        if not candidates:
+            yield f"{place}.choice.candidates: must be at least one"
+        for one in candidates:
+            if one not in ids:
+                yield f"{place}.choice.candidates has trial {one}: no such trial"
+        if search.choice.chosen is not None and search.choice.chosen not in candidates:
+            yield f"{place}.choice.chosen = {search.choice.chosen}: no such candidate"
+
+
+def _refit_disagreements(place: str, refit: RefitResult, classes: int) -> Iterator[str]:
+    if not refit.epochs:
+        yield f"{place}.epochs: must be at least one"
+    if any(len(epoch.train_loss_per_seed) != len(refit.seeds) for epoch in refit.epochs):
+        yield f"{place}.epochs: train_loss_per_seed must have one loss for each of the seeds"
+    accuracy = refit.test_accuracy
+    if accuracy is not None and not 1 <= len(accuracy.per_seed) <= len(refit.seeds):
+        yield f"{place}.test_accuracy.per_seed must have one accuracy for each completed seed"
+    counts = refit.confusion
+    if counts and {len(counts), *map(len, counts)} != {classes}:
+        yield f"{place}.confusion: must have {classes} rows and columns, one for each class"
+    if any(count < 0 for row in counts for count in row):
+        yield f"{place}.confusion: counts must not be below 0"

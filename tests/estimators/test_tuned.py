@@ -196,3 +196,10 @@ def test_another_sampler_proposes_other_trials() -> None:
     tpe = MLPSearchClassifier(**QUICK | {"sampler": "quasi_random"}).fit(X, Y)
     random = MLPSearchClassifier(**QUICK).fit(X, Y)
     assert [t.settings for t in tpe.trials_] != [t.settings for t in random.trials_]
+
+
+@pytest.mark.parametrize(("trials", "candidates"), [(6, 1), (8, 1), (20, 2), (50, 5)])
+def test_as_many_are_trained_on_folds_as_the_documents_say(trials: int, candidates: int) -> None:
+    X, y = load_iris(return_X_y=True)
+    search = MLPSearchClassifier(trials=trials, cv=2, settings={"epochs": 9}, random_state=541)
+    assert len(search.fit(X[::3], y[::3]).cv_results_["params"]) == candidates

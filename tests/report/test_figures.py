@@ -78,7 +78,8 @@ def texts(figure: Figure) -> str:
 def test_drawing_leaves_the_settings_of_matplotlib_alone(finished: Run, results: Results) -> None:
     before = dict(matplotlib.rcParams)
     with matplotlib.rc_context():
-        gallery(results, arrays(finished, results))
+        drawn = gallery(results, arrays(finished, results))
+        assert not [name for name in drawn if name.endswith("-missing")]
         assert dict(matplotlib.rcParams) == before
 
 

@@ -33,9 +33,9 @@ def reached(results: Results) -> dict[str, str]:
         (results.variants.search, results.variants.refit),
     ):
         assert search.best and search.chosen and search.choice and refit.test_accuracy
-        pairs[percent(search.best.validation_accuracy)] = describe(search.best.member)
-        pairs[percent(search.choice.candidates[1].mean)] = describe(search.chosen.member)
-        pairs[percent(refit.test_accuracy.mean)] = describe(refit.member)
+        pairs[percent(search.best.validation_accuracy)] = describe(search.best)
+        pairs[percent(search.choice.candidates[1].mean)] = describe(search.chosen)
+        pairs[percent(refit.test_accuracy.mean)] = describe(refit)
     assert len(pairs) == 6
     return pairs
 
@@ -91,12 +91,12 @@ def test_a_score_and_a_network_in_one_sentence_belong_together(
 
 def test_the_closing_table_and_the_page_describe_what_was_trained(parted: Results) -> None:
     assert parted.variants and parted.variants.refit and parted.variants.refit.test_accuracy
-    trained = describe(parted.variants.refit.member)
+    trained = describe(parted.variants.refit)
     row = dict(summary(parted))["variants"]
     assert row.index(trained) < row.index(percent(parted.variants.refit.test_accuracy.mean))
     card = next(c for c in cards(parted) if c.label.startswith("Chosen variant"))
     assert trained in card.note
-    assert parted.refit and describe(parted.refit.member) in in_a_sentence(parted)
+    assert parted.refit and describe(parted.refit) in in_a_sentence(parted)
 
 
 def test_where_the_settings_of_a_final_training_are_from_is_said(parted: Results) -> None:
@@ -119,10 +119,10 @@ def test_a_comparison_names_the_network_of_each_score(parted: Results, finished:
     table = score_table({"A": Side(finished, parted, None, None)})
     cells = {row.cells[0]: row.cells[1] for row in table.rows}
     assert parted.refit and parted.variants and parted.variants.refit
-    assert describe(parted.refit.member) in cells["final network"]
-    assert describe(parted.variants.refit.member) in cells["chosen variant"]
+    assert describe(parted.refit) in cells["final network"]
+    assert describe(parted.variants.refit) in cells["chosen variant"]
     assert parted.search and parted.search.best
-    assert describe(parted.search.best.member) in cells["search"]
+    assert describe(parted.search.best) in cells["search"]
     assert percent(parted.search.best.validation_accuracy) in cells["search"]
 
 

@@ -309,7 +309,8 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
         sampler: how, for example "random", "quasi_random" or "tpe"; see `downslope.search`.
         halving: "halving" prunes trials that do badly and lets the best third go on at each rung,
             "hyperband" does so in several brackets, "none" trains all in full.
-        candidates: how many of the best are trained on folds, of those trained in full.
+        candidates: how many of the best are trained on folds, at most: halving leaves one of 6 or 8
+            trials trained in full, two of 20, five of 50. `cv_results_` has those that were.
         cv: number of folds, or a scikit-learn splitter. No more folds than the smallest class has
             rows.
         scoring: as in scikit-learn's searches; None for accuracy (R² for the regressor).
@@ -322,7 +323,7 @@ class MLPSearchClassifier(ClassifierMixin, _MLPSearch):
     Attributes:
         best_estimator_: the `MLPClassifier` of the chosen settings, trained on all rows.
         best_params_: the chosen values of the space.
-        best_score_: their mean score over the folds. It is the highest of `candidates` such means,
+        best_score_: their mean score over the folds. It is the highest of the candidates' means,
             so a little optimistic: for an honest figure score rows that fit has not seen.
         cv_results_: scores of the candidates on the folds, as in scikit-learn's searches.
         trials_: every `Trial`, its settings, outcome and learning curve.

@@ -114,7 +114,7 @@ def _pictures(sides: Mapping[str, Side], joint: Landscape | None) -> Iterator[Pi
             figures.draw_scores(scores),
             "Test accuracy: "
             + "; ".join(
-                f"run {n} ({wording.describe(refits[n].member)}) {percent(a.mean)}"
+                f"run {n} ({wording.describe(refits[n])}) {percent(a.mean)}"
                 for n, a in scores.items()
             ),
             "Test accuracy of each seed (points), their mean (line) and its 95 % interval for the "

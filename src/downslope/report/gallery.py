@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from downslope.errors import InputError
+from downslope.report.figures.style import draw_missing
 from downslope.report.interactive import Scene
 from downslope.report.picture import Picture, picture
 from downslope.report.sections import autoencoder, landscape, refit, search, theory, variants
@@ -68,16 +69,34 @@ def gallery(results: Results, arrays: Arrays) -> dict[str, Picture]:
     gc.freeze()
     try:
         made = [
-            *theory.pictures(results),
-            *search.pictures(results),
-            *refit.pictures(results, arrays.answers),
-            *variants.pictures(results),
-            *_landscape(results, arrays),
-            *_autoencoder(results, arrays),
+            *_all_of("theory", theory.pictures(results)),
+            *_all_of("search", search.pictures(results)),
+            *_all_of("refit", refit.pictures(results, arrays.answers)),
+            *_all_of("variants", variants.pictures(results)),
+            *_all_of("landscape", _landscape(results, arrays)),
+            *_all_of("autoencoder", _autoencoder(results, arrays)),
         ]
     finally:
         gc.unfreeze()
     return {picture.name: picture for picture in made}
+
+
+def _all_of(section: str, pictures: Iterator[Picture]) -> Iterator[Picture]:
+    """Yield a section's figures; one that cannot be drawn must not cost the page of a long run."""
+    last = ""
+    try:
+        for one in pictures:
+            yield one
+            last = f" after {one.name}"
+    except Exception as error:  # of matplotlib too, at numbers that no axis can show
+        reason = f"{type(error).__name__}: {error}"[:200]
+        yield picture(
+            f"{section}-missing",
+            draw_missing(f"The figures{last} cannot be drawn"),
+            f"The figures of {section}{last} cannot be drawn.",
+            f"The figures{last} cannot be drawn ({reason}). results.json holds the numbers.",
+            "",
+        )
 
 
 def _landscape(results: Results, arrays: Arrays) -> Iterator[Picture]:

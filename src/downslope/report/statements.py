@@ -56,7 +56,7 @@ def led(search: SearchResult) -> str:
         return "no best, as none completed"
     return (
         f"trial {best.id} led with {percent(best.validation_accuracy)} on "
-        f"{search.validation_examples:,} validation examples ({describe(best.member)})"
+        f"{search.validation_examples:,} validation examples ({describe(best)})"
     )
 
 
@@ -87,7 +87,7 @@ def chosen(search: SearchResult) -> str:
         f"{several}trained again {choice.seeds} times, trial {trial.id} was chosen with a mean of "
         f"{percent(again.mean)}"
     )
-    return text if _leads(search, trial) else f"{text} ({describe(trial.member)})"
+    return text if _leads(search, trial) else f"{text} ({describe(trial)})"
 
 
 def chosen_network(search: SearchResult) -> str:
@@ -95,7 +95,7 @@ def chosen_network(search: SearchResult) -> str:
     trial = search.chosen
     if trial is None or _leads(search, trial):
         return ""
-    return f"Trial {trial.id} is {describe(trial.member)}."
+    return f"Trial {trial.id} is {describe(trial)}."
 
 
 def _leads(search: SearchResult, trial: Trial) -> bool:
@@ -113,7 +113,7 @@ def network(results: Results, part: Part) -> str:
     """Describe the network of a final training, and say where its settings are from."""
     refit = final_of(results, part)
     assert refit is not None
-    text = f"{describe(refit.member)}; {refit.member.network.parameters:,} parameters"
+    text = f"{describe(refit)}; {refit.member.network.parameters:,} parameters"
     origin = _origin(results, part, refit)
     return f"{text}; {origin}" if origin else text
 

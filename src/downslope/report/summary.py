@@ -48,7 +48,7 @@ def answer(results: Results) -> str:
     if refit.test_accuracy is None:
         return f"no test accuracy: {'; '.join(refit.stopped) or 'no seed completed'}"
     accuracy = refit.test_accuracy
-    return f"{percent(accuracy.mean)} ({certainty(accuracy)}), of {describe(refit.member)}"
+    return f"{percent(accuracy.mean)} ({certainty(accuracy)}), of {describe(refit)}"
 
 
 def theory_verdict(results: Results) -> str:

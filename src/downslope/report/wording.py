@@ -9,14 +9,17 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from downslope.networks import Member, NetworkSpec
 from downslope.reconstruction import AutoencoderResult
 from downslope.results import DataResult, Results
 from downslope.search import (
+    RefitResult,
     SearchResult,
     Trial,
 )
 from downslope.statistics import Accuracy, Comparison, PairedTest, wilson_interval
+
+Trained = Trial | RefitResult
+"""What holds a member beside the score that it reached."""
 
 
 def kinds(data: DataResult) -> str:
@@ -128,16 +131,17 @@ def times(count: int) -> str:
     return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
-def parts(member: Member) -> list[str]:
+def parts(trained: Trained) -> list[str]:
     """Say what makes a variant: its shape, activation, normalization and dropout.
 
-    >>> from downslope.networks import TrainingSpec
-    >>> spec = NetworkSpec(widths=(784, 64, 64, 10), normalization="batch", dropout=0.2)
-    >>> parts(Member(network=spec, training=TrainingSpec(), seed=1))
+    >>> from types import SimpleNamespace
+    >>> from downslope.search import Settings
+    >>> settings = Settings(hidden_layers=2, units=64, normalization="batch", dropout=0.2)
+    >>> parts(SimpleNamespace(member=settings.member(784, 10, seed=1)))
     ['2×64', 'relu', 'batch norm', 'dropout 0.2']
     """
-    network = member.network
-    found = [hidden(network), network.activation]
+    network = trained.member.network
+    found = [hidden(trained), network.activation]
     if network.normalization != "none":
         found.append("batch norm")
     if network.dropout:
@@ -145,31 +149,35 @@ def parts(member: Member) -> list[str]:
     return found
 
 
-def hidden(network: NetworkSpec) -> str:
+def hidden(trained: Trained) -> str:
     """Write the hidden layers.
 
-    >>> [hidden(NetworkSpec(widths=w)) for w in ((9, 40, 40, 3), (9, 16, 8, 3), (9, 3))]
-    ['2×40', '16-8', 'no hidden layer']
+    >>> from types import SimpleNamespace
+    >>> from downslope.search import Settings
+    >>> [hidden(SimpleNamespace(member=Settings(hidden_layers=n).member(9, 3, 1))) for n in (2, 0)]
+    ['2×40', 'no hidden layer']
     """
-    widths = network.widths[1:-1]
+    widths = trained.member.network.widths[1:-1]
     if not widths:
         return "no hidden layer"
     return f"{len(widths)}×{widths[0]}" if len(set(widths)) == 1 else "-".join(map(str, widths))
 
 
-def describe(member: Member) -> str:
+def describe(trained: Trained) -> str:
     """Say all that sets a member apart but its seed, in one line.
 
-    >>> from downslope.networks import TrainingSpec
-    >>> network = NetworkSpec(widths=(784, 40, 40, 40, 10))
-    >>> describe(Member(network=network, training=TrainingSpec(), seed=1))
+    It takes what the member reached along with it, so that both come from one object.
+
+    >>> from types import SimpleNamespace
+    >>> from downslope.search import Settings
+    >>> describe(SimpleNamespace(member=Settings().member(784, 10, seed=1)))
     '3×40, relu, sgd, learning rate 0.01, batch 32, 20 epochs'
     """
-    network, training = member.network, member.training
+    network, training = trained.member.network, trained.member.training
     rate = f"learning rate {training.learning_rate:.4g}"
     if training.schedule != "constant":
         rate += f" ({training.schedule.replace('_', '-')})"
-    found = [*parts(member), training.optimizer, rate]
+    found = [*parts(trained), training.optimizer, rate]
     if network.weight_scale != 1:
         found.insert(2, f"weights times {network.weight_scale:g}")
     if network.initialization != "pytorch":
@@ -290,7 +298,7 @@ def in_a_sentence(results: Results) -> str:
     trained = ""
     if refit is not None:
         trained = (
-            f"A network of {refit.member.network.label} units ({describe(refit.member)}), trained "
+            f"A network of {refit.member.network.label} units ({describe(refit)}), trained "
             f"on {refit.examples:,} examples of {data.name}, "
         )
     if refit is None or refit.test_accuracy is None:

@@ -27,6 +27,7 @@ from downslope.report.figures.style import (
     slope_colours,
     styled,
     trial_mark,
+    within_reach,
 )
 from downslope.report.statements import rank, standing
 from downslope.search import SearchResult, Trial
@@ -106,13 +107,13 @@ def scatter(search: SearchResult) -> Scatter:
         chosen = max(numbers, key=lambda name: _strength(completed, name))
     colours = [n for n in ("batch_size", "units", "hidden_layers", *numbers) if n != chosen]
     colour = next((name for name in colours if name in numbers), colours[0])
-    values = [float(getattr(t.settings, chosen)) for t in search.trials]
+    values = [within_reach(getattr(t.settings, chosen)) for t in search.trials]
     return Scatter(
         setting=chosen,
         colour=colour,
         points=[
             (
-                float(getattr(t.settings, chosen)),
+                within_reach(getattr(t.settings, chosen)),
                 t.validation_accuracy or 0.0,
                 float(getattr(t.settings, colour)),
                 standing(search, t.id),

@@ -26,6 +26,7 @@ from downslope.report.figures.style import (
     slope_colours,
     styled,
     trial_mark,
+    within_reach,
 )
 from downslope.search import SearchResult, Trial
 
@@ -104,6 +105,7 @@ def _axis(trials: Sequence[Trial], name: str) -> Axis:
         return Axis(
             word, [places[v] for v in values], list(zip(places.values(), labels, strict=True))
         )
+    values = [within_reach(v) for v in values]
     low, high = min(values), max(values)
     if low > 0 and high >= 10 * low:
         ends = np.geomspace(low, high, 4)
@@ -113,9 +115,7 @@ def _axis(trials: Sequence[Trial], name: str) -> Axis:
             [(math.log10(e), f"{e:.2g}") for e in ends],
         )
     ticks = MaxNLocator(4).tick_values(low, high)
-    return Axis(
-        word, [float(v) for v in values], [(float(t), f"{t:g}") for t in ticks if low <= t <= high]
-    )
+    return Axis(word, values, [(float(t), f"{t:g}") for t in ticks if low <= t <= high])
 
 
 def chart(search: SearchResult) -> Chart | None:

@@ -7,6 +7,7 @@ and one below the other on a phone, where the letters then still have their prin
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable, Generator, Sequence
@@ -138,6 +139,15 @@ def log_ticks(axis: Axis) -> None:
     axis.set_minor_locator(NullLocator())
 
 
+def within_reach(value: float) -> float:
+    """Bring a value to where an axis with margins can hold it; the figure's data keeps it.
+
+    >>> within_reach(1e308), within_reach(-1e308), within_reach(1e-300), within_reach(0)
+    (1e+30, -1e+30, 1e-30, 0.0)
+    """
+    return math.copysign(min(1e30, max(1e-30, abs(value))), value) if value else 0.0
+
+
 def legend_above(axes: Axes, columns: int = 3) -> None:
     """Put the legend over the panel, where it hides no data."""
     axes.legend(
@@ -174,6 +184,14 @@ def plain(text: str, longest: int = 18) -> str:
     """
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+@styled
+def draw_missing(text: str) -> Figure:
+    """Draw a line in place of a figure."""
+    figure = Figure(figsize=(6.2, 0.6))
+    figure.text(0.5, 0.5, text, ha="center", va="center", color=ROSE, parse_math=False)
+    return figure
 
 
 def svg(figure: Figure) -> str:

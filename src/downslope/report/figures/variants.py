@@ -44,7 +44,7 @@ def ranking(search: SearchResult, most: int = 15) -> list[Variant]:
     found = [
         Variant(
             trial=trial.id,
-            name=", ".join(parts(trial.member)),
+            name=", ".join(parts(trial)),
             accuracy=trial.validation_accuracy,
             standing=standing(search, trial.id),
             chosen=is_chosen(search, trial.id),

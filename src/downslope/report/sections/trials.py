@@ -47,7 +47,7 @@ def trial_table(search: SearchResult, caption: str, part: str = "search") -> Tab
                     str(trial.member.seed),
                     percent(trial.validation_accuracy),
                     figure(trial.validation_loss),
-                    hidden(trial.member.network),
+                    hidden(trial),
                     *[values[i] for values in shown.values()],
                     f"{own.learning_rate:.3g}",
                     str(own.batch_size),
@@ -61,7 +61,7 @@ def trial_table(search: SearchResult, caption: str, part: str = "search") -> Tab
                 if outcome in ("diverged", "failed")
                 else "",
                 trial=f"{part}-{trial.id}",
-                about=f"{percent(trial.validation_accuracy)} ({outcome}): {describe(trial.member)}",
+                about=f"{percent(trial.validation_accuracy)} ({outcome}): {describe(trial)}",
             )
         )
     numeric = {"dropout", "decay"}
@@ -103,7 +103,7 @@ def candidate_table(search: SearchResult) -> Table:
                     percent(candidate.mean),
                     f"{percent(interval[0])} to {percent(interval[1])}" if interval else "–",
                     "; ".join([again, *candidate.stopped]),
-                    describe(trial.member),
+                    describe(trial),
                 ],
                 mark="best" if is_chosen(search, trial.id) else "",
             )
@@ -141,7 +141,7 @@ def stopped_table(search: SearchResult) -> Table:
                     t.outcome,
                     f"{len(t.curve)} of {t.settings.epochs}",
                     t.reason,
-                    describe(t.member),
+                    describe(t),
                 ],
                 mark="stopped",
             )

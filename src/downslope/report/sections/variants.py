@@ -31,10 +31,10 @@ def pictures(results: Results) -> Iterator[Picture]:
     )
     refit, plain = found.refit, results.refit
     if refit is not None and refit.test_accuracy is not None:
-        means = f"chosen variant ({describe(refit.member)}) {percent(refit.test_accuracy.mean)}"
+        means = f"chosen variant ({describe(refit)}) {percent(refit.test_accuracy.mean)}"
         if plain is not None and plain.test_accuracy is not None:
             plain_mean = percent(plain.test_accuracy.mean)
-            means = f"plain winner ({describe(plain.member)}) {plain_mean}, {means}"
+            means = f"plain winner ({describe(plain)}) {plain_mean}, {means}"
         yield picture(
             "variants-test",
             variants.draw_test(plain and plain.test_accuracy, refit.test_accuracy),
