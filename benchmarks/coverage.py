@@ -6,7 +6,7 @@ has a difficulty that all networks share, a seed has its own accuracy, and what 
 for each network and example. At 88 % accuracy two seeds then give different answers to 7 % of the
 examples, as small networks do on Fashion-MNIST.
 
-    python benchmarks/coverage.py               the table of docs/statistics.md, about 20 minutes
+    python benchmarks/coverage.py               the table of docs/statistics.md
     python benchmarks/coverage.py --draws 100   a glance
 """
 

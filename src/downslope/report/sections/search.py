@@ -135,6 +135,5 @@ def choice(found: SearchResult, part: str) -> Iterator[Picture]:
         f"The best {len(found.choice.candidates)} trials, in the search and trained again "
         f"{found.choice.seeds} times.",
         "What the best trials reached in the search, and when trained again with new seeds; the "
-        "band is the bootstrap interval of the mean, which is too short for its nominal 95 % with "
-        "so few trainings. The chosen one is bold.",
+        "band is the 95 % t interval of the mean. The chosen one is bold.",
     )
