@@ -72,16 +72,15 @@ constexpr int kRows[4] = {0, 16, 12, 8};  // of 32
 constexpr int kRows[4] = {0, 8, 6, 4};  // of 16
 #endif
 
-// Calls body.operator()<N>(offset) for pieces of N <= 3 vectors that cover `width` floats.
+// Calls body.operator()<N>(offset) for pieces of N <= 3 vectors that cover `width` floats; four are
+// two and two, as one vector alone leaves the units waiting for its sums.
 template <class Body>
 inline void pieces(int width, Body&& body) {
   int offset = 0;
-  for (; width - offset >= 3 * kLanes; offset += 3 * kLanes) body.template operator()<3>(offset);
-  if (width - offset >= 2 * kLanes) {
-    body.template operator()<2>(offset);
-    offset += 2 * kLanes;
-  }
-  for (; width - offset >= kLanes; offset += kLanes) body.template operator()<1>(offset);
+  for (; width - offset >= 3 * kLanes && width - offset != 4 * kLanes; offset += 3 * kLanes)
+    body.template operator()<3>(offset);
+  for (; width - offset >= 2 * kLanes; offset += 2 * kLanes) body.template operator()<2>(offset);
+  if (width > offset) body.template operator()<1>(offset);
 }
 
 // Calls body.operator()<R>(row) for blocks of rows that cover `count`, a multiple of 4; what is

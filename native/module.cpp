@@ -129,23 +129,6 @@ class Member {
     return nb::make_tuple(found.loss, found.correct);
   }
 
-  // Losses at many flat vectors on the same examples; the parameters are left at the last one.
-  nb::object losses(Matrix vectors, Matrix inputs, nb::object targets) {
-    const Examples examples = check(inputs, targets);
-    require(static_cast<std::int64_t>(vectors.shape(1)) == trainer_->parameter_count(),
-            "vectors: shape (n, " + std::to_string(trainer_->parameter_count()) + ") is needed");
-    double* data = nullptr;
-    nb::object result = new_array(vectors.shape(0), data);
-    {
-      nb::gil_scoped_release unlocked;
-      for (std::size_t i = 0; i < vectors.shape(0); ++i) {
-        trainer_->set_parameters(vectors.data() + i * vectors.shape(1));
-        data[i] = trainer_->evaluate(examples).loss;
-      }
-    }
-    return result;
-  }
-
   // Sums of losses and counts of correct examples at points of a plane, each of shape (points,).
   nb::tuple losses_on_plane(Matrix vectors, Points points, Matrix inputs, nb::object targets,
                             bool recompute) {
@@ -306,8 +289,6 @@ NB_MODULE(_native, m) {
       .def("train", &Member::train, "inputs"_a.noconvert(), "targets"_a, "order"_a.noconvert(),
            "rates"_a.noconvert())
       .def("evaluate", &Member::evaluate, "inputs"_a.noconvert(), "targets"_a)
-      .def("losses", &Member::losses, "vectors"_a.noconvert(), "inputs"_a.noconvert(),
-           "targets"_a)
       .def("losses_on_plane", &Member::losses_on_plane, "vectors"_a.noconvert(),
            "points"_a.noconvert(), "inputs"_a.noconvert(), "targets"_a, "recompute"_a = false)
       .def("predict", &Member::predict, "inputs"_a.noconvert())

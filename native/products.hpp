@@ -90,7 +90,7 @@ inline void update_weights(Layer& l, const float* input, Blocks blocks_of, int r
         if (p.column == 0 && k % 16 == 0)
           for (const float* row : next) __builtin_prefetch(row + k, 0, 2);
         pieces(p.width, [&]<int N>(int offset) {
-          blocks<kLanes == 16 ? 8 : 4>(kPadIn, [&]<int R>(int i0) {
+          blocks<kLanes == 16 || N == 1 ? 8 : 4>(kPadIn, [&]<int R>(int i0) {
             const std::int64_t at = p.offset + std::int64_t{k + i0} * p.width + offset;
             const float* gradient = l.grad.get() + p.column + offset;
             Vec sums[R][N];

@@ -243,10 +243,6 @@ def test_evaluation_is_pytorchs(isa: str) -> None:
         np.testing.assert_allclose(core.predict(examples.inputs), outputs.numpy(), atol=1e-6)
         if loss == "cross_entropy":
             assert correct == int((outputs.argmax(1).numpy() == examples.targets).sum())
-        vectors = np.stack([flatten(module), 0.5 * flatten(module)])
-        losses = core.losses(vectors, examples.inputs, examples.targets)
-        assert losses[0] == pytest.approx(expected, rel=1e-6)
-        assert losses[1] != losses[0]
 
 
 def scipys(activation: str, z: np.ndarray) -> np.ndarray:
@@ -419,7 +415,6 @@ rows, rates = np.arange(4), np.ones(2)
         lambda core: core.train(None, y, rows, rates),
         lambda core: core.evaluate(x[:0], y[:0]),
         lambda core: core.predict(x[:, :1].copy()),
-        lambda core: core.losses(np.zeros((2, 7), np.float32), x, y),
         lambda core: setattr(core, "parameters", np.zeros(7, np.float32)),
         lambda core: core.moment(0),
     ],
