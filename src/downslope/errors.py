@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import msgspec
 
-LONGEST = 600
+LONGEST = 1500
 """Characters of a message; what is more is cut out of its middle."""
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, redirect_stdout
 from pathlib import Path
 from typing import IO, cast
 
@@ -68,6 +69,11 @@ def console(*, stderr: bool = False) -> Console:
     """Make a console, for tables and bars; long lines are left to the terminal."""
     stream = cast(IO[str], _Stream(stderr))
     return _Harmless(file=stream, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def own_output() -> AbstractContextManager[object]:
+    """Send what a user's module prints to standard error: standard output is ours."""
+    return redirect_stdout(sys.stderr)
 
 
 def explain_output(error: OSError) -> InputError:

@@ -1,6 +1,7 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import mean_squared_error as scikit_learns_error
 
 from downslope.data import Dataset, Examples, Scaling, SealedTestSet
-from downslope.engines import predict
+from downslope.engines import EpochRecord, predict, train
 from downslope.errors import InputError
 from downslope.networks import Member, NetworkSpec, TrainingSpec
 from downslope.progress import Progress, drain
@@ -156,10 +157,16 @@ def test_a_diverged_training_is_called_diverged(make_digits: Callable[..., Datas
     assert not done.arrays["reconstructions"].any()
 
 
-def test_a_training_that_fails_is_called_failed(make_digits: Callable[..., Dataset]) -> None:
-    network = NetworkSpec(widths=(64, 6, 64), output="sigmoid", normalization="batch")
-    single = TrainingSpec(loss="mean_squared_error")
-    done = run(make_digits(training=1), Member(network=network, training=single, seed=0))
+def test_a_training_that_fails_is_called_failed(
+    make_digits: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any, **options: Any) -> Iterator[EpochRecord]:
+        for record in train(*arguments, **options):
+            lost = {"outcome": "failed", "reason": "no memory", "state": None}
+            yield msgspec.structs.replace(record, **lost) if record.outcome else record
+
+    monkeypatch.setattr("downslope.reconstruction.training.train", fail)
+    done = run(make_digits())
     assert (done.result.outcome, done.result.test_mse, done.autoencoder) == ("failed", None, None)
 
 

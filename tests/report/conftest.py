@@ -9,7 +9,8 @@ from downslope.progress import drain
 from downslope.recipes import load_recipe, run_recipe
 from downslope.results import Results
 from downslope.runs import Run
-from downslope.search import Accuracy, Candidate, Choice, RefitResult, SearchResult, Settings
+from downslope.search import Candidate, Choice, RefitResult, SearchResult, Settings
+from downslope.statistics import Accuracy
 
 SMALL = [
     "theory.depth=4",

@@ -18,12 +18,11 @@ from downslope.cli.options import (
     SeedOption,
     SetOption,
     ThreadsOption,
-    own_output,
     refuse_idle,
 )
 from downslope.cli.recipes import run_stages
 from downslope.errors import InputError
-from downslope.terminal import say
+from downslope.terminal import own_output, say
 from downslope.watch import watch
 
 _OWN = ("validation", "loss", "output", "grid", "margin", "examples", "tolerance", "statistics")

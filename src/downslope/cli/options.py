@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -83,8 +81,3 @@ def refuse_idle(context: typer.Context, names: Sequence[str], why: str) -> None:
         source = context.get_parameter_source(parameter.name or "")
         if parameter.name in names and source is not None and source.name == "COMMANDLINE":
             raise InputError(f"{parameter.opts[0]}: has no effect {why}")
-
-
-def own_output() -> AbstractContextManager[object]:
-    """Send what a user's module prints to standard error: standard output is ours."""
-    return redirect_stdout(sys.stderr)

@@ -19,11 +19,10 @@ from downslope.cli.options import (
     SeedOption,
     SetOption,
     ThreadsOption,
-    own_output,
     refuse_idle,
 )
 from downslope.cli.recipes import edits, load_dataset, run_stages
-from downslope.terminal import say, show
+from downslope.terminal import own_output, say, show
 from downslope.watch import watch
 
 if TYPE_CHECKING:

@@ -193,3 +193,23 @@ def missing_files(folder: Path, missing: list[str]) -> str:
     }
     names = ", ".join(usual[role] for role in missing)
     return str(fault(folder, f"lacks {names} (with or without .gz); a set is four IDX files"))
+
+
+def stray_label(labels: NDArray[np.uint8]) -> str:
+    """Say which label is a flipped bit rather than a class; empty if none is.
+
+    Such a label lies beyond a gap of the others, a single example has it, and no other class is
+    as small.
+
+    >>> stray_label(np.array([1, 1, 3, 3, 2, 2, 200], np.uint8))
+    'row 6 (from 0) holds the label 200, which no other example has; the others are 1 to 3'
+    """
+    classes, first, counts = np.unique(labels, return_index=True, return_counts=True)
+    if len(classes) < 3 or counts[-1] > 1 or counts[:-1].min() == 1:
+        return ""
+    if int(classes[-1]) - int(classes[-2]) == 1:
+        return ""
+    return (
+        f"row {first[-1]} (from 0) holds the label {classes[-1]}, which no other example has; "
+        f"the others are {classes[0]} to {classes[-2]}"
+    )

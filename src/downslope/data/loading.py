@@ -21,6 +21,7 @@ from downslope.data.idx import (
     list_folder,
     missing_files,
     read_idx_folder,
+    stray_label,
 )
 from downslope.data.table import read_csv
 from downslope.errors import InputError
@@ -136,6 +137,8 @@ def _load_folder(name: str, folder: Path, kind: Kind | None) -> Dataset:
 def _from_idx(name: str, source: str, files: dict[str, IdxFile], kind: Kind = "images") -> Dataset:
     x, y, test_x, test_y = (files[role] for role in ROLES)
     known = all(file.sha256 == fashion.DIGESTS[role] for role, file in files.items())
+    if stray := stray_label(y.array):
+        raise fault(y.path, stray)
     return assemble(
         name,
         source,

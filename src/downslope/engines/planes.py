@@ -71,7 +71,7 @@ def losses_on_plane(
     if not instruction_sets():
         raise InputError("losses on a plane: the compiled engine is not installed")
     everything = len(examples)
-    block = everything if recompute else min(1024, max(64, -(-everything // 16)))
+    block = max(2, everything) if recompute else min(1024, max(64, -(-everything // 16)))
     member = Member(
         network=network, training=TrainingSpec(batch_size=block, epochs=1, loss=loss), seed=0
     )

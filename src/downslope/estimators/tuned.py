@@ -20,7 +20,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from downslope.data import Examples
-from downslope.errors import InputError, explained
+from downslope.errors import InputError, explained, one_line
 from downslope.estimators.fitting import check_count, seed_of
 from downslope.estimators.plain import MLPClassifier, MLPRegressor
 from downslope.estimators.preparation import (
@@ -252,7 +252,7 @@ class _MLPSearch(BaseEstimator, ABC):
             splitter: Any = check_cv(self._folds(classes), targets, classifier=classes is not None)
             splits = list(splitter.split(rows, targets))
         except ValueError as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             advice = ""
             if "groups" in reason:
                 advice = "; fit takes no groups: give cv = list(splitter.split(X, y, groups))"

@@ -200,8 +200,8 @@ def _check_longer(context: Context, part: str, trials: int) -> None:
         raise InputError(
             f"{context.run.path}: {part}.trials = {recipe.trials}: the {trials} trials that are "
             f"there were pruned in cohorts that more trials make larger ({kept} would fare the "
-            f"same); nothing was changed: give another --out, or set {part}.halving.cohort before "
-            "a search that is to be continued"
+            "same); nothing was changed: begin in another directory, or set "
+            f"{part}.halving.cohort before a search that is to be continued"
         )
 
 

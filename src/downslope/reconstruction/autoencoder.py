@@ -217,7 +217,8 @@ class Autoencoder:
         module = build(self.network, torch.Generator())
         module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in self.state.items()})
         half = halves(module, self.network)[0 if encoder else 1]
-        return predict_module(half, torch.from_numpy(np.ascontiguousarray(rows))).numpy()
+        # Arrays that were read from files may be read-only, which torch warns of.
+        return predict_module(half, torch.from_numpy(np.require(rows, requirements="CW"))).numpy()
 
     def _unscale(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
         return self.scaling.undo(scaled).astype(np.float32).reshape(len(scaled), *self.shape)
