@@ -218,7 +218,9 @@ class Autoencoder:
         module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in self.state.items()})
         half = halves(module, self.network)[0 if encoder else 1]
         # Arrays that were read from files may be read-only, which torch warns of.
-        return predict_module(half, torch.from_numpy(np.require(rows, requirements="CW"))).numpy()
+        return predict_module(
+            half, torch.from_numpy(np.require(rows, requirements=["C", "W"]))
+        ).numpy()
 
     def _unscale(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
         return self.scaling.undo(scaled).astype(np.float32).reshape(len(scaled), *self.shape)
