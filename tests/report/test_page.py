@@ -332,7 +332,7 @@ def test_diverged_losses_are_not_numbers(run: Run) -> None:
     def change(results: Results) -> None:
         assert results.refit and results.landscape and results.autoencoder
         *epochs, last = results.refit.epochs
-        last = msgspec.structs.replace(last, train_loss=None, train_loss_per_seed=[None])
+        last = msgspec.structs.replace(last, train_loss=None, train_loss_per_seed=[None, None])
         results.refit = msgspec.structs.replace(
             results.refit, epochs=[*epochs, last], test_accuracy=None, confusion=[],
             stopped=["seed 542 diverged: a loss was nan"],
