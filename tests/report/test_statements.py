@@ -15,6 +15,7 @@ from downslope.report.export import exported
 from downslope.report.gallery import Arrays
 from downslope.report.page import cards, render
 from downslope.report.pdf import document
+from downslope.report.sections import autoencoder as autoencoder_section
 from downslope.report.sections import search as search_section
 from downslope.report.sections import variants as variants_section
 from downslope.report.wording import describe, in_a_sentence, percent
@@ -156,3 +157,17 @@ def leaves(value: Any) -> Iterator[float]:
             yield from leaves(one)
     elif isinstance(value, int | float) and np.isfinite(value):
         yield float(value)
+
+
+def test_errors_of_one_seed_and_means_of_several_are_told_apart(results: Results) -> None:
+    coder = results.autoencoder
+    assert coder
+    coder = msgspec.structs.replace(coder, test_mses=[0.02, None, 0.04], seeds=[5, 6, 7], dead=3)
+    drawn = autoencoder_section.drawings(coder, None, results.data.shape, results.data.class_names)
+    captions = {name: caption for name, _, _, caption in drawn}
+    training = captions["autoencoder-training"]
+    assert f"(seed {coder.member.seed}), on the test examples (mean of 2 seeds)" in training
+    assert "of the first seed that completed" in captions["autoencoder-classes"]
+    results.autoencoder = coder
+    for text in (html.unescape(as_page(results)), as_typst(results)):
+        assert "errors by class, pixel and example, are of the first seed that completed" in text

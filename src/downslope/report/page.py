@@ -145,7 +145,7 @@ def cards(results: Results) -> list[Card]:
         note = "no plain winner to compare with"
         if variants.comparison is not None:
             note = wording.verdict(variants.comparison)
-        note = f"{statements.network(results, 'variants')}. {note}"
+        note = f"{statements.network(results, 'variants')}; {note}"
         mean = wording.percent(variants.refit.test_accuracy.mean)
         found.append(Card("Chosen variant, test accuracy", mean, note, "variants-comparison"))
     openings = len(results.test_set.openings)

@@ -392,6 +392,25 @@ def final_training(coder: AutoencoderResult) -> str:
     return loss(statistics.fmean(known) if known else coder.epochs[-1].train_loss)
 
 
+def code_use(coder: AutoencoderResult) -> str:
+    """Say how many code units are used, and of which seed pictures are; empty for an old run."""
+    if coder.dead is None:
+        return ""
+    text = (
+        f"Of the {coder.code_size} code units {coder.dead} are zero for every test example; an "
+        f"example uses {percent(coder.active, 0)} of them on average. Pictures, and errors by "
+        "class, pixel and example, are of the first seed that completed."
+    )
+    if coder.sparsity:
+        text += f" The mean absolute code was added to the error with weight {coder.sparsity:g}."
+    if coder.noisy_test_mse is not None:
+        text += (
+            " With the training's noise on the test inputs the error against the clean ones is "
+            f"{figure(coder.noisy_test_mse)}, that of PCA {figure(coder.pca_noisy_test_mse)}."
+        )
+    return text
+
+
 def rival_components(coder: AutoencoderResult) -> str:
     """Say with how many components PCA is compared: a table may have fewer columns than a code."""
     features = coder.member.network.widths[0]

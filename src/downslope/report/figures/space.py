@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -126,7 +127,7 @@ def chart(search: SearchResult) -> Chart | None:
     kinds = sorted({*rates.tolist()})
     if len(kinds) <= 2 * CELLS:
         columns = np.searchsorted(kinds, rates)
-        labels = [f"{v:g}" for v in kinds]
+        labels = [f"{v:.3g}" for v in kinds]
     else:
         edges = np.geomspace(kinds[0], kinds[-1], CELLS + 1)
         columns = np.clip(np.searchsorted(edges, rates, side="right") - 1, 0, CELLS - 1)
@@ -327,7 +328,8 @@ def draw_chart(chart: Chart) -> Figure:
                     (column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=ROSE, linewidth=1.8
                 )
             )
-    axes.set_xticks(range(len(chart.rates)), chart.rates, fontsize=7.5)
+    slant: Any = {"rotation": 40, "ha": "right"} if len(chart.rates) > CELLS else {}
+    axes.set_xticks(range(len(chart.rates)), chart.rates, fontsize=7.5, **slant)
     axes.set_yticks(range(len(chart.batches)), chart.batches)
     axes.grid(False)
     for spine in axes.spines.values():

@@ -40,8 +40,8 @@ def drawings(
         coder.draw_training(found),
         f"Reconstruction error by epoch; test error {number(found.test_mse)}, "
         f"PCA {number(found.pca_test_mse)}.",
-        "Mean squared error of the autoencoder, and of principal components of the same number "
-        "on the same test examples.",
+        f"Mean squared error: in training (seed {found.member.seed}), on the test examples "
+        f"({_seeds_behind(found)}), and there of principal components of the same number.",
     )
     yield from _comparisons(found, names)
     if images is None or found.test_mse is None or not len(images["labels"]):
@@ -66,6 +66,11 @@ def drawings(
     yield from _pictures(found, images, shape, names)
 
 
+def _seeds_behind(found: AutoencoderResult) -> str:
+    completed = sum(error is not None for error in found.test_mses)
+    return f"mean of {completed} seeds" if completed > 1 else "one seed"
+
+
 def _comparisons(found: AutoencoderResult, names: Sequence[str]) -> Iterator[Drawn]:
     kinds = {rival.kind for rival in found.rivals}
     if "code size" in kinds:
@@ -74,9 +79,9 @@ def _comparisons(found: AutoencoderResult, names: Sequence[str]) -> Iterator[Dra
             "autoencoder-sizes",
             errors.draw_code_sizes(found),
             f"Test error against code sizes from {sizes[0]} to {sizes[-1]}, autoencoders and PCA.",
-            "Test error against code size: the same network with other codes, one training each, "
-            "and PCA with as many components, which no linear code can beat on the examples it "
-            "was fitted to.",
+            f"Test error against code size: this network (ringed; {_seeds_behind(found)}) with "
+            "other codes, one training each, and PCA with as many components, which no linear code "
+            "can beat on the examples it was fitted to.",
         )
     if "shape" in kinds:
         yield (
@@ -87,14 +92,14 @@ def _comparisons(found: AutoencoderResult, names: Sequence[str]) -> Iterator[Dra
                 f"{r.network} {number(r.test_mse)}" for r in found.rivals if r.kind == "shape"
             ),
             "What other hidden widths gain for their parameters: shallower, wider, deeper; one "
-            "training each.",
+            f"training each; this run's own, in bold: {_seeds_behind(found)}.",
         )
     if names and any(error is not None for error in found.class_mses):
         yield (
             "autoencoder-classes",
             errors.draw_classes(found, names),
             "Test error of each class, of the autoencoder and of PCA.",
-            "Test error by class, the hardest first.",
+            "Test error by class of the first seed that completed, the hardest first.",
         )
     if found.probes:
         yield (

@@ -74,7 +74,8 @@ def pictures(results: Results, given: dict[str, NDArray[Any]] | None = None) -> 
                 results.data.class_names, [(s.f1, s.f1_interval) for s in scores], "F1 (%)"
             ),
             "F1 of each class with its interval, the lowest first.",
-            "F1 by class, the hardest first; the band is its 95 % interval.",
+            "F1 by class of the first seed that completed, the hardest first; the band is its 95 % "
+            "interval.",
         )
     if given is not None and given["confidences"].size:
         yield from _answers(results, given)
