@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from downslope.errors import InputError
+from downslope.networks import MOST_SEED
 
 MOST_POINTS = 1000
 """Columns or rows of a grid: a million points are eight megabytes an array, and hours of work."""
-MOST_SEED = 2**62
 
 
 def check_settings(

@@ -56,6 +56,9 @@ def _in_float32(value: float) -> bool:
     return 1e-37 <= value <= 1e38
 
 
+MOST_SEED = 2**62
+"""Above every seed that a user gives: trials and refits count up from it, within 64 bits."""
+
 _FLOAT32 = "from 1e-37 to 1e38, which float32 can hold"
 
 

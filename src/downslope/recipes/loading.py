@@ -17,6 +17,7 @@ import numpy as np
 
 from downslope.errors import InputError, explained
 from downslope.landscape import check_settings
+from downslope.networks import MOST_SEED
 from downslope.recipes.schema import (
     AutoencoderRecipe,
     ChoiceRecipe,
@@ -31,7 +32,6 @@ from downslope.theory import study
 
 MOST_TRIALS = 10_000
 TRIED = 200  # trials proposed to see whether they can be trained
-MOST_SEED = 2**62  # trials and refits count up from a seed, and the sum must fit 64 bits
 _SEEDS = "from 0 to 2**62 - 1"
 # tomllib lets through what int() says of thousands of digits, and what nesting does to the stack.
 _NOT_TOML = (ValueError, RecursionError)

@@ -19,9 +19,7 @@ from downslope.report.figures.style import (
 )
 from downslope.report.statements import is_chosen, standing
 from downslope.report.wording import parts
-from downslope.search import (
-    SearchResult,
-)
+from downslope.search import SearchResult
 from downslope.statistics import Accuracy
 
 

@@ -16,9 +16,7 @@ from downslope.report.tables import Row, Table
 from downslope.report.wording import figure as number
 from downslope.report.wording import loss, percent
 from downslope.results import Results
-from downslope.search import (
-    RefitResult,
-)
+from downslope.search import RefitResult
 from downslope.statistics import class_scores, reliability
 
 
