@@ -139,6 +139,16 @@ def test_a_stretch_ends_with_a_state_from_which_the_next_goes_on() -> None:
     assert [bits(r) for r in both] == [bits(r) for r in whole]
 
 
+def test_a_worker_that_dies_after_its_last_record_is_not_replaced(chatty: None) -> None:
+    cluster: Any = FakeCluster([100])
+    with cluster.runner(DATA, HELD_OUT) as runner:
+        runner.submit(Job(member=MEMBERS[1], until=2))
+        assert [r.epoch for r in runner.records()] == [1, 2]
+        runner.submit(Job(member=MEMBERS[0], index=1))
+        assert [r.epoch for r in runner.records()] == [1, 2, 3]
+    assert len(cluster.started) == 2
+
+
 def test_a_node_with_other_versions_is_refused() -> None:
     other = fingerprint() | {"torch": "1.0"}
     with pytest.raises(InputError, match=r"other versions than this machine \(torch .* there, 1.0"):

@@ -129,7 +129,7 @@ def test_no_finished_stretch_is_trained_again(
     parts: tuple[Examples, Examples], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from downslope.engines import Job
-    from downslope.engines.runner import QueueRunner
+    from downslope.engines.runner import Runner
     from downslope.search import TrialStore
 
     begun: list[tuple[int, int]] = []
@@ -146,14 +146,14 @@ def test_no_finished_stretch_is_trained_again(
 
     monkeypatch.setattr(TrialStore, "pause", paused)
     monkeypatch.setattr(TrialStore, "add", ended)
-    original = QueueRunner.submit
+    original = Runner.submit
 
-    def submit(own: QueueRunner, job: Job) -> None:
+    def submit(own: Runner, job: Job) -> None:
         after = 0 if job.checkpoint is None else job.checkpoint.epoch
         begun.append((job.index, after))
         original(own, job)
 
-    monkeypatch.setattr(QueueRunner, "submit", submit)
+    monkeypatch.setattr(Runner, "submit", submit)
     store = tmp_path / "t.sqlite"
     broken = start(parts, store, "halving")
     for _ in range(14):  # the start and 13 epochs: first rungs, and a beginning of second ones

@@ -11,11 +11,11 @@ import torch
 from sklearn.metrics import accuracy_score, log_loss
 
 from downslope.data import Examples
-from downslope.engines import EpochRecord, Job, instruction_sets, runner
-from downslope.engines.runner import QueueRunner, ThreadRunner
+from downslope.engines import EpochRecord, Job, instruction_sets, memory, memory_of, runner
+from downslope.engines.runner import Runner, ThreadRunner
 from downslope.errors import InputError
 from downslope.progress import Progress, Steps, drain
-from downslope.search import SearchResult, Settings, Trial, best_of, search
+from downslope.search import Halving, SearchResult, Settings, Trial, TrialStore, best_of, search
 
 PROPOSALS = [
     Settings(hidden_layers=1, units=8, learning_rate=rate, epochs=2)
@@ -111,14 +111,14 @@ def test_no_finished_trial_is_trained_again(
 ) -> None:
     trained: list[int] = []
 
-    def counting(own: QueueRunner) -> Iterator[EpochRecord]:
+    def counting(own: Runner) -> Iterator[EpochRecord]:
         for record in original(own):
             if record.outcome is not None:
                 trained.append(5 + record.member)
             yield record
 
-    original = QueueRunner.records
-    monkeypatch.setattr(QueueRunner, "records", counting)
+    original = Runner.records
+    monkeypatch.setattr(Runner, "records", counting)
     broken = steps(parts, tmp_path / "t.sqlite")
     for _ in range(6):  # the start and five epochs: two trials of two epochs have ended
         next(broken)
@@ -328,3 +328,27 @@ def test_the_interpreter_ends_the_threads_of_a_search_too(
     assert len(started) == 2
     runner._end_all()
     assert not any(thread.is_alive() for thread in started)
+
+
+def test_trials_that_do_not_fit_side_by_side_are_refused_before_any_trains(
+    parts: tuple[Examples, Examples], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Settings(hidden_layers=2, units=300, epochs=1)
+    bytes_of_one = sum(memory_of(one.member(64, 10, seed=5), len(parts[0])).values())
+    monkeypatch.setattr(memory, "memory_here", lambda: 3 * bytes_of_one)
+    with pytest.raises(InputError, match=r"^memory: .*; lower threads = 4$"):
+        drain(steps(parts, tmp_path / "t.sqlite", [one] * 4, threads=4))
+    with TrialStore(tmp_path / "t.sqlite") as store:
+        assert store.trials() == []
+    assert drain(steps(parts, tmp_path / "t.sqlite", [one] * 4, threads=2)).best is not None
+
+
+def test_a_trial_that_goes_on_at_a_rung_takes_its_memory_once(
+    parts: tuple[Examples, Examples], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Settings(hidden_layers=2, units=300, epochs=4)
+    bytes_of_one = sum(memory_of(one.member(64, 10, seed=5), len(parts[0])).values())
+    monkeypatch.setattr(memory, "memory_here", lambda: 3 * bytes_of_one)
+    halving = Halving(method="halving")
+    found = drain(steps(parts, tmp_path / "t.sqlite", [one] * 3, threads=4, halving=halving))
+    assert {trial.outcome for trial in found.trials} == {"completed", "pruned"}

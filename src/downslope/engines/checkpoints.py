@@ -66,6 +66,19 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
             raise InputError(f"checkpoint: damaged or none ({error})") from None
 
 
+def statistics_of(module: nn.Module) -> NDArray[np.float32]:
+    """Return batch norm's running statistics as `load_statistics` takes them."""
+    norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm1d)]
+    buffers = [b for n in norms for b in (n.running_mean, n.running_var) if b is not None]
+    return torch.cat(buffers).cpu().numpy() if buffers else np.empty(0, np.float32)
+
+
+def load_checkpoint(module: nn.Sequential, checkpoint: Checkpoint, steps: int) -> None:
+    """Put a checkpoint's weights and statistics, of after `steps` minibatches, into a module."""
+    load_flat(module, np.asarray(checkpoint.arrays["parameters"], np.float32))
+    load_statistics(module, np.asarray(checkpoint.arrays["buffers"], np.float32), steps)
+
+
 def load_statistics(module: nn.Sequential, buffers: NDArray[np.float32], steps: int) -> None:
     """Put batch norm's running statistics into a module.
 
@@ -107,11 +120,9 @@ class TorchState:
 
     def checkpoint(self, epoch: int) -> Checkpoint:
         """Take a checkpoint after an epoch."""
-        norms = [layer for layer in self.module if isinstance(layer, nn.BatchNorm1d)]
-        buffers = [b for n in norms for b in (n.running_mean, n.running_var) if b is not None]
         arrays: dict[str, NDArray[np.generic]] = {
             "parameters": self.parameters(),
-            "buffers": torch.cat(buffers).cpu().numpy() if buffers else np.empty(0, np.float32),
+            "buffers": statistics_of(self.module),
             "generator": self.generator.get_state().numpy().copy(),
         }
         for which, name in enumerate(_MOMENTS[self.member.training.optimizer]):
@@ -125,8 +136,7 @@ class TorchState:
     def restore(self, checkpoint: Checkpoint, steps: int) -> None:
         """Go to where a checkpoint was taken, `steps` after the start."""
         arrays = checkpoint.arrays
-        load_flat(self.module, np.asarray(arrays["parameters"], np.float32))
-        load_statistics(self.module, np.asarray(arrays["buffers"], np.float32), steps)
+        load_checkpoint(self.module, checkpoint, steps)
         for which, name in enumerate(_MOMENTS[self.member.training.optimizer]):
             if f"moment{which}" not in arrays:
                 continue

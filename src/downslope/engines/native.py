@@ -152,7 +152,8 @@ def train_member_natively(
         for epoch in job.epochs:
             start = time.perf_counter()
             if job.corrupt is not None:
-                inputs = np.ascontiguousarray(job.corrupt(training.inputs, seed, epoch))
+                clean = np.asarray(training.inputs, np.float32)
+                inputs = np.ascontiguousarray(job.corrupt(clean, seed, epoch))
             order = minibatch_order(len(training), generator).numpy()
             rate = rates[epoch - 1]
             losses = np.empty(0, np.float32)

@@ -55,7 +55,8 @@ def train_member(
         losses: list[float] = []
         snapshots: list[Snapshot] = []
         if job.corrupt is not None:
-            inputs = torch.from_numpy(job.corrupt(training.inputs, seed, epoch)).to(device)
+            clean = np.asarray(training.inputs, np.float32)
+            inputs = torch.from_numpy(job.corrupt(clean, seed, epoch)).to(device)
         module.train()
         order = minibatch_order(len(training), generator).to(device)
         for rows in order.split(spec.batch_size)[:steps]:

@@ -23,7 +23,7 @@ from downslope.data import Examples
 from downslope.engines.environment import fingerprint, first_difference
 from downslope.engines.job import EpochRecord, Job
 from downslope.engines.ray_address import check_address
-from downslope.engines.runner import Attempts, QueueRunner, local_runner
+from downslope.engines.runner import Attempts, Runner, local_runner
 from downslope.errors import InputError, one_line
 
 NEWS = 0.2
@@ -157,7 +157,7 @@ class Cluster:
         self._ray.cancel(task, force=True)
 
 
-class RayRunner(QueueRunner):
+class RayRunner(Runner):
     """Members on the nodes of a cluster.
 
     The results depend on neither the nodes nor their number: every record is that which
@@ -183,7 +183,7 @@ class RayRunner(QueueRunner):
         self._size = 1
 
     @property
-    def size(self) -> int:
+    def size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Count the members that train at the same time; nodes may come and go."""
         if self._asked is not None:
             return self._asked

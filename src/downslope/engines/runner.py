@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import msgspec
 
@@ -33,58 +33,19 @@ RETRIES = 3
 """How often in a row a worker may end without a new epoch before its member has failed."""
 
 
-class Runner(Protocol):
-    """What trains jobs, here or on a cluster; a context that ends whatever still trains."""
+class Runner(ABC):
+    """What trains jobs, here or on a cluster; a context that ends whatever still trains.
 
-    @property
-    def size(self) -> int:
-        """Count the members that train at the same time."""
-        ...
-
-    def submit(self, job: Job) -> None:
-        """Check a job and let it wait; its index must be that of no unfinished one.
-
-        Raises:
-            InputError: the data do not fit it, or the memory is too small.
-        """
-        ...
-
-    def records(self) -> Iterator[EpochRecord]:
-        """Train what was submitted, and what is submitted meanwhile, until nothing is left.
-
-        Records of one job come in order. Which job waits for which has no influence on any.
-        """
-        ...
-
-    def ready(self) -> bool:
-        """Tell whether a record has arrived that `records` would yield at once."""
-        ...
-
-    def cancel(self) -> None:
-        """Stop all training, each after its minibatch, and wait for it."""
-        ...
-
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-
-MakeRunner = Callable[[Examples, Examples | None, int | None], Runner]
-"""Makes a runner for training and validation examples, with so many members at a time."""
-
-
-class QueueRunner(ABC):
-    """What all runners share: checked jobs wait by priority, records come until all have ended.
+    Checked jobs wait by priority. Which waits for which has no influence on any record.
 
     Args:
         training: scaled examples, float32 inputs of shape (examples, features).
         validation: evaluated after each epoch, without influence on the training.
         at_once: members that share the memory of this machine.
     """
+
+    size: int
+    """How many members train at the same time."""
 
     def __init__(self, training: Examples, validation: Examples | None, at_once: int) -> None:
         self._data = _unchanging(training), None if validation is None else _unchanging(validation)
@@ -107,7 +68,11 @@ class QueueRunner(ABC):
         self.cancel()
 
     def submit(self, job: Job) -> None:
-        """Check a job and let it wait; see `Runner.submit`."""
+        """Check a job and let it wait; its index must be that of no unfinished one.
+
+        Raises:
+            InputError: the data do not fit it, or the memory is too small.
+        """
         for examples in self._data:
             if examples is not None:
                 check_fit(job.member, examples)
@@ -119,7 +84,10 @@ class QueueRunner(ABC):
         self._waiting.put((priority, next(self._number), job))
 
     def records(self) -> Iterator[EpochRecord]:
-        """Train until nothing is left; see `Runner.records`."""
+        """Train what was submitted, and what is submitted meanwhile, until nothing is left.
+
+        Nothing trains before the first record is asked for. Records of one job come in order.
+        """
         while self._unfinished:
             record = self._next()
             if self._unfinished[record.member].ends_with(record):
@@ -131,11 +99,19 @@ class QueueRunner(ABC):
         """Wait for the next record of any unfinished job."""
 
     @abstractmethod
+    def ready(self) -> bool:
+        """Tell whether a record has arrived that `records` would yield at once."""
+
+    @abstractmethod
     def cancel(self) -> None:
-        """Stop all training and wait for it."""
+        """Stop all training, each after its minibatch, and wait for it."""
 
 
-class ThreadRunner(QueueRunner):
+MakeRunner = Callable[[Examples, Examples | None, int | None], Runner]
+"""Makes a runner for training and validation examples, with so many members at a time."""
+
+
+class ThreadRunner(Runner):
     """Members on the compiled engine, each in a thread that holds no interpreter lock."""
 
     def __init__(
