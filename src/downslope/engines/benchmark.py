@@ -84,14 +84,14 @@ def measure_rates(
     def spin() -> float:
         return trainer.multiply_add(2_000_000)
 
-    found: list[list[float]] = []
+    repeated: list[list[float]] = []
     with one_thread():
         for _ in range(repetitions + 1):  # the first warms up
             rates: list[float] = []
             for task in (multiply, learn, spin):
                 start = time.perf_counter()
-                done = task()
-                rates.append(done / (time.perf_counter() - start))
-            found.append(rates)
-    sgemm, engine, peak = np.median(found[1:], axis=0).tolist()
+                operations = task()
+                rates.append(operations / (time.perf_counter() - start))
+            repeated.append(rates)
+    sgemm, engine, peak = np.median(repeated[1:], axis=0).tolist()
     return Rates(engine=engine, sgemm=sgemm, peak=peak)

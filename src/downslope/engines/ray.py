@@ -119,18 +119,18 @@ class Cluster:
         Raises:
             InputError: as `train_on_node` does; the head does not answer any more.
         """
-        found: list[Any] = []
-        while not found:
-            found, _ = self._ray.wait(list(tasks), num_returns=1, timeout=PATIENCE if wait else 0)
-            if not found and not wait:
+        ready: list[Any] = []
+        while not ready:
+            ready, _ = self._ray.wait(list(tasks), num_returns=1, timeout=PATIENCE if wait else 0)
+            if not ready and not wait:
                 return None
-            if not found:
+            if not ready:
                 self._check_head()
-        (ready,) = found
+        (task,) = ready
         try:
-            return ready, self._ray.get(next(ready))
+            return task, self._ray.get(next(task))
         except StopIteration:
-            return ready, None
+            return task, None
         except self._ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, InputError):
                 raise error.cause from None
@@ -140,7 +140,7 @@ class Cluster:
                 "the same downslope installed there?"
             ) from None
         except self._ray.exceptions.RayError as error:
-            return ready, one_line(error)
+            return task, one_line(error)
 
     def _check_head(self) -> None:
         """Refuse to wait for a dead head: Ray would, and then end this process without a word."""
@@ -227,10 +227,10 @@ class RayRunner(Runner):
 
     def _take_message(self, wait: bool) -> bool:
         """Take in one message of any task; return False where there is none and none is awaited."""
-        found = self._cluster.next_of(list(self._running), wait)
-        if found is None:
+        message = self._cluster.next_of(list(self._running), wait)
+        if message is None:
             return False
-        task, news = found
+        task, news = message
         attempts = self._running[task]
         if isinstance(news, list):
             for record in attempts.new(news):
@@ -267,18 +267,18 @@ def train_on_node(
             f"executor ray: a node has other versions than this machine ({different}); install the "
             "same on all"
         )
-    said = kept = time.monotonic()
+    last_message = last_state = time.monotonic()
     news: list[EpochRecord] = []
     with local_runner(training, validation, 1) as runner:
         runner.submit(job)
         for record in runner.records():
             now = time.monotonic()
-            if job.ends_with(record) or now - kept > STATES:
-                kept = now
+            if job.ends_with(record) or now - last_state > STATES:
+                last_state = now
             else:
                 record = msgspec.structs.replace(record, checkpoint=None)
             news.append(record)
-            if now - said > NEWS:
+            if now - last_message > NEWS:
                 yield news
-                said, news = now, []
+                last_message, news = now, []
     yield news

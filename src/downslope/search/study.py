@@ -100,22 +100,23 @@ def search(
         proposals = Listed(proposals)
     if not trials:
         raise InputError("search: trials = 0; at least one is needed")
-    found: list[Trial] = []
-    with TrialStore(store) as kept, make_runner(training, validation, threads) as runner:
-        own = _Search(proposals, trials, halving, kept, runner, training, classes, seed)
-        yield own.progress(task)
+    with TrialStore(store) as trial_store, make_runner(training, validation, threads) as runner:
+        scheduler = _TrialScheduler(
+            proposals, trials, halving, trial_store, runner, training, classes, seed
+        )
+        yield scheduler.progress(task)
         for record in runner.records():
-            own.take(record)
-            yield own.progress(task)
+            scheduler.take(record)
+            yield scheduler.progress(task)
             if not runner.ready():
-                kept.commit()  # while the cores train
-        found = [own.done[i] for i in sorted(own.done)]
-    return SearchResult(trials=found, best=best_of(found), validation_examples=len(validation))
+                trial_store.commit()  # while the cores train
+        ended = [scheduler.done[i] for i in sorted(scheduler.done)]
+    return SearchResult(trials=ended, best=best_of(ended), validation_examples=len(validation))
 
 
 @dataclass(slots=True)
 class _Course:
-    """Hold a trial on its way: what it has done so far, here or before an interruption."""
+    """A trial on its way: what it has done so far, here or before an interruption."""
 
     id: int
     settings: Settings
@@ -128,7 +129,7 @@ class _Course:
     worked: float = 0.0
 
 
-class _Search:
+class _TrialScheduler:
     """Decide what is trained next, from the records that come and from the store."""
 
     def __init__(
