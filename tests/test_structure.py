@@ -22,8 +22,6 @@ FLOW = [
     {"data"},
     {"networks"},
     {"engines"},
-    {"installation"},
-    {"cluster"},
     {"theory", "search", "landscape", "reconstruction"},
     {"results"},
     {"runs"},

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from downslope.data import Dataset, Examples, Scaling, split
+from downslope.engines import versions
 from downslope.errors import InputError
-from downslope.installation import versions
 from downslope.progress import drain
 from downslope.recipes import Recipe, free_directory, parse_recipe, run_recipe, stages_again
 from downslope.recipes.context import differences, open_run, prepare

@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from downslope.data import Examples
-from downslope.engines import EpochRecord, instruction_sets, train, train_member
+from downslope.engines import EpochRecord, Job, instruction_sets, train, train_member
 from downslope.errors import InputError
 from downslope.networks import Member, NetworkSpec, TrainingSpec
 from downslope.reconstruction import Noise, train_autoencoders
@@ -42,7 +42,7 @@ def test_plain_training_is_that_of_the_engine(inputs: np.ndarray) -> None:
 
 def test_a_vanishing_penalty_changes_nothing(inputs: np.ndarray) -> None:
     ours = list(train_autoencoders([member()], inputs, sparsity=1e-30))
-    theirs = list(train_member(member(), Examples(inputs, inputs)))
+    theirs = list(train_member(Job(member=member()), Examples(inputs, inputs)))
     assert losses(ours) == pytest.approx(losses(theirs), rel=1e-5)
     np.testing.assert_allclose(weights(ours), weights(theirs), atol=1e-4)
 
@@ -124,7 +124,7 @@ def test_noise_trains_on_the_plain_engine_too(
     inputs: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     native = losses(train_autoencoders([member()], inputs, noise=NOISE))
-    monkeypatch.setattr("downslope.reconstruction.training.choose_engine", lambda _: "pytorch")
+    monkeypatch.setattr("downslope.engines.runner.choose_engine", lambda *_: "pytorch")
     plain = losses(train_autoencoders([member()], inputs, noise=NOISE))
     assert plain == pytest.approx(native, rel=1e-4)
     assert plain != native
@@ -139,7 +139,8 @@ def test_a_diverging_member_is_called_diverged(inputs: np.ndarray, kind: dict[st
         seed=0,
     )
     records = list(train_autoencoders([wild, member()], inputs, **kind))
-    assert [r.outcome for r in records if r.outcome] == ["diverged", "completed"]
+    outcomes = {r.member: r.outcome for r in records if r.outcome}
+    assert outcomes == {0: "diverged", 1: "completed"}
     assert "epoch 1" in next(r.reason for r in records if r.member == 0)
 
 

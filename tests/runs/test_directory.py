@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from safetensors import numpy as safetensors
 
+from downslope.engines import hardware, versions
 from downslope.errors import InputError
-from downslope.installation import hardware, versions
 from downslope.recipes import Recipe, load_recipe
 from downslope.results import Results
 from downslope.runs import Run, recipe_toml, without_none

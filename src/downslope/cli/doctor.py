@@ -10,8 +10,7 @@ from downslope.terminal import show
 def doctor() -> None:
     """Say what this installation has: versions, processor, engine and data."""
     from downslope.data import list_datasets
-    from downslope.engines import describe_engine
-    from downslope.installation import hardware, versions
+    from downslope.engines import describe_engine, hardware, versions
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for name, value in [*versions().items(), *hardware().items(), *describe_engine().items()]:

@@ -31,10 +31,9 @@ from downslope.terminal import say, show
 from downslope.watch import watch
 
 if TYPE_CHECKING:
-    from downslope.cluster import Trainer
     from downslope.data import Dataset, Kind
+    from downslope.engines import MakeRunner
     from downslope.results import Results
-    from downslope.search import Hire
 
 
 def run(
@@ -153,9 +152,9 @@ def run_stages(
     start = time.perf_counter()
     threads, executor, address = where
     try:
-        with _executor(executor, address) as (trainer, hire):
+        with _executor(executor, address) as make_runner:
             steps = run_recipe(
-                chosen, dataset, held, stages=stages, threads=threads, trainer=trainer, hire=hire
+                chosen, dataset, held, stages=stages, threads=threads, make_runner=make_runner
             )
             results = watch(steps, quiet)
         with held.locked():
@@ -186,19 +185,18 @@ def run_stages(
 
 
 @contextmanager
-def _executor(executor: str, address: str | None) -> Generator[tuple[Trainer, Hire], None, None]:
+def _executor(executor: str, address: str | None) -> Generator[MakeRunner, None, None]:
     """Choose what trains; a cluster is left when its work is done."""
-    from downslope.cluster import Cluster
-    from downslope.engines import train
-    from downslope.search import Crew
+    from downslope.engines import local_runner
+    from downslope.engines.ray import Cluster
 
     if executor != "ray":
         if address is not None:
             raise InputError(f"--address {address}: only with --executor ray")
-        yield train, Crew
+        yield local_runner
         return
     with Cluster(address) as cluster:
-        yield cluster.train, cluster.crew
+        yield cluster.runner
 
 
 def edits(

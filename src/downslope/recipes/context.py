@@ -12,14 +12,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from downslope.cluster import Trainer
 from downslope.data import Dataset, Examples, Scaling, split
-from downslope.engines import train
+from downslope.engines import MakeRunner, local_runner
 from downslope.errors import InputError
 from downslope.recipes.schema import Recipe
 from downslope.results import DataResult, Results, SealResult
 from downslope.runs import Run
-from downslope.search import Crew, Hire
 
 STAGES = ("theory", "search", "refit", "variants", "landscape", "autoencoder")
 
@@ -33,8 +31,7 @@ class Context:
     run: Run
     results: Results
     threads: int | None
-    trainer: Trainer
-    hire: Hire
+    make_runner: MakeRunner
     scaling: Scaling
     training: Examples = field(repr=False)
     validation: Examples = field(repr=False)
@@ -51,8 +48,7 @@ def prepare(
     dataset: Dataset,
     run: Run,
     threads: int | None,
-    trainer: Trainer = train,
-    hire: Hire = Crew,
+    make_runner: MakeRunner = local_runner,
 ) -> Context:
     """Split and scale the data; the run is not touched yet.
 
@@ -94,8 +90,7 @@ def prepare(
         run=run,
         results=fresh,
         threads=threads,
-        trainer=trainer,
-        hire=hire,
+        make_runner=make_runner,
         scaling=scaling,
         training=everything.take(rows),
         validation=everything.take(held_out),

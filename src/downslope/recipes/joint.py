@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 
 from downslope.data import load
-from downslope.engines import train
 from downslope.errors import InputError
 from downslope.landscape import Landscape, Measure, Trajectory, compute_landscape
 from downslope.networks import build
@@ -61,7 +60,7 @@ def joint_landscape(runs: Mapping[str, Run], threads: int | None = None) -> Step
     dataset = load(recipe.data.name, label=recipe.data.label)
     if dataset.sha256 != first.data.sha256:
         raise InputError(f"landscape: {dataset.name}: the data have changed since the runs")
-    context = prepare(recipe, dataset, next(iter(runs.values())), threads, train)
+    context = prepare(recipe, dataset, next(iter(runs.values())), threads)
     paths = {label: _path(run) for label, run in runs.items()}
     assert first.refit is not None
     member = first.refit.member

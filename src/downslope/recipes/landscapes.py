@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from downslope.engines import train
 from downslope.errors import InputError
 from downslope.landscape import Measure, Trajectory, compute_landscape
 from downslope.networks import build, flatten
@@ -132,8 +133,12 @@ def _draw_trials(context: Context, measure: Measure) -> Steps[None]:
     task, total = "best trials again", sum(member.training.epochs for member in members)
     done, state = 0, None
     yield Progress(task, done, total)
-    for record in context.trainer(
-        members, context.training, None, threads=context.threads, snapshots_per_epoch=1
+    for record in train(
+        members,
+        context.training,
+        threads=context.threads,
+        snapshots_per_epoch=1,
+        make_runner=context.make_runner,
     ):
         for snapshot in record.snapshots:
             runs[names[record.member]].add(

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from downslope.cluster import Trainer
 from downslope.data import Dataset, Examples, Scaling
-from downslope.engines import Snapshot, train
+from downslope.engines import MakeRunner, Snapshot, local_runner
 from downslope.errors import InputError, one_line
 from downslope.files import inside
 from downslope.landscape import Trajectory
@@ -26,8 +25,6 @@ from downslope.reconstruction import autoencode
 from downslope.results import Results, SealResult, VariantsResult
 from downslope.runs import Run
 from downslope.search import (
-    Crew,
-    Hire,
     Refit,
     RefitResult,
     Round,
@@ -75,8 +72,7 @@ def run_recipe(
     *,
     stages: Sequence[str] = STAGES,
     threads: int | None = None,
-    trainer: Trainer = train,
-    hire: Hire = Crew,
+    make_runner: MakeRunner = local_runner,
 ) -> Steps[Results]:
     """Run the stages of a recipe that the run does not hold yet.
 
@@ -89,8 +85,7 @@ def run_recipe(
         run: the directory; made here.
         stages: which stages; those they build on are added.
         threads: members trained at the same time, by default one per core.
-        trainer: what trains the members of refits, here or on a cluster.
-        hire: makes the crew that trains the members of searches, likewise.
+        make_runner: makes what trains the members of searches and refits, here or on a cluster.
 
     Raises:
         InputError: the directory cannot be written, holds a run of another recipe, data or
@@ -103,7 +98,7 @@ def run_recipe(
             f"{dataset.name}: holds no labels, so nothing but an autoencoder can learn from it; "
             "'downslope autoencode' does"
         )
-    context = prepare(recipe, dataset, run, threads, trainer, hire)
+    context = prepare(recipe, dataset, run, threads, make_runner)
     run.prepare()
     with run.locked():
         left = open_run(context, order)
@@ -200,7 +195,7 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
         store=context.run.file(f"{part}/trials.sqlite"),
         threads=context.threads,
         task=part,
-        hire=context.hire,
+        make_runner=context.make_runner,
     )
     context.run.record(f"{part}/trials.sqlite")
     found = msgspec.structs.replace(
@@ -235,7 +230,7 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
         store=again,
         threads=context.threads,
         task=f"{part}: the best again",
-        hire=context.hire,
+        make_runner=context.make_runner,
     )
     for number in range(len(rounds)):
         context.run.record(f"{part}/{round_store(Path('choice.sqlite'), number)}")
@@ -325,7 +320,7 @@ def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: s
         snapshots_per_epoch=context.recipe.landscape.snapshots_per_epoch if part == "refit" else 0,
         threads=context.threads,
         task=part,
-        trainer=context.trainer,
+        make_runner=context.make_runner,
     )
     folder = part.partition(" ")[0]
     for seed, state in done.states.items():

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
+from downslope.engines import engine_name, hardware, versions
 from downslope.errors import InputError
 from downslope.files import PART, inside, sha256_of, write_whole
-from downslope.installation import engine, hardware, versions
 from downslope.results import Results
 from downslope.runs.manifest import Manifest, is_derived
 from downslope.runs.toml import recipe_toml, without_none
@@ -236,7 +236,7 @@ class Run:
             seed=int(results.recipe["seed"]),
             data_sha256=results.data.sha256,
             versions=versions(),
-            engine=engine(),
+            engine=engine_name(),
             hardware=hardware(),
             seconds=results.seconds,
             files=self._files(old.files if old else {}) | {"results.json": now},

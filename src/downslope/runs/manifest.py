@@ -6,8 +6,8 @@ import hashlib
 
 import msgspec
 
+from downslope.engines import fingerprint, first_difference
 from downslope.errors import InputError
-from downslope.installation import difference, identity
 
 DERIVED = ("recipe.toml", "report.html", "report.pdf", "figures/")
 """What is built from the rest again; damage there costs nothing."""
@@ -74,7 +74,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def made_elsewhere(self) -> str:
         """Name the first version in which this installation would compute other bits, if any."""
-        return difference(identity(self.versions, self.engine, self.hardware), identity())
+        return first_difference(
+            fingerprint(self.versions, self.engine, self.hardware), fingerprint()
+        )
 
 
 def is_derived(name: str) -> bool:

@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import torch
 
-from downslope.engines.native import MISSING, instruction_set, instruction_sets, make_core
-from downslope.engines.population import cores
+from downslope.engines.environment import cores
+from downslope.engines.native import MISSING, instruction_set, instruction_sets, make_trainer
 from downslope.engines.pytorch import one_thread
 from downslope.networks import Member, NetworkSpec, TrainingSpec, build, flatten
 
@@ -34,7 +34,7 @@ def describe_engine() -> dict[str, str]:
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold rates of one core in floating-point operations per second, measured side by side.
+    """Rates of one core in floating-point operations per second, measured side by side.
 
     Args:
         engine: useful operations of the compiled engine in training: 4 per weight and example in
@@ -62,8 +62,8 @@ def measure_rates(
     member = Member(
         network=NetworkSpec(widths=widths), training=TrainingSpec(batch_size=batch_size), seed=0
     )
-    core = make_core(member, instruction_set())
-    core.parameters = flatten(build(member.network, torch.Generator()))
+    trainer = make_trainer(member, instruction_set())
+    trainer.parameters = flatten(build(member.network, torch.Generator()))
     inputs = np.random.default_rng(0).random((rows, widths[0]), dtype=np.float32)
     classes = np.arange(rows) % widths[-1]
     order = np.random.default_rng(1).permutation(rows)
@@ -78,20 +78,20 @@ def measure_rates(
         return 2.0 * size**3
 
     def learn() -> float:
-        core.train(inputs, classes, order, learning_rates)
+        trainer.train(inputs, classes, order, learning_rates)
         return work
 
     def spin() -> float:
-        return core.multiply_add(2_000_000)
+        return trainer.multiply_add(2_000_000)
 
-    found: list[list[float]] = []
+    repeated: list[list[float]] = []
     with one_thread():
         for _ in range(repetitions + 1):  # the first warms up
             rates: list[float] = []
             for task in (multiply, learn, spin):
                 start = time.perf_counter()
-                done = task()
-                rates.append(done / (time.perf_counter() - start))
-            found.append(rates)
-    sgemm, engine, peak = np.median(found[1:], axis=0).tolist()
+                operations = task()
+                rates.append(operations / (time.perf_counter() - start))
+            repeated.append(rates)
+    sgemm, engine, peak = np.median(repeated[1:], axis=0).tolist()
     return Rates(engine=engine, sgemm=sgemm, peak=peak)

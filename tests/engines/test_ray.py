@@ -20,11 +20,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from downslope.cluster import RETRIES, Cluster, RayCrew, train_stretch
 from downslope.data import Examples
-from downslope.engines import EpochRecord, train
+from downslope.engines import Checkpoint, EpochRecord, Job, fingerprint, train
+from downslope.engines.ray import Cluster, RayRunner, train_on_node
+from downslope.engines.runner import RETRIES
 from downslope.errors import InputError
-from downslope.installation import identity
 from downslope.networks import Member, NetworkSpec, TrainingSpec
 from downslope.runs import Run
 
@@ -56,16 +56,19 @@ class FakeCluster:
         self.cancelled = 0
         self.cores = 2
 
-    def held(self, examples: Examples | None) -> Examples | None:
+    def put(self, examples: Examples | None) -> Examples | None:
         return examples
 
+    def runner(self, *arguments: Any) -> RayRunner:
+        return RayRunner(self, *arguments)  # pyright: ignore[reportArgumentType]
+
     def start(self, *arguments: Any) -> Iterator[list[EpochRecord] | str]:
-        self.started.append((arguments[3], arguments[6]))
+        self.started.append((arguments[2].index, arguments[2].checkpoint))
         death = self.deaths.pop(0) if self.deaths else None
         return self._messages(arguments, death)
 
     def _messages(self, arguments: Any, death: int | None) -> Iterator[list[EpochRecord] | str]:
-        for sent, news in enumerate(train_stretch(*arguments)):
+        for sent, news in enumerate(train_on_node(*arguments)):
             if sent == death:
                 break
             yield news
@@ -82,20 +85,12 @@ class FakeCluster:
 @pytest.fixture
 def chatty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A message and a state after every epoch."""
-    monkeypatch.setattr("downslope.cluster.NEWS", -1.0)
-    monkeypatch.setattr("downslope.cluster.STATES", -1.0)
+    monkeypatch.setattr("downslope.engines.ray.NEWS", -1.0)
+    monkeypatch.setattr("downslope.engines.ray.STATES", -1.0)
 
 
 def drain(cluster: Any, members: list[Member]) -> list[EpochRecord]:
-    return list(Cluster.train(cluster, members, DATA, HELD_OUT, snapshots_per_epoch=2))
-
-
-@pytest.fixture(autouse=True)
-def crew(monkeypatch: pytest.MonkeyPatch) -> None:
-    def make(self: Any, *arguments: Any) -> RayCrew:
-        return RayCrew(self, *arguments)
-
-    monkeypatch.setattr(FakeCluster, "crew", make, raising=False)
+    return list(train(members, DATA, HELD_OUT, snapshots_per_epoch=2, make_runner=cluster.runner))
 
 
 @pytest.mark.parametrize("deaths", [[], [0], [1, 1], [2, 0, None, 3]])
@@ -122,7 +117,7 @@ def test_a_worker_that_always_dies_is_given_up_in_the_end(chatty: None) -> None:
 
 def test_the_longest_member_starts_first_and_closing_ends_the_tasks() -> None:
     cluster = FakeCluster([])
-    records = Cluster.train(cluster, MEMBERS, DATA)  # pyright: ignore[reportArgumentType]
+    records = train(MEMBERS, DATA, make_runner=cluster.runner)
     next(records)
     assert cluster.started[0][0] == 1
     records.close()
@@ -131,19 +126,33 @@ def test_the_longest_member_starts_first_and_closing_ends_the_tasks() -> None:
 
 def test_a_stretch_ends_with_a_state_from_which_the_next_goes_on() -> None:
     whole = list(train([MEMBERS[1]], DATA, HELD_OUT))
-    arguments = (DATA, HELD_OUT, MEMBERS[1], 7)
-    first = [r for news in train_stretch(*arguments, 2, 0, None, identity()) for r in news]
+
+    def stretch(until: int, checkpoint: Checkpoint | None) -> list[EpochRecord]:
+        job = Job(member=MEMBERS[1], index=7, until=until, checkpoint=checkpoint)
+        return [r for news in train_on_node(DATA, HELD_OUT, job, fingerprint()) for r in news]
+
+    first = stretch(2, None)
     assert [r.epoch for r in first] == [1, 2]
     assert first[0].checkpoint is None and first[1].checkpoint is not None
-    rest = train_stretch(*arguments, 6, 0, first[1].checkpoint, identity())
-    both = [msgspec.structs.replace(r, member=0) for r in (*first, *(r for n in rest for r in n))]
+    rest = stretch(6, first[1].checkpoint)
+    both = [msgspec.structs.replace(r, member=0) for r in (*first, *rest)]
     assert [bits(r) for r in both] == [bits(r) for r in whole]
 
 
+def test_a_worker_that_dies_after_its_last_record_is_not_replaced(chatty: None) -> None:
+    cluster: Any = FakeCluster([100])
+    with cluster.runner(DATA, HELD_OUT) as runner:
+        runner.submit(Job(member=MEMBERS[1], until=2))
+        assert [r.epoch for r in runner.records()] == [1, 2]
+        runner.submit(Job(member=MEMBERS[0], index=1))
+        assert [r.epoch for r in runner.records()] == [1, 2, 3]
+    assert len(cluster.started) == 2
+
+
 def test_a_node_with_other_versions_is_refused() -> None:
-    other = identity() | {"torch": "1.0"}
+    other = fingerprint() | {"torch": "1.0"}
     with pytest.raises(InputError, match=r"other versions than this machine \(torch .* there, 1.0"):
-        next(train_stretch(DATA, None, MEMBERS[0], 0, 3, 0, None, other))
+        next(train_on_node(DATA, None, Job(member=MEMBERS[0]), other))
 
 
 def test_without_ray_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +208,7 @@ def processes(word: bytes, parents: list[int]) -> list[int]:
 
 def workers(parents: list[int]) -> list[int]:
     """The processes of a cluster that are training now."""
-    return processes(b"ray::train_stretch", parents)
+    return processes(b"ray::train_on_node", parents)
 
 
 @pytest.fixture(scope="module")
