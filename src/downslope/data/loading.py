@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from downslope.data.idx import (
     stray_label,
 )
 from downslope.data.table import read_csv
-from downslope.errors import InputError
+from downslope.errors import InputError, nearest
 from downslope.progress import drain
 
 _ALLOWED = (
@@ -74,8 +73,7 @@ def load(
     if named:
         return _load_digits() if name == "digits" else _load_fashion_mnist()
     if not path.exists():
-        near = difflib.get_close_matches(name.lower(), NAMES, 1, cutoff=0.5)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
+        meant = nearest(name.lower(), NAMES, cutoff=0.5)
         raise fault(
             "data",
             f"{name!r} is neither a file or folder nor one of {', '.join(NAMES)}{meant}",

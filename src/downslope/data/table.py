@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import re
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from downslope.data.encoding import Labels, is_number
 from downslope.data.files import fault, read_text
+from downslope.errors import nearest
 
 LABEL_NAMES = ("label", "target", "class", "y")
 """Names, in any case, by which a label column is known."""
@@ -184,9 +184,11 @@ def _label_column(path: Path, header: Sequence[str], label: str | None) -> tuple
                 path, f"has {header.count(label)} columns named {label!r}; rename all but one"
             )
         if label not in header:
-            near = difflib.get_close_matches(label, header, 1)
-            meant = f"; did you mean {near[0]!r}?" if near else ""
-            raise fault(path, f"has no label column {label!r}; its columns are {shown}{meant}")
+            meant = nearest(label, header)
+            raise fault(
+                path,
+                f"has no label column {label!r}; its columns are {shown}{meant}",
+            )
         return header.index(label), ", as asked for"
     plain = [name.strip().lower() for name in header]
     last = len(header) - 1

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - their base
 
 from downslope.data import Examples
 from downslope.engines import Engine, cores
@@ -34,7 +33,7 @@ from downslope.landscape.fitting import (
     target_tensor,
 )
 from downslope.landscape.planes import Plane
-from downslope.networks import Loss, guarded, load_flat
+from downslope.networks import Loss, batch_norms, guarded, load_flat
 from downslope.progress import Progress, Steps
 
 Statistics = Literal["kept", "recomputed"]
@@ -248,8 +247,7 @@ class _Workers:
 
 def recompute_statistics(module: nn.Module, inputs: torch.Tensor, chunks: list[slice]) -> None:
     """Replace batch norm's running statistics by those of a pass over examples, in place."""
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
-    norms = [m for m in norms if m.track_running_stats]
+    norms = [norm for norm in batch_norms(module) if norm.track_running_stats]
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - their base
 
 from downslope.data import Examples
 from downslope.engines import choose_engine, losses_on_plane
@@ -19,7 +18,14 @@ from downslope.errors import InputError
 from downslope.landscape.evaluation import BYTES_PER_OUTPUT, Measure, Values, along_plane, evaluate
 from downslope.landscape.fitting import input_tensor
 from downslope.landscape.planes import Plane
-from downslope.networks import Activation, NetworkSpec, build, load_flat
+from downslope.networks import (
+    Activation,
+    NetworkSpec,
+    build,
+    has_batch_norm,
+    load_flat,
+    running_statistics,
+)
 from downslope.progress import Steps
 
 WIDE = 64
@@ -75,7 +81,7 @@ def evaluate_on_plane(
             coordinates,
             Examples(inputs, examples.targets),
             "cross_entropy" if measure.loss == "cross_entropy" else "mean_squared_error",
-            buffers=_buffers(module),
+            buffers=running_statistics(module) if has_batch_norm(module) else None,
             recompute=_recomputed(spec, measure),
             threads=measure.threads,
             task=task,
@@ -144,8 +150,7 @@ def split_affine(
     begin, weight = layers[: at + 1], layers[at].get_parameter("weight")
     if weight[0].numel() < WIDE or _special(module, [module, *begin]):
         return None
-    norms = any(isinstance(part, _BatchNorm) for part in module.modules())
-    if norms and measure.statistics == "recomputed":
+    if has_batch_norm(module) and measure.statistics == "recomputed":
         return None  # the chunks would be others, and with them the statistics
     head = copy.deepcopy(nn.Sequential(*begin))
     inputs = input_tensor(head, examples.inputs)
@@ -225,15 +230,3 @@ def _ours(spec: NetworkSpec, examples: Examples, measure: Measure) -> bool:
 
 def _recomputed(spec: NetworkSpec, measure: Measure) -> bool:
     return spec.normalization == "batch" and measure.statistics == "recomputed"
-
-
-def _buffers(module: nn.Module) -> NDArray[np.float32] | None:
-    def arrays() -> Iterator[NDArray[np.float32]]:
-        for part in module.modules():
-            if isinstance(part, nn.BatchNorm1d):
-                assert part.running_mean is not None and part.running_var is not None
-                yield part.running_mean.numpy()
-                yield part.running_var.numpy()
-
-    found = list(arrays())
-    return np.concatenate(found) if found else None

@@ -11,7 +11,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - their base
 
 from downslope.data import Examples
 from downslope.errors import InputError
@@ -26,7 +25,7 @@ from downslope.landscape.settings import check_settings
 from downslope.landscape.slices import Slice, interpolate
 from downslope.landscape.surfaces import Surface, evaluate_surface, fit_grid
 from downslope.landscape.trajectory import Trajectory
-from downslope.networks import Loss
+from downslope.networks import Loss, has_batch_norm
 from downslope.progress import Steps
 
 
@@ -232,7 +231,6 @@ def compute_landscape(
     extremes = np.array([(x[i], y[j]) for j, i in places])
     errors = yield from evaluate(module, plane.points(extremes), 2, sample, measure)
     explained = plane.explained_variance or (float("nan"), float("nan"))
-    norms = any(isinstance(part, _BatchNorm) for part in module.modules())
     low, high = (float(e) if np.isfinite(e) else None for e in errors.error)
     single = fitted and len(runs) == 1 and len(first) >= 3
     result = LandscapeResult(
@@ -252,7 +250,7 @@ def compute_landscape(
         not_finite=int((~finite).sum()),
         computed=int(surface.computed.sum()),
         interpolation_error=surface.interpolation_error,
-        statistics=measure.statistics if norms else "",
+        statistics=measure.statistics if has_batch_norm(module) else "",
         curvature=bends,
         module=label,
     )

@@ -20,7 +20,7 @@ from torch import nn
 from downslope.data import Examples, Range, Scaling
 from downslope.engines.pytorch import predict_module
 from downslope.errors import InputError
-from downslope.networks import NetworkSpec, build
+from downslope.networks import NetworkSpec, build, load_state
 
 
 def code_layer(network: NetworkSpec) -> int:
@@ -215,7 +215,7 @@ class Autoencoder:
 
     def _half(self, rows: NDArray[np.float32], *, encoder: bool) -> NDArray[np.float32]:
         module = build(self.network, torch.Generator())
-        module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in self.state.items()})
+        load_state(module, self.state)
         half = halves(module, self.network)[0 if encoder else 1]
         # Arrays that were read from files may be read-only, which torch warns of.
         return predict_module(
