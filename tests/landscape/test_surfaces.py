@@ -18,9 +18,9 @@ from downslope.landscape import (
     Plane,
     Trajectory,
     compute_landscape,
+    evaluate,
     evaluate_surface,
     fit_grid,
-    losses_at,
     pca_plane,
     trace_path,
 )
@@ -133,7 +133,8 @@ def test_a_bowl_is_the_bowl_and_not_its_transpose() -> None:
 def test_losses_that_are_not_finite_stay_so() -> None:
     module, rows, _ = bowl()
     vectors = np.array([[3, 2], [np.nan, 0], [3e38, 0], [np.inf, 0]], np.float32)
-    losses = drain(losses_at(module, vectors, rows, "mean_squared_error"))
+    values = drain(evaluate(module, vectors, len(vectors), rows, Measure("mean_squared_error")))
+    losses = values.loss
     assert losses[0] == 0
     assert np.isnan(losses[1])
     assert losses[2] == np.inf
@@ -172,7 +173,7 @@ Work = Callable[[nn.Module, Plane, Trajectory, Examples], Steps[Any]]
 WORK: dict[str, Work] = {
     "surface": lambda m, p, t, e: evaluate_surface(m, p, *fit_grid(p, t, (3, 4), 0.1), e),
     "path": trace_path,
-    "losses": lambda m, p, t, e: losses_at(m, t.vectors, e),
+    "losses": lambda m, p, t, e: evaluate(m, t.vectors, len(t), e),
     "all in one": lambda m, p, t, e: compute_landscape(
         m, t, e, validation=e, grid=(3, 4), tolerance=0.1, curvature_points=1
     ),
@@ -209,7 +210,7 @@ def test_a_module_in_training_mode_is_evaluated_without_dropout_and_batch_statis
 ) -> None:
     training = network().train()
     before = everything(training)
-    losses = drain(losses_at(training, trajectory.vectors, examples))
+    losses = drain(evaluate(training, trajectory.vectors, len(trajectory), examples)).loss
     assert everything(training) == before
     assert losses == pytest.approx([directly(v, examples) for v in trajectory.vectors], rel=1e-6)
 
@@ -222,12 +223,14 @@ def test_tied_parameters_are_moved_together() -> None:
     weight = torch.from_numpy(vector.reshape(3, 3))
     outputs = torch.tanh(weight.T) @ weight.T
     expected = float(functional.cross_entropy(outputs, torch.arange(3)))
-    assert drain(losses_at(module, vector[None], rows))[0] == pytest.approx(expected, rel=1e-6)
+    assert drain(evaluate(module, vector[None], 1, rows)).loss[0] == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 def test_vectors_of_another_length_are_refused(examples: Examples) -> None:
     with pytest.raises(InputError, match=r"shape \(5,\) does not fit"):
-        drain(losses_at(network(), np.zeros((1, 5), np.float32), examples))
+        drain(evaluate(network(), np.zeros((1, 5), np.float32), 1, examples))
 
 
 def test_a_grid_spans_the_path_and_its_margin() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ BYTES_PER_OUTPUT = 16
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Say what is measured at every point, and how.
+    """What is measured at every point, and how.
 
     Args:
         loss: "cross_entropy" of logits with classes along axis 1, "mean_squared_error", or a
@@ -77,22 +77,23 @@ class Measure:
     output: str | None = None
 
     def __post_init__(self) -> None:
-        if not callable(self.loss) and self.loss not in ("cross_entropy", "mean_squared_error"):
-            raise InputError(
-                f"landscape: loss = {self.loss!r}; it must be 'cross_entropy', "
-                "'mean_squared_error' or a function of outputs and targets"
-            )
-        if self.statistics not in ("kept", "recomputed"):
-            raise InputError(
-                f"landscape: statistics = {self.statistics!r}; it must be 'kept' or 'recomputed'"
-            )
-        if self.memory < 1:
-            raise InputError(f"landscape: memory = {self.memory} bytes; it must be 1 or more")
-        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
-            raise InputError(
-                f"landscape: threads = {self.threads} is not allowed; it must be 1 to "
-                f"{MOST_THREADS}"
-            )
+        loss, threads = self.loss, self.threads
+        for name, value, allowed, words in (
+            ("loss", repr(loss), callable(loss) or loss in get_args(Loss),
+             "'cross_entropy', 'mean_squared_error' or a function of outputs and targets"),
+            ("statistics", repr(self.statistics), self.statistics in get_args(Statistics),
+             "'kept' or 'recomputed'"),
+            ("memory", f"{self.memory} bytes", self.memory >= 1, "1 or more"),
+            ("threads", f"{threads} is not allowed",
+             threads is None or 1 <= threads <= MOST_THREADS, f"1 to {MOST_THREADS}"),
+        ):  # fmt: skip
+            if not allowed:
+                raise InputError(f"landscape: {name} = {value}; it must be {words}")
+
+    @staticmethod
+    def of(loss: Loss | LossFunction | Measure) -> Measure:
+        """Take a loss by name or function for a measure of it, all else by default."""
+        return loss if isinstance(loss, Measure) else Measure(loss)
 
     def fit(self, module: nn.Module, examples: Examples) -> Examples:
         """Check a module and examples together, before any work; see `fit_examples`."""
@@ -101,7 +102,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Hold what was measured at n points; not finite where the network's loss is not.
+    """What was measured at n points; not finite where the network's loss is not.
 
     Args:
         loss: mean over the examples, shape (n,).
@@ -113,6 +114,11 @@ class Values:
     loss: NDArray[np.float64]
     accuracy: NDArray[np.float64]
     error: NDArray[np.float64]
+
+    @staticmethod
+    def none(count: int) -> Values:
+        """Return values that are nowhere known."""
+        return Values(*np.full((3, count), np.nan))
 
 
 def evaluate(
