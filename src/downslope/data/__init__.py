@@ -1,5 +1,6 @@
 """Data sets by name or path, splits, scaling and the sealed test set."""
 
+from downslope.data.arrays import read_examples
 from downslope.data.assembly import Kind, white_level
 from downslope.data.description import (
     ClassCount,
@@ -39,6 +40,7 @@ __all__ = [
     "find",
     "list_datasets",
     "load",
+    "read_examples",
     "split",
     "verify",
     "white_level",

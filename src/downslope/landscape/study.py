@@ -21,7 +21,7 @@ from downslope.landscape.evaluation import Measure, evaluate
 from downslope.landscape.nulls import NullModel, null_models
 from downslope.landscape.paths import PathPoint, RunPath, trace_path
 from downslope.landscape.planes import Plane
-from downslope.landscape.settings import check_settings
+from downslope.landscape.settings import Grid, check_settings
 from downslope.landscape.slices import Slice, interpolate
 from downslope.landscape.surfaces import Surface, evaluate_surface, fit_grid
 from downslope.landscape.trajectory import Trajectory, evenly
@@ -120,6 +120,7 @@ class Landscape:
         return arrays
 
 
+PLAIN = Grid()
 LABELS = {
     "cross_entropy": "cross-entropy loss (nats)",
     "mean_squared_error": "mean squared error",
@@ -136,12 +137,9 @@ def compute_landscape(
     plane: Plane | None = None,
     components: tuple[int, int] = (1, 2),
     origin: Literal["mean", "final"] = "mean",
-    grid: tuple[int, int] = (25, 25),
-    margin: float = 0.2,
-    spacing: str = "linear",
+    grid: Grid = PLAIN,
     subset: int = 2500,
     seed: int = 0,
-    tolerance: float | None = None,
     curvature_points: int = 0,
     save: Path | None = None,
     label: str = "",
@@ -158,13 +156,9 @@ def compute_landscape(
         plane: where to look; by default that of the trajectories' principal components.
         components: which of those, counted from 1.
         origin: of that plane; see `pca_plane`.
-        grid: (columns, rows).
-        margin: share of the paths' extent added on each side.
-        spacing: "linear" or "log"; see `fit_grid`.
+        grid: which points are computed, by default 25 x 25.
         subset: examples behind each loss; all if there are fewer.
         seed: of the subset, the null models and the curvature's probes.
-        tolerance: refine surfaces adaptively to this share of a loss; 0 or None computes every
-            point.
         curvature_points: snapshots of the first run whose curvature is measured.
         save: a file that a long surface is written to and resumed from, if every point is
             computed.
@@ -176,9 +170,6 @@ def compute_landscape(
     """
     check_settings(
         "landscape",
-        grid=grid,
-        margin=margin,
-        tolerance=tolerance or 0.0,
         examples=subset,
         components=components,
         curvature=curvature_points,
@@ -193,12 +184,12 @@ def compute_landscape(
     held_out = None if validation is None else _draw(measure.fit(module, validation), subset, seed)
     fitted = plane is None
     plane = plane or pca_plane(every, components=components, origin=origin)
-    x, y = fit_grid(plane, every, grid, margin, spacing=spacing)
+    x, y = fit_grid(plane, every, grid)
     paths: list[RunPath] = []
     for name, run in runs.items():
         path = yield from trace_path(module, plane, run, sample, measure, held_out)
         paths.append(RunPath(label=name, path=path, share=share_in_plane(run, plane)))
-    surfaces = partial(evaluate_surface, module, plane, x, y, tolerance=tolerance or 0.0, seed=seed)
+    surfaces = partial(evaluate_surface, module, plane, x, y, tolerance=grid.tolerance, seed=seed)
     surface = yield from surfaces(sample, measure, save=save)
     finite = np.isfinite(surface.loss)
     if not finite.any():
@@ -226,9 +217,9 @@ def compute_landscape(
         origin=origin,
         nulls=null_models(first, components=components, seed=seed) if single else [],
         runs=paths,
-        grid=grid,
-        margin=margin,
-        spacing=spacing,
+        grid=(grid.columns, grid.rows),
+        margin=grid.margin,
+        spacing=grid.spacing,
         examples=len(sample),
         validation_examples=0 if held_out is None else len(held_out),
         loss=LABELS.get(measure.loss, "loss") if isinstance(measure.loss, str) else "loss",

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from downslope.data import Examples, content_digest
-from downslope.errors import InputError
 from downslope.files import write_whole
 from downslope.landscape.evaluation import Measure
 from downslope.landscape.planes import Plane
 from downslope.landscape.refinement import refine
-from downslope.landscape.settings import check_settings
+from downslope.landscape.settings import Grid, check_settings
 from downslope.landscape.shortcuts import evaluate_on_plane
 from downslope.landscape.trajectory import Trajectory
 from downslope.networks import Loss
@@ -54,38 +53,21 @@ class Surface:
 
 
 def fit_grid(
-    plane: Plane,
-    trajectories: Trajectory | Sequence[Trajectory],
-    shape: tuple[int, int],
-    margin: float,
-    *,
-    spacing: str = "linear",
+    plane: Plane, trajectories: Trajectory | Sequence[Trajectory], grid: Grid
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the axes of a grid that spans the projected paths plus a margin on each side.
-
-    Args:
-        plane: to project onto.
-        trajectories: the path or paths.
-        shape: (columns, rows), along the first and second direction.
-        margin: share of the path's extent added on each side, for example 0.2.
-        spacing: "linear", or "log" for points that lie closer the nearer they are to the end of
-            the (first) path, where a valley is narrow.
-
-    Raises:
-        InputError: a grid or a margin out of range, see `check_settings`, or another spacing.
-    """
-    check_settings("landscape", grid=shape, margin=margin)
-    if spacing not in ("linear", "log"):
-        raise InputError(f"landscape: spacing = {spacing!r}; it must be 'linear' or 'log'")
+    """Return the axes of a grid that spans one or several projected paths and its margin."""
     runs = [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
     coordinates = np.concatenate([plane.project(run.vectors) for run in runs])
     low, high = coordinates.min(axis=0), coordinates.max(axis=0)
-    room = margin * (high - low)
+    room = grid.margin * (high - low)
     low, high = low - room, high + room
-    if spacing == "linear":
-        return np.linspace(low[0], high[0], shape[0]), np.linspace(low[1], high[1], shape[1])
-    end = plane.project(runs[0].vectors[-1:])[0]
-    x, y = (_log_axis(low[i], high[i], end[i], shape[i]) for i in range(2))
+    center = plane.project(runs[0].vectors[-1:])[0]
+    x, y = (
+        np.linspace(low[i], high[i], count)
+        if grid.spacing == "linear"
+        else _log_axis(low[i], high[i], center[i], count)
+        for i, count in enumerate((grid.columns, grid.rows))
+    )
     return x, y
 
 
