@@ -141,7 +141,7 @@ def evaluate(
 
     Args:
         module: the network.
-        vectors: count flat vectors; asked for when they are needed.
+        vectors: flat vectors; asked for when they are needed.
         count: how many.
         examples: inputs as the module takes them, their first axis the examples.
         measure: what to compute; by default cross-entropy.
@@ -244,11 +244,9 @@ class _Workers:
                 right += float(hits.reshape(size, -1).mean(dim=1).sum())
         mean = total / count
         spread = squares / count - mean**2
-        error = math.sqrt(max(spread, 0) / (count - 1)) if count > 1 else math.nan
-        classes = self.measure.loss == "cross_entropy"
-        # max() turns a NaN into 0.
-        error = error if math.isfinite(spread) else math.nan
-        return mean, right / count if classes else math.nan, error
+        known = count > 1 and math.isfinite(spread)  # max() turns a NaN into 0
+        error = math.sqrt(max(spread, 0) / (count - 1)) if known else math.nan
+        return mean, right / count if self.measure.loss == "cross_entropy" else math.nan, error
 
 
 def recompute_statistics(module: nn.Module, inputs: torch.Tensor, chunks: list[slice]) -> None:
@@ -285,8 +283,8 @@ def seed_all(device: torch.device) -> None:
 def _states() -> tuple[Any, ...]:
     """Return the states of the global generators of the CPU, to compare."""
     numpy_state: Any = np.random.get_state()  # noqa: NPY002
-    held = numpy_state[1].tobytes(), *numpy_state[2:]
-    return torch.get_rng_state().numpy().tobytes(), held, random.getstate()
+    words = numpy_state[1].tobytes(), *numpy_state[2:]
+    return torch.get_rng_state().numpy().tobytes(), words, random.getstate()
 
 
 def _activation_bytes(module: nn.Module, inputs: torch.Tensor) -> int:
