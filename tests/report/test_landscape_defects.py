@@ -43,7 +43,7 @@ def computed(rows: Examples, grid: tuple[int, int], **more: Any) -> Landscape:
     path = Trajectory()
     for step, at in enumerate(AT):
         path.add(np.array(at, np.float32), step=step, loss=0.0)
-    more = {"plane": Plane(np.zeros(2), np.eye(2)), "grid": grid, "margin": 0.5, **more}
+    more = {"plane": Plane(np.zeros(2), np.eye(2)), "grid": Grid(*grid, 0.5), **more}
     module = nn.Linear(2, 1, bias=False)
     return drain(compute_landscape(module, path, rows, loss="mean_squared_error", **more))
 
