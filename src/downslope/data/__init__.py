@@ -19,6 +19,7 @@ from downslope.data.examples import (
     content_digest,
 )
 from downslope.data.fetching import fetch, find
+from downslope.data.files import finite_rows
 from downslope.data.loading import load
 from downslope.data.preparation import Range, Scaling, split
 
@@ -38,6 +39,7 @@ __all__ = [
     "describe",
     "fetch",
     "find",
+    "finite_rows",
     "list_datasets",
     "load",
     "read_examples",

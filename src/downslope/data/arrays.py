@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from downslope.data.examples import Examples
-from downslope.data.files import MAXIMUM_BYTES, fault, open_plain, read_whole
+from downslope.data.files import fault, open_plain, read_bounded, read_whole
 from downslope.data.idx import ROLES, list_folder
 from downslope.errors import InputError, one_line
 
@@ -209,7 +209,5 @@ def _read_member(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str, key: str
 ) -> NDArray[Any]:
     with archive.open(info) as stream:
-        data = stream.read(MAXIMUM_BYTES + 1)
-    if len(data) > MAXIMUM_BYTES:
-        raise fault(where, f"is larger than {MAXIMUM_BYTES:,} bytes, the most that is read")
+        data = read_bounded(stream, where)
     return parse_npy(data, where, text=key.startswith("y") or key.endswith("labels"))
