@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -54,12 +53,6 @@ class TrainabilitySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     examples: int = 2000
 
     def __post_init__(self) -> None:
-        def require(name: str, good: bool, allowed: str) -> None:
-            if not good:
-                raise InputError(
-                    f"TrainabilitySpec: {name} = {getattr(self, name)!r} is not allowed; {allowed}"
-                )
-
         for name, values, most in (
             ("depths", self.depths, 200),
             ("map_depths", self.map_depths, 200),
@@ -69,21 +62,29 @@ class TrainabilitySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             ("batch_size", (self.batch_size,), 10**6),
             ("examples", (self.examples,), 10**9),
         ):
-            good = all(1 <= value <= most for value in values) and _distinct(values)
-            require(name, good, f"{name} must be from 1 to {most}, none twice")
-        for name, given in (
-            ("weight_variances", self.weight_variances),
-            ("learning_rates", self.learning_rates),
-        ):
-            good = all(0 < value < 1e6 for value in given) and _distinct(given) and bool(given)
-            require(name, good, f"{name} must be above 0, at least one, none twice")
-        starts = self.initializations
-        good = bool(starts) and _distinct(starts)
-        require("initializations", good, "it must name at least one, none twice")
+            if not all(1 <= value <= most for value in values) or len(set(values)) < len(values):
+                raise InputError(
+                    f"TrainabilitySpec: {name} = {getattr(self, name)!r} is not allowed; "
+                    f"{name} must be from 1 to {most}, none twice"
+                )
+        for name in ("weight_variances", "learning_rates"):
+            given: tuple[float, ...] = getattr(self, name)
+            if not all(0 < v < 1e6 for v in given) or len(set(given)) < len(given) or not given:
+                raise InputError(
+                    f"TrainabilitySpec: {name} = {given!r} is not allowed; {name} must be "
+                    "above 0, at least one, none twice"
+                )
+        if not self.initializations or len(set(self.initializations)) < len(self.initializations):
+            raise InputError(
+                f"TrainabilitySpec: initializations = {self.initializations!r} is not "
+                "allowed; it must name at least one, none twice"
+            )
 
-
-def _distinct(values: Sequence[object]) -> bool:
-    return len(set(values)) == len(values)
+    def training(self, learning_rate: float) -> TrainingSpec:
+        """Return how a network is trained at one learning rate."""
+        return TrainingSpec(
+            learning_rate=learning_rate, batch_size=self.batch_size, epochs=self.epochs
+        )
 
 
 class DeepNetwork(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,9 +213,7 @@ def train_deep_networks(
     members = [
         Member(
             network=start.network(spec, features, classes),
-            training=TrainingSpec(
-                learning_rate=rate, batch_size=spec.batch_size, epochs=spec.epochs
-            ),
+            training=spec.training(rate),
             seed=seed + k,
         )
         for start, k, rate in keys
