@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 from typing import Any, get_args
 
 import msgspec
@@ -50,6 +52,23 @@ def one_line(error: BaseException, length: int = 200) -> str:
     'MemoryError'
     """
     return shortened(" ".join(str(error).split()), length) or type(error).__name__
+
+
+def nearest(word: str, words: Iterable[str], otherwise: str = "", *, cutoff: float = 0.6) -> str:
+    """End a message with the nearest of some words, as what may have been meant.
+
+    Args:
+        word: that is none of them.
+        words: that would be right.
+        otherwise: what to say where none is near.
+        cutoff: of `difflib.get_close_matches`.
+
+    >>> nearest("sedes", ["seeds", "epochs"])
+    "; did you mean 'seeds'?"
+    """
+    close = difflib.get_close_matches(word, list(words), 1, cutoff)
+    hint = f"did you mean {close[0]!r}?" if close else otherwise
+    return hint and f"; {hint}"
 
 
 def explained(error: Exception, kind: Any) -> str:

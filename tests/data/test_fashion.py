@@ -4,7 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from downslope.data import Examples, fashion, find, load
+from downslope.data import Dataset, fashion_mnist, find, load
+from downslope.data.assembly import Part, assemble
+from downslope.data.encoding import Labels
 from downslope.errors import InputError
 
 
@@ -28,14 +30,14 @@ def test_search_order(bare_machine: Path, put_fashion, tmp_path: Path, monkeypat
         found = find("fashion-mnist")
         assert found is not None
         assert found.resolve() == folder
-        assert load("fashion-mnist").class_names == fashion.CLASS_NAMES
+        assert load("fashion-mnist").class_names == fashion_mnist.CLASS_NAMES
 
 
 def test_an_incomplete_copy_is_passed_over(bare_machine: Path, put_fashion):
     put_fashion(bare_machine / "fashion-mnist")
     (bare_machine / "fashion-mnist" / "train-labels-idx1-ubyte.gz").unlink()
-    put_fashion(fashion.PACKAGE_FOLDER)
-    assert find("fashion-mnist") == fashion.PACKAGE_FOLDER
+    put_fashion(fashion_mnist.PACKAGE_FOLDER)
+    assert find("fashion-mnist") == fashion_mnist.PACKAGE_FOLDER
 
 
 def test_the_variable_must_name_a_folder(bare_machine, monkeypatch):
@@ -65,6 +67,19 @@ def test_a_corrupt_copy_is_an_error_with_advice(
 
 
 def test_other_arrays_of_its_shape_are_not_taken_for_it():
-    training = Examples(np.zeros((60_000, 784), np.uint8), np.zeros(60_000, np.int64))
-    test = Examples(np.zeros((10_000, 784), np.uint8), np.zeros(10_000, np.int64))
-    assert not fashion.is_fashion_mnist(training, test)
+    training, test = (
+        Part(np.zeros((n, 784), np.uint8), "x", Labels(np.arange(n) % 10, "y"), "images")
+        for n in (60_000, 10_000)
+    )
+    assert assemble("other", "made here", training, test).sha256 != fashion_mnist.SHA256
+
+
+@pytest.mark.fashion
+def test_it_is_known_from_other_files_too(real_dataset: Dataset, tmp_path: Path):
+    assert real_dataset.sha256 == fashion_mnist.SHA256
+    held_out = real_dataset.test.open("compared with another file of it")
+    np.savez(
+        tmp_path / "other.npz", x_train=real_dataset.training.inputs,
+        y_train=real_dataset.training.targets, x_test=held_out.inputs, y_test=held_out.targets,
+    )  # fmt: skip
+    assert load(tmp_path / "other.npz").class_names == fashion_mnist.CLASS_NAMES

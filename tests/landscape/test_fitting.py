@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from downslope.data import Examples
 from downslope.errors import InputError
-from downslope.landscape import Measure, Plane, Trajectory, compute_landscape, evaluate
+from downslope.landscape import Grid, Measure, Plane, Trajectory, compute_landscape, evaluate
 from downslope.landscape.evaluation import along_plane
 from downslope.landscape.fitting import fit_examples, loss_per_example
 from downslope.landscape.shortcuts import evaluate_on_plane
@@ -186,7 +186,7 @@ def landscape_of(module: nn.Module, **measured: Any) -> tuple[np.ndarray, float 
         path.add(start + change / 4, step=step, loss=0.0)
     drawn = drain(
         compute_landscape(
-            module, path, Examples(ROWS, CLASSES), grid=(3, 3), curvature_points=1,
+            module, path, Examples(ROWS, CLASSES), grid=Grid(3, 3), curvature_points=1,
             loss=Measure(**measured),
         )
     )  # fmt: skip
@@ -238,6 +238,9 @@ def test_absurd_settings_are_refused_before_any_work() -> None:
         with pytest.raises(InputError, match=words):
             landscape_of(plain(), **more)
     path = Trajectory()
-    for name, value in (("tolerance", 5), ("seed", -1), ("grid", (99999, 99999)), ("margin", -1)):
-        with pytest.raises(InputError, match=f"{name} = "):
-            drain(compute_landscape(plain(), path, Examples(ROWS, CLASSES), **{name: value}))
+    for words, more in (("grid = ", {"rows": 99999}), ("margin = ", {"margin": -1}),
+                        ("tolerance = ", {"tolerance": 5})):  # fmt: skip
+        with pytest.raises(InputError, match=words):
+            Grid(**more)
+    with pytest.raises(InputError, match="seed = "):
+        drain(compute_landscape(plain(), path, Examples(ROWS, CLASSES), seed=-1))

@@ -12,8 +12,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from downslope.cli import app
+from downslope.data import read_examples
 from downslope.errors import InputError
-from downslope.landscape import LandscapeResult, load_examples
+from downslope.landscape import LandscapeResult
 from downslope.networks import load_factory, make_module
 
 NETWORK = """
@@ -43,7 +44,7 @@ def files(tmp_path: Path) -> Path:
     (tmp_path / "saved").mkdir()
     module = make_module(load_factory(f"{tmp_path / 'net.py'}:make"), seed=0)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
-    examples = load_examples(tmp_path / "data.npz")
+    examples = read_examples(tmp_path / "data.npz")
     for step in range(5):
         torch.save(module.state_dict(), tmp_path / "saved" / f"step-{step}.pt")
         outputs = module(torch.from_numpy(examples.inputs).float())
@@ -122,19 +123,19 @@ def test_a_mistake_in_the_module_is_one_line(files: Path, where: str, match: str
 def test_a_mistake_in_the_data_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "data.npz"
     with pytest.raises(InputError, match="cannot be read as npz"):
-        load_examples(path)
+        read_examples(path)
     path.write_bytes(b"no zip")
     with pytest.raises(InputError, match="cannot be read as npz"):
-        load_examples(path)
+        read_examples(path)
     np.savez(path, inputs=np.zeros(3))
     with pytest.raises(InputError, match="lacks targets; it has inputs"):
-        load_examples(path)
+        read_examples(path)
     np.savez(path, inputs=np.zeros((3, 1)), targets=np.zeros(2))
     with pytest.raises(InputError, match="3 inputs but 2 targets"):
-        load_examples(path)
+        read_examples(path)
     np.savez(path, inputs=np.array(["a"]), targets=np.zeros(1))
     with pytest.raises(InputError, match="numbers are needed"):
-        load_examples(path)
+        read_examples(path)
 
 
 def test_options_belong_together(files: Path) -> None:

@@ -4,7 +4,7 @@ from torch import nn
 
 from downslope.data import Examples
 from downslope.errors import InputError
-from downslope.landscape import Landscape, Trajectory, compute_landscape, evaluate_surface
+from downslope.landscape import Grid, Landscape, Trajectory, compute_landscape, evaluate_surface
 from downslope.progress import drain
 
 
@@ -24,7 +24,7 @@ def examples() -> Examples:
 
 
 def draw(trajectory: Trajectory, examples: Examples, **more: int) -> Landscape:
-    return drain(compute_landscape(nn.Linear(4, 3), trajectory, examples, grid=(5, 4), **more))
+    return drain(compute_landscape(nn.Linear(4, 3), trajectory, examples, grid=Grid(5, 4), **more))
 
 
 def test_the_result_describes_its_surface(trajectory: Trajectory, examples: Examples) -> None:

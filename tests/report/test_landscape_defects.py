@@ -14,6 +14,7 @@ from torch import nn
 
 from downslope import Examples
 from downslope.landscape import (
+    Grid,
     Landscape,
     Measure,
     Plane,
@@ -42,7 +43,7 @@ def computed(rows: Examples, grid: tuple[int, int], **more: Any) -> Landscape:
     path = Trajectory()
     for step, at in enumerate(AT):
         path.add(np.array(at, np.float32), step=step, loss=0.0)
-    more = {"plane": Plane(np.zeros(2), np.eye(2)), "grid": grid, "margin": 0.5, **more}
+    more = {"plane": Plane(np.zeros(2), np.eye(2)), "grid": Grid(*grid, 0.5), **more}
     module = nn.Linear(2, 1, bias=False)
     return drain(compute_landscape(module, path, rows, loss="mean_squared_error", **more))
 
@@ -98,7 +99,7 @@ def test_each_axis_has_its_own_name(rows: Examples) -> None:
     for pair in ((1, 2), (2, 1)):
         found = drain(
             compute_landscape(
-                module, spread, rows, loss="mean_squared_error", components=pair, grid=(3, 4)
+                module, spread, rows, loss="mean_squared_error", components=pair, grid=Grid(3, 4)
             )
         )
         shares = pca_plane(spread, components=pair).explained_variance
@@ -161,8 +162,8 @@ def test_no_value_takes_the_place_of_one_that_is_not_finite(
         path.add(np.array(at, np.float32), step=step, loss=0.0)
     found = drain(
         compute_landscape(
-            nn.Linear(2, 1, bias=False), path, rows, loss=Measure(wild), margin=0.5,
-            plane=Plane(np.zeros(2), np.eye(2)), grid=(40, 30), tolerance=tolerance,
+            nn.Linear(2, 1, bias=False), path, rows, loss=Measure(wild),
+            plane=Plane(np.zeros(2), np.eye(2)), grid=Grid(40, 30, 0.5, tolerance=tolerance or 0.0),
         )
     )  # fmt: skip
     surface = found.surface

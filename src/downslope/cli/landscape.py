@@ -86,7 +86,7 @@ def landscape(
     if module is None or snapshots is None or data is None:
         raise InputError("landscape: --module, --snapshots and --data belong together")
     refuse_idle(context, ("recipe", "label", "changes", "executor", "address"), "beside --module")
-    from downslope.landscape import draw_foreign
+    from downslope.landscape import Grid, Measure, draw_foreign
     from downslope.report.landscape_page import write_landscape
     from downslope.runs import Run
 
@@ -101,15 +101,10 @@ def landscape(
         Path(data),
         folder.path,
         validation=validation,
-        tolerance=tolerance,
-        loss=loss,
-        output=output,
-        grid=(int(columns), int(rows)),
-        margin=margin,
+        measure=Measure(loss, statistics, threads=threads, output=output),  # pyright: ignore[reportArgumentType] - checked there
+        grid=Grid(int(columns), int(rows), margin, tolerance=tolerance or 0.0),
         examples=examples,
-        statistics=statistics,
         seed=seed or 0,
-        threads=threads,
     )
     try:
         with own_output():

@@ -1,5 +1,6 @@
 """Data sets by name or path, splits, scaling and the sealed test set."""
 
+from downslope.data.arrays import read_examples
 from downslope.data.assembly import Kind, white_level
 from downslope.data.description import (
     ClassCount,
@@ -18,6 +19,7 @@ from downslope.data.examples import (
     content_digest,
 )
 from downslope.data.fetching import fetch, find
+from downslope.data.files import finite_rows
 from downslope.data.loading import load
 from downslope.data.preparation import Range, Scaling, split
 
@@ -37,8 +39,10 @@ __all__ = [
     "describe",
     "fetch",
     "find",
+    "finite_rows",
     "list_datasets",
     "load",
+    "read_examples",
     "split",
     "verify",
     "white_level",

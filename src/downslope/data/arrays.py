@@ -14,9 +14,10 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from downslope.data.files import MAXIMUM_BYTES, fault, open_plain, read_whole
+from downslope.data.examples import Examples
+from downslope.data.files import fault, open_plain, read_bounded, read_whole
 from downslope.data.idx import ROLES, list_folder
-from downslope.errors import InputError
+from downslope.errors import InputError, one_line
 
 NPZ_KEYS: tuple[tuple[str, ...], ...] = (
     ("x_train", "y_train", "x_test", "y_test"),
@@ -146,6 +147,34 @@ def read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
             ) from None
 
 
+def read_examples(path: Path) -> Examples:
+    """Read a .npz with arrays `inputs` and `targets`, of the shapes that a module takes.
+
+    Arrays of numbers are kept as they are, whatever they are for.
+
+    Raises:
+        InputError: it is missing or damaged, lacks an array, or their lengths differ.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            missing = {"inputs", "targets"} - set(arrays.files)
+            if missing:
+                raise InputError(
+                    f"{path}: lacks {', '.join(sorted(missing))}; it has {', '.join(arrays.files)}"
+                )
+            inputs, targets = arrays["inputs"], arrays["targets"]
+    except InputError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise InputError(
+            f"{path}: cannot be read as npz ({type(error).__name__}: {one_line(error)})"
+        ) from None
+    for name, array in (("inputs", inputs), ("targets", targets)):
+        if array.dtype.kind not in "fiub" or array.ndim < 1:
+            raise InputError(f"{path}: {name} is of type {array.dtype}; numbers are needed")
+    return Examples(inputs, targets)
+
+
 def _choose(
     path: Path, archive: zipfile.ZipFile
 ) -> tuple[dict[str, zipfile.ZipInfo], tuple[str, ...], tuple[str, ...]]:
@@ -180,7 +209,5 @@ def _read_member(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str, key: str
 ) -> NDArray[Any]:
     with archive.open(info) as stream:
-        data = stream.read(MAXIMUM_BYTES + 1)
-    if len(data) > MAXIMUM_BYTES:
-        raise fault(where, f"is larger than {MAXIMUM_BYTES:,} bytes, the most that is read")
+        data = read_bounded(stream, where)
     return parse_npy(data, where, text=key.startswith("y") or key.endswith("labels"))

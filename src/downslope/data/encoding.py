@@ -38,7 +38,7 @@ class Labels:
 
     values: NDArray[Any]
     at: str
-    place: Callable[[int], str]
+    place: Callable[[int], str] = lambda row: f"row {row} (from 0)"
 
 
 def encode(training: Labels, *others: Labels) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
@@ -116,21 +116,14 @@ def _column(labels: Labels) -> NDArray[Any]:
         )
     if values.ndim == 2 and 1 in values.shape:
         return values.reshape(-1)
+    wrong = f"has {values.ndim} dimensions, shape {values.shape}"
     if values.ndim == 2 and values.dtype.kind in "biuf":
         if ((values == 0) | (values == 1)).all() and (values.sum(axis=1) == 1).all():
             return values.argmax(axis=1)
-        raise fault(
-            labels.at,
-            f"has shape {values.shape} and is not one-hot (one 1 in each row, else 0); labels must "
-            "be one class per example, shape (n,)",
-        )
-    if values.ndim != 1:
-        raise fault(
-            labels.at,
-            f"has {values.ndim} dimensions, shape {values.shape}; labels must be one class per "
-            "example, shape (n,)",
-        )
-    return values
+        wrong = f"has shape {values.shape} and is not one-hot (one 1 in each row, else 0)"
+    elif values.ndim == 1:
+        return values
+    raise fault(labels.at, f"{wrong}; labels must be one class per example, shape (n,)")
 
 
 def _wrong_number(value: float) -> str:

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from downslope.data.files import MAXIMUM_BYTES, fault, open_decompressed
 from downslope.errors import InputError
 
-ROLES = ("train images", "train labels", "test images", "test labels")
+USUAL_NAMES = {
+    "train images": "train-images-idx3-ubyte",
+    "train labels": "train-labels-idx1-ubyte",
+    "test images": "t10k-images-idx3-ubyte",
+    "test labels": "t10k-labels-idx1-ubyte",
+}
+ROLES = tuple(USUAL_NAMES)
 """What the four files of a set hold, in the order of every digest."""
 
 _NAME = re.compile(
@@ -27,13 +33,7 @@ _NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class IdxFile:
-    """Hold what one IDX file says.
-
-    Args:
-        path: of the file.
-        array: uint8, of the shape in the header.
-        sha256: of the decompressed bytes, header included.
-    """
+    """What one IDX file holds; the SHA-256 is that of the decompressed bytes, header included."""
 
     path: Path
     array: NDArray[np.uint8]
@@ -47,13 +47,6 @@ def idx_header(shape: tuple[int, ...]) -> bytes:
     '00000801 0000ea60'
     """
     return struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
-
-
-def idx_digest(array: NDArray[np.uint8]) -> str:
-    """Return the SHA-256 that an IDX file with this array has."""
-    digest = hashlib.sha256(idx_header(array.shape))
-    digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
 
 
 def read_idx(path: Path, dimensions: int) -> IdxFile:
@@ -185,13 +178,7 @@ def is_idx_name(name: str) -> bool:
 
 def missing_files(folder: Path, missing: list[str]) -> str:
     """Say in one line which of the four files a folder lacks."""
-    usual = {
-        "train images": "train-images-idx3-ubyte",
-        "train labels": "train-labels-idx1-ubyte",
-        "test images": "t10k-images-idx3-ubyte",
-        "test labels": "t10k-labels-idx1-ubyte",
-    }
-    names = ", ".join(usual[role] for role in missing)
+    names = ", ".join(USUAL_NAMES[role] for role in missing)
     return str(fault(folder, f"lacks {names} (with or without .gz); a set is four IDX files"))
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from downslope.data.assembly import Part
 from downslope.data.encoding import Labels, is_number
 from downslope.data.files import fault, read_text
+from downslope.errors import nearest
 
 LABEL_NAMES = ("label", "target", "class", "y")
 """Names, in any case, by which a label column is known."""
@@ -22,24 +21,7 @@ LABEL_NAMES = ("label", "target", "class", "y")
 _UNNAMED = re.compile(r"(Unnamed: \d+)?")  # what pandas writes, and reads, above its index
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A CSV as read.
-
-    Args:
-        features: float64, shape (rows, features), all finite.
-        columns: a name per feature.
-        labels: of the rows, as written.
-        notes: which column was taken for what.
-    """
-
-    features: NDArray[np.float64]
-    columns: tuple[str, ...]
-    labels: Labels
-    notes: tuple[str, ...]
-
-
-def read_csv(path: Path, label: str | None = None) -> Table:
+def read_csv(path: Path, label: str | None = None) -> Part:
     """Read a CSV in UTF-8, comma-separated, plain or gzip.
 
     The first row is the header unless it reads as the others do; then columns are called
@@ -114,7 +96,8 @@ def read_csv(path: Path, label: str | None = None) -> Table:
         str(path),
         lambda row: f"{place(row)}, label column {header[label_at]!r}",
     )
-    return Table(values, tuple(header[at] for at in kept), labels, tuple(notes))
+    names = tuple(header[at] for at in kept)
+    return Part(values, str(path), labels, "table", columns=names, notes=tuple(notes))
 
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
@@ -184,9 +167,11 @@ def _label_column(path: Path, header: Sequence[str], label: str | None) -> tuple
                 path, f"has {header.count(label)} columns named {label!r}; rename all but one"
             )
         if label not in header:
-            near = difflib.get_close_matches(label, header, 1)
-            meant = f"; did you mean {near[0]!r}?" if near else ""
-            raise fault(path, f"has no label column {label!r}; its columns are {shown}{meant}")
+            meant = nearest(label, header)
+            raise fault(
+                path,
+                f"has no label column {label!r}; its columns are {shown}{meant}",
+            )
         return header.index(label), ", as asked for"
     plain = [name.strip().lower() for name in header]
     last = len(header) - 1

@@ -37,7 +37,7 @@ Vector = NDArray[np.float64]
 
 
 class CurvaturePoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the curvature of the loss at one snapshot.
+    """The curvature of the loss at one snapshot.
 
     Args:
         step: minibatches seen.
@@ -88,7 +88,6 @@ def curvature(
     Raises:
         InputError: a count that is not allowed.
     """
-    measure = loss if isinstance(loss, Measure) else Measure(loss)
     size = trajectory.vectors.shape[1]
     if not 1 <= eigenvalues < size:
         raise InputError(f"curvature: eigenvalues = {eigenvalues}; 1 to {size - 1}")
@@ -96,17 +95,17 @@ def curvature(
         raise InputError(f"curvature: probes = {probes}; 2 or more, for an error")
     found: list[CurvaturePoint] = []
     chosen = list(range(len(trajectory)) if rows is None else rows)
-    bend = Bend(module, examples, measure, chunk)
+    hessian = HessianOperator(module, examples, Measure.of(loss), chunk)
     for done, row in enumerate(chosen, 1):
-        bend.move_to(trajectory.vectors[row])
+        hessian.move_to(trajectory.vectors[row])
         generator = np.random.default_rng(seed)
-        norm = float(np.linalg.norm(bend.gradient()))
+        norm = float(np.linalg.norm(hessian.gradient()))
         values: list[float] = []
         trace = error = math.nan
         if math.isfinite(norm):
-            values = [float(v) for v in bend.top(eigenvalues, generator)[0]]
+            values = [float(v) for v in hessian.top_eigenpairs(eigenvalues, generator)[0]]
             signs = [generator.choice([-1.0, 1.0], size) for _ in range(probes)]
-            samples = [float(v @ bend.product(v)) for v in signs]
+            samples = [float(v @ hessian.product(v)) for v in signs]
             trace = float(np.mean(samples))
             error = float(np.std(samples, ddof=1) / math.sqrt(probes))
         found.append(
@@ -135,20 +134,19 @@ def hessian_plane(
     Raises:
         InputError: fewer than three parameters, or eigenvalues that did not converge.
     """
-    measure = loss if isinstance(loss, Measure) else Measure(loss)
     at = flatten(module)
     if at.size < 3:
         raise InputError(f"hessian plane: {at.size} parameters; 3 or more")
-    bend = Bend(module, examples, measure, chunk)
-    bend.move_to(at)
-    values, vectors = bend.top(2, np.random.default_rng(seed))
+    hessian = HessianOperator(module, examples, Measure.of(loss), chunk)
+    hessian.move_to(at)
+    values, vectors = hessian.top_eigenpairs(2, np.random.default_rng(seed))
     if len(values) < 2:
         raise InputError("hessian plane: the eigenvalues did not converge; take more examples")
     return Plane(at.astype(np.float64), orthonormal(vectors.T))
 
 
-class Bend:
-    """Compute gradients and Hessian-vector products of a copy of a module."""
+class HessianOperator:
+    """Gradients and Hessian-vector products of a copy of a module."""
 
     def __init__(self, module: nn.Module, examples: Examples, measure: Measure, chunk: int) -> None:
         examples = measure.fit(module, examples)
@@ -188,7 +186,7 @@ class Bend:
 
         return self._sum(derive)
 
-    def top(self, count: int, generator: np.random.Generator) -> tuple[Vector, Vector]:
+    def top_eigenpairs(self, count: int, generator: np.random.Generator) -> tuple[Vector, Vector]:
         """Return the algebraically largest eigenvalues and their vectors, largest first."""
         size = sum(t.numel() for t in self._tensors())
         operator: Any = LinearOperator((size, size), matvec=self.product, dtype=np.float64)  # pyright: ignore

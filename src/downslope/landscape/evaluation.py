@@ -10,13 +10,12 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - their base
 
 from downslope.data import Examples
 from downslope.engines import Engine, cores
@@ -34,7 +33,7 @@ from downslope.landscape.fitting import (
     target_tensor,
 )
 from downslope.landscape.planes import Plane
-from downslope.networks import Loss, guarded, load_flat
+from downslope.networks import Loss, batch_norms, guarded, load_flat
 from downslope.progress import Progress, Steps
 
 Statistics = Literal["kept", "recomputed"]
@@ -51,7 +50,7 @@ BYTES_PER_OUTPUT = 16
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Say what is measured at every point, and how.
+    """What is measured at every point, and how.
 
     Args:
         loss: "cross_entropy" of logits with classes along axis 1, "mean_squared_error", or a
@@ -78,22 +77,23 @@ class Measure:
     output: str | None = None
 
     def __post_init__(self) -> None:
-        if not callable(self.loss) and self.loss not in ("cross_entropy", "mean_squared_error"):
-            raise InputError(
-                f"landscape: loss = {self.loss!r}; it must be 'cross_entropy', "
-                "'mean_squared_error' or a function of outputs and targets"
-            )
-        if self.statistics not in ("kept", "recomputed"):
-            raise InputError(
-                f"landscape: statistics = {self.statistics!r}; it must be 'kept' or 'recomputed'"
-            )
-        if self.memory < 1:
-            raise InputError(f"landscape: memory = {self.memory} bytes; it must be 1 or more")
-        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
-            raise InputError(
-                f"landscape: threads = {self.threads} is not allowed; it must be 1 to "
-                f"{MOST_THREADS}"
-            )
+        loss, threads = self.loss, self.threads
+        for name, value, allowed, words in (
+            ("loss", repr(loss), callable(loss) or loss in get_args(Loss),
+             "'cross_entropy', 'mean_squared_error' or a function of outputs and targets"),
+            ("statistics", repr(self.statistics), self.statistics in get_args(Statistics),
+             "'kept' or 'recomputed'"),
+            ("memory", f"{self.memory} bytes", self.memory >= 1, "1 or more"),
+            ("threads", f"{threads} is not allowed",
+             threads is None or 1 <= threads <= MOST_THREADS, f"1 to {MOST_THREADS}"),
+        ):  # fmt: skip
+            if not allowed:
+                raise InputError(f"landscape: {name} = {value}; it must be {words}")
+
+    @staticmethod
+    def of(loss: Loss | LossFunction | Measure) -> Measure:
+        """Take a loss by name or function for a measure of it, all else by default."""
+        return loss if isinstance(loss, Measure) else Measure(loss)
 
     def fit(self, module: nn.Module, examples: Examples) -> Examples:
         """Check a module and examples together, before any work; see `fit_examples`."""
@@ -102,7 +102,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Hold what was measured at n points; not finite where the network's loss is not.
+    """What was measured at n points; not finite where the network's loss is not.
 
     Args:
         loss: mean over the examples, shape (n,).
@@ -114,6 +114,11 @@ class Values:
     loss: NDArray[np.float64]
     accuracy: NDArray[np.float64]
     error: NDArray[np.float64]
+
+    @staticmethod
+    def none(count: int) -> Values:
+        """Return values that are nowhere known."""
+        return Values(*np.full((3, count), np.nan))
 
 
 def evaluate(
@@ -136,7 +141,7 @@ def evaluate(
 
     Args:
         module: the network.
-        vectors: count flat vectors; asked for when they are needed.
+        vectors: flat vectors; asked for when they are needed.
         count: how many.
         examples: inputs as the module takes them, their first axis the examples.
         measure: what to compute; by default cross-entropy.
@@ -239,17 +244,14 @@ class _Workers:
                 right += float(hits.reshape(size, -1).mean(dim=1).sum())
         mean = total / count
         spread = squares / count - mean**2
-        error = math.sqrt(max(spread, 0) / (count - 1)) if count > 1 else math.nan
-        classes = self.measure.loss == "cross_entropy"
-        # max() turns a NaN into 0.
-        error = error if math.isfinite(spread) else math.nan
-        return mean, right / count if classes else math.nan, error
+        known = count > 1 and math.isfinite(spread)  # max() turns a NaN into 0
+        error = math.sqrt(max(spread, 0) / (count - 1)) if known else math.nan
+        return mean, right / count if self.measure.loss == "cross_entropy" else math.nan, error
 
 
 def recompute_statistics(module: nn.Module, inputs: torch.Tensor, chunks: list[slice]) -> None:
     """Replace batch norm's running statistics by those of a pass over examples, in place."""
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
-    norms = [m for m in norms if m.track_running_stats]
+    norms = [norm for norm in batch_norms(module) if norm.track_running_stats]
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]
@@ -281,8 +283,8 @@ def seed_all(device: torch.device) -> None:
 def _states() -> tuple[Any, ...]:
     """Return the states of the global generators of the CPU, to compare."""
     numpy_state: Any = np.random.get_state()  # noqa: NPY002
-    held = numpy_state[1].tobytes(), *numpy_state[2:]
-    return torch.get_rng_state().numpy().tobytes(), held, random.getstate()
+    words = numpy_state[1].tobytes(), *numpy_state[2:]
+    return torch.get_rng_state().numpy().tobytes(), words, random.getstate()
 
 
 def _activation_bytes(module: nn.Module, inputs: torch.Tensor) -> int:

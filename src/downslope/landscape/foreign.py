@@ -1,18 +1,16 @@
-"""A network and its data from the user's own files."""
+"""The landscape of a network from the user's own files."""
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
-import numpy as np
 from torch import nn
 
-from downslope.data import Examples
-from downslope.errors import InputError, one_line
+from downslope.data import Examples, read_examples
+from downslope.errors import InputError
 from downslope.files import inside
 from downslope.landscape.evaluation import Measure
-from downslope.landscape.settings import check_settings
+from downslope.landscape.settings import Grid, check_settings
 from downslope.landscape.snapshots import ENDINGS, read_buffers, read_snapshots
 from downslope.landscape.study import Landscape, compute_landscape
 from downslope.networks import load_factory, make_module
@@ -21,36 +19,7 @@ from downslope.progress import Steps
 LARGE = 2**30
 """Bytes of snapshots that are kept on disk."""
 CURVATURE = 6
-"""Snapshots whose curvature is measured."""
-
-
-def load_examples(path: Path) -> Examples:
-    """Read an npz file with arrays `inputs` and `targets`, of the shapes that the module takes.
-
-    Arrays of numbers are kept as they are; `fit_examples` says what becomes of them. Nothing is
-    unpickled.
-
-    Raises:
-        InputError: it is missing or damaged, lacks an array, or their lengths differ.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            missing = {"inputs", "targets"} - set(arrays.files)
-            if missing:
-                raise InputError(
-                    f"{path}: lacks {', '.join(sorted(missing))}; it has {', '.join(arrays.files)}"
-                )
-            inputs, targets = arrays["inputs"], arrays["targets"]
-    except InputError:
-        raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise InputError(
-            f"{path}: cannot be read as npz ({type(error).__name__}: {one_line(error)})"
-        ) from None
-    for name, array in (("inputs", inputs), ("targets", targets)):
-        if array.dtype.kind not in "fiub" or array.ndim < 1:
-            raise InputError(f"{path}: {name} is of type {array.dtype}; numbers are needed")
-    return Examples(inputs, targets)
+"""Snapshots whose curvature is measured, in networks of up to a million parameters."""
 
 
 def draw_foreign(
@@ -60,44 +29,43 @@ def draw_foreign(
     out: Path,
     *,
     validation: Path | None = None,
-    tolerance: float | None = None,
-    loss: str,
-    output: str | None = None,
-    grid: tuple[int, int],
-    margin: float,
+    measure: Measure,
+    grid: Grid,
     examples: int,
-    statistics: str,
     seed: int,
-    threads: int | None,
 ) -> Steps[Landscape]:
     """Draw the landscape of a network from files; see `load_factory` and `compute_landscape`.
 
     Snapshots of more than a gigabyte are kept under `out` and read where needed. There, too, is
     the unfinished surface, for a repetition to go on with.
 
+    Args:
+        module: "FILE.py:function", which makes the network.
+        snapshots: a folder; see `read_snapshots`.
+        data: an npz file; see `read_examples`.
+        out: a folder for what is unfinished.
+        validation: an npz file of examples for a second surface.
+        measure: what to compute.
+        grid: where.
+        examples: behind each loss.
+        seed: of the module, the subset of the examples and the null models.
+
     Raises:
         InputError: a mistake in what was given.
     """
-    check_settings(
-        "landscape",
-        grid=grid,
-        margin=margin,
-        tolerance=tolerance or 0.0,
-        examples=examples,
-        seed=seed,
-    )
-    measure = Measure(loss, statistics, threads=threads, output=output)  # pyright: ignore[reportArgumentType] - checked there
-    sample = load_examples(data)
-    held_out = None if validation is None else load_examples(validation)
+    check_settings("landscape", examples=examples, seed=seed)  # before files are read
+    sample = read_examples(data)
+    held_out = None if validation is None else read_examples(validation)
     network = make_module(load_factory(module), seed)
-    for path, rows in ((data, sample), (validation, held_out)):
-        if rows is not None:
-            _fit(measure, network, rows, path)
+    _fit(measure, network, sample, data)
+    if held_out is not None:
+        _fit(measure, network, held_out, validation)
     read_buffers(snapshots, network)
     size = sum(path.stat().st_size for path in snapshots.iterdir() if path.suffix in ENDINGS)
     trajectory = yield from read_snapshots(
         snapshots, network, inside(out, "trajectory") if size > LARGE else None
     )
+    small = sum(p.numel() for p in network.parameters()) <= 1_000_000
     saved = inside(out, "surface-in-progress.npz")
     drawn = yield from compute_landscape(
         network,
@@ -106,11 +74,9 @@ def draw_foreign(
         validation=held_out,
         loss=measure,
         grid=grid,
-        margin=margin,
         subset=examples,
         seed=seed,
-        tolerance=tolerance,
-        curvature_points=min(CURVATURE, len(trajectory)) if _small(network) else 0,
+        curvature_points=min(CURVATURE, len(trajectory)) if small else 0,
         save=saved,
         label=f"{type(network).__name__} from {Path(module.rpartition(':')[0]).name}",
     )
@@ -124,8 +90,3 @@ def _fit(measure: Measure, network: nn.Module, rows: Examples, path: Path | None
         measure.fit(network, rows)
     except InputError as error:
         raise InputError(f"{path}: {str(error).removeprefix('landscape: ')}") from error
-
-
-def _small(module: nn.Module) -> bool:
-    """Tell whether curvature is a matter of seconds: up to a million parameters."""
-    return sum(p.numel() for p in module.parameters()) <= 1_000_000

@@ -15,7 +15,7 @@ from downslope.landscape.trajectory import Trajectory
 
 
 class NullModel(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the explained variance of walks that know nothing of a loss.
+    """The explained variance of walks that know nothing of a loss.
 
     Args:
         name: "independent" steps, or "autocorrelated" ones.

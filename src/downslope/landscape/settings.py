@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from downslope.errors import InputError
 from downslope.networks import MOST_SEED
 
 MOST_POINTS = 1000
 """Columns or rows of a grid: a million points are eight megabytes an array, and hours of work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Which points of a plane are computed, around the paths that lie over it.
+
+    Args:
+        columns: points along the first direction, 2 to `MOST_POINTS`.
+        rows: along the second, likewise.
+        margin: share of the paths' extent added on each side, from 0 and below 100.
+        spacing: "linear", or "log" for points that lie closer the nearer they are to the end of
+            the (first) path, where a valley is narrow.
+        tolerance: 0 computes every point; above it, and below 1, only those where the surface
+            bends, the others are interpolated to this share of a loss; see `evaluate_surface`.
+
+    Raises:
+        InputError: a value that is not allowed.
+    """
+
+    columns: int = 25
+    rows: int = 25
+    margin: float = 0.2
+    spacing: str = "linear"
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        shape = (self.columns, self.rows)
+        check_settings("landscape", grid=shape, margin=self.margin, tolerance=self.tolerance)
+        if self.spacing not in ("linear", "log"):
+            raise InputError(f"landscape: spacing = {self.spacing!r}; it must be 'linear' or 'log'")
 
 
 def check_settings(
@@ -20,17 +52,7 @@ def check_settings(
     curvature: int = 0,
     seed: int = 0,
 ) -> None:
-    """Refuse settings out of range before any work; see `compute_landscape` for what they are.
-
-    Args:
-        where: the beginning of the message.
-        grid: columns and rows, 2 to `MOST_POINTS` each.
-        margin: share of the path's extent, from 0 and below 100.
-        tolerance: share of a loss, below 1; 0 computes every point.
-        examples: behind each loss, 1 or more.
-        components: two different ones, counted from 1.
-        curvature: snapshots whose curvature is measured, 0 to 1000.
-        seed: from 0, below 2**62.
+    """Refuse settings out of range before any work; `where` begins the message.
 
     Raises:
         InputError: the first that is out of range.

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - their base
 
 from downslope.data import Examples
 from downslope.engines import choose_engine, losses_on_plane
@@ -19,7 +18,14 @@ from downslope.errors import InputError
 from downslope.landscape.evaluation import BYTES_PER_OUTPUT, Measure, Values, along_plane, evaluate
 from downslope.landscape.fitting import input_tensor
 from downslope.landscape.planes import Plane
-from downslope.networks import Activation, NetworkSpec, build, load_flat
+from downslope.networks import (
+    Activation,
+    NetworkSpec,
+    build,
+    has_batch_norm,
+    load_flat,
+    running_statistics,
+)
 from downslope.progress import Steps
 
 WIDE = 64
@@ -45,60 +51,49 @@ def evaluate_on_plane(
     *,
     task: str,
 ) -> Steps[Values]:
-    """Compute losses at points of a plane by the fastest way that gives those of `evaluate`.
+    """Compute losses at points (n, 2) of a plane by the fastest way that gives those of `evaluate`.
 
     A dense network as `build` makes them goes through the compiled engine, which computes the
     first layer's products three times and not once a point. So does PyTorch for other sequences
     that begin with a wide linear layer (see `split_affine`). All else is a plain forward pass at
     each point.
-
-    Args:
-        module: the network; it is only read.
-        plane: where the points lie.
-        coordinates: shape (n, 2).
-        examples: as the module takes them.
-        measure: what to compute.
-        task: the name shown with the progress.
     """
     examples = measure.fit(module, examples)
     spec = spec_of(module)
+    loss = measure.loss
     if (
         spec is not None
+        and not callable(loss)
         and choose_engine(measure.engine) == "native"
-        and _ours(spec, examples, measure)
+        and _compiled_agrees(spec, examples, measure)
     ):
         vectors = np.concatenate([plane.origin[None], plane.directions]).astype(np.float32)
         inputs = np.ascontiguousarray(examples.inputs, np.float32)
-        loss, accuracy = yield from losses_on_plane(
+        losses, accuracies = yield from losses_on_plane(
             spec,
             vectors,
             coordinates,
             Examples(inputs, examples.targets),
-            "cross_entropy" if measure.loss == "cross_entropy" else "mean_squared_error",
-            buffers=_buffers(module),
+            loss,
+            buffers=running_statistics(module) if has_batch_norm(module) else None,
             recompute=_recomputed(spec, measure),
             threads=measure.threads,
             task=task,
         )
-        return Values(loss, accuracy, np.full(len(loss), np.nan))
-    split = split_affine(module, plane, coordinates, examples, measure)
-    if split is not None:
-        rest, short = split
-        numbers: Any = np.arange(len(examples))
-        rows = Examples(numbers, examples.targets)
-        return (yield from evaluate(rest, short, len(coordinates), rows, measure, task=task))
+        return Values(losses, accuracies, np.full(len(losses), np.nan))
     vectors = along_plane(plane, coordinates)
+    if (split := split_affine(module, plane, coordinates, examples, measure)) is not None:
+        module, vectors = split
+        numbers: Any = np.arange(len(examples))
+        examples = Examples(numbers, examples.targets)
     return (yield from evaluate(module, vectors, len(coordinates), examples, measure, task=task))
 
 
 class AffineLayer(nn.Module):
-    """Give the outputs of a linear layer at a point of a plane, from those at three points of it.
+    """The outputs of a linear layer at a point of a plane, from those at three points of it.
 
-    The two parameters are the coordinates; the input is numbers of consecutive examples.
-
-    Args:
-        outputs: of all examples, at the plane's origin and for its directions, each of shape
-            (examples, ...).
+    The two parameters are the coordinates; the input is numbers of consecutive examples. `outputs`
+    are those of all examples at the plane's origin and for its directions, (examples, ...) each.
     """
 
     def __init__(self, outputs: list[torch.Tensor]) -> None:
@@ -125,13 +120,9 @@ def split_affine(
 ) -> tuple[nn.Module, Iterator[NDArray[np.float32]]] | None:
     """Replace a linear layer at the beginning by its outputs, which are affine in the coordinates.
 
-    Args:
-        module: only an `nn.Sequential` is split, behind its first layer with parameters, if that is
-            linear or a convolution that sums at least `WIDE` products for each output.
-        plane: where the points lie.
-        coordinates: of the points, shape (n, 2).
-        examples: as the module takes them.
-        measure: whose `memory` the outputs must fit in.
+    Only an `nn.Sequential` is split, behind its first layer with parameters, if that is linear or a
+    convolution that sums at least `WIDE` products for each output, and if the outputs fit in the
+    measure's memory.
 
     Returns:
         A module that takes numbers of examples, and its parameters at each point; None where the
@@ -144,8 +135,7 @@ def split_affine(
     begin, weight = layers[: at + 1], layers[at].get_parameter("weight")
     if weight[0].numel() < WIDE or _special(module, [module, *begin]):
         return None
-    norms = any(isinstance(part, _BatchNorm) for part in module.modules())
-    if norms and measure.statistics == "recomputed":
+    if has_batch_norm(module) and measure.statistics == "recomputed":
         return None  # the chunks would be others, and with them the statistics
     head = copy.deepcopy(nn.Sequential(*begin))
     inputs = input_tensor(head, examples.inputs)
@@ -176,17 +166,15 @@ def spec_of(module: nn.Module) -> NetworkSpec | None:
     linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
     if not linear:
         return None
-    kinds: list[Activation] = [
-        _ACTIVATIONS[type(layer)] for layer in layers if type(layer) in _ACTIVATIONS
-    ]
-    dropouts = [layer.p for layer in layers if isinstance(layer, nn.Dropout)]
+    kinds = (_ACTIVATIONS[type(layer)] for layer in layers if type(layer) in _ACTIVATIONS)
+    dropouts = (layer.p for layer in layers if isinstance(layer, nn.Dropout))
     plain: Activation = "relu"
     try:
         spec = NetworkSpec(
             widths=(linear[0].in_features, *(layer.out_features for layer in linear)),
-            activation=kinds[0] if kinds else plain,
-            normalization="batch" if any(isinstance(m, nn.BatchNorm1d) for m in layers) else "none",
-            dropout=dropouts[0] if dropouts else 0.0,
+            activation=next(kinds, plain),
+            normalization="batch" if has_batch_norm(module) else "none",
+            dropout=next(dropouts, 0.0),
             output="sigmoid" if isinstance(layers[-1], nn.Sigmoid) else "logits",
         )
     except InputError:
@@ -212,12 +200,10 @@ def _special(module: nn.Module, parts: list[nn.Module]) -> bool:
     )
 
 
-def _ours(spec: NetworkSpec, examples: Examples, measure: Measure) -> bool:
+def _compiled_agrees(spec: NetworkSpec, examples: Examples, measure: Measure) -> bool:
     """Tell whether the compiled engine computes just what the forward pass would."""
-    if callable(measure.loss) or examples.inputs.ndim != 2:
-        return False
-    if not _recomputed(spec, measure):
-        return True
+    if examples.inputs.ndim != 2 or not _recomputed(spec, measure):
+        return examples.inputs.ndim == 2
     # Statistics of several chunks are averaged, in `evaluate` alone.
     needed = BYTES_PER_OUTPUT * max(spec.widths) * len(examples)
     return len(examples) > 1 and needed <= measure.memory
@@ -225,15 +211,3 @@ def _ours(spec: NetworkSpec, examples: Examples, measure: Measure) -> bool:
 
 def _recomputed(spec: NetworkSpec, measure: Measure) -> bool:
     return spec.normalization == "batch" and measure.statistics == "recomputed"
-
-
-def _buffers(module: nn.Module) -> NDArray[np.float32] | None:
-    def arrays() -> Iterator[NDArray[np.float32]]:
-        for part in module.modules():
-            if isinstance(part, nn.BatchNorm1d):
-                assert part.running_mean is not None and part.running_var is not None
-                yield part.running_mean.numpy()
-                yield part.running_var.numpy()
-
-    found = list(arrays())
-    return np.concatenate(found) if found else None

@@ -17,7 +17,7 @@ from downslope.progress import Steps
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Hold losses along a line.
+    """Losses along a line.
 
     Args:
         positions: share of the way from start (0) to end (1), shape (n,).
@@ -56,7 +56,6 @@ def interpolate(
     Raises:
         InputError: vectors of different shapes, or no way between them.
     """
-    measure = loss if isinstance(loss, Measure) else Measure(loss)
     if start.shape != end.shape:
         raise InputError(f"slice: from shape {start.shape} to {end.shape}; they must be alike")
     first = np.asarray(start, np.float64)
@@ -66,5 +65,5 @@ def interpolate(
         raise InputError("slice: start and end are the same point")
     at = np.linspace(-0.25, 1.25, 51) if positions is None else positions
     vectors = ((first + share * way).astype(np.float32) for share in at)
-    values = yield from evaluate(module, vectors, len(at), examples, measure, task="slice")
+    values = yield from evaluate(module, vectors, len(at), examples, Measure.of(loss), task="slice")
     return Slice(at, values.loss, values.accuracy, values.error, distance)

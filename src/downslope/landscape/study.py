@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,27 +12,25 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - their base
 
 from downslope.data import Examples
 from downslope.errors import InputError
-from downslope.landscape.components import pca_plane
+from downslope.landscape.components import pca_plane, share_in_plane
 from downslope.landscape.curvature import CurvaturePoint, curvature
 from downslope.landscape.evaluation import Measure, evaluate
 from downslope.landscape.nulls import NullModel, null_models
-from downslope.landscape.paths import PathPoint, RunPath, trace_run
+from downslope.landscape.paths import PathPoint, RunPath, trace_path
 from downslope.landscape.planes import Plane
-from downslope.landscape.refinement import refine_surface
-from downslope.landscape.settings import check_settings
+from downslope.landscape.settings import Grid, check_settings
 from downslope.landscape.slices import Slice, interpolate
 from downslope.landscape.surfaces import Surface, evaluate_surface, fit_grid
-from downslope.landscape.trajectory import Trajectory
-from downslope.networks import Loss
+from downslope.landscape.trajectory import Trajectory, evenly
+from downslope.networks import Loss, has_batch_norm
 from downslope.progress import Steps
 
 
 class LandscapeResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold what a landscape figure shows, apart from the surface itself.
+    """What a landscape figure shows, apart from the surface itself.
 
     Args:
         explained_variance: share of the runs' variance along each direction.
@@ -85,7 +84,7 @@ class LandscapeResult(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Landscape:
-    """Hold a landscape with its arrays.
+    """A landscape with its arrays.
 
     Args:
         result: what there is to say.
@@ -103,7 +102,7 @@ class Landscape:
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return all arrays by name, to be written as one npz file."""
-        found: dict[str, NDArray[np.generic]] = {
+        arrays: dict[str, NDArray[np.generic]] = {
             "x": self.surface.x,
             "y": self.surface.y,
             "loss": self.surface.loss,
@@ -113,16 +112,15 @@ class Landscape:
             "directions": self.plane.directions,
         }
         if self.validation is not None:
-            found["validation_loss"] = self.validation.loss
-            found["validation_accuracy"] = self.validation.accuracy
+            arrays["validation_loss"] = self.validation.loss
+            arrays["validation_accuracy"] = self.validation.accuracy
         if self.slice is not None:
-            found["slice_positions"] = self.slice.positions
-            found["slice_loss"] = self.slice.loss
-            found["slice_accuracy"] = self.slice.accuracy
-            found["slice_error"] = self.slice.error
-        return found
+            for name in ("positions", "loss", "accuracy", "error"):
+                arrays[f"slice_{name}"] = getattr(self.slice, name)
+        return arrays
 
 
+PLAIN = Grid()
 LABELS = {
     "cross_entropy": "cross-entropy loss (nats)",
     "mean_squared_error": "mean squared error",
@@ -139,12 +137,9 @@ def compute_landscape(
     plane: Plane | None = None,
     components: tuple[int, int] = (1, 2),
     origin: Literal["mean", "final"] = "mean",
-    grid: tuple[int, int] = (25, 25),
-    margin: float = 0.2,
-    spacing: str = "linear",
+    grid: Grid = PLAIN,
     subset: int = 2500,
     seed: int = 0,
-    tolerance: float | None = None,
     curvature_points: int = 0,
     save: Path | None = None,
     label: str = "",
@@ -161,13 +156,9 @@ def compute_landscape(
         plane: where to look; by default that of the trajectories' principal components.
         components: which of those, counted from 1.
         origin: of that plane; see `pca_plane`.
-        grid: (columns, rows).
-        margin: share of the paths' extent added on each side.
-        spacing: "linear" or "log"; see `fit_grid`.
+        grid: which points are computed, by default 25 x 25.
         subset: examples behind each loss; all if there are fewer.
         seed: of the subset, the null models and the curvature's probes.
-        tolerance: refine surfaces adaptively to this share of a loss; 0 or None computes every
-            point.
         curvature_points: snapshots of the first run whose curvature is measured.
         save: a file that a long surface is written to and resumed from, if every point is
             computed.
@@ -179,81 +170,66 @@ def compute_landscape(
     """
     check_settings(
         "landscape",
-        grid=grid,
-        margin=margin,
-        tolerance=tolerance or 0.0,
         examples=subset,
         components=components,
         curvature=curvature_points,
         seed=seed,
     )
-    measure = loss if isinstance(loss, Measure) else Measure(loss)
-    examples = measure.fit(module, examples)
-    validation = None if validation is None else measure.fit(module, validation)
+    measure = Measure.of(loss)
     runs = {"": trajectories} if isinstance(trajectories, Trajectory) else dict(trajectories)
     if not runs:
         raise InputError("landscape: no runs; at least one trajectory is needed")
-    first = next(iter(runs.values()))
+    every, first = list(runs.values()), next(iter(runs.values()))
+    sample = _draw(measure.fit(module, examples), subset, seed)
+    held_out = None if validation is None else _draw(measure.fit(module, validation), subset, seed)
     fitted = plane is None
-    plane = plane or pca_plane(list(runs.values()), components=components, origin=origin)
-    sample = _draw(examples, subset, seed)
-    held = None if validation is None else _draw(validation, subset, seed)
-    x, y = fit_grid(plane, list(runs.values()), grid, margin, spacing=spacing)
+    plane = plane or pca_plane(every, components=components, origin=origin)
+    x, y = fit_grid(plane, every, grid)
     paths: list[RunPath] = []
-    for name, trajectory in runs.items():
-        path = yield from trace_run(name, module, plane, trajectory, sample, measure, held)
-        paths.append(path)
-
-    def surface_on(rows: Examples, task: str, save: Path | None = None) -> Steps[Surface]:
-        given = (module, plane, x, y, rows, measure)
-        if not tolerance:
-            return evaluate_surface(*given, save=save, task=task)
-        return refine_surface(*given, tolerance=tolerance, seed=seed, task=task)
-
-    surface = yield from surface_on(sample, "surface", save)
+    for name, run in runs.items():
+        path = yield from trace_path(module, plane, run, sample, measure, held_out)
+        paths.append(RunPath(label=name, path=path, share=share_in_plane(run, plane)))
+    surfaces = partial(evaluate_surface, module, plane, x, y, tolerance=grid.tolerance, seed=seed)
+    surface = yield from surfaces(sample, measure, save=save)
     finite = np.isfinite(surface.loss)
     if not finite.any():
         raise InputError("landscape: the loss is not finite anywhere on the grid")
     second: Surface | None = None
-    if held is not None:
-        second = yield from surface_on(held, "validation surface")
+    if held_out is not None:
+        second = yield from surfaces(held_out, measure, task="validation surface")
     line: Slice | None = None
     ends = np.array(first.vectors[0]), np.array(first.vectors[-1])
     if not np.array_equal(*ends):
         line = yield from interpolate(module, *ends, sample, measure)
-    bends: list[CurvaturePoint] = []
+    points: list[CurvaturePoint] = []
     if curvature_points:
-        rows = np.unique(np.linspace(0, len(first) - 1, curvature_points).round().astype(int))
-        bends = yield from curvature(
-            module, first, sample, measure, seed=seed, rows=[int(row) for row in rows]
-        )
+        rows = evenly(len(first), curvature_points)
+        points = yield from curvature(module, first, sample, measure, seed=seed, rows=rows)
     flat = np.where(finite, surface.loss, np.nan)
     places = [np.unravel_index(at, flat.shape) for at in (np.nanargmin(flat), np.nanargmax(flat))]
     extremes = np.array([(x[i], y[j]) for j, i in places])
     errors = yield from evaluate(module, plane.points(extremes), 2, sample, measure)
-    explained = plane.explained_variance or (float("nan"), float("nan"))
-    norms = any(isinstance(part, _BatchNorm) for part in module.modules())
     low, high = (float(e) if np.isfinite(e) else None for e in errors.error)
     single = fitted and len(runs) == 1 and len(first) >= 3
     result = LandscapeResult(
-        explained_variance=explained,
+        explained_variance=plane.explained_variance or (float("nan"), float("nan")),
         components=plane.components,
         origin=origin,
         nulls=null_models(first, components=components, seed=seed) if single else [],
         runs=paths,
-        grid=grid,
-        margin=margin,
-        spacing=spacing,
+        grid=(grid.columns, grid.rows),
+        margin=grid.margin,
+        spacing=grid.spacing,
         examples=len(sample),
-        validation_examples=0 if held is None else len(held),
+        validation_examples=0 if held_out is None else len(held_out),
         loss=LABELS.get(measure.loss, "loss") if isinstance(measure.loss, str) else "loss",
         loss_range=(float(np.nanmin(flat)), float(np.nanmax(flat))),
         sampling_error=(low, high),
         not_finite=int((~finite).sum()),
         computed=int(surface.computed.sum()),
         interpolation_error=surface.interpolation_error,
-        statistics=measure.statistics if norms else "",
-        curvature=bends,
+        statistics=measure.statistics if has_batch_norm(module) else "",
+        curvature=points,
         module=label,
     )
     return Landscape(result, plane, surface, second, line)

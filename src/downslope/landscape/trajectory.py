@@ -16,8 +16,17 @@ from downslope.files import inside
 from downslope.networks import flatten
 
 
+def evenly(length: int, count: int) -> list[int]:
+    """Return at most `count` positions of a sequence, evenly, the first and last among them.
+
+    >>> evenly(5, 3), evenly(2, 3)
+    ([0, 2, 4], [0, 1])
+    """
+    return np.unique(np.linspace(0, length - 1, count).round().astype(int)).tolist()
+
+
 class Trajectory:
-    """Record flat parameter vectors along a training, from any loop.
+    """Flat parameter vectors along a training, recorded from any loop.
 
     Args:
         directory: where to keep the vectors; in memory where it is None. A directory that holds
@@ -83,6 +92,20 @@ class Trajectory:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    def thinned(self, count: int) -> Trajectory:
+        """Return at most `count` of the snapshots, evenly, the first and the last among them.
+
+        >>> path = Trajectory()
+        >>> for step in range(9):
+        ...     path.add(np.zeros(1, np.float32), step=step, loss=0.0)
+        >>> path.thinned(3).steps
+        [0, 4, 8]
+        """
+        some, vectors = Trajectory(), self.vectors
+        for at in evenly(len(self), count):
+            some.add(vectors[at], step=self.steps[at], loss=self.losses[at])
+        return some
 
     @property
     def vectors(self) -> NDArray[np.float32]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from downslope.data import load
 from downslope.errors import InputError
-from downslope.landscape import Landscape, Measure, Trajectory, compute_landscape
-from downslope.networks import build
+from downslope.landscape import Grid, Landscape, Measure, Trajectory, compute_landscape
+from downslope.networks import build, load_state
 from downslope.progress import Steps
 from downslope.recipes.context import prepare
 from downslope.recipes.landscapes import JOINT
@@ -66,7 +66,7 @@ def joint_landscape(runs: Mapping[str, Run], threads: int | None = None) -> Step
     member = first.refit.member
     module = build(member.network, torch.Generator().manual_seed(member.seed))
     state = next(iter(runs.values())).read_weights(f"refit/seed-{member.seed}.safetensors")
-    module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()})
+    load_state(module, state)
     asked = recipe.landscape
     return (
         yield from compute_landscape(
@@ -74,8 +74,7 @@ def joint_landscape(runs: Mapping[str, Run], threads: int | None = None) -> Step
             paths,
             context.everything,
             loss=Measure(statistics=asked.statistics, threads=threads),
-            grid=asked.grid,
-            margin=asked.margin,
+            grid=Grid(*asked.grid, asked.margin),
             subset=asked.examples,
             seed=recipe.seed,
             label=member.network.label,

@@ -8,8 +8,8 @@ from torch import nn
 
 from downslope.engines import train
 from downslope.errors import InputError
-from downslope.landscape import Measure, Trajectory, compute_landscape
-from downslope.networks import build, flatten
+from downslope.landscape import Grid, Measure, Trajectory, compute_landscape
+from downslope.networks import build, flatten, load_state
 from downslope.progress import Progress, Steps
 from downslope.recipes.context import Context
 from downslope.search import RefitResult, Trial
@@ -42,13 +42,18 @@ def _module(context: Context, trained: RefitResult) -> nn.Module:
     if (context.run.path / weights).exists():  # buffers of batch norm, at the end of training
         state = context.run.read_weights(weights)
         try:
-            module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()})
+            load_state(module, state)
         except RuntimeError:
             raise InputError(
                 f"{context.run.path / weights}: weights of another network; begin in "
                 "another directory"
             ) from None
     return module
+
+
+def _grid(context: Context, spacing: str = "linear") -> Grid:
+    recipe = context.recipe.landscape
+    return Grid(*recipe.grid, recipe.margin, spacing, recipe.tolerance)
 
 
 def _draw_refit(
@@ -68,11 +73,8 @@ def _draw_refit(
         loss=measure,
         components=recipe.components,
         origin=recipe.origin,
-        grid=recipe.grid,
-        margin=recipe.margin,
-        spacing=recipe.spacing,
+        grid=_grid(context, recipe.spacing),
         subset=recipe.examples,
-        tolerance=recipe.tolerance or None,
         seed=context.recipe.seed,
         curvature_points=recipe.curvature,
         label=f"{trained.member.network.label}, seed {trained.member.seed}",
@@ -102,10 +104,8 @@ def _draw_seeds(
         runs,
         context.everything,
         loss=measure,
-        grid=recipe.grid,
-        margin=recipe.margin,
+        grid=_grid(context),
         subset=recipe.examples,
-        tolerance=recipe.tolerance or None,
         seed=context.recipe.seed,
         label=trained.member.network.label,
     )
@@ -150,17 +150,15 @@ def _draw_trials(context: Context, measure: Measure) -> Steps[None]:
         yield Progress(task, done, total, names[record.member])
     module = build(members[0].network, torch.Generator().manual_seed(members[0].seed))
     if state is not None:
-        module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()})
+        load_state(module, state)
     joint = yield from compute_landscape(
         module,
-        {name: _thinned(path) for name, path in runs.items()},
+        {name: path.thinned(JOINT) for name, path in runs.items()},
         context.training,
         validation=context.validation,
         loss=measure,
-        grid=recipe.grid,
-        margin=recipe.margin,
+        grid=_grid(context),
         subset=recipe.examples,
-        tolerance=recipe.tolerance or None,
         seed=context.recipe.seed,
         label=members[0].network.label,
     )
@@ -176,11 +174,3 @@ def comparable(trials: list[Trial]) -> list[Trial]:
     completed = [trial for trial in trials if trial.outcome == "completed"]
     completed.sort(key=lambda trial: (-(trial.validation_accuracy or 0), trial.id))
     return [trial for trial in completed if trial.member.network == completed[0].member.network]
-
-
-def _thinned(path: Trajectory) -> Trajectory:
-    """Keep some snapshots, the first and the last among them."""
-    kept = Trajectory()
-    for at in np.unique(np.linspace(0, len(path) - 1, JOINT).round().astype(int)):
-        kept.add(path.vectors[int(at)], step=path.steps[int(at)], loss=path.losses[int(at)])
-    return kept

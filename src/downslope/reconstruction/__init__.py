@@ -11,11 +11,10 @@ from downslope.reconstruction.codes import (
 )
 from downslope.reconstruction.errors import (
     errors_by_class,
-    errors_by_example,
-    errors_by_feature,
     mean_squared_error,
     ranked_examples,
     shown_examples,
+    squared_errors,
 )
 from downslope.reconstruction.exchange import (
     open_autoencoder,
@@ -52,8 +51,6 @@ __all__ = [
     "autoencode",
     "code_layer",
     "errors_by_class",
-    "errors_by_example",
-    "errors_by_feature",
     "fit_autoencoder",
     "interpolate",
     "map_codes",
@@ -65,6 +62,7 @@ __all__ = [
     "read_examples",
     "shown_examples",
     "spread_out",
+    "squared_errors",
     "train_autoencoders",
     "unit_pictures",
     "write_array",

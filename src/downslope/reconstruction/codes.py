@@ -13,7 +13,7 @@ from downslope.reconstruction.autoencoder import Autoencoder
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Say how codes use their units.
+    """How codes use their units.
 
     Args:
         active: mean share of an example's units that are not zero.

@@ -14,7 +14,7 @@ NoiseKind = Literal["gaussian", "masking", "salt_and_pepper"]
 
 
 class Noise(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Describe the noise that is put on inputs in [0, 1].
+    """The noise that is put on inputs in [0, 1].
 
     Args:
         kind: "gaussian" is added and the sum clipped to [0, 1]; "masking" sets a share of the

@@ -12,7 +12,7 @@ PENALTIES = (1.0, 10.0, 100.0, 1e3, 1e4)
 
 
 class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the accuracy of a linear classifier on some features.
+    """The accuracy of a linear classifier on some features.
 
     Args:
         features: what it saw: "code", "components" or "pixels".

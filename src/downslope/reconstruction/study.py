@@ -25,11 +25,10 @@ from downslope.reconstruction.codes import (
 )
 from downslope.reconstruction.errors import (
     errors_by_class,
-    errors_by_example,
-    errors_by_feature,
     mean_squared_error,
     ranked_examples,
     shown_examples,
+    squared_errors,
 )
 from downslope.reconstruction.linear import LinearCodes
 from downslope.reconstruction.noise import Noise
@@ -45,14 +44,14 @@ OPENING = "autoencoder: errors beside PCA, pictures of codes, linear probe"
 
 
 class AutoencoderEpoch(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the mean squared training error of one epoch of the first seed; None if not finite."""
+    """The mean squared training error of one epoch of the first seed; None if not finite."""
 
     epoch: int
     train_loss: float | None
 
 
 class Rival(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold another autoencoder of the same training, beside PCA of the same code size.
+    """Another autoencoder of the same training, beside PCA of the same code size.
 
     Args:
         kind: "code size" or "shape": what sets it apart from the one in question.
@@ -74,7 +73,7 @@ class Rival(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AutoencoderResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold trained autoencoders' figures. Errors are mean squared, per value in [0, 1].
+    """Trained autoencoders' figures. Errors are mean squared, per value in [0, 1].
 
     Args:
         member: what was trained, with the first seed.
@@ -130,7 +129,7 @@ class AutoencoderResult(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class AutoencoderStudy:
-    """Hold the figures, the pictured autoencoder and the arrays that pictures are drawn from.
+    """The figures, the pictured autoencoder and the arrays that pictures are drawn from.
 
     Args:
         result: the figures.
@@ -269,8 +268,10 @@ def autoencode(
     }
     if coder is not None:
         yield Progress("autoencoder", 1.02 * whole, total, "what the codes hold")
-        result = _describe(result, coder, linear, inputs, training.targets, originals, labels)
-        arrays |= _pictures(result, coder, linear, originals, labels)
+        result, drawn = _describe(
+            result, coder, linear, inputs, training.targets, originals, labels
+        )
+        arrays |= drawn
     yield Progress("autoencoder", total, total)
     return AutoencoderStudy(result, coder, arrays)
 
@@ -315,92 +316,72 @@ def _describe(
     targets: NDArray[np.generic],
     originals: NDArray[np.float32],
     labels: NDArray[np.int64],
-) -> AutoencoderResult:
-    """Add what the pictured autoencoder's codes and errors are like."""
-    size = result.code_size
+) -> tuple[AutoencoderResult, dict[str, NDArray[np.generic]]]:
+    """Add what the pictured autoencoder's codes and errors are like, and collect its pictures."""
+    size, shown = result.code_size, np.array(result.shown, np.int64)
     codes = coder.encode_scaled(originals)
     decoded = coder.decode_scaled(codes)
-    components = linear.reconstruct(originals, size)
-    classes = int(labels.max(initial=0)) + 1
-    activity = activity_of(codes)
-    noisy = None
-    if result.noise.amount > 0:
-        noisy = result.noise.corrupt(originals, result.member.seed, 0)  # epochs draw from 1
-    probes: list[ProbeResult] = []
-    if targets.ndim == 1 and len(np.unique(targets)) > 1:
-        known = np.asarray(targets, np.int64)
-        probes = [
-            probe("code", coder.encode_scaled(inputs), known, codes, labels),
-            probe(
-                "components",
-                linear.encode(inputs, size),
-                known,
-                linear.encode(originals, size),
-                labels,
-            ),
-            probe("inputs", inputs, known, originals, labels),
-        ]
-    return msgspec.structs.replace(
-        result,
-        class_mses=errors_by_class(errors_by_example(originals, decoded), labels, classes),
-        pca_class_mses=errors_by_class(errors_by_example(originals, components), labels, classes),
-        active=activity.active,
-        dead=activity.dead,
-        probes=probes,
-        noisy_test_mse=None
-        if noisy is None
-        else mean_squared_error(originals, coder.decode_scaled(coder.encode_scaled(noisy))),
-        pca_noisy_test_mse=None
-        if noisy is None
-        else mean_squared_error(originals, linear.reconstruct(noisy, size)),
-    )
-
-
-def _pictures(
-    result: AutoencoderResult,
-    coder: Autoencoder,
-    linear: LinearCodes,
-    originals: NDArray[np.float32],
-    labels: NDArray[np.int64],
-) -> dict[str, NDArray[np.generic]]:
-    """Collect what pictures are drawn from."""
-    shown = np.array(result.shown, np.int64)
-    codes = coder.encode_scaled(originals)
-    decoded = coder.decode_scaled(codes)
-    errors = errors_by_example(originals, decoded)
+    squares = squared_errors(originals, decoded)
+    pca_squares = squared_errors(originals, linear.reconstruct(originals, size))
+    errors = squares.mean(axis=1)
     ranked = ranked_examples(errors, RANKED)
     mapped = map_codes(codes[:MAPPED], result.member.seed)
     pictured = spread_out(mapped, min(MAP_PICTURES, max(2, len(mapped) // 12)))
-    starts = [int(np.flatnonzero(labels == c)[0]) for c in np.unique(labels)]
-    if len(starts) == 1:  # of one class, or unlabelled: the first examples
-        starts = list(range(min(len(labels), 2 * WALKS)))
-    walks = list(zip(starts[::2], starts[1::2], strict=False))[:WALKS]
+    walks = _walks(labels)
     arrays: dict[str, NDArray[np.generic]] = {
         "reconstructions": decoded[shown],
         "ranked": originals[ranked],
         "ranked_reconstructions": decoded[ranked],
         "ranked_errors": errors[ranked],
-        "feature_mses": np.stack(
-            [
-                errors_by_feature(originals, decoded),
-                errors_by_feature(originals, linear.reconstruct(originals, result.code_size)),
-            ]
-        ),
+        "feature_mses": np.stack([squares.mean(axis=0), pca_squares.mean(axis=0)]),
         "units": unit_pictures(coder, codes),
         "map": mapped,
         "map_labels": labels[:MAPPED],
         "map_pictured": pictured,
         "map_images": originals[pictured],
         "walks": np.stack([interpolate(coder, originals[a], originals[b]) for a, b in walks])
-        if walks
+        if len(walks)
         else np.zeros((0, 9, originals.shape[1]), np.float32),
-        "walk_ends": originals[np.array(walks, np.int64).reshape(-1, 2)],
+        "walk_ends": originals[walks],
     }
+    noisy_mses: tuple[float | None, float | None] = None, None
     if result.noise.amount > 0:
-        noisy = result.noise.corrupt(originals, result.member.seed, 0)[shown]
-        arrays["noisy"] = noisy
-        arrays["denoised"] = coder.decode_scaled(coder.encode_scaled(noisy))
-    return arrays
+        noisy = result.noise.corrupt(originals, result.member.seed, 0)  # epochs draw from 1
+        denoised = coder.decode_scaled(coder.encode_scaled(noisy))
+        arrays["noisy"] = noisy[shown]
+        arrays["denoised"] = coder.decode_scaled(coder.encode_scaled(noisy[shown]))
+        by_pca = linear.reconstruct(noisy, size)
+        noisy_mses = tuple(mean_squared_error(originals, to) for to in (denoised, by_pca))
+    probes: list[ProbeResult] = []
+    if targets.ndim == 1 and len(np.unique(targets)) > 1:
+        known = np.asarray(targets, np.int64)
+        for name, seen, new in (
+            ("code", coder.encode_scaled(inputs), codes),
+            ("components", linear.encode(inputs, size), linear.encode(originals, size)),
+            ("inputs", inputs, originals),
+        ):
+            probes.append(probe(name, seen, known, new, labels))
+    classes = int(labels.max(initial=0)) + 1
+    activity = activity_of(codes)
+    return msgspec.structs.replace(
+        result,
+        class_mses=errors_by_class(errors, labels, classes),
+        pca_class_mses=errors_by_class(pca_squares.mean(axis=1), labels, classes),
+        active=activity.active,
+        dead=activity.dead,
+        probes=probes,
+        noisy_test_mse=noisy_mses[0],
+        pca_noisy_test_mse=noisy_mses[1],
+    ), arrays
+
+
+def _walks(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Choose the ends of walks between codes, shape (walks, 2): the first examples of classes."""
+    starts = [int(np.flatnonzero(labels == c)[0]) for c in np.unique(labels)]
+    if len(starts) == 1:  # of one class, or unlabelled: the first examples
+        starts = list(range(min(len(labels), 2 * WALKS)))
+    pairs = list(zip(starts[::2], starts[1::2], strict=False))[:WALKS]
+    return np.array(pairs, np.int64).reshape(-1, 2)
 
 
 def _finite(value: float) -> float | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from downslope.landscape import Grid
 from downslope.recipes import Recipe, parse_recipe
 from downslope.recipes.schema import RefitRecipe, SearchRecipe
 from downslope.reconstruction import Noise
@@ -288,6 +289,7 @@ def _landscape(recipe: Recipe) -> str:
         "import numpy as np",
         "import torch",
         "from downslope import Trajectory, build, compute_landscape",
+        "from downslope.landscape import Grid",
         "from downslope.networks import flatten",
         "",
         "module = build(member.network, torch.Generator().manual_seed(member.seed))",
@@ -301,10 +303,11 @@ def _landscape(recipe: Recipe) -> str:
     plain = type(given)()
     asked: dict[str, Any] = {
         name: getattr(given, name)
-        for name in ("components", "origin", "margin", "spacing")
+        for name in ("components", "origin")
         if getattr(given, name) != getattr(plain, name)
     }
-    asked |= {"grid": given.grid, "subset": given.examples, "seed": recipe.seed}
+    grid = Grid(*given.grid, given.margin, given.spacing)
+    asked |= {"grid": grid, "subset": given.examples, "seed": recipe.seed}
     asked |= {"curvature_points": given.curvature} if given.curvature else {}
     return "\n".join(
         [

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -37,7 +36,7 @@ _TASK: Final = "measuring the module"
 
 
 class LayerDiagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold one weighted layer at initialization; all figures are means over networks.
+    """One weighted layer at initialization; all figures are means over networks.
 
     Args:
         name: of the layer in its module, with its kind, for example "3 (Linear)".
@@ -67,7 +66,7 @@ class LayerDiagnosis(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold what a module does to signals and gradients before it is trained.
+    """What a module does to signals and gradients before it is trained.
 
     Args:
         layers: in the order of their first call.
@@ -102,8 +101,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
         return ""
 
 
-@dataclass(slots=True)
-class _Probe:
+class _Probe(NamedTuple):
     layers: list[nn.Module]
     names: list[str]
     size: NDArray[np.float64]
@@ -169,62 +167,57 @@ def _diagnose(
     networks: int,
     seed: int,
 ) -> Steps[Diagnosis]:
-    first = _make(factory, seed)
+    first = make_module(factory, seed).float().train()
     rows = _fit(first, rows, shape)
-    weights = [_weight(layer).clone() for layer in _probe(first, rows, seed).layers]
-    repeated = [True] * len(weights)
+    names = _probe(first, rows, seed).names
+    weights: list[torch.Tensor] = []
+    repeated = [True] * len(names)
     before: list[_Probe] = []
-    gains: list[NDArray[np.float64]] = []
-    proposed: list[NDArray[np.float64]] = []
+    after: list[_Probe] = []
+    gains: list[list[float]] = []
+    proposed: list[list[float]] = []
     for i in range(networks):
         yield Progress(_TASK, i, 2 * networks, f"network {i + 1} of {networks}")
-        module = _make(factory, seed + i)
-        probe = _probe(module, rows, seed + i)
-        before.append(probe)
-        if i:
-            pairs = zip(weights, probe.layers, strict=False)
-            repeated = [
-                same and torch.equal(weight, _weight(layer))
-                for same, (weight, layer) in zip(repeated, pairs, strict=False)
-            ]
-        gains.append(np.array([_gain(layer) for layer in probe.layers]))
+        module = make_module(factory, seed + i).float().train()
+        before.append(probe := _probe(module, rows, seed + i))
+        if probe.names != names:
+            raise InputError("diagnose: the factory must make modules of the same layers each time")
+        weights = weights or [_weight(layer).clone() for layer in probe.layers]
+        for k, layer in enumerate(probe.layers):
+            repeated[k] &= torch.equal(weights[k], _weight(layer))
+        gains.append([_gain(layer) for layer in probe.layers])
         proposed.append(_mend(module, rows, seed + i))
-    names = before[0].names
-    if any(probe.names != names for probe in before):
-        raise InputError("diagnose: the factory must make modules of the same layers each time")
     gain = np.exp(np.mean(np.log(proposed), axis=0))
-    after: list[_Probe] = []
-    for i in range(networks):
-        yield Progress(_TASK, networks + i, 2 * networks, "with the proposed gains")
-        module = _make(factory, seed + networks + i)
-        probe = _probe(module, rows, seed + networks + i)
-        for layer, wanted in zip(probe.layers, gain, strict=True):
+    for i in range(networks, 2 * networks):
+        yield Progress(_TASK, i, 2 * networks, "with the proposed gains")
+        module = make_module(factory, seed + i).float().train()
+        for layer, wanted in zip(_probe(module, rows, seed + i).layers, gain, strict=True):
             _scale(layer, wanted / _gain(layer))
-        after.append(_probe(module, rows, seed + networks + i))
+        after.append(_probe(module, rows, seed + i))
     yield Progress(_TASK, 2 * networks, 2 * networks)
     sizes = np.stack([probe.size for probe in before])
     low, high = bootstrap_intervals(sizes, seed)
     alike = all(repeated)
-    was, now = _means(before), _means(after)
-    fans = [_fan_in(layer) for layer in before[0].layers]
+    signal, gradient = _means(before)
+    mended_signal, mended_gradient = _means(after)
     return Diagnosis(
         layers=[
             LayerDiagnosis(
                 name=name,
-                fan_in=fans[i],
+                fan_in=_fan_in(before[0].layers[i]),
                 size=float(sizes[:, i].mean()),
                 size_interval=None if alike else (float(low[i]), float(high[i])),
-                signal=float(was[0][i]),
-                gradient=float(was[1][i]),
+                signal=float(signal[i]),
+                gradient=float(gradient[i]),
                 gain=float(np.mean([own[i] for own in gains])),
                 proposed_gain=float(gain[i]),
-                mended_signal=float(now[0][i]),
-                mended_gradient=float(now[1][i]),
+                mended_signal=float(mended_signal[i]),
+                mended_gradient=float(mended_gradient[i]),
             )
             for i, name in enumerate(names)
         ],
-        findings=_findings(names, *was, gain),
-        mended=_findings(names, *now, None),
+        findings=_findings(names, signal, gradient, gain),
+        mended=_findings(names, mended_signal, mended_gradient, None),
         networks=1 if alike else networks,
         examples=len(rows),
         repeated=[name for name, same in zip(names, repeated, strict=True) if same],
@@ -237,15 +230,13 @@ def _findings(
     gradient: NDArray[np.float64],
     gain: NDArray[np.float64] | None,
 ) -> list[str]:
-    found: list[str] = []
-    for what, values, order in (
-        ("signal", signal, range(len(names))),
-        ("gradient", gradient, range(len(names) - 1, -1, -1)),
-    ):
+    sentences: list[str] = []
+    for what, values, step in (("signal", signal, 1), ("gradient", gradient, -1)):
+        order = range(len(names))[::step]
         start = values[order[0]]
         for i in order:
             ratio = values[i] / start if start > 0 else math.nan
-            if math.isfinite(ratio) and 1 / LIMIT <= ratio <= LIMIT:
+            if 1 / LIMIT <= ratio <= LIMIT:  # so it is finite
                 continue
             happens = "dies" if ratio < 1 else "explodes"
             size = f"{ratio:.1e} of what it was" if math.isfinite(ratio) else "not finite"
@@ -253,20 +244,14 @@ def _findings(
             if gain is not None:
                 text += f"; weights of deviation {gain[i]:.3g} / sqrt(fan_in) there, and as listed "
                 text += "elsewhere, with biases of zero keep it"
-            found.append(text)
+            sentences.append(text)
             break
-    return found
+    return sentences
 
 
 def _means(probes: Sequence[_Probe]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return (
-        np.mean([probe.signal for probe in probes], axis=0),
-        np.mean([probe.gradient for probe in probes], axis=0),
-    )
-
-
-def _make(factory: Callable[[], object], seed: int) -> nn.Module:
-    return make_module(factory, seed).float().train()
+    signals, gradients = ([p.signal for p in probes], [p.gradient for p in probes])
+    return np.mean(signals, axis=0), np.mean(gradients, axis=0)
 
 
 def _fit(module: nn.Module, rows: torch.Tensor, shape: Sequence[int] | None) -> torch.Tensor:
@@ -309,14 +294,14 @@ def _probe(module: nn.Module, rows: torch.Tensor, seed: int) -> _Probe:
                 out = module(rows)
             direction = torch.randn(out.shape[1:])
             direction /= direction.square().mean().sqrt()
-            found = list(outputs.values())
-            if len(found) < 2:
+            values = list(outputs.values())
+            if len(values) < 2:
                 raise InputError(
                     "diagnose: the module must call two or more Linear or convolution layers; it "
                     f"called {', '.join(names[layer] for layer in outputs) or 'none'}"
                 )
             gradients = torch.autograd.grad(
-                out, found, direction.expand_as(out), materialize_grads=True
+                out, values, direction.expand_as(out), materialize_grads=True
             )
     finally:
         for hook in hooks:
@@ -324,13 +309,13 @@ def _probe(module: nn.Module, rows: torch.Tensor, seed: int) -> _Probe:
     return _Probe(
         layers=list(outputs),
         names=[names[layer] for layer in outputs],
-        size=np.array([z.detach().double().square().mean().item() for z in found]),
-        signal=np.array([z.detach().double().var(dim=0).mean().item() for z in found]),
+        size=np.array([z.detach().double().square().mean().item() for z in values]),
+        signal=np.array([z.detach().double().var(dim=0).mean().item() for z in values]),
         gradient=np.array([g.double().square().mean().item() for g in gradients]),
     )
 
 
-def _mend(module: nn.Module, rows: torch.Tensor, seed: int) -> NDArray[np.float64]:
+def _mend(module: nn.Module, rows: torch.Tensor, seed: int) -> list[float]:
     """Scale layer after layer to E[z^2] = 1 and return the gains that this took."""
     layers = _probe(module, rows, seed).layers
     for i, layer in enumerate(layers):
@@ -338,17 +323,14 @@ def _mend(module: nn.Module, rows: torch.Tensor, seed: int) -> NDArray[np.float6
         size = _probe(module, rows, seed).size[i]
         if size > 0 and math.isfinite(size):
             _scale(layer, 1 / math.sqrt(size))
-    return np.array([_gain(layer) for layer in layers])
+    return [_gain(layer) for layer in layers]
 
 
 def _scale(layer: nn.Module, factor: float) -> None:
-    with torch.no_grad():
-        weight: object = layer.weight
-        bias: object = layer.bias
-        assert isinstance(weight, torch.Tensor)
-        weight.mul_(factor)
-        if isinstance(bias, torch.Tensor):
-            bias.zero_()
+    _weight(layer).mul_(factor)
+    bias: object = layer.bias
+    if isinstance(bias, torch.Tensor):
+        bias.detach().zero_()
 
 
 def _weight(layer: nn.Module) -> torch.Tensor:

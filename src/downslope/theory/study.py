@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from downslope.errors import InputError
-from downslope.networks import Initialization
+from downslope.networks import Initialization, weight_variance
 from downslope.progress import Progress, Steps
 from downslope.statistics import bootstrap_intervals
 from downslope.theory.activations import ACTIVATIONS, Activation
@@ -23,20 +22,15 @@ from downslope.theory.measurement import INITIALIZATIONS, Measurement, measure
 from downslope.theory.refutations import CounterExample, Mutation, counterexamples, mutations
 from downslope.theory.steps import Step, derivation
 from downslope.theory.trainability import TrainabilityResult
-from downslope.theory.variance_map import critical_weight_variance
-from downslope.theory.variances import (
-    predict_backward,
-    predict_forward,
-    predict_spread,
-    weight_variance,
-)
+from downslope.theory.variance_map import edge_of_chaos
+from downslope.theory.variances import predict_backward, predict_forward, predict_spread
 
 SPREAD: Final = (0.1, 0.9)
 """The quantiles over networks in `LayerSpread`."""
 
 
 class LayerMoments(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold one layer's second moments under one initialization: measured, with band, and predicted.
+    """One layer's second moments under one initialization: measured, with band, and predicted.
 
     Forward is E[x^2] of the activations after ReLU, backward E[d^2] of the gradient with respect
     to the pre-activations, for a gradient of second moment 1 at the outputs. Means are over
@@ -60,7 +54,7 @@ class LayerMoments(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LayerSpread(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold how one input's mean z^2 in a layer spreads over He networks, relative to its mean.
+    """How one input's mean z^2 in a layer spreads over He networks, relative to its mean.
 
     Args:
         layer: of the hidden layers, from 1.
@@ -84,7 +78,7 @@ class LayerSpread(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TheoryResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold everything that the theory stage found.
+    """Everything that the theory stage found.
 
     Args:
         steps: the derivation, each step with its verdict.
@@ -163,46 +157,39 @@ def study(
         seed=seed,
         examples=examples,
     )
-    return _study(measuring, depth, width, repetitions, seed)
 
+    def steps() -> Steps[TheoryResult]:
+        yield Progress("verifying the derivation", 0, 3)
+        derived = derivation()
+        yield Progress("verifying the derivation", 1, 3, "counter-examples")
+        examples, wrong = _refutations()
+        yield Progress("verifying the derivation", 3, 3)
+        gains: list[Gain] = []
+        edges: dict[str, float | None] = {}
+        for i, (name, activation) in enumerate(ACTIVATIONS.items()):
+            yield Progress("computing gains", i, len(ACTIVATIONS), name)
+            gain, edges[name] = _gain_and_edge(activation)
+            gains.append(gain)
+        yield Progress("computing gains", 1, 1)
+        measured = yield from measuring
+        he = [one for one in measured if one.initialization == "he"]
+        return TheoryResult(
+            steps=derived,
+            counterexamples=list(examples),
+            mutations=list(wrong),
+            gains=gains,
+            edges=edges,
+            checks=checks(measured),
+            layers=[layer for one in measured for layer in layer_moments(one, seed)],
+            spreads=[spread for one in he for spread in layer_spreads(one)],
+            depth=depth,
+            width=width,
+            repetitions=repetitions,
+            examples=measured[0].examples,
+            seed=seed,
+        )
 
-def _study(
-    measuring: Steps[list[Measurement]], depth: int, width: int, repetitions: int, seed: int
-) -> Steps[TheoryResult]:
-    yield Progress("verifying the derivation", 0, 3)
-    steps = derivation()
-    yield Progress("verifying the derivation", 1, 3, "counter-examples")
-    refuted = _refutations()
-    yield Progress("verifying the derivation", 3, 3)
-    gains: list[Gain] = []
-    edges: dict[str, float | None] = {}
-    for i, (name, activation) in enumerate(ACTIVATIONS.items()):
-        yield Progress("computing gains", i, len(ACTIVATIONS), name)
-        gain, edge = _gain_and_edge(activation)
-        gains.append(gain)
-        edges[name] = edge
-    yield Progress("computing gains", 1, 1)
-    measurements = yield from measuring
-    return TheoryResult(
-        steps=steps,
-        counterexamples=list(refuted[0]),
-        mutations=list(refuted[1]),
-        gains=gains,
-        edges=edges,
-        checks=checks(measurements),
-        layers=[layer for one in measurements for layer in layer_moments(one, seed)],
-        spreads=[
-            spread
-            for one in measurements
-            if one.initialization == "he"
-            for spread in layer_spreads(one)
-        ],
-        depth=depth,
-        width=width,
-        repetitions=repetitions,
-        examples=measurements[0].examples,
-        seed=seed,
-    )
+    return steps()
 
 
 # Nothing of these two depends on a run, so a process computes them once.
@@ -213,11 +200,7 @@ def _refutations() -> tuple[tuple[CounterExample, ...], tuple[Mutation, ...]]:
 
 @cache
 def _gain_and_edge(activation: Activation) -> tuple[Gain, float | None]:
-    try:
-        edge = critical_weight_variance(activation)
-    except InputError:  # it has none, as the sigmoid
-        edge = None
-    return compute_gain(activation), edge
+    return compute_gain(activation), edge_of_chaos(activation)
 
 
 def layer_moments(measurement: Measurement, seed: int = 0) -> list[LayerMoments]:
@@ -230,27 +213,27 @@ def layer_moments(measurement: Measurement, seed: int = 0) -> list[LayerMoments]
         measurement: of one initialization.
         seed: of the bootstrap.
     """
-    forward = predict_forward(
-        measurement.initialization, measurement.widths, measurement.input_second
+    predicted = (
+        predict_forward(measurement.initialization, measurement.widths, measurement.input_second),
+        predict_backward(measurement.initialization, measurement.widths),
     )
-    backward = predict_backward(measurement.initialization, measurement.widths)
+    sides: list[list[tuple[float, ...]]] = []
     moments = measurement.moments
-    forward_low, forward_high = bootstrap_intervals(moments.x_second, seed)
-    backward_low, backward_high = bootstrap_intervals(moments.d_second, seed)
+    for samples, expected in zip((moments.x_second, moments.d_second), predicted, strict=True):
+        low, high = bootstrap_intervals(samples, seed)
+        # Column by column: along an axis NumPy sums in another order.
+        means = [samples[:, i].mean() for i in range(len(expected))]
+        sides.append(
+            [tuple(map(float, row)) for row in zip(means, low, high, expected, strict=True)]
+        )
+    names = LayerMoments.__struct_fields__[2:]
     return [
         LayerMoments(
             initialization=measurement.initialization,
-            layer=i + 1,
-            forward_mean=float(moments.x_second[:, i].mean()),
-            forward_low=float(forward_low[i]),
-            forward_high=float(forward_high[i]),
-            forward_predicted=float(forward[i]),
-            backward_mean=float(moments.d_second[:, i].mean()),
-            backward_low=float(backward_low[i]),
-            backward_high=float(backward_high[i]),
-            backward_predicted=float(backward[i]),
+            layer=layer,
+            **dict(zip(names, (*forward, *backward), strict=True)),
         )
-        for i in range(len(forward))
+        for layer, (forward, backward) in enumerate(zip(*sides, strict=True), 1)
     ]
 
 

@@ -14,13 +14,13 @@ from downslope.errors import InputError
 from downslope.networks import Activation, Initialization, Member, NetworkSpec, TrainingSpec
 from downslope.progress import Progress, Steps
 from downslope.theory.measurement import INITIALIZATIONS
-from downslope.theory.variance_map import critical_weight_variance, variance_map
+from downslope.theory.variance_map import edge_of_chaos, variance_map
 
 TASK: Final = "training deep networks"
 
 
 class TrainabilitySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Say which deep networks are trained, and how.
+    """Which deep networks are trained, and how.
 
     Args:
         depths: hidden layers of the networks that compare initializations; none trains nothing.
@@ -88,7 +88,7 @@ class TrainabilitySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class DeepNetwork(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold what became of the networks of one start and depth.
+    """What became of the networks of one start and depth.
 
     Args:
         depth: hidden layers.
@@ -110,14 +110,14 @@ class DeepNetwork(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PredictedDepth(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the depth scale at one n Var[w]; None on the edge, where it is infinite."""
+    """The depth scale at one n Var[w]; None on the edge, where it is infinite."""
 
     weight_variance: float
     depth_scale: float | None
 
 
 class TrainabilityResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold which deep networks train.
+    """Which deep networks train.
 
     Args:
         spec: what was trained.
@@ -151,13 +151,16 @@ class _Start(NamedTuple):
     seeds: int
 
     def network(self, spec: TrainabilitySpec, features: int, classes: int) -> NetworkSpec:
-        scaled = self.weight_variance is not None
         return NetworkSpec(
             widths=(features, *[spec.width] * self.depth, classes),
             activation=spec.activation,
             initialization=self.initialization or "lecun",
-            weight_scale=math.sqrt(self.weight_variance) if scaled and self.weight_variance else 1,
+            weight_scale=math.sqrt(self.weight_variance or 1),
         )
+
+
+_Last = dict[tuple[_Start, int, float], EpochRecord]
+"""The last record of the network of a start, a seed and a learning rate."""
 
 
 def train_deep_networks(
@@ -191,24 +194,33 @@ def train_deep_networks(
     chosen = training.take(np.sort(order[: spec.examples]))
     validation = validation.take(np.arange(min(len(validation), spec.examples)))
     features = int(training.inputs.shape[1])
-    starts = _starts(spec)
+    starts = [
+        _Start(depth, initialization, None, spec.seeds)
+        for initialization in spec.initializations
+        for depth in spec.depths
+    ]
+    starts += [
+        _Start(depth, None, variance, 1)
+        for variance in spec.weight_variances
+        for depth in spec.map_depths
+    ]
     keys = [
-        (i, k, rate)
-        for i, start in enumerate(starts)
+        (start, k, rate)
+        for start in starts
         for k in range(start.seeds)
         for rate in spec.learning_rates
     ]
     members = [
         Member(
-            network=starts[i].network(spec, features, classes),
+            network=start.network(spec, features, classes),
             training=spec.training(rate),
             seed=seed + k,
         )
-        for i, k, rate in keys
+        for start, k, rate in keys
     ]
     costs = [member.expected_cost(len(chosen)) for member in members]
     yield Progress(TASK, 0, sum(costs))
-    last: dict[tuple[int, int, float], EpochRecord] = {}
+    last: _Last = {}
     done = 0.0
     for record in train(members, chosen, validation, threads=threads):
         done += costs[record.member] / spec.epochs
@@ -219,70 +231,44 @@ def train_deep_networks(
             yield Progress(TASK, min(done, sum(costs)), sum(costs), note)
     yield Progress(TASK, sum(costs), sum(costs), f"{len(members)} networks")
     counts = np.bincount(np.asarray(validation.targets, np.int64), minlength=classes)
-    return _judge(spec, starts, last, float(counts.max() / counts.sum()), len(chosen), validation)
-
-
-def _starts(spec: TrainabilitySpec) -> list[_Start]:
-    compared = [
-        _Start(depth, initialization, None, spec.seeds)
-        for initialization in spec.initializations
-        for depth in spec.depths
-    ]
-    mapped = [
-        _Start(depth, None, variance, 1)
-        for variance in spec.weight_variances
-        for depth in spec.map_depths
-    ]
-    return compared + mapped
+    return _judge(
+        spec, starts, last, float(counts.max() / counts.sum()), len(chosen), len(validation)
+    )
 
 
 def _judge(
     spec: TrainabilitySpec,
     starts: list[_Start],
-    last: dict[tuple[int, int, float], EpochRecord],
+    last: _Last,
     guess: float,
     examples: int,
-    validation: Examples,
+    validation_examples: int,
 ) -> TrainabilityResult:
-    found: list[tuple[list[float | None], list[float | None]]] = []
-    for i, start in enumerate(starts):
-        accuracies: list[float | None] = []
-        rates: list[float | None] = []
-        for k in range(start.seeds):
-            # By the training loss: the accuracy that is reported chose nothing.
-            completed = [
-                (last[i, k, rate].train_loss, rate)
-                for rate in spec.learning_rates
-                if last[i, k, rate].outcome == "completed"
-            ]
-            rate = min(completed)[1] if completed else None
-            rates.append(rate)
-            accuracies.append(None if rate is None else last[i, k, rate].validation_accuracy)
-        found.append((accuracies, rates))
-    best = max((a for own, _ in found for a in own if a is not None), default=guess)
+    # By the training loss: the accuracy that is reported chose nothing.
+    chosen = [[_best_rate(spec, start, k, last) for k in range(start.seeds)] for start in starts]
+    accuracies = [
+        [None if r is None else last[s, k, r].validation_accuracy for k, r in enumerate(rates)]
+        for s, rates in zip(starts, chosen, strict=True)
+    ]
+    best = max((a for own in accuracies for a in own if a is not None), default=guess)
     bar = guess + (max(best, guess) - guess) / 2
     networks = [
         DeepNetwork(
             depth=start.depth,
             initialization=start.initialization,
             weight_variance=start.weight_variance,
-            accuracies=accuracies,
+            accuracies=own,
             learning_rates=rates,
-            trains=best > guess
-            and float(np.mean([guess if a is None else a for a in accuracies])) >= bar,
+            trains=best > guess and float(np.mean([guess if a is None else a for a in own])) >= bar,
         )
-        for start, (accuracies, rates) in zip(starts, found, strict=True)
+        for start, own, rates in zip(starts, accuracies, chosen, strict=True)
     ]
-    try:
-        edge = critical_weight_variance(spec.activation)
-    except InputError:
-        edge = None
     low, high = min(spec.weight_variances), max(spec.weight_variances)
     return TrainabilityResult(
         spec=spec,
         comparison=[one for one in networks if one.weight_variance is None],
         map=[one for one in networks if one.weight_variance is not None],
-        edge=edge,
+        edge=edge_of_chaos(spec.activation),
         depth_scales=[
             PredictedDepth(
                 weight_variance=variance,
@@ -293,6 +279,15 @@ def _judge(
         guess=guess,
         bar=bar,
         examples=examples,
-        validation_examples=len(validation),
+        validation_examples=validation_examples,
         networks=len(last),
     )
+
+
+def _best_rate(spec: TrainabilitySpec, start: _Start, seed: int, last: _Last) -> float | None:
+    completed = [
+        (last[start, seed, rate].train_loss, rate)
+        for rate in spec.learning_rates
+        if last[start, seed, rate].outcome == "completed"
+    ]
+    return min(completed)[1] if completed else None

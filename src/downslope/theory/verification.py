@@ -8,9 +8,8 @@ variables. Nothing here is sampled, so a verdict has no error bar.
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import product
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-import msgspec
 import sympy as sp
 
 from downslope.theory.distributions import (
@@ -20,6 +19,7 @@ from downslope.theory.distributions import (
     SYMMETRIC,
     Density,
     Law,
+    add,
     dependent_inputs,
     independent,
     moment,
@@ -39,8 +39,8 @@ _x: Final[Any] = sp.Symbol("x", positive=True)
 _ONE: Final[Any] = sp.Integer(1)
 
 
-class Verification(msgspec.Struct, frozen=True):
-    """Say whether a claim survived, what was computed and what came out."""
+class Verification(NamedTuple):
+    """Whether a claim survived, what was computed and what came out."""
 
     verified: bool
     text: str
@@ -68,8 +68,8 @@ def verify_sum(claim: Any = n * variance_wx, weights: Law = SKEWED) -> Verificat
         single: dict[Fraction, Fraction] = {}
         for w, p in independent(weights, size):
             for x, q in dependent_inputs(size):
-                _add(total, sum((a * b for a, b in zip(w, x, strict=True)), Fraction(0)), p * q)
-                _add(single, w[0] * x[0], p * q)
+                add(total, sum((a * b for a, b in zip(w, x, strict=True)), Fraction(0)), p * q)
+                add(single, w[0] * x[0], p * q)
         found, alone = variance(total), variance(single)
         said = claim.subs({n: size, variance_wx: to_sympy(alone)})
         verified = verified and _zero(said - to_sympy(found))
@@ -94,7 +94,7 @@ def verify_product(claim: Any = variance_w * second_x) -> Verification:
     residual = sp.simplify(general.subs(mean_w, 0) - claim)
     law: dict[Fraction, Fraction] = {}
     for (w, p), (x, q) in product(SKEWED.items(), POSITIVE.items()):
-        _add(law, w * x, p * q)
+        add(law, w * x, p * q)
     found = variance(law)
     said = claim.subs(
         {
@@ -172,7 +172,7 @@ def verify_symmetry(densities: Sequence[Density] = SYMMETRIC, weights: Law = SIG
                 wrong.append(f"f(-z) != f(z) for {density.name} w")
     law: dict[Fraction, Fraction] = {}
     for w, p in independent(weights, 3):
-        _add(law, w[0] * 1 - w[1] * 2 + w[2] * 5, p)
+        add(law, w[0] * 1 - w[1] * 2 + w[2] * 5, p)
     if any(law.get(-z) != p for z, p in law.items()):
         wrong.append("P(z) != P(-z) for z = w1 - 2 w2 + 5 w3")
     names = ", ".join(density.name for density in densities)
@@ -244,7 +244,3 @@ def _substitute(expression: Any) -> Callable[[Any], Any]:
 
 def _zero(expression: Any) -> bool:
     return sp.simplify(expression) == 0
-
-
-def _add(law: dict[Fraction, Fraction], value: Fraction, probability: Fraction) -> None:
-    law[value] = law.get(value, Fraction(0)) + probability

@@ -1,15 +1,14 @@
-"""Fashion-MNIST itself: its names, its digests, and where a copy of it may lie."""
+"""Everything about Fashion-MNIST: its names and digests, its publisher, where a copy may lie."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-import numpy as np
+import platformdirs
 
-from downslope.data.examples import Examples
 from downslope.data.files import fault
-from downslope.data.idx import ROLES, IdxFile, find_idx, idx_digest
+from downslope.data.idx import ROLES, USUAL_NAMES, IdxFile, find_idx
 from downslope.errors import InputError
 
 NAME = "fashion-mnist"
@@ -35,12 +34,16 @@ DIGESTS = {
 }
 """SHA-256 of each file once decompressed; every distribution compresses them anew."""
 
-FILES = {
-    "train images": "train-images-idx3-ubyte.gz",
-    "train labels": "train-labels-idx1-ubyte.gz",
-    "test images": "t10k-images-idx3-ubyte.gz",
-    "test labels": "t10k-labels-idx1-ubyte.gz",
-}
+SHA256 = "c86e615d8f0aa1d120dbdcca957e44a25342249a4dbbbb7fde7ed3ce1c060f29"
+"""Of the data set of these files, as in `Dataset.sha256`: known from whatever files it comes."""
+
+FILES = {role: f"{name}.gz" for role, name in USUAL_NAMES.items()}
+
+ADDRESSES = (
+    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+)
+"""The publisher's two addresses of the folder with the four files."""
 
 PACKAGE_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 """Where the distribution's package dataset-fashion-mnist puts the files."""
@@ -48,14 +51,13 @@ PACKAGE_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 TORCHVISION = Path("FashionMNIST", "raw")
 """Where torchvision keeps the files, unzipped, below the root that its user chose."""
 
-VARIABLE = "DOWNSLOPE_DATA"
+VARIABLE, CACHE, SYSTEM = "DOWNSLOPE_DATA", "the user's cache", "the system package"
+"""What places are called: by this variable of the environment, and by a word."""
 
 
 def cache_folder() -> Path:
     """Return the user's cache of this program; it need not exist yet."""
-    import pooch
-
-    return Path(pooch.os_cache("downslope"))
+    return platformdirs.user_cache_path("downslope")
 
 
 def places() -> list[tuple[str, Path]]:
@@ -64,7 +66,7 @@ def places() -> list[tuple[str, Path]]:
     Raises:
         InputError: DOWNSLOPE_DATA names no folder.
     """
-    found: list[tuple[str, Path]] = []
+    folders: list[tuple[str, Path]] = []
     if given := os.environ.get(VARIABLE):
         folder = Path(given).expanduser()
         if not folder.is_dir():
@@ -72,11 +74,11 @@ def places() -> list[tuple[str, Path]]:
                 f"{VARIABLE}={given}", "is not a folder; set it to one with data sets or unset it"
             )
         # Itself comes last: it may also hold the files of another set with the same names.
-        found += [(VARIABLE, at) for at in (folder / NAME, folder / TORCHVISION, folder)]
-    found += [("the user's cache", cache_folder() / NAME), ("the system package", PACKAGE_FOLDER)]
+        folders += [(VARIABLE, at) for at in (folder / NAME, folder / TORCHVISION, folder)]
+    folders += [(CACHE, cache_folder() / NAME), (SYSTEM, PACKAGE_FOLDER)]
     for root in (Path("data"), Path("~/data").expanduser(), Path()):
-        found.append(("a torchvision folder", root / TORCHVISION))
-    return found
+        folders.append(("a torchvision folder", root / TORCHVISION))
+    return folders
 
 
 def find_copy() -> tuple[str, Path] | None:
@@ -94,30 +96,12 @@ def find_copy() -> tuple[str, Path] | None:
     return None
 
 
-def is_fashion_mnist(training: Examples, test: Examples) -> bool:
-    """Say whether arrays are Fashion-MNIST, byte for byte."""
-    if training.inputs.dtype != np.uint8 or training.inputs.shape != (60_000, 784):
-        return False
-    if test.inputs.dtype != np.uint8 or test.inputs.shape != (10_000, 784):
-        return False
-    arrays = {
-        "test labels": test.targets,
-        "train labels": training.targets,
-        "test images": test.inputs.reshape(-1, 28, 28),
-        "train images": training.inputs.reshape(-1, 28, 28),
-    }
-    return all(idx_digest(array.astype(np.uint8)) == DIGESTS[r] for r, array in arrays.items())
-
-
 def check_content(kind: str, files: dict[str, IdxFile]) -> None:
-    """Compare the four files with the published digests.
-
-    Args:
-        kind: the place they were found in, as `places` calls it.
-        files: by role.
+    """Compare the four files, by role, with the published digests.
 
     Raises:
-        InputError: a file has other content; the message names it and says what to do.
+        InputError: a file has other content; the message names it and, by the kind of place it was
+            found in, says what to do.
     """
     for role, file in files.items():
         if file.sha256 != DIGESTS[role]:
@@ -129,11 +113,10 @@ def check_content(kind: str, files: dict[str, IdxFile]) -> None:
 
 
 def remedy(kind: str) -> str:
-    """Say how a corrupt copy in a place is mended."""
-    if kind == "the user's cache":
-        return f"run `downslope data fetch {NAME}` to replace it"
-    if kind == VARIABLE:
-        return f"replace the file, or unset {VARIABLE}"
-    if kind == "the system package":
-        return "reinstall dataset-fashion-mnist"
-    return "delete or replace that folder"
+    """Say how a corrupt copy is mended that lies in a place, as `places` calls it."""
+    remedies = {
+        CACHE: f"run `downslope data fetch {NAME}` to replace it",
+        VARIABLE: f"replace the file, or unset {VARIABLE}",
+        SYSTEM: "reinstall dataset-fashion-mnist",
+    }
+    return remedies.get(kind, "delete or replace that folder")
