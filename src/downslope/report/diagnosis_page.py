@@ -7,9 +7,9 @@ from typing import get_args
 import msgspec
 
 from downslope.report.figures.diagnosis import LABELS, Quantity, draw_strengths
-from downslope.report.figures.style import svg
 from downslope.report.picture import Picture
 from downslope.report.shell import set_page
+from downslope.report.style import svg
 from downslope.report.tables import Row, Table
 from downslope.runs import Run
 from downslope.theory import Diagnosis

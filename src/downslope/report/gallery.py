@@ -10,10 +10,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from downslope.errors import InputError
-from downslope.report.figures.style import draw_missing
 from downslope.report.interactive import Scene
 from downslope.report.picture import Picture, picture
 from downslope.report.sections import autoencoder, landscape, refit, search, theory, variants
+from downslope.report.style import draw_missing
 from downslope.results import Results
 from downslope.runs import Run
 

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from downslope.report.figures.style import (
+from downslope.report.style import (
     INK,
     MARKERS,
     PAPER,

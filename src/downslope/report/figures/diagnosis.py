@@ -9,7 +9,7 @@ from typing import Literal
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from downslope.report.figures.style import INDIGO, ROSE, legend_above, panel, styled
+from downslope.report.style import INDIGO, ROSE, legend_above, panel, styled
 from downslope.theory import Diagnosis
 
 Quantity = Literal["signal", "gradient"]
