@@ -237,9 +237,15 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Blocks in columns beside each other where there is room."""
+    """Blocks in columns beside each other where there is room.
+
+    Args:
+        columns: of blocks.
+        on_paper: whether there is room on paper too; else they follow each other.
+    """
 
     columns: Sequence[Sequence[Block]]
+    on_paper: bool = False
 
 
 Block = (
