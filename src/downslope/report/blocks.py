@@ -97,12 +97,13 @@ class Paragraph:
 
 
 class Fact(NamedTuple):
-    """A headline: what it is, the number, what makes it believable, and its source."""
+    """A headline: what it is, the number, what makes it believable, its source, and the rest."""
 
     label: str
     value: str
     note: str
     source: Source
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

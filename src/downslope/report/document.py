@@ -1,22 +1,62 @@
-"""The report of a run, put together from its sections, and written as a page or a PDF."""
+"""The report of a run, put together from its sections, and written as a page and as a PDF."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
-from downslope.report import theory
-from downslope.report.arrays import Arrays
-from downslope.report.blocks import Block, Document, Paragraph, Section
+from downslope.report import headline, provenance, theory
+from downslope.report.arrays import Arrays, arrays
+from downslope.report.blocks import (
+    Block,
+    Cards,
+    Code,
+    Columns,
+    Document,
+    Figures,
+    Paragraph,
+    Section,
+)
+from downslope.report.display import Display, draw_all
+from downslope.report.html import render_page
+from downslope.report.typst import Paper, check_typst, compile_source, render_source
 from downslope.results import Results
-from downslope.runs import Manifest
+from downslope.runs import Manifest, Run
 
-Blocks = Callable[[Results, Arrays], Iterator[Block]]
-
-SECTIONS: Sequence[tuple[str, str, str, Blocks]] = (
+SECTIONS: Sequence[tuple[str, str, str, Callable[[Results, Arrays], Iterator[Block]]]] = (
     ("theory", "Theory", "The theory stage did not run.", theory.blocks),
 )
-"""Of each stage that has one: its name, its title, what is said where it did not run, its blocks;
-in the order of the page."""
+"""In the order of the page: stage, title, what is said where it did not run, and its blocks."""
+
+
+def write_report(run: Run, formats: Sequence[str] = ("html",), paper: Paper = "a4") -> list[Path]:
+    """Write the report of a run and `figures/` from its files, and return the reports' paths.
+
+    Nothing is trained and no model is loaded; the same run gives the same bytes.
+
+    Args:
+        run: its directory.
+        formats: "html", "pdf" or both.
+        paper: the size of the PDF's pages.
+
+    Raises:
+        InputError: typst is needed and not installed; the directory holds no run, or cannot be
+            written.
+    """
+    if "pdf" in formats:
+        check_typst()
+    results = run.read_results()
+    document = compose(results, run.read_manifest(), arrays(run, results))
+    drawings = draw_all(document.displays())
+    for drawing in drawings.values():
+        run.write(f"figures/{drawing.name}.svg", drawing.svg.encode())
+        run.write(f"figures/{drawing.name}.csv", drawing.csv.encode())
+    if "html" in formats:
+        run.write("report.html", render_page(document, drawings).encode())
+    if "pdf" in formats:
+        source = render_source(document, drawings, paper)
+        run.write("report.pdf", compile_source(source, drawings))
+    return [run.path / f"report.{name}" for name in formats]
 
 
 def compose(results: Results, manifest: Manifest | None, arrays: Arrays) -> Document:
@@ -33,4 +73,32 @@ def compose(results: Results, manifest: Manifest | None, arrays: Arrays) -> Docu
         else Section(stage, title, list(blocks(results, arrays)))
         for stage, title, absent, blocks in SECTIONS
     ]
-    return Document(str(results.recipe.get("title", "A downslope run")), "", [], sections)
+    top = list(_first_screen(results, arrays))
+    shown = [*top, *(block for section in sections for block in section.blocks)]
+    sections.append(provenance.provenance(results, manifest, shown))
+    version = "" if manifest is None else f" {manifest.downslope}"
+    return Document(
+        headline.title(results),
+        headline.lead(results),
+        top,
+        sections,
+        f"Made by downslope{version} from the files of one run; nothing was trained to make this "
+        "report.",
+    )
+
+
+def _first_screen(results: Results, arrays: Arrays) -> Iterator[Block]:
+    """Yield what was trained, how good it is, its landscape, and the configuration to copy."""
+    left: list[Block] = [
+        Paragraph(headline.answer(results), "answer"),
+        Cards(headline.headline(results)),
+    ]
+    right: list[Block] = []
+    picture: Display | None = None
+    if picture is not None:
+        right.append(Figures([picture]))
+    refit = headline.best(results)
+    if refit is not None:
+        right.append(Paragraph("The best configuration, to copy into a recipe", "small"))
+        right.append(Code(headline.configuration(refit), "toml"))
+    yield Columns([left, right])

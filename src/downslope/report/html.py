@@ -154,7 +154,7 @@ def _hint(source: Source | None) -> Markup:
     return Markup(' title="{}: {}"').format(source.place, source.how)
 
 
-def _card(label: str, value: str, note: str, source: Source) -> Markup:
+def _card(label: str, value: str, note: str, source: Source, *_: str) -> Markup:
     return Markup(
         '<div class="card"{}><p class="label">{}</p><p class="value">{}</p>'
         '<p class="note">{}</p></div>'
