@@ -25,7 +25,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 P = ParamSpec("P")
@@ -148,6 +148,13 @@ def log_ticks(axis: Axis) -> None:
     """Write the ticks of a logarithmic axis as plain numbers."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def powers(axis: Axis, ticks: int = 7) -> None:
+    """Write the ticks of an axis over many powers of ten, with exponents of full height."""
+    axis.set_major_locator(LogLocator(numticks=ticks))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"1e{math.log10(x):.0f}"))
     axis.set_minor_locator(NullLocator())
 
 

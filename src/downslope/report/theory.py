@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from downslope.report.arrays import Arrays
 from downslope.report.blocks import (
@@ -38,6 +38,7 @@ from downslope.report.style import (
     heat,
     legend_above,
     panel,
+    powers,
 )
 from downslope.results import Results
 from downslope.theory import ASSUMPTIONS, TheoryResult, TrainabilityResult
@@ -99,8 +100,7 @@ class Moments(Display):
                 axes.plot(layers, own["predicted"], color=colour, linewidth=1.2, dashes=(4, 2))
             axes.set_ylabel(label)
             axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(numticks=7))
-            axes.yaxis.set_minor_locator(NullLocator())
+            powers(axes.yaxis)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         panels[0].plot([], [], color=MUTED, linewidth=1.2, dashes=(4, 2), label="predicted")
         panels[1].set_xlabel("hidden layer")
@@ -163,7 +163,7 @@ class Spread(Display):
         reach = np.array([median - frame.numbers("low"), frame.numbers("high") - median])
         axes.errorbar(
             layers, median, yerr=reach, color=INK, fmt="o", markersize=4, elinewidth=1.0,
-            label="median and 80 %, measured",
+            label="measured",
         )  # fmt: skip
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -237,7 +237,10 @@ class Trainability(Display):
         edge = next(iter(frame.where(what="predicted edge")["n Var[w]"]), None)
         if edge is not None and variances[0] <= edge <= variances[-1]:
             place = float(np.interp(edge, variances, range(len(variances))))
-            axes.axhline(place, color=TEAL, linewidth=1.8, dashes=(4, 2), label="predicted edge")
+            ends = (-0.5, len(depths) - 0.5)
+            axes.plot(
+                ends, [place] * 2, "D", color=TEAL, clip_on=False, zorder=5, label="predicted edge"
+            )
         label = f"{SCALES} depth scales, predicted"
         reach = [(v, d) for _, v, d, _ in frame.where(what=f"{SCALES} depth scales").rows]
         for ordered in (True, False):
@@ -261,9 +264,9 @@ class Trainability(Display):
         return (
             f"Validation accuracy in percent after {plural(result.spec.epochs, 'epoch')} on "
             f"{result.examples:,} examples, {result.spec.width} units a layer, one network a cell "
-            "at its better learning rate; × diverged. Dashed: the predicted edge between vanishing "
-            "and exploding signals. Lines: six depth scales, as far as networks train according "
-            "to Schoenholz et al. (2017)."
+            "at its better learning rate; × diverged. Diamonds: the predicted edge between "
+            "vanishing and exploding signals. Lines: six depth scales, as far as networks train "
+            "according to Schoenholz et al. (2017)."
         )
 
     @property
