@@ -33,14 +33,29 @@ from downslope.report.blocks import (
     spans,
     words,
 )
-from downslope.report.display import Drawing, Source
+from downslope.report.display import Drawing, Source, draw_all
 from downslope.report.equations import equation
 from downslope.report.interactive import scenes_json
 from downslope.report.style import inline
+from downslope.runs import Run
 
 _TAGS = {"strong": "strong", "code": "code", "sub": "sub", "sup": "sup"}
 _LONG = 44
 """Letters of a cell that may take several lines."""
+
+
+def write_page(run: Run, name: str, document: Document) -> dict[str, Drawing]:
+    """Write a page and `figures/` into a directory, and return the drawings.
+
+    Raises:
+        InputError: the directory cannot be written.
+    """
+    drawings = draw_all(document.displays())
+    for drawing in drawings.values():
+        run.write(f"figures/{drawing.name}.svg", drawing.svg.encode())
+        run.write(f"figures/{drawing.name}.csv", drawing.csv.encode())
+    run.write(name, render_page(document, drawings).encode())
+    return drawings
 
 
 def render_page(document: Document, drawings: Mapping[str, Drawing]) -> str:
