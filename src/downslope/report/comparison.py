@@ -217,12 +217,10 @@ class RunScores(Scores):
     source = Source("results.json of each run: refit.test_accuracy", "95 % Wilson intervals")
 
     def mark(self, name: str) -> tuple[str, str]:
-        """Return the colour and the marker of a run."""
         return _run_style(name)[:2]
 
     @property
     def alt(self) -> str:
-        """Name each network beside its accuracy."""
         texts = (
             f"run {name} ({describe(refit)}) {percent(refit.test_accuracy.mean)}"
             for name, refit in self.refits.items()
@@ -241,7 +239,6 @@ class RunLosses(Display):
     source = Source("results.json of each run: refit.epochs", "mean over each epoch's minibatches")
 
     def frame(self) -> Frame:
-        """Return a row for each run and epoch; without a loss where no seed has one."""
         rows: list[tuple[str, int, float | None, float | None, float | None]] = []
         for name, refit in self.refits.items():
             for epoch in refit.epochs:
@@ -251,7 +248,6 @@ class RunLosses(Display):
         return Frame(("run", "epoch", "mean", "low", "high"), rows)
 
     def draw(self, frame: Frame) -> Figure:
-        """Draw a line for each run within the band of its seeds."""
         figure, axes = panel("epoch", "training loss (nats)")
         for name, epochs in frame.groups("run").items():
             colour, _, dash = _run_style(name)
@@ -270,12 +266,10 @@ class RunLosses(Display):
 
     @property
     def caption(self) -> str:
-        """Say what line and band are."""
         return "Training loss by epoch: mean over seeds, within the range of the seeds."
 
     @property
     def alt(self) -> str:
-        """Count the models."""
         return f"Training loss by epoch of {len(self.refits)} final models."
 
 
@@ -289,7 +283,6 @@ class RunSearches(Display):
     source = Source("results.json of each run: search.trials", "the best of the trials so far")
 
     def frame(self) -> Frame:
-        """Return a row for each run and trial; without an accuracy before the first one."""
         rows: list[tuple[str, int, float | None]] = []
         for name, search in self.searches.items():
             best: float | None = None
@@ -300,7 +293,6 @@ class RunSearches(Display):
         return Frame(("run", "trial", "best validation accuracy"), rows)
 
     def draw(self, frame: Frame) -> Figure:
-        """Draw a step at each trial that is better."""
         figure, axes = panel("trial", "best validation accuracy (%)")
         for name, trials in frame.groups("run").items():
             colour, _, dash = _run_style(name)
@@ -313,12 +305,10 @@ class RunSearches(Display):
 
     @property
     def caption(self) -> str:
-        """Say what a step is."""
         return "The best validation accuracy of each search up to each trial."
 
     @property
     def alt(self) -> str:
-        """Count the searches."""
         return f"Best validation accuracy so far of {len(self.searches)} searches."
 
 

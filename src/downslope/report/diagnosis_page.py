@@ -78,13 +78,11 @@ class SignalStrength(Display):
     label = "variance of z over examples"
 
     def frame(self) -> Frame:
-        """Return a row for each layer."""
         layers = self.diagnosis.layers
         rows = [(i + 1, x.name, x.signal, x.mended_signal) for i, x in enumerate(layers)]
         return Frame(("layer", "name", "as it is", "with the proposed gains"), rows)
 
     def draw(self, frame: Frame) -> Figure:
-        """Draw both on a logarithmic axis; what is 0 is left out."""
         figure, axes = panel("weighted layer, in the order of the first call", self.label)
         looks = {"as it is": (ROSE, "o-"), "with the proposed gains": (INDIGO, "s--")}
         for label, (colour, look) in looks.items():
@@ -99,12 +97,10 @@ class SignalStrength(Display):
 
     @property
     def caption(self) -> str:
-        """Say what is drawn."""
         return f"{capitalized(self.label)}, mean over {self.diagnosis.networks} initializations."
 
     @property
     def alt(self) -> str:
-        """Say what is drawn."""
         return f"{capitalized(self.label)} by layer, as it is and with the proposed gains."
 
 
@@ -117,7 +113,6 @@ class GradientStrength(SignalStrength):
     label = "E[d²] of the gradient"
 
     def frame(self) -> Frame:
-        """Return a row for each layer."""
         layers = self.diagnosis.layers
         rows = [(i + 1, x.name, x.gradient, x.mended_gradient) for i, x in enumerate(layers)]
         return Frame(("layer", "name", "as it is", "with the proposed gains"), rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -139,8 +140,8 @@ def _block(block: Block, drawings: Mapping[str, Drawing]) -> Markup:
         case Finder(part, trials):
             return _asset("finder.html").format(part=part, trials=trials)
         case Equation(latex, between, second):
-            tail = Markup('<span class="but">{}</span>{}').format(between, equation(second))
-            return _element("div", "formula", [equation(latex), tail if second else Markup()])
+            tail = Markup('<span class="but">{}</span>{}').format(between, _equation(second))
+            return _element("div", "formula", [_equation(latex), tail if second else Markup()])
         case Code(text, language):
             return Markup('<pre class="{}"><code>{}</code></pre>').format(language, text)
         case Items(items, numbered):
@@ -188,6 +189,13 @@ def _figure(drawing: Drawing, source: Source) -> Markup:
         _hint(source),
         drawing.caption,
     )
+
+
+def _equation(latex: str) -> Markup:
+    picture = equation(latex)
+    if picture is None:
+        return Markup('<code class="equation">{}</code>').format(latex)
+    return inline(picture, f"equation-{hashlib.sha256(latex.encode()).hexdigest()[:12]}", latex)
 
 
 def _interactive(block: Interactive) -> Markup:

@@ -136,11 +136,12 @@ def _code(results: Results) -> list[Block]:
             ]
         )
     ]
+    items: list[Item] = []
     for stage in STAGES:
         if getattr(results, stage) is not None:
             source = "\n\n".join(map(inspect.getsource, _functions(stage)))
-            blocks += [Heading(capitalized(stage)), Code(source.strip(), "python")]
-    return blocks
+            items.append(Item(capitalized(stage), [Code(source.strip(), "python")]))
+    return [*blocks, Items(items, numbered=False)]
 
 
 def _functions(stage: str) -> list[FunctionType]:

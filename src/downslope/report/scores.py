@@ -25,7 +25,6 @@ class Scores(Display):
         """Return a name's colour and marker."""
 
     def frame(self) -> Frame:
-        """Return a row for each seed, with the mean and its interval."""
         columns = ("name", "seed", "test accuracy", "mean", "low", "high")
         rows = [
             (name, i, accuracy, x.mean, *x.interval)
@@ -35,7 +34,6 @@ class Scores(Display):
         return Frame(columns, rows)
 
     def draw(self, frame: Frame) -> Figure:
-        """Draw a line for each name: points, mean and band."""
         groups = frame.groups("name")
         figure, axes = panel("test accuracy (%)", "", height=1.1 + 0.5 * len(groups))
         for i, (name, seeds) in enumerate(groups.items()):
@@ -62,7 +60,6 @@ class Scores(Display):
 
     @property
     def caption(self) -> str:
-        """Say what points, line and band are."""
         return (
             "Each seed (points), the mean (line) and its 95 % interval for the sampling of test "
             "examples (band)."

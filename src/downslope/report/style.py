@@ -267,10 +267,8 @@ def inline(drawing: str, name: str, alternative: str) -> Markup:
     body = body.replace("url(#", f"url(#{name}-")
     for colour, variable in _VARIABLES.items():
         body = body.replace(colour, f"var({variable})")
-    size = re.search(r'viewBox="0 0 ([\d.]+) ', body)
-    assert size is not None
     head, rest = body.split(">", 1)
-    head = re.sub(r'\s(width|height|xmlns(:\w+)?|version)="[^"]*"', "", head)
+    head = re.sub(r'\s(height|xmlns(:\w+)?|version)="[^"]*"', "", head)
     start = f'{head} role="img" aria-label="{escape(alternative)}">'
     return Markup(start + re.sub(r"\n\s*", "\n", rest).rstrip())
 

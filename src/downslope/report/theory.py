@@ -70,7 +70,6 @@ class Moments(Display):
     )
 
     def frame(self) -> Frame:
-        """Return a row for each initialization, direction and layer."""
         columns = ("initialization", "direction", "layer", "mean", "low", "high", "predicted")
         rows = [
             (_name(x.initialization), direction, x.layer, *values)
@@ -84,7 +83,6 @@ class Moments(Display):
         return Frame(columns, rows)
 
     def draw(self, frame: Frame) -> Figure:
-        """Draw activations above gradients: points with bands, predictions dashed."""
         figure = Figure(figsize=(WIDTH, 5.0), layout="constrained")
         panels = figure.subplots(2, 1, sharex=True)
         labels = {"forward": "E[x²] of activations", "backward": "E[d²] of gradients"}
@@ -109,7 +107,6 @@ class Moments(Display):
 
     @property
     def caption(self) -> str:
-        """Say what points, bands and lines are."""
         return (
             "Second moment in each hidden layer of activations (above) and of gradients (below): "
             "points, mean over networks; band, its 95 % bootstrap interval; dashed, the "
@@ -118,7 +115,6 @@ class Moments(Display):
 
     @property
     def alt(self) -> str:
-        """Give the ends of both directions."""
         texts: list[str] = []
         for direction, layers in self.frame().groups("direction").items():
             end = layers.where(layer=max(layers["layer"]) if direction == "forward" else 1)
@@ -141,14 +137,12 @@ class Spread(Display):
     source = Source("results.json: theory.spreads", "quantiles over He networks, for one input")
 
     def frame(self) -> Frame:
-        """Return the quantiles by layer."""
         columns = ("layer", "low", "median", "high")
         predicted = ("predicted_low", "predicted_median", "predicted_high")
         names = (*columns, *predicted)
         return Frame(names, ([getattr(x, name) for name in names] for x in self.theory.spreads))
 
     def draw(self, frame: Frame) -> Figure:
-        """Draw medians and 80 % ranges by layer, relative to the mean."""
         figure, axes = panel("hidden layer", "z², relative to its mean")
         layers = frame["layer"]
         low, high = frame["predicted_low"], frame["predicted_high"]
@@ -172,7 +166,6 @@ class Spread(Display):
 
     @property
     def caption(self) -> str:
-        """Say what finite width does, and compare the variance with its prediction."""
         last = self.theory.spreads[-1]
         return (
             "One input in He networks. Networks of finite width deviate from the ensemble mean, "
@@ -184,7 +177,6 @@ class Spread(Display):
 
     @property
     def alt(self) -> str:
-        """Give the medians of the last layer."""
         last = self.theory.spreads[-1]
         return (
             f"Spread over He networks by layer. In layer {last.layer} the median is "
@@ -205,7 +197,6 @@ class Trainability(Display):
     )
 
     def frame(self) -> Frame:
-        """Return a row for each network, one for the edge, and the predicted reach."""
         result = self.trainability
         rows: list[tuple[str, float | None, float | None, float | None]] = [
             ("network", x.weight_variance, x.depth, x.accuracies[0]) for x in result.map
@@ -220,7 +211,6 @@ class Trainability(Display):
         return Frame(("what", "n Var[w]", "hidden layers", "validation accuracy"), rows)
 
     def draw(self, frame: Frame) -> Figure:
-        """Draw a cell for each network, of equal size: the axes name what was trained."""
         figure, axes = panel("hidden layers", "n Var[w]", height=3.9)
         networks = frame.where(what="network")
         depths = sorted(set(networks["hidden layers"]))
@@ -259,7 +249,6 @@ class Trainability(Display):
 
     @property
     def caption(self) -> str:
-        """Say what a cell is, and what the lines are."""
         result = self.trainability
         return (
             f"Validation accuracy in percent after {plural(result.spec.epochs, 'epoch')} on "
@@ -271,7 +260,6 @@ class Trainability(Display):
 
     @property
     def alt(self) -> str:
-        """Count the networks."""
         result = self.trainability
         return (
             f"Validation accuracy over n Var[w] and depth of {len(result.map)} "

@@ -7,7 +7,7 @@ import re
 
 from markupsafe import Markup
 
-from downslope.report.equations import mathematics as mathematics
+from downslope.report.equations_old import mathematics as mathematics
 from downslope.report.wording import prose
 
 

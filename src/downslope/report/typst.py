@@ -32,7 +32,7 @@ from downslope.report.blocks import (
     spans,
 )
 from downslope.report.display import Display, Drawing
-from downslope.report.equations import mathematics
+from downslope.report.equations import equation
 
 Paper = Literal["a4", "letter"]
 
@@ -143,8 +143,8 @@ def _block(block: Block, drawings: Mapping[str, Drawing]) -> str:
             return ""
         case Equation(latex, between, second):
             if not second:
-                return f"#{equation(latex)}"
-            return _call("claim", equation(latex), _content(between), equation(second))
+                return _call("block", _equation(latex))
+            return _call("claim", _equation(latex), _content(between), _equation(second))
         case Code(text, language):
             kind = quoted(language) if language else "none"
             return _call("raw", quoted(text), "block: true", f"lang: {kind}")
@@ -193,18 +193,12 @@ def _table(table: Table) -> str:
     return _call("listing", _content(table.caption), _array(heads), _array(rows))
 
 
-def equation(latex: str) -> str:
-    """Write an equation in LaTeX as typst's code; what cannot be translated is shown as LaTeX.
-
-    >>> print(equation("x"))
-    math.equation(block: true, alt: "x", $ x $.body)
-    """
-    source = quoted(latex)
-    try:
-        body = mathematics(latex)
-    except ValueError:
-        return f"raw({source})"
-    return f"math.equation(block: true, alt: {source}, $ {body} $.body)"
+def _equation(latex: str) -> str:
+    """Show an equation as its drawing; what cannot be typeset, as LaTeX."""
+    picture = equation(latex)
+    if picture is None:
+        return f"raw({quoted(latex)})"
+    return f"image(bytes({quoted(picture)}), alt: {quoted(latex)})"
 
 
 def compile_source(source: str, drawings: Mapping[str, Drawing]) -> bytes:
