@@ -19,7 +19,7 @@ _KNOWN: Final = {
     r"\Longrightarrow": r"\Rightarrow",
     r"\!": "",
 }
-_FONT: Final = FontProperties(size=12.5, math_fontfamily="stix")
+_FONT: Final = FontProperties(size=14, math_fontfamily="stix")
 
 
 @cache
