@@ -270,7 +270,7 @@ def _place(axes: Axes, values: Sequence[Any]) -> NDArray[np.float64]:
     words = any(isinstance(value, str | bool) for value in kinds)
     if words or len(kinds) <= FEW:
         labels = [str(k).replace("_", " ").lower() if words else f"{k:g}" for k in kinds]
-        slanted = sum(len(label) + 2 for label in labels) > 26
+        slanted = sum(len(label) + 2 for label in labels) > 22
         turn: Any = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
         axes.set_xticks(range(len(kinds)), labels, **turn)
         return np.array([kinds.index(value) for value in values], np.float64)

@@ -62,7 +62,8 @@ def choice(search: SearchResult) -> str:
         return f"{text} No new training of trial {first} completed."
     gap = formats.points(abs(choice.optimism), sign=False)
     side = "above" if choice.optimism > 0 else "below"
-    text += f" Trial {first}, the best of the search, had scored {gap} points {side} its new mean"
+    subject = "it" if chosen.id == first else f"the best, trial {first},"
+    text += f" In the search {subject} scored {gap} points {side} its new mean"
     if choice.optimism_interval is None:
         return f"{text}."
     lucky = "so its seed was lucky" if choice.optimism_interval[0] > 0 else (
@@ -88,6 +89,9 @@ def trial_table(search: SearchResult, part: Part) -> Table:
         Column("dropout"): [f"{t.settings.dropout:g}" for t in trials],
         Column("optimizer", False): [t.settings.optimizer for t in trials],
         Column("decay"): [f"{t.settings.weight_decay:g}" for t in trials],
+        Column("learning rate"): [f"{t.settings.learning_rate:.3g}" for t in trials],
+        Column("batch"): [str(t.settings.batch_size) for t in trials],
+        Column("epochs"): [str(t.settings.epochs) for t in trials],
     }
     columns = {
         Column("trial"): [str(t.id) for t in trials],
@@ -96,9 +100,6 @@ def trial_table(search: SearchResult, part: Part) -> Table:
         Column("val. loss"): [formats.number(t.validation_loss) for t in trials],
         Column("hidden", False): [statements.hidden(t) for t in trials],
         **{column: cells for column, cells in optional.items() if len({*cells}) > 1},
-        Column("learning rate"): [f"{t.settings.learning_rate:.3g}" for t in trials],
-        Column("batch"): [str(t.settings.batch_size) for t in trials],
-        Column("epochs"): [str(t.settings.epochs) for t in trials],
         Column("seconds"): [f"{t.seconds:.1f}" for t in trials],
         Column("outcome", False): [standing(search, t.id) or _outcome(t) for t in trials],
     }
