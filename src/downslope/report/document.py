@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from downslope.report import headline, provenance, theory
+from downslope.report import headline, provenance, search, theory, variants
 from downslope.report.arrays import Arrays, arrays
 from downslope.report.blocks import (
     Block,
@@ -24,6 +24,8 @@ from downslope.results import Results
 from downslope.runs import Manifest, Run
 
 SECTIONS: Sequence[tuple[str, str, str, Callable[[Results, Arrays], Iterator[Block]]]] = (
+    ("search", "Search", "The search did not run.", search.blocks),
+    ("variants", "Variants", "The variants stage did not run.", variants.blocks),
     ("theory", "Theory", "The theory stage did not run.", theory.blocks),
 )
 """In the order of the page: stage, title, what is said where it did not run, and its blocks."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from downslope.report.formats import percent, plural, points
+from downslope.report.formats import capitalized, percent, plural, points
 from downslope.results import Results
 from downslope.search import RefitResult, SearchResult, Trial
 from downslope.statistics import Accuracy, Comparison, PairedTest
@@ -71,11 +71,11 @@ def searched(search: SearchResult) -> str:
     >>> searched(SearchResult(trials=[], best=None, validation_examples=9))
     '0 trials: none finished. No best, as none completed.'
     """
-    leader = led(search)
-    return (
-        f"{plural(len(search.trials), 'trial')}: {outcomes(search.trials)}. "
-        f"{leader[0].upper()}{leader[1:]}."
-    )
+    count = plural(len(search.trials), "trial")
+    counts = f"{count}: {outcomes(search.trials)}"
+    if len(search.trials) > 1 and all(trial.outcome == "completed" for trial in search.trials):
+        counts = f"All {count} completed"
+    return f"{counts}. {capitalized(led(search))}."
 
 
 def chosen(search: SearchResult) -> str:
@@ -257,16 +257,16 @@ def certainty(accuracy: Accuracy) -> str:
 
 
 def verdict(comparison: Comparison) -> str:
-    """Say whether a variant beats the plain winner, by how much and by which interval.
+    """Say whether a variant beats the baseline, by how much and by which interval.
 
     >>> verdict(Comparison(difference=0.0083, interval=(0.002, 0.0146), seed_spread=0.002,
     ...                    verdict="better", covers="seeds and examples"))
-    'better than the plain winner by +0.83 points, 95 % interval +0.20 to +1.46 over seeds and ...
+    'better than the baseline by +0.83 points, 95 % interval +0.20 to +1.46 over seeds and ...
     """
     difference = points(comparison.difference)
     if comparison.covers == "examples" or comparison.interval is None:
         text = (
-            f"undecided: {difference} points against the plain winner, but a single seed on a "
+            f"undecided: {difference} points against the baseline, but a single seed on a "
             "side does not show what other seeds would do"
         )
         if comparison.interval is None:
@@ -275,10 +275,10 @@ def verdict(comparison: Comparison) -> str:
     over = "seeds and test examples" if comparison.covers == "seeds and examples" else "seeds"
     measure = f"95 % interval {_ends(comparison)} over {over}"
     if comparison.verdict == "better":
-        return f"better than the plain winner by {difference} points, {measure}"
+        return f"better than the baseline by {difference} points, {measure}"
     if comparison.verdict == "worse":
-        return f"worse than the plain winner by {difference} points, {measure}"
-    text = f"undecided: {difference} points against the plain winner, {measure}"
+        return f"worse than the baseline by {difference} points, {measure}"
+    text = f"undecided: {difference} points against the baseline, {measure}"
     return text if comparison.covers == "seeds" else f"{text}, which includes zero"
 
 
@@ -296,6 +296,6 @@ def paired(test: PairedTest) -> str:
     p = "below 0.001" if test.p_value < 0.001 else f"= {test.p_value:.3f}"
     return (
         f"Of the first seeds, {test.first_only:,} of the {test.examples:,} test examples are "
-        f"classified correctly only by the plain winner and {test.second_only:,} only by the "
+        f"classified correctly only by the baseline and {test.second_only:,} only by the "
         f"variant (exact McNemar p {p} for these two networks; it decides nothing)."
     )
