@@ -23,7 +23,6 @@ from downslope.report.figures import (
     theory,
     variants,
 )
-from downslope.report.figures.style import inline, slope_colours, svg
 from downslope.report.gallery import arrays, gallery
 from downslope.report.sections.trials import (
     budget_table,
@@ -31,6 +30,7 @@ from downslope.report.sections.trials import (
     stopped_table,
     trial_table,
 )
+from downslope.report.style import inline, slope_colours, svg
 from downslope.results import Results
 from downslope.runs import Run
 from downslope.search import (

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from downslope.report.figures import autoencoder, codes, errors
 from downslope.report.figures.answers import draw_mistakes
 from downslope.report.figures.drawn import drawn
-from downslope.report.figures.images import arrange, is_picture, put, sheet
+from downslope.report.images import arrange, is_picture, put, sheet
 
 RED, BLUE = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
 

@@ -120,8 +120,8 @@ def test_a_comparison_names_the_network_of_each_score(parted: Results, finished:
     table = score_table({"A": Side(finished, parted, None, None)})
     cells = {row.cells[0]: row.cells[1] for row in table.rows}
     assert parted.refit and parted.variants and parted.variants.refit
-    assert describe(parted.refit) in cells["final network"]
-    assert describe(parted.variants.refit) in cells["chosen variant"]
+    assert describe(parted.refit) in cells["final model"]
+    assert describe(parted.variants.refit) in cells["variants"]
     assert parted.search and parted.search.best
     assert describe(parted.search.best) in cells["search"]
     assert percent(parted.search.best.validation_accuracy) in cells["search"]

@@ -74,22 +74,22 @@ def hits(seeds: int, count: int) -> np.ndarray:
         (
             hits(3, 1740),
             hits(3, 1768),
-            "better than the plain winner by +1.40 points, 95 % int",
+            "better than the baseline by +1.40 points, 95 % int",
         ),
         (
             hits(3, 1768),
             hits(3, 1740),
-            "worse than the plain winner by −1.40 points, 95 % int",
+            "worse than the baseline by −1.40 points, 95 % int",
         ),
         (
             hits(3, 1740),
             hits(3, 1741),
-            "undecided: +0.05 points against the plain winner, 95",
+            "undecided: +0.05 points against the baseline, 95",
         ),
         (
             hits(1, 1720),
             hits(1, 1800),
-            "undecided: +4.00 points against the plain winner, but a",
+            "undecided: +4.00 points against the baseline, but a",
         ),
     ],
 )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from downslope.landscape import LandscapeResult, PathPoint
 from downslope.report.figures.landscape import terrain
-from downslope.report.figures.style import RUN_COLOURS, SLOPE_STOPS
+from downslope.report.style import RUN_COLOURS, SLOPE_STOPS
 
 DIGITS = 6
 """Significant digits of numbers on the page; the run's files hold all of them."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from downslope.report import statements, wording
-from downslope.report.equations import equation
+from downslope.report.equations_old import equation
 from downslope.report.figures.theory import NAMES
 from downslope.report.gallery import Arrays, arrays, gallery, landscape_scenes
 from downslope.report.picture import Picture

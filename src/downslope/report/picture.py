@@ -10,8 +10,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from downslope.report.figures.drawn import drawn
-from downslope.report.figures.style import inline, svg
 from downslope.report.packing import packed
+from downslope.report.style import inline, svg
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import statistics
 from collections.abc import Sequence
@@ -10,81 +9,26 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from downslope.reconstruction import AutoencoderResult
+from downslope.report.formats import duration as duration
+from downslope.report.formats import loss, percent, plural, points, times
+from downslope.report.formats import number as figure
+from downslope.report.statements import certainty as certainty
+from downslope.report.statements import describe as describe
+from downslope.report.statements import hidden as hidden
+from downslope.report.statements import outcomes as outcomes
+from downslope.report.statements import paired as paired
+from downslope.report.statements import parts as parts
+from downslope.report.statements import verdict as verdict
 from downslope.results import DataResult, Results
 from downslope.search import (
-    RefitResult,
     SearchResult,
-    Trial,
 )
-from downslope.statistics import Accuracy, Comparison, PairedTest, wilson_interval
-
-Trained = Trial | RefitResult
-"""What holds a member beside the score that it reached."""
+from downslope.statistics import wilson_interval
 
 
 def kinds(data: DataResult) -> str:
     """Say how many classes the examples are of, if they have labels."""
     return f"{len(data.class_names)} classes" if data.class_names else "without labels"
-
-
-def percent(share: float | None, digits: int = 2) -> str:
-    """Write a share as a percentage.
-
-    >>> percent(0.87721), percent(None)
-    ('87.72 %', '–')
-    """
-    return "–" if share is None else f"{100 * share:.{digits}f} %"
-
-
-def points(difference: float, *, sign: bool = True) -> str:
-    """Write a difference of shares in percentage points.
-
-    >>> points(0.0125), points(-0.002), points(0.002, sign=False)
-    ('+1.25', '−0.20', '0.20')
-    """
-    text = f"{100 * difference:+.2f}" if sign else f"{100 * difference:.2f}"
-    return text.replace("-", "−")
-
-
-def figure(value: float | None, digits: int = 4) -> str:
-    """Write a measured number with some significant digits.
-
-    >>> figure(0.0098768), figure(12345.6), figure(None), figure(1e-7)
-    ('0.009877', '12,346', '–', '1.000e-07')
-    """
-    if value is None or not math.isfinite(value):
-        return "–"
-    if value != 0 and (abs(value) < 1e-4 or abs(value) >= 1e7):
-        return f"{value:.{digits - 1}e}"
-    if abs(value) >= 10 ** (digits - 1):
-        return f"{value:,.0f}"
-    decimals = digits if value == 0 else digits - 1 - math.floor(math.log10(abs(value)))
-    return f"{value:.{decimals}f}"
-
-
-def loss(value: float | None) -> str:
-    """Write a loss with four decimals, as training programs do.
-
-    >>> loss(0.24936), loss(None)
-    ('0.2494', 'not finite')
-    """
-    return "not finite" if value is None else f"{value:.4f}"
-
-
-def duration(seconds: float) -> str:
-    """Write a time.
-
-    >>> duration(0.53), duration(42.2), duration(312), duration(7260)
-    ('0.5 s', '42 s', '5 min 12 s', '2 h 1 min')
-    """
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def prose(text: str) -> Markup:
@@ -111,98 +55,6 @@ def _lowered(found: re.Match[str]) -> str:
 
 def _raised(found: re.Match[str]) -> str:
     return f"<sup>{found[1].replace('-', '−')}</sup>"
-
-
-def plural(count: int, noun: str) -> str:
-    """Count things.
-
-    >>> plural(1, "seed"), plural(1200, "trial")
-    ('1 seed', '1,200 trials')
-    """
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def times(count: int) -> str:
-    """Say how often.
-
-    >>> times(0), times(1), times(4)
-    ('never', 'once', '4 times')
-    """
-    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
-
-
-def parts(trained: Trained) -> list[str]:
-    """Say what makes a variant: its shape, activation, normalization and dropout.
-
-    >>> from types import SimpleNamespace
-    >>> from downslope.search import Settings
-    >>> settings = Settings(hidden_layers=2, units=64, normalization="batch", dropout=0.2)
-    >>> parts(SimpleNamespace(member=settings.member(784, 10, seed=1)))
-    ['2×64', 'relu', 'batch norm', 'dropout 0.2']
-    """
-    network = trained.member.network
-    found = [hidden(trained), network.activation]
-    if network.normalization != "none":
-        found.append("batch norm")
-    if network.dropout:
-        found.append(f"dropout {network.dropout:g}")
-    return found
-
-
-def hidden(trained: Trained) -> str:
-    """Write the hidden layers.
-
-    >>> from types import SimpleNamespace
-    >>> from downslope.search import Settings
-    >>> [hidden(SimpleNamespace(member=Settings(hidden_layers=n).member(9, 3, 1))) for n in (2, 0)]
-    ['2×40', 'no hidden layer']
-    """
-    widths = trained.member.network.widths[1:-1]
-    if not widths:
-        return "no hidden layer"
-    return f"{len(widths)}×{widths[0]}" if len(set(widths)) == 1 else "-".join(map(str, widths))
-
-
-def describe(trained: Trained) -> str:
-    """Say all that sets a member apart but its seed, in one line.
-
-    It takes what the member reached along with it, so that both come from one object.
-
-    >>> from types import SimpleNamespace
-    >>> from downslope.search import Settings
-    >>> describe(SimpleNamespace(member=Settings().member(784, 10, seed=1)))
-    '3×40, relu, sgd, learning rate 0.01, batch 32, 20 epochs'
-    """
-    network, training = trained.member.network, trained.member.training
-    rate = f"learning rate {training.learning_rate:.4g}"
-    if training.schedule != "constant":
-        rate += f" ({training.schedule.replace('_', '-')})"
-    found = [*parts(trained), training.optimizer, rate]
-    if network.weight_scale != 1:
-        found.insert(2, f"weights times {network.weight_scale:g}")
-    if network.initialization != "pytorch":
-        found.insert(2, f"{network.initialization} initialization")
-    if training.momentum:
-        kind = "Nesterov momentum" if training.nesterov else "momentum"
-        found.append(f"{kind} {training.momentum:g}")
-    if training.weight_decay:
-        found.append(f"weight decay {training.weight_decay:g}")
-    if training.label_smoothing:
-        found.append(f"label smoothing {training.label_smoothing:g}")
-    if training.clip_norm:
-        found.append(f"gradients clipped at {training.clip_norm:g}")
-    return ", ".join([*found, f"batch {training.batch_size}", plural(training.epochs, "epoch")])
-
-
-def outcomes(trials: Sequence[Trial]) -> str:
-    """Count outcomes, those that did not happen left out.
-
-    >>> outcomes([])
-    'none finished'
-    """
-    names = ("completed", "pruned", "diverged", "failed")
-    counts = {name: sum(t.outcome == name for t in trials) for name in names}
-    return ", ".join(f"{n:,} {name}" for name, n in counts.items() if n) or "none finished"
 
 
 def choice(search: SearchResult) -> str:
@@ -319,71 +171,6 @@ def in_a_sentence(results: Results) -> str:
     )
     openings = len(results.test_set.openings)
     return f"{text} The test set was opened {times(openings)}, and never used to choose anything."
-
-
-def certainty(accuracy: Accuracy) -> str:
-    """Say how sure an accuracy is: its interval, and the spread over seeds.
-
-    >>> certainty(Accuracy(mean=0.8, per_seed=[0.8], interval=(0.7, 0.9), spread=None, examples=9))
-    '95 % interval 70.00 to 90.00 %; one seed, so no spread is known'
-    """
-    low, high = accuracy.interval
-    text = f"95 % interval {100 * low:.2f} to {100 * high:.2f} %"
-    if accuracy.spread is None:
-        return f"{text}; one seed, so no spread is known"
-    spread = points(accuracy.spread, sign=False)
-    text += f"; spread over {len(accuracy.per_seed)} seeds {spread} points"
-    if accuracy.seed_interval is None:
-        return text
-    low, high = accuracy.seed_interval
-    return (
-        f"{text}, 95 % interval of the mean over other seeds {100 * low:.2f} to {100 * high:.2f} %"
-    )
-
-
-def verdict(comparison: Comparison) -> str:
-    """Say whether a variant beats the plain winner, by how much and by which interval.
-
-    >>> verdict(Comparison(difference=0.0083, interval=(0.002, 0.0146), seed_spread=0.002,
-    ...                    verdict="better", covers="seeds and examples"))
-    'better than the plain winner by +0.83 points, 95 % interval +0.20 to +1.46 over seeds and ...
-    """
-    difference = points(comparison.difference)
-    if comparison.covers == "examples" or comparison.interval is None:
-        text = (
-            f"undecided: {difference} points against the plain winner, but a single seed on a "
-            "side does not show what other seeds would do"
-        )
-        if comparison.interval is None:
-            return text
-        return f"{text} (95 % interval {_ends(comparison)} over test examples alone)"
-    over = "seeds and test examples" if comparison.covers == "seeds and examples" else "seeds"
-    measure = f"95 % interval {_ends(comparison)} over {over}"
-    if comparison.verdict == "better":
-        return f"better than the plain winner by {difference} points, {measure}"
-    if comparison.verdict == "worse":
-        return f"worse than the plain winner by {difference} points, {measure}"
-    text = f"undecided: {difference} points against the plain winner, {measure}"
-    return text if comparison.covers == "seeds" else f"{text}, which includes zero"
-
-
-def _ends(comparison: Comparison) -> str:
-    assert comparison.interval is not None
-    return " to ".join(map(points, comparison.interval))
-
-
-def paired(test: PairedTest) -> str:
-    """Say how the first seeds of two sides differ on the same examples.
-
-    >>> print(paired(PairedTest(examples=9, first_only=1, second_only=2, p_value=1.0)))
-    Of the first seeds, 1 of the 9 test examples are classified correctly only by ... p = 1.000 ...
-    """
-    p = "below 0.001" if test.p_value < 0.001 else f"= {test.p_value:.3f}"
-    return (
-        f"Of the first seeds, {test.first_only:,} of the {test.examples:,} test examples are "
-        f"classified correctly only by the plain winner and {test.second_only:,} only by the "
-        f"variant (exact McNemar p {p} for these two networks; it decides nothing)."
-    )
 
 
 def final_training(coder: AutoencoderResult) -> str:

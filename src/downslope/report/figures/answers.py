@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from downslope.report.figures.images import above, put, sheet
-from downslope.report.figures.style import (
+from downslope.report.images import above, put, sheet
+from downslope.report.style import (
     INDIGO,
     INK,
     MUTED,

@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from downslope.reconstruction import AutoencoderResult
-from downslope.report.figures.images import above, arrange, beside, put, sheet, shown
-from downslope.report.figures.style import (
+from downslope.report.images import above, arrange, beside, put, sheet, shown
+from downslope.report.style import (
     INDIGO,
     INK,
     MUTED,

@@ -12,8 +12,8 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from numpy.typing import NDArray
 
 from downslope.reconstruction import ProbeResult
-from downslope.report.figures.images import above, put, sheet, shown
-from downslope.report.figures.style import (
+from downslope.report.images import above, put, sheet, shown
+from downslope.report.style import (
     INDIGO,
     INK,
     MARKERS,

@@ -11,8 +11,8 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodF
 from numpy.typing import NDArray
 
 from downslope.reconstruction import AutoencoderResult
-from downslope.report.figures.images import above, beside, put, sheet
-from downslope.report.figures.style import (
+from downslope.report.images import above, beside, put, sheet
+from downslope.report.style import (
     INDIGO,
     INK,
     MUTED,

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from downslope.report.figures.style import (
+from downslope.report.style import (
     INDIGO,
     MUTED,
     OCHRE,

@@ -15,7 +15,7 @@ from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 from numpy.typing import NDArray
 
 from downslope.landscape import LandscapeResult
-from downslope.report.figures.style import (
+from downslope.report.style import (
     INDIGO,
     MUTED,
     ROSE,

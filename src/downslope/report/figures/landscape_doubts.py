@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 from downslope.landscape import LandscapeResult
-from downslope.report.figures.style import (
+from downslope.report.style import (
     INDIGO,
     MARKERS,
     MUTED,

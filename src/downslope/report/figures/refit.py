@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
-from downslope.report.figures.style import (
+from downslope.report.style import (
     INDIGO,
     INK,
     MUTED,

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
-from downslope.report.figures.style import (
+from downslope.report.statements import rank, standing
+from downslope.report.style import (
     INDIGO,
     INK,
     MARKERS,
@@ -29,7 +30,6 @@ from downslope.report.figures.style import (
     trial_mark,
     within_reach,
 )
-from downslope.report.statements import rank, standing
 from downslope.search import SearchResult, Trial
 
 WORDS = {

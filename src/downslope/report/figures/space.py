@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from downslope.report.figures.search import WORDS, varied
-from downslope.report.figures.style import (
+from downslope.report.style import (
     INDIGO,
     INK,
     MUTED,

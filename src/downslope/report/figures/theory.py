@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from downslope.report.figures.style import (
+from downslope.report.style import (
     INDIGO,
     INK,
     MARKERS,

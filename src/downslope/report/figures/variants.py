@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from downslope.report.figures.style import (
+from downslope.report.statements import is_chosen, standing
+from downslope.report.style import (
     INDIGO,
     MUTED,
     PAPER,
@@ -17,7 +18,6 @@ from downslope.report.figures.style import (
     styled,
     trial_mark,
 )
-from downslope.report.statements import is_chosen, standing
 from downslope.report.wording import parts
 from downslope.search import SearchResult
 from downslope.statistics import Accuracy

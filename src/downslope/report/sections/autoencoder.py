@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from downslope.reconstruction import AutoencoderResult
 from downslope.report.figures import autoencoder as coder
 from downslope.report.figures import codes, errors
-from downslope.report.figures.images import arrange, is_picture
+from downslope.report.images import arrange, is_picture
 from downslope.report.tables import Row, Table
 from downslope.report.wording import figure as number
 from downslope.report.wording import percent, plural

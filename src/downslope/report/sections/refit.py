@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from downslope.report.figures import answers, refit
 from downslope.report.figures.drawn import to_csv
-from downslope.report.figures.images import arrange, is_picture
+from downslope.report.images import arrange, is_picture
 from downslope.report.picture import Picture, picture
 from downslope.report.tables import Row, Table
 from downslope.report.wording import figure as number

@@ -1,7 +1,7 @@
 """The house style of all static figures, and the way from a figure to SVG.
 
-Figures are 5 inches wide with one panel each: a page puts two beside each other on a wide screen
-and one below the other on a phone, where the letters then still have their printed size.
+A figure is 4.6 inches wide, as wide as a phone's page: there its letters have their size, and a
+wide screen shows three beside each other. A wide one has 7.4 inches, and scrolls on a phone.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from functools import wraps
 from typing import Any, Final, ParamSpec
 
 import matplotlib
+import numpy as np
 from cycler import cycler
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
@@ -23,19 +24,26 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, StrMethodFormatter
+from numpy.typing import NDArray
 
 P = ParamSpec("P")
+
+WIDTH: Final = 4.6
+WIDE: Final = 7.4
+"""Inches of a figure in a column of the page, and of one across it."""
 
 INK: Final = "#22303c"
 MUTED: Final = "#5f6b76"
 GRID: Final = "#dfe4e8"
 PAPER: Final = "#fefefe"
-INDIGO: Final = "#3a3f99"
-ROSE: Final = "#c43c5e"
-TEAL: Final = "#12908e"
-OCHRE: Final = "#bf8410"
-PLUM: Final = "#8b4a9c"
+# One meaning each, wherever there is nothing else to tell apart.
+INDIGO: Final = "#3a3f99"  # this model: what was chosen and trained; more of it is more
+ROSE: Final = "#c43c5e"  # what went wrong: errors, mistakes, trials that stopped
+TEAL: Final = "#12908e"  # what it is compared with: a prediction, the baseline, PCA
+OCHRE: Final = "#bf8410"  # the best of a search, where another was chosen
+PLUM: Final = "#8b4a9c"  # validation examples beside training ones
 SERIES: Final = (INDIGO, ROSE, TEAL, OCHRE, PLUM)
 """Told apart by colour-blind readers by lightness; every use adds a marker or a dash as well."""
 
@@ -63,9 +71,9 @@ SLOPE_STOPS: Final = ("#1d2153", "#27507e", "#2b8490", "#62b285", "#bcd483", "#f
 _STYLE: Final[Any] = {
     "text.usetex": False,
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.labelsize": 9,
+    "font.size": 10,
+    "axes.titlesize": 10.5,
+    "axes.labelsize": 10,
     "axes.labelcolor": INK,
     "axes.edgecolor": MUTED,
     "axes.linewidth": 0.7,
@@ -85,12 +93,12 @@ _STYLE: Final[Any] = {
     "ytick.color": MUTED,
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
-    "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5,
+    "xtick.labelsize": 9.8,
+    "ytick.labelsize": 9.8,
     "xtick.minor.visible": False,
     "ytick.minor.visible": False,
     "legend.frameon": False,
-    "legend.fontsize": 8.5,
+    "legend.fontsize": 9.8,
     "lines.linewidth": 1.6,
     "lines.solid_capstyle": "round",
     "hatch.linewidth": 0.6,
@@ -101,7 +109,8 @@ _STYLE: Final[Any] = {
 
 
 @contextmanager
-def _house_style() -> Generator[None]:
+def house_style() -> Generator[None]:
+    """Draw in the house style within, and leave matplotlib's settings alone."""
     with matplotlib.rc_context(_STYLE):
         yield
 
@@ -111,21 +120,24 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
     @wraps(draw)
     def within(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with _house_style():
+        with house_style():
             return draw(*args, **kwargs)
 
     return within
 
 
-def panel(xlabel: str, ylabel: str, *, height: float = 3.3) -> tuple[Figure, Axes]:
+def panel(
+    xlabel: str, ylabel: str, *, height: float = 3.1, width: float = WIDTH
+) -> tuple[Figure, Axes]:
     """Make a figure of one panel with labelled axes.
 
     Args:
         xlabel: with its unit.
         ylabel: with its unit.
         height: in inches.
+        width: in inches: `WIDTH` or `WIDE`.
     """
-    figure = Figure(figsize=(5.0, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
@@ -136,6 +148,13 @@ def log_ticks(axis: Axis) -> None:
     """Write the ticks of a logarithmic axis as plain numbers."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def powers(axis: Axis, ticks: int = 7) -> None:
+    """Write the ticks of an axis over many powers of ten, with exponents of full height."""
+    axis.set_major_locator(LogLocator(numticks=ticks))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"1e{math.log10(x):.0f}"))
     axis.set_minor_locator(NullLocator())
 
 
@@ -158,6 +177,27 @@ def legend_above(axes: Axes, columns: int = 3) -> None:
         handlelength=1.8,
         columnspacing=1.4,
     )
+
+
+def heat(axes: Axes, strengths: NDArray[np.float64], texts: Sequence[Sequence[str]]) -> None:
+    """Fill the cells of a table with more or less of one colour, in light and dark alike.
+
+    Args:
+        axes: whose cells are one unit wide and high, the first one around (0, 0).
+        strengths: shape (rows, columns), from 0 to 1; NaN for a cell without a value.
+        texts: of each cell.
+    """
+    axes.grid(visible=False)
+    for (row, column), strength in np.ndenumerate(strengths):
+        alpha = 0.0 if np.isnan(strength) else 0.04 + 0.96 * float(strength)
+        place = (column - 0.5, row - 0.5)
+        axes.add_patch(Rectangle(place, 1, 1, facecolor=INDIGO, alpha=alpha, linewidth=0))
+        colour = ROSE if np.isnan(strength) else PAPER if alpha > 0.6 else INK
+        text = texts[row][column]
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9.6)
+    axes.set_xlim(-0.5, strengths.shape[1] - 0.5)
+    axes.set_ylim(strengths.shape[0] - 0.5, -0.5)
+    axes.tick_params(length=0)
 
 
 def slope_colours() -> Colormap:
@@ -197,7 +237,7 @@ def draw_missing(text: str) -> Figure:
 def svg(figure: Figure) -> str:
     """Write a figure as SVG, the same bytes every time."""
     buffer = io.BytesIO()
-    with _house_style(), warnings.catch_warnings():
+    with house_style(), warnings.catch_warnings():
         # A class may be named in a script that the font lacks; a box is drawn in its place.
         warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
         if (engine := figure.get_layout_engine()) is not None:
@@ -227,10 +267,8 @@ def inline(drawing: str, name: str, alternative: str) -> Markup:
     body = body.replace("url(#", f"url(#{name}-")
     for colour, variable in _VARIABLES.items():
         body = body.replace(colour, f"var({variable})")
-    size = re.search(r'viewBox="0 0 ([\d.]+) ', body)
-    assert size is not None
     head, rest = body.split(">", 1)
-    head = re.sub(r'\s(width|height|xmlns(:\w+)?|version)="[^"]*"', "", head)
+    head = re.sub(r'\s(height|xmlns(:\w+)?|version)="[^"]*"', "", head)
     start = f'{head} role="img" aria-label="{escape(alternative)}">'
     return Markup(start + re.sub(r"\n\s*", "\n", rest).rstrip())
 
