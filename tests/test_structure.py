@@ -17,7 +17,7 @@ SOURCE = Path(downslope.__file__).parent
 # The design's flow, left to right; a package may import only what stands in an earlier row.
 FLOW = [
     {"errors", "progress", "_native"},
-    {"terminal"},
+    {"checked", "stages", "terminal", "toml"},
     {"files", "statistics"},
     {"data"},
     {"networks"},
@@ -25,6 +25,7 @@ FLOW = [
     {"installation"},
     {"cluster"},
     {"theory", "search", "landscape", "reconstruction"},
+    {"recipe"},
     {"results"},
     {"runs"},
     {"recipes"},

@@ -5,7 +5,6 @@ from downslope.networks.flat import flatten, load_flat, unflatten
 from downslope.networks.guard import guarded
 from downslope.networks.modules import activation_module, build, initialize
 from downslope.networks.specs import (
-    MOST_SEED,
     Activation,
     DecayOn,
     Initialization,
@@ -20,7 +19,6 @@ from downslope.networks.specs import (
 )
 
 __all__ = [
-    "MOST_SEED",
     "Activation",
     "DecayOn",
     "Initialization",

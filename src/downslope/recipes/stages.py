@@ -19,9 +19,9 @@ from downslope.files import inside
 from downslope.landscape import Trajectory
 from downslope.networks import build, flatten
 from downslope.progress import Steps
-from downslope.recipes.context import STAGES, Context, open_run, prepare
+from downslope.recipe import Recipe, RefitRecipe
+from downslope.recipes.context import Context, built_on, open_run, prepare
 from downslope.recipes.landscapes import JOINT, draw_landscapes
-from downslope.recipes.schema import Recipe, RefitRecipe
 from downslope.reconstruction import autoencode
 from downslope.results import Results, SealResult, VariantsResult
 from downslope.runs import Run
@@ -42,6 +42,7 @@ from downslope.search import (
     round_store,
     search,
 )
+from downslope.stages import STAGES
 from downslope.statistics import compare
 from downslope.theory import study, train_deep_networks
 
@@ -60,11 +61,7 @@ def needed(stages: Sequence[str], recipe: Recipe) -> list[str]:
     for stage in stages:
         if stage not in STAGES:
             raise InputError(f"stages: {stage!r} is no stage; stages: {', '.join(STAGES)}")
-    wanted = set(stages)
-    if wanted & {"variants", "landscape"}:
-        wanted.add("refit")
-    if "refit" in wanted and recipe.refit.choice is None:
-        wanted.add("search")
+    wanted = {stage for asked in stages for stage in built_on(asked, recipe)}
     return [stage for stage in STAGES if stage in wanted]
 
 
@@ -73,7 +70,7 @@ def run_recipe(
     dataset: Dataset,
     run: Run,
     *,
-    stages: Sequence[str] = STAGES,
+    stages: Sequence[str] = tuple(STAGES),
     threads: int | None = None,
     trainer: Trainer = train,
     hire: Hire = Crew,

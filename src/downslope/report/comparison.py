@@ -258,7 +258,8 @@ def _settings(side: Side) -> dict[str, Any]:
     data = {"sha256": found.data.sha256, "examples": found.data.training + found.data.validation}
     chosen = {} if found.refit is None else msgspec.to_builtins(found.refit.member)
     where = {} if made is None else {**made.versions, "engine": made.engine, **made.hardware}
-    recipe = {key: value for key, value in found.recipe.items() if key != "title"}
+    recipe = msgspec.to_builtins(found.recipe)
+    del recipe["title"]
     return {"recipe": recipe, "data": data, "final model": chosen, "made with": where}
 
 
