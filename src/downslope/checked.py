@@ -11,7 +11,6 @@ from typing import (
     Annotated,
     Any,
     Literal,
-    NamedTuple,
     ParamSpec,
     TypeVar,
     Union,
@@ -45,7 +44,8 @@ Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 NONE_TWICE = Must(lambda values: len(set(values)) == len(values), "none twice")
 
 
-class Rule(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rule:
     """What an annotation allows: a test, and the words for one value and for several."""
 
     test: Callable[[Any], bool]

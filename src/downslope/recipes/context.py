@@ -16,7 +16,7 @@ from downslope.cluster import Trainer
 from downslope.data import Dataset, Examples, Scaling, split
 from downslope.engines import train
 from downslope.errors import InputError
-from downslope.recipe import Recipe
+from downslope.recipe import DataRecipe, Recipe
 from downslope.results import DataResult, Results, SealResult
 from downslope.runs import Run
 from downslope.search import Crew, Hire
@@ -56,12 +56,12 @@ def prepare(
     """Split and scale the data; the run is not touched yet.
 
     Raises:
-        InputError: the data cannot be split so.
+        InputError: the data cannot be split or scaled so.
     """
     seed = recipe.seed if recipe.data.split_seed is None else recipe.data.split_seed
     rows, held_out = split(dataset.training, recipe.data.validation, seed)
     raw = dataset.training.take(rows)
-    scaling = Scaling.fit(raw, dataset.white, recipe.data.center)
+    scaling = fit_scaling(recipe, dataset, raw)
     everything = scaling.apply(dataset.training)
     data = DataResult(
         name=dataset.name,
@@ -99,6 +99,21 @@ def prepare(
         validation=everything.take(held_out),
         everything=everything,
     )
+
+
+def fit_scaling(recipe: Recipe, dataset: Dataset, examples: Examples) -> Scaling:
+    """Choose the scaling that a recipe asks for, from some training examples.
+
+    Raises:
+        InputError: the recipe centers pixels, and the data are a table.
+    """
+    center = recipe.data.center
+    if dataset.white is None and center != DataRecipe().center:
+        raise InputError(
+            f"data: center = {center:g} has no effect on a table, whose columns are standardized; "
+            "leave it out"
+        )
+    return Scaling.fit(examples, dataset.white, center)
 
 
 def open_run(context: Context, stages: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ from downslope.landscape import Trajectory
 from downslope.networks import build, flatten
 from downslope.progress import Steps
 from downslope.recipe import Recipe, RefitRecipe
-from downslope.recipes.context import Context, built_on, open_run, prepare
+from downslope.recipes.context import Context, built_on, fit_scaling, open_run, prepare
 from downslope.recipes.landscapes import JOINT, draw_landscapes
 from downslope.reconstruction import autoencode
 from downslope.results import Results, SealResult, VariantsResult
@@ -207,13 +207,12 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     if choice.top == 1 or found.best is None:
         return found
     if choice.folds:
-        white, center = context.dataset.white, context.recipe.data.center
         evidence = "folds"
         rounds = folds(
             context.dataset.training,
             choice.folds,
             seed,
-            lambda rows: Scaling.fit(rows, white, center),
+            lambda rows: fit_scaling(context.recipe, context.dataset, rows),
         )
     else:
         evidence = "second" if choice.second else "validation"
