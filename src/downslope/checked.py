@@ -70,7 +70,7 @@ def rule(kind: Any) -> Rule:
         return Rule(
             lambda value: isinstance(value, str) and value in arguments,
             f"one of {named}",
-            f"out of {named}",
+            f"words out of {named}",
         )
     if origin in (Union, UnionType):
         rules = [rule(each) for each in arguments if each is not int or float not in arguments]
@@ -199,12 +199,13 @@ def _interval(meta: msgspec.Meta, *, whole: bool) -> str:
 
 
 def _number(value: float) -> str:
-    if isinstance(value, float):
+    if isinstance(value, float) and not (value.is_integer() and abs(value) < 10**9):
         return f"{value:.6g}".replace("e+", "e")
+    value = int(value)
     for power, rest in ((value.bit_length() - 1, ""), (value.bit_length(), " - 1")):
         if value > 10**9 and value == 2**power - bool(rest):
             return f"2**{power}{rest}"
-    return f"{value:,}" if value >= 10**6 else str(value)
+    return f"{value:,}" if abs(value) >= 10**6 else str(value)
 
 
 def refused(name: str, value: object, allowed: str) -> str:

@@ -53,15 +53,15 @@ class DataRecipe(Checked, frozen=True, kw_only=True):
         name: a set's name or a path.
         label: the label column of a table, where its name does not tell.
         kind: what arrays hold, where their content does not tell.
-        validation: for choosing: a share of the training examples, or how many.
-        split_seed: of that choice; the recipe's where it is left out.
+        validation: training examples to choose on instead, how many or which share of them.
+        split_seed: of that split; the recipe's where it is left out.
         center: subtracted from scaled pixels; columns of a table are standardized instead.
     """
 
     name: str = "fashion-mnist"
     label: str | None = None
     kind: Kind | None = None
-    validation: Annotated[int, Meta(ge=0, le=10**9)] | Annotated[float, Meta(ge=0, lt=1)] = 0.2
+    validation: Count | Annotated[float, Meta(gt=0, lt=1)] = 0.2
     split_seed: Seed | None = None
     center: Finite = 0.5
 
@@ -121,7 +121,7 @@ class SearchRecipe(Checked, frozen=True, kw_only=True):
 
     Args:
         trials: how many.
-        sampler: see `Proposer`.
+        sampler: how they are drawn; see "Searching".
         settings: what every trial shares.
         space: by setting, what it may be.
         conditions: by varied setting, when it is varied.
@@ -280,7 +280,11 @@ class RefitRecipe(Checked, frozen=True, kw_only=True):
 
 
 class VariantsRecipe(SearchRecipe, frozen=True, kw_only=True):
-    """Which variants are searched and how the best is trained again."""
+    """Which variants are searched and how the best is trained again.
+
+    Args:
+        refit: of the best variant.
+    """
 
     refit: RefitRecipe = RefitRecipe()
 

@@ -30,13 +30,13 @@ Factor = Annotated[float, Meta(ge=1e-37, le=1e38, description=_FLOAT32)]
 FactorOrZero = Annotated[
     float,
     Must(
-        lambda value: value == 0 or 1e-37 <= value <= 1e38, f"0, or from 1e-37 to 1e38, {_FLOAT32}"
+        lambda value: value == 0 or 1e-37 <= value <= 1e38, f"0 or from 1e-37 to 1e38, {_FLOAT32}"
     ),
 ]
 
 
 class NetworkSpec(Checked, frozen=True, kw_only=True):
-    """Describe a dense network.
+    """A dense network.
 
     Each hidden layer is Linear, normalization, activation, dropout; the last layer is Linear and
     the output function.
@@ -88,7 +88,7 @@ class NetworkSpec(Checked, frozen=True, kw_only=True):
 
 
 class TrainingSpec(Checked, frozen=True, kw_only=True):
-    """Describe how a network is trained.
+    """How a network is trained.
 
     Args:
         loss: "cross_entropy" on logits and integer classes, or "mean_squared_error" over all
@@ -149,7 +149,7 @@ class TrainingSpec(Checked, frozen=True, kw_only=True):
 
 
 class Member(Checked, frozen=True, kw_only=True):
-    """Join a network, a training and a seed: the unit of all work.
+    """A network, a training and a seed: the unit of all work.
 
     The seed is that of `torch.manual_seed` in the PyTorch loop that this member equals.
 

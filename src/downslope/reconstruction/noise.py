@@ -15,7 +15,7 @@ NoiseKind = Literal["gaussian", "masking", "salt_and_pepper"]
 
 
 class Noise(Checked, frozen=True, kw_only=True):
-    """Describe the noise that is put on inputs in [0, 1].
+    """The noise that is put on inputs in [0, 1].
 
     Args:
         kind: "gaussian" is added and the sum clipped to [0, 1]; "masking" sets a share of the

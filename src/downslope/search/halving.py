@@ -20,7 +20,7 @@ Score = tuple[float, float, int]
 
 
 class Halving(Checked, frozen=True, kw_only=True):
-    """Say how trials that do badly are stopped early.
+    """How trials that do badly are stopped early.
 
     A cohort of trials trains to its first rung, a share of each trial's own epochs. The best
     1/factor of them go on from where they are to the next rung, at factor times the share, until

@@ -33,7 +33,7 @@ _Fields: Any = msgspec.defstruct(
 
 
 class Settings(Checked if TYPE_CHECKING else _Fields, frozen=True, kw_only=True):
-    """Name everything about a member that a search may vary, with its default.
+    """Everything about a member that a search may vary, with its default.
 
     Besides the two fields below it has those of `NetworkSpec` (but for the widths) and of
     `TrainingSpec`, with their bounds, defaults and meanings.

@@ -31,7 +31,7 @@ _TIED = frozenset(
 
 
 class Range(Checked, frozen=True, kw_only=True):
-    """Give an interval to draw from: whole numbers if both ends are, uniform or log-uniform.
+    """An interval to draw from: whole numbers if both ends are, uniform or log-uniform.
 
     Raises:
         InputError: an empty interval, a logarithm of a number that is not above 0, or whole
@@ -62,7 +62,7 @@ Values = list[Value] | Range
 
 
 class Space(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the values that each varied setting may take, in the order in which they are drawn.
+    """The values that each varied setting may take, in the order in which they are drawn.
 
     Args:
         base: the settings of whatever is not varied.

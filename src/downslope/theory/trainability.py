@@ -27,7 +27,7 @@ Positives = Annotated[
 
 
 class TrainabilitySpec(Checked, frozen=True, kw_only=True):
-    """Say which deep networks are trained, and how.
+    """Which deep networks are trained, and how.
 
     Args:
         depths: hidden layers of the networks that compare initializations; none trains nothing.
