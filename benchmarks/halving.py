@@ -20,7 +20,7 @@ from downslope import load, load_recipe
 from downslope.data import Examples, Scaling, split
 from downslope.engines import cores, hardware, versions
 from downslope.progress import drain
-from downslope.recipes.schema import SearchRecipe
+from downslope.recipe import SearchRecipe
 from downslope.search import Halving, Range, SearchResult, search
 
 METHODS = {

@@ -136,7 +136,7 @@ def test_without_out_a_run_goes_below_runs_and_is_found_again(downslope, tmp_pat
     assert downslope("theory", "tiny.toml", "--quiet").out == "runs/tiny/report.html\n"
     other = downslope("theory", "tiny.toml", "--seed", "7", "--quiet")
     assert other.out == "runs/tiny-2/report.html\n"
-    assert Run(tmp_path / "runs" / "tiny-2").read_results().recipe["seed"] == 7
+    assert Run(tmp_path / "runs" / "tiny-2").read_results().recipe.seed == 7
 
 
 @pytest.mark.slow

@@ -17,12 +17,13 @@ SOURCE = Path(downslope.__file__).parent
 # The design's flow, left to right; a package may import only what stands in an earlier row.
 FLOW = [
     {"errors", "progress", "_native"},
-    {"terminal"},
+    {"checked", "stages", "terminal", "toml"},
     {"files", "statistics"},
     {"data"},
     {"networks"},
     {"engines"},
     {"theory", "search", "landscape", "reconstruction"},
+    {"recipe"},
     {"results"},
     {"runs"},
     {"recipes"},

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable
-from typing import Any, get_args
-
-import msgspec
 
 LONGEST = 1500
 """Characters of a message; what is more is cut out of its middle."""
@@ -69,30 +65,3 @@ def nearest(word: str, words: Iterable[str], otherwise: str = "", *, cutoff: flo
     close = difflib.get_close_matches(word, list(words), 1, cutoff)
     hint = f"did you mean {close[0]!r}?" if close else otherwise
     return hint and f"; {hint}"
-
-
-def explained(error: Exception, kind: Any) -> str:
-    """Return msgspec's message, with the words that are allowed where one is not.
-
-    Args:
-        error: from converting a value to a struct.
-        kind: the struct.
-
-    >>> from typing import Literal
-    >>> Colour = msgspec.defstruct("Colour", [("name", Literal["red", "blue"])])
-    >>> try:
-    ...     msgspec.convert({"name": "rad"}, Colour)
-    ... except msgspec.ValidationError as error:
-    ...     print(explained(error, Colour))
-    'rad' is not allowed; one of red, blue - at `$.name`
-    """
-    message = str(error)
-    found = re.fullmatch(r"Invalid enum value ('.*')( - at `\$\.(.*)`)?", message, re.DOTALL)
-    if found is None:
-        return message
-    for name in (found[3] or "").split("."):
-        fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
-        if name not in fields:  # within a list or a table: msgspec says where, not which
-            return message
-        kind = fields[name]
-    return f"{found[1]} is not allowed; one of {', '.join(get_args(kind))}{found[2]}"

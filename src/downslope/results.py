@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from downslope.data import Opening
 from downslope.landscape import LandscapeResult
 from downslope.networks import Member
+from downslope.recipe import Recipe
 from downslope.reconstruction import AutoencoderResult
-from downslope.search import (
-    RefitResult,
-    SearchResult,
-)
+from downslope.search import RefitResult, SearchResult
 from downslope.statistics import Comparison
 from downslope.theory import TheoryResult
 
@@ -84,7 +82,7 @@ class Results(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """
 
     schema: Literal["downslope.results/1"] = SCHEMA
-    recipe: dict[str, Any]
+    recipe: Recipe
     data: DataResult
     theory: TheoryResult | None = None
     search: SearchResult | None = None

@@ -122,7 +122,7 @@ def test_the_default_space_is_a_space() -> None:
         ({"cv": 1}, "cv = 1; it must be a whole number, 2 or more"),
         ({"cv": True}, "cv = True; it must be a whole number, 2 or more"),
         ({"random_state": -1}, "random_state = -1; it must be 0 or more"),
-        ({"halving": "half"}, "halving: 'half' is not allowed; one of none"),
+        ({"halving": "half"}, "halving: method = 'half' is not allowed; it must be one of none"),
         ({"sampler": "lucky"}, "sampler = 'lucky'; it must be one of 'random'"),
         ({"validation_fraction": 0.0}, "validation_fraction = 0.0"),
     ],

@@ -238,7 +238,7 @@ def test_absurd_settings_are_refused_before_any_work() -> None:
         with pytest.raises(InputError, match=words):
             landscape_of(plain(), **more)
     path = Trajectory()
-    for words, more in (("grid = ", {"rows": 99999}), ("margin = ", {"margin": -1}),
+    for words, more in (("rows = ", {"rows": 99999}), ("margin = ", {"margin": -1}),
                         ("tolerance = ", {"tolerance": 5})):  # fmt: skip
         with pytest.raises(InputError, match=words):
             Grid(**more)

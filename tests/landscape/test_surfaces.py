@@ -248,8 +248,8 @@ def test_a_grid_spans_the_path_and_its_margin() -> None:
 @pytest.mark.parametrize(
     ("shape", "margin", "message"),
     [
-        ((1, 5), 0.2, r"grid = \[1, 5\]"),
-        ((5, 0), 0.2, r"grid = \[5, 0\]"),
+        ((1, 5), 0.2, "columns = 1 "),
+        ((5, 0), 0.2, "rows = 0 "),
         ((5, 5), -0.1, "margin = -0.1"),
         ((5, 5), float("nan"), "margin = nan"),
         ((5, 5), float("inf"), "margin = inf"),

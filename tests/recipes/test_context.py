@@ -57,6 +57,15 @@ def test_a_table_is_standardized_by_its_training_rows_alone(
     assert "standardized" in context.results.data.scaling
 
 
+def test_a_center_for_pixels_is_refused_on_a_table(
+    tiny_table: dict[str, Any], make_digits: Make, tmp_path: Path
+) -> None:
+    recipe = parse_recipe(tiny_table | {"data": {"center": 0.25}}, "tiny")
+    prepare(recipe, make_digits(), Run(tmp_path / "run"), 1)
+    with pytest.raises(InputError, match=r"data: center = 0\.25 has no effect on a table"):
+        prepare(recipe, replace(make_digits(), white=None), Run(tmp_path / "run"), 1)
+
+
 def test_the_data_are_described(tiny_recipe: Recipe, make_digits: Make, tmp_path: Path) -> None:
     data = make_digits()
     found = prepare(tiny_recipe, data, Run(tmp_path / "run"), 1).results.data

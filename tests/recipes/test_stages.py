@@ -58,7 +58,7 @@ def same_run(one: Run, other: Run) -> None:
 SHIPPED = {name: load_recipe(name) for name in ("hw3", "quick")}
 
 
-@given(st.lists(st.sampled_from(STAGES), min_size=1, max_size=8), st.booleans())
+@given(st.lists(st.sampled_from(list(STAGES)), min_size=1, max_size=8), st.booleans())
 def test_a_choice_of_stages_is_closed_and_in_order(chosen: list[str], fixed: bool) -> None:
     recipe = SHIPPED["hw3" if fixed else "quick"]
     order = needed(chosen, recipe)
@@ -78,7 +78,7 @@ def test_a_fixed_choice_needs_no_search() -> None:
 def test_examples_without_labels_are_for_autoencoders_alone(tmp_path: Path) -> None:
     pixels = load_digits().images
     np.save(tmp_path / "x.npy", pixels / 16)
-    recipe = load_recipe("quick", ["autoencoder.training.epochs=2", "autoencoder.code_sizes=[]"])
+    recipe = load_recipe("quick", {"autoencoder.training.epochs": 2, "autoencoder.code_sizes": []})
     data = load(tmp_path / "x.npy")
     run = Run(tmp_path / "run")
     with pytest.raises(InputError, match="holds no labels, so nothing but an autoencoder"):
@@ -190,7 +190,7 @@ def test_the_surface_and_the_path_are_those_of_the_weights(
 def test_hw3_draws_the_published_geometry(make_digits: Make, tmp_path: Path) -> None:
     data = make_digits(1437)
     data = replace(data, training=data.training.take(np.arange(2600) % 1437))
-    recipe = load_recipe("hw3", ["data.validation=100", "landscape.curvature=0"])
+    recipe = load_recipe("hw3", {"data.validation": 100, "landscape.curvature": 0})
     run = Run(tmp_path / "run")
     found = drain(run_recipe(recipe, data, run, stages=["landscape"])).landscape
     assert found is not None

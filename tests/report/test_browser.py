@@ -75,7 +75,7 @@ def report(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     best = max(trials, key=lambda t: t.validation_accuracy or 0.0)
     results.search = msgspec.structs.replace(search, trials=trials, best=best, choice=None)
-    results.recipe["title"] = HOSTILE
+    results.recipe = msgspec.structs.replace(results.recipe, title=HOSTILE)
     names = [HOSTILE, *results.data.class_names[1:]]
     results.data = msgspec.structs.replace(results.data, source=HOSTILE, class_names=names)
     run.commit(results, [])

@@ -67,7 +67,8 @@ def test_differences_are_those_of_the_predictions(finished: Run, other) -> None:
 
 def test_settings_that_differ_are_listed(finished: Run, other) -> None:
     def change(results: Results) -> None:
-        results.recipe["search"]["trials"] = 77
+        search = msgspec.structs.replace(results.recipe.search, trials=77)
+        results.recipe = msgspec.structs.replace(results.recipe, search=search)
 
     (row,) = setting_table(read_sides([finished, other(change)])).rows
     assert row.cells == ["recipe.search.trials", "3", "77"]
@@ -99,8 +100,8 @@ def test_a_path_in_the_plane_has_its_own_loss(finished: Run, run: Run) -> None:
 
 def test_runs_without_stages_and_hostile_names(finished: Run, other, tmp_path: Path) -> None:
     def change(results: Results) -> None:
-        results.recipe["title"] = HOSTILE
-        results.recipe["data"]["label"] = HOSTILE
+        data = msgspec.structs.replace(results.recipe.data, label=HOSTILE)
+        results.recipe = msgspec.structs.replace(results.recipe, title=HOSTILE, data=data)
         results.search = results.refit = results.variants = results.autoencoder = None
         results.data = msgspec.structs.replace(results.data, sha256="0" * 64)
 

@@ -106,7 +106,7 @@ def test_giant_names_and_losses_that_are_not_finite(results: Results) -> None:
     ]
     results.data = data
     results.refit = msgspec.structs.replace(results.refit, epochs=epochs)
-    results.recipe["title"] = name
+    results.recipe = msgspec.structs.replace(results.recipe, title=name)
     assert "not finite" in dict(summary(results))["refit"]
     assert "not finite" in render(results, None, {}, NOTHING)
     assert "not finite" in document(results, None, {}, NOTHING, "a4")

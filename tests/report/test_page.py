@@ -246,7 +246,7 @@ def test_a_rebuild_gives_the_same_bytes(run: Run) -> None:
 @pytest.mark.slow
 def test_hostile_text_stays_text(run: Run) -> None:
     def change(results: Results) -> None:
-        results.recipe["title"] = HOSTILE
+        results.recipe = msgspec.structs.replace(results.recipe, title=HOSTILE)
         names = [HOSTILE, "日本", "$x$", *results.data.class_names[3:]]
         results.data = msgspec.structs.replace(
             results.data, name=HOSTILE, source=HOSTILE, class_names=names
@@ -320,7 +320,8 @@ def test_a_search_whose_trials_all_diverged(run: Run) -> None:
 def test_an_interrupted_search_shows_its_finished_trials(run: Run) -> None:
     def change(results: Results) -> None:
         results.seconds.pop("search")
-        results.recipe["search"]["trials"] = 40
+        search = msgspec.structs.replace(results.recipe.search, trials=40)
+        results.recipe = msgspec.structs.replace(results.recipe, search=search)
 
     page = changed(run, change)
     assert "3 of 40 trials had finished" in page.text

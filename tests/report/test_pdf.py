@@ -96,7 +96,7 @@ def test_paper_sizes_and_the_same_bytes_again(
 @pytest.mark.slow
 def test_text_from_data_stays_text(changed: Changed) -> None:
     def change(results: Results) -> None:
-        results.recipe["title"] = HOSTILE
+        results.recipe = replace(results.recipe, title=HOSTILE)
         results.data.class_names[:2] = [HOSTILE, "日本語"]
         assert results.theory
         results.theory.steps[0] = replace(results.theory.steps[0], assumptions=(HOSTILE,))

@@ -1,8 +1,10 @@
 import ast
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from downslope.cli.options import parse_changes
 from downslope.recipes import load_recipe
 from downslope.report.snippets import snippets
 from downslope.results import Results
@@ -52,9 +54,7 @@ SETTINGS = [
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_other_recipes_give_code_that_compiles(results: Results, setting: str) -> None:
-    import msgspec
-
-    results.recipe = msgspec.to_builtins(load_recipe("quick", [setting]))
+    results.recipe = load_recipe("quick", parse_changes([setting]))
     code = "\n".join(snippets(results).values())
     names = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
     made = {
@@ -74,10 +74,8 @@ def test_other_recipes_give_code_that_compiles(results: Results, setting: str) -
 
 
 def test_text_from_data_stays_text(results: Results) -> None:
-    results.recipe["data"]["name"] = "'); import os; os.abort()  # \""
+    data = msgspec.structs.replace(results.recipe.data, name="'); import os; os.abort()  # \"")
+    results.recipe = msgspec.structs.replace(results.recipe, data=data)
     tree = ast.parse(snippets(results)["data"])
     assert len(tree.body) == 9
-    assert any(
-        isinstance(n, ast.Constant) and n.value == results.recipe["data"]["name"]
-        for n in ast.walk(tree)
-    )
+    assert any(isinstance(n, ast.Constant) and n.value == data.name for n in ast.walk(tree))

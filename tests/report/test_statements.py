@@ -110,7 +110,8 @@ def test_where_the_settings_of_a_final_training_are_from_is_said(parted: Results
     text = statements.network(parted, "search")
     assert "77 epochs" in text
     assert text.endswith(f"; the settings of trial {number} with epochs = 77")
-    parted.recipe["refit"]["choice"] = {"units": 3}
+    refit = msgspec.structs.replace(parted.recipe.refit, choice={"units": 3})
+    parted.recipe = msgspec.structs.replace(parted.recipe, refit=refit)
     assert statements.network(parted, "search").endswith(
         "set by the recipe, whatever a search finds"
     )

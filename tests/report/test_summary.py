@@ -8,9 +8,8 @@ from downslope.results import Results
 from downslope.search import (
     SearchResult,
 )
+from downslope.stages import STAGES
 from downslope.statistics import Accuracy, compare
-
-STAGES = ("theory", "search", "refit", "variants", "landscape", "autoencoder")
 
 
 def test_every_stage_has_its_row_the_answer_first(results: Results) -> None:
@@ -114,7 +113,8 @@ def test_diverged_trials_are_counted_and_none_is_best(results: Results) -> None:
 
 def test_an_interrupted_search_says_how_many_were_planned(results: Results) -> None:
     del results.seconds["search"]
-    results.recipe["search"]["trials"] = 50
+    search = msgspec.structs.replace(results.recipe.search, trials=50)
+    results.recipe = msgspec.structs.replace(results.recipe, search=search)
     assert "interrupted, 50 were planned" in dict(summary(results))["search"]
 
 

@@ -107,7 +107,7 @@ NAN, INF = float("nan"), float("inf")
     ],
 )
 def test_a_range_that_holds_nothing_is_refused(low: float, high: float, log: bool) -> None:
-    with pytest.raises(InputError, match="range"):
+    with pytest.raises(InputError, match="Range: "):
         Range(low=low, high=high, log=log)
 
 

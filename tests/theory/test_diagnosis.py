@@ -144,7 +144,7 @@ def test_what_cannot_be_diagnosed_is_refused(digits, factory, words):
 
 
 def test_arguments_are_refused_at_the_call(digits):
-    with pytest.raises(InputError, match="networks = 2 is not allowed; it must be 3 to 1000"):
+    with pytest.raises(InputError, match="networks = 2 is not allowed; it must be a whole number"):
         diagnose(deep(), digits, seed=541, networks=2)
     with pytest.raises(InputError, match="2 rows"):
         diagnose(deep(), digits[:1], seed=541)

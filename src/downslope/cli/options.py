@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from downslope.errors import InputError
+from downslope.toml import parse_toml
 
 RecipeArgument = Annotated[
     str, typer.Argument(metavar="[RECIPE]", help="fashion-mnist, quick, hw3 or a TOML file.")
@@ -64,6 +65,29 @@ def names_of(text: str, allowed: Sequence[str], option: str) -> list[str]:
             f"it takes some of {', '.join(allowed)}, with commas between"
         )
     return [name for name in allowed if name in given]
+
+
+def parse_changes(texts: Sequence[str]) -> dict[str, Any]:
+    """Read changes of a recipe, each KEY=VALUE; of two of the same key the last one counts.
+
+    Raises:
+        InputError: one is not written so.
+
+    >>> parse_changes(["search.trials=20", "title=A word without quotes is a string"])
+    {'search.trials': 20, 'title': 'A word without quotes is a string'}
+    """
+    changes: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        names = [name.strip() for name in key.split(".")]
+        if not equals or not all(names):
+            raise InputError(f"--set {text!r}: write key=value, for example search.trials=20")
+        changes.pop(".".join(names), None)  # its place is that of the last one, too
+        try:
+            changes[".".join(names)] = parse_toml(f"value = {value}")["value"]
+        except InputError:
+            changes[".".join(names)] = value
+    return changes
 
 
 def refuse_idle(context: typer.Context, names: Sequence[str], why: str) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -25,6 +25,7 @@ from downslope.cli.options import (
     SeedOption,
     SetOption,
     ThreadsOption,
+    parse_changes,
 )
 from downslope.errors import InputError
 from downslope.terminal import say, show
@@ -130,7 +131,7 @@ def run_stages(
     from downslope.report import advice, write_report
     from downslope.runs import Run
 
-    chosen = load_recipe(recipe, edits(changes, data, label, seed))
+    chosen = load_recipe(recipe, changes_of(changes, data, label, seed))
     order = needed(stages, chosen)
     dataset = load_dataset(chosen.data.name, chosen.data.label, chosen.data.kind, quiet)
     path = out or free_directory(Path(recipe).stem, chosen)
@@ -199,18 +200,12 @@ def _executor(executor: str, address: str | None) -> Generator[MakeRunner, None,
         yield cluster.runner
 
 
-def edits(
+def changes_of(
     changes: list[str] | None, data: str | None, label: str | None, seed: int | None
-) -> list[str]:
-    """Write the options that stand for keys as changes of the recipe."""
-    edits = list(changes or [])
-    if data is not None:
-        edits.append(f"data.name={_quoted(_anywhere(data))}")
-    if label is not None:
-        edits.append(f"data.label={_quoted(label)}")
-    if seed is not None:
-        edits.append(f"seed={seed}")
-    return edits
+) -> dict[str, Any]:
+    """Return what the options change in a recipe, by dotted key."""
+    named = {"data.name": data and _anywhere(data), "data.label": label, "seed": seed}
+    return parse_changes(changes or []) | {k: v for k, v in named.items() if v is not None}
 
 
 def _program() -> list[str]:
@@ -228,11 +223,6 @@ def _anywhere(data: str) -> str:
         return data
     there = os.path.exists(path)  # noqa: PTH110 - Path.exists raises on an overlong name
     return str(path.resolve()) if there else data
-
-
-def _quoted(text: str) -> str:
-    """Write a string as TOML, so that a path of digits is not taken for a number."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def load_dataset(name: str, label: str | None, kind: Kind | None, quiet: bool) -> Dataset:

@@ -21,7 +21,7 @@ from downslope.cli.options import (
     ThreadsOption,
     refuse_idle,
 )
-from downslope.cli.recipes import edits, load_dataset, run_stages
+from downslope.cli.recipes import changes_of, load_dataset, run_stages
 from downslope.terminal import own_output, say, show
 from downslope.watch import watch
 
@@ -68,7 +68,7 @@ def theory(
     folder.check_name()
     with own_output():
         factory = load_factory(module)
-    chosen = load_recipe(recipe, edits(changes, data, label, seed))
+    chosen = load_recipe(recipe, changes_of(changes, data, label, seed))
     dataset = load_dataset(chosen.data.name, chosen.data.label, chosen.data.kind, quiet)
     scaling = Scaling.fit(dataset.training, dataset.white, chosen.data.center)
     steps = diagnose(

@@ -11,7 +11,6 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import Any, Self, cast
 
-import msgspec
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -20,11 +19,12 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from downslope.checked import read
 from downslope.data import Examples
 from downslope.engines import Checkpoint, EpochRecord, learning_rates, train
 from downslope.engines.checkpoints import load_checkpoint, statistics_of
 from downslope.engines.pytorch import predict_module
-from downslope.errors import InputError, explained
+from downslope.errors import InputError
 from downslope.estimators.preparation import (
     Standardization,
     check_inputs,
@@ -131,19 +131,9 @@ class MLP(BaseEstimator, ABC):
         network = {k: own[k] for k in NetworkSpec.__struct_fields__ if k in own}
         training = {k: own[k] for k in TrainingSpec.__struct_fields__ if k in own}
         training |= {"loss": loss, "label_smoothing": smoothing}
-        try:
-            widths = (inputs, *[_plain(w) for w in hidden], outputs)
-            # Through convert: the specs check values, msgspec their types.
-            return msgspec.convert(
-                {
-                    "network": {**network, "widths": widths},
-                    "training": training,
-                    "seed": seed,
-                },
-                Member,
-            )
-        except msgspec.ValidationError as error:
-            raise InputError(f"{type(self).__name__}: {explained(error, Member)}") from None
+        widths = (inputs, *[_plain(w) for w in hidden], outputs)
+        table = {"network": {**network, "widths": widths}, "training": training, "seed": seed}
+        return read(Member, table, type(self).__name__)
 
     def _fit(
         self,

@@ -12,7 +12,7 @@ from downslope.landscape.planes import (
     orthonormal,
     plane_through,
 )
-from downslope.landscape.settings import Grid, check_settings
+from downslope.landscape.settings import Grid
 from downslope.landscape.shortcuts import spec_of
 from downslope.landscape.slices import Slice, interpolate
 from downslope.landscape.snapshots import read_buffers, read_snapshots
@@ -35,7 +35,6 @@ __all__ = [
     "Surface",
     "Trajectory",
     "Values",
-    "check_settings",
     "compute_landscape",
     "curvature",
     "draw_foreign",

@@ -53,7 +53,7 @@ def draw_foreign(
     Raises:
         InputError: a mistake in what was given.
     """
-    check_settings("landscape", examples=examples, seed=seed)  # before files are read
+    check_settings(examples=examples, seed=seed)  # before files are read
     sample = read_examples(data)
     held_out = None if validation is None else read_examples(validation)
     network = make_module(load_factory(module), seed)

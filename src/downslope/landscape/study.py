@@ -169,7 +169,6 @@ def compute_landscape(
             `fit_examples`; too few snapshots, or what the parts refuse.
     """
     check_settings(
-        "landscape",
         examples=subset,
         components=components,
         curvature=curvature_points,

@@ -19,7 +19,7 @@ from downslope.files import write_whole
 from downslope.landscape.evaluation import Measure
 from downslope.landscape.planes import Plane
 from downslope.landscape.refinement import refine
-from downslope.landscape.settings import Grid, check_settings
+from downslope.landscape.settings import Grid
 from downslope.landscape.shortcuts import evaluate_on_plane
 from downslope.landscape.trajectory import Trajectory
 from downslope.networks import Loss
@@ -113,8 +113,8 @@ def evaluate_surface(
     Raises:
         InputError: a tolerance out of range; see `evaluate`; `save` cannot be written.
     """
-    grid = (max(2, len(x)), max(2, len(y)))  # one point may be alone
-    check_settings("landscape", grid=grid, tolerance=tolerance)
+    # One point may be alone.
+    Grid(columns=max(2, len(x)), rows=max(2, len(y)), tolerance=tolerance)
     measure = Measure.of(loss)
     examples = measure.fit(module, examples)
     if tolerance:

@@ -11,7 +11,6 @@ from downslope.networks.modules import (
     weight_variance,
 )
 from downslope.networks.specs import (
-    MOST_SEED,
     Activation,
     DecayOn,
     Initialization,
@@ -33,7 +32,6 @@ from downslope.networks.state import (
 )
 
 __all__ = [
-    "MOST_SEED",
     "Activation",
     "DecayOn",
     "Initialization",

@@ -15,9 +15,8 @@ from downslope.networks import build, load_state
 from downslope.progress import Steps
 from downslope.recipes.context import prepare
 from downslope.recipes.landscapes import JOINT
-from downslope.recipes.loading import parse_recipe
 from downslope.results import Results
-from downslope.runs import Run, without_none
+from downslope.runs import Run
 
 
 def why_not_joint(results: Mapping[str, Results]) -> str:
@@ -56,7 +55,7 @@ def joint_landscape(runs: Mapping[str, Run], threads: int | None = None) -> Step
     if reason := why_not_joint(results):
         raise InputError(f"landscape: no plane holds these runs: {reason}")
     first = next(iter(results.values()))
-    recipe = parse_recipe(without_none(first.recipe), "results.json: recipe")
+    recipe = first.recipe
     dataset = load(recipe.data.name, label=recipe.data.label)
     if dataset.sha256 != first.data.sha256:
         raise InputError(f"landscape: {dataset.name}: the data have changed since the runs")

@@ -18,9 +18,9 @@ from downslope.files import inside
 from downslope.landscape import Trajectory
 from downslope.networks import build, flatten
 from downslope.progress import Steps
-from downslope.recipes.context import STAGES, Context, open_run, prepare
+from downslope.recipe import Recipe, RefitRecipe
+from downslope.recipes.context import Context, built_on, fit_scaling, open_run, prepare
 from downslope.recipes.landscapes import JOINT, draw_landscapes
-from downslope.recipes.schema import Recipe, RefitRecipe
 from downslope.reconstruction import autoencode
 from downslope.results import Results, SealResult, VariantsResult
 from downslope.runs import Run
@@ -39,6 +39,7 @@ from downslope.search import (
     round_store,
     search,
 )
+from downslope.stages import STAGES
 from downslope.statistics import compare
 from downslope.theory import study, train_deep_networks
 
@@ -57,11 +58,7 @@ def needed(stages: Sequence[str], recipe: Recipe) -> list[str]:
     for stage in stages:
         if stage not in STAGES:
             raise InputError(f"stages: {stage!r} is no stage; stages: {', '.join(STAGES)}")
-    wanted = set(stages)
-    if wanted & {"variants", "landscape"}:
-        wanted.add("refit")
-    if "refit" in wanted and recipe.refit.choice is None:
-        wanted.add("search")
+    wanted = {stage for asked in stages for stage in built_on(asked, recipe)}
     return [stage for stage in STAGES if stage in wanted]
 
 
@@ -70,7 +67,7 @@ def run_recipe(
     dataset: Dataset,
     run: Run,
     *,
-    stages: Sequence[str] = STAGES,
+    stages: Sequence[str] = tuple(STAGES),
     threads: int | None = None,
     make_runner: MakeRunner = local_runner,
 ) -> Steps[Results]:
@@ -205,13 +202,12 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     if choice.top == 1 or found.best is None:
         return found
     if choice.folds:
-        white, center = context.dataset.white, context.recipe.data.center
         evidence = "folds"
         rounds = folds(
             context.dataset.training,
             choice.folds,
             seed,
-            lambda rows: Scaling.fit(rows, white, center),
+            lambda rows: fit_scaling(context.recipe, context.dataset, rows),
         )
     else:
         evidence = "second" if choice.second else "validation"

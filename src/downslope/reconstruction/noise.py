@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
-from downslope.errors import InputError
+from downslope.checked import Checked, refused
 
 NoiseKind = Literal["gaussian", "masking", "salt_and_pepper"]
 
 
-class Noise(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Noise(Checked, frozen=True, kw_only=True):
     """The noise that is put on inputs in [0, 1].
 
     Args:
@@ -29,18 +30,12 @@ class Noise(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     kind: NoiseKind = "gaussian"
-    amount: float = 0.0
+    amount: Annotated[float, Meta(ge=0, le=10)] = 0.0
 
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(NoiseKind):
-            allowed = ", ".join(map(repr, get_args(NoiseKind)))
-            raise InputError(f"noise: kind = {self.kind!r} is not allowed; it is one of {allowed}")
-        highest = 10.0 if self.kind == "gaussian" else 1.0
-        if not 0 <= self.amount <= highest:
-            raise InputError(
-                f"noise: amount = {self.amount} is not allowed; with {self.kind!r} it must be from "
-                f"0 to {highest:g}"
-            )
+    def faults(self) -> Iterator[str]:
+        """Yield a share above 1."""
+        if self.kind != "gaussian" and self.amount > 1:
+            yield refused("amount", self.amount, f"a number from 0 to 1 with {self.kind!r}")
 
     def corrupt(self, inputs: NDArray[np.float32], seed: int, draw: int) -> NDArray[np.float32]:
         """Return the inputs with noise; another `draw` of the same seed is independent."""

@@ -401,17 +401,15 @@ def setting_table(sides: Sides) -> Table:
 
 def _settings(side: Side) -> dict[str, Any]:
     results, manifest = side.results, side.manifest
-    data = results.data
+    recipe = msgspec.to_builtins(results.recipe)
+    del recipe["title"]
     member = {} if results.refit is None else msgspec.to_builtins(results.refit.member)
     where: dict[str, Any] = {}
     if manifest is not None:
         where = {**manifest.versions, "engine": manifest.engine, **manifest.hardware}
-    return {
-        "recipe": {key: value for key, value in results.recipe.items() if key != "title"},
-        "data": {"sha256": data.sha256, "examples": data.training + data.validation},
-        "final model": member,
-        "made with": where,
-    }
+    data = results.data
+    examples = {"sha256": data.sha256, "examples": data.training + data.validation}
+    return {"recipe": recipe, "data": examples, "final model": member, "made with": where}
 
 
 def _flat(values: dict[str, Any], start: str = "") -> dict[str, str]:

@@ -250,7 +250,7 @@ def _write_mlflow(path: Path, results: Results, members: Sequence[Exported]) -> 
     with _quiet():
         entities, tracking = import_module("mlflow.entities"), import_module("mlflow.tracking")
         client = tracking.MlflowClient(tracking_uri=f"sqlite:///{made.resolve()}")
-        title = str(results.recipe.get("title", "A downslope run"))
+        title = results.recipe.title
         # MLflow would else make a folder of artifacts where the command was called.
         place = (path.parent / "mlflow-artifacts").resolve().as_uri()
         experiment = client.create_experiment(title or "downslope", artifact_location=place)

@@ -32,8 +32,8 @@ from downslope.report.statements import (
     verdict,
 )
 from downslope.results import Results, VariantsResult
-from downslope.runs import recipe_toml
 from downslope.search import RefitResult, SearchResult, Settings
+from downslope.toml import write_toml
 
 ACCURACY = Source(
     "results.json: refit.test_accuracy",
@@ -44,7 +44,7 @@ ACCURACY = Source(
 
 def title(results: Results) -> str:
     """Return the title of a run."""
-    return str(results.recipe.get("title", "A downslope run"))
+    return results.recipe.title
 
 
 def lead(results: Results) -> str:
@@ -119,7 +119,7 @@ def configuration(refit: RefitResult) -> str:
     always = ("activation", "optimizer", "learning_rate", "batch_size", "epochs")
     values = {"hidden_layers": len(hidden), "units": hidden[0] if hidden else defaults["units"]}
     values |= {k: v for k, v in fields.items() if k in always or v != defaults[k]}
-    return recipe_toml(values, "refit.choice").strip()
+    return f"[refit.choice]\n{write_toml(values)}".strip()
 
 
 def _facts(results: Results) -> Iterator[Fact]:
@@ -174,7 +174,7 @@ def _final_model(results: Results, refit: RefitResult) -> Fact:
 def _search(results: Results, search: SearchResult) -> Fact:
     note = outcomes(search.trials)
     if "search" not in results.seconds:
-        note += f"; interrupted, {results.recipe['search']['trials']:,} were planned"
+        note += f"; interrupted, {results.recipe.search.trials:,} were planned"
     source = Source("results.json: search.trials", "on the validation examples")
     detail = "; ".join(filter(None, [led(search), chosen(search)]))
     return Fact("search", plural(len(search.trials), "trial"), note, source, detail)

@@ -16,9 +16,11 @@ from downslope.report.published import published_table
 from downslope.report.sections import autoencoder, landscape, refit, theory, trials
 from downslope.report.shell import set_page
 from downslope.report.sources import Sources
-from downslope.report.summary import STAGES, theory_verdict
+from downslope.report.summary import theory_verdict
 from downslope.results import Results
-from downslope.runs import Manifest, Run, recipe_toml, without_none
+from downslope.runs import Manifest, Run
+from downslope.stages import STAGES
+from downslope.toml import write_toml
 
 OWN = ("report.html", "report.pdf", "figures/")
 """Written by the report itself: a page cannot hold its own digest."""
@@ -71,7 +73,7 @@ def render(
     """
     return set_page(
         "page.html",
-        str(results.recipe.get("title", "A downslope run")),
+        results.recipe.title,
         pictures,
         scripts=["explore.js"],
         scenes=landscape_scenes(results, data),
@@ -94,7 +96,7 @@ def render(
         initializations=NAMES,
         assumptions=_assumptions(results),
         verdicts=theory_verdict(results) if results.theory is not None else "",
-        recipe=recipe_toml(without_none(results.recipe)),
+        recipe=write_toml(results.recipe),
         sources=Sources(results),
     )
 

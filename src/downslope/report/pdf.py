@@ -21,11 +21,13 @@ from downslope.report.published import published_table
 from downslope.report.sections import autoencoder, landscape, refit, theory, trials
 from downslope.report.snippets import snippets
 from downslope.report.sources import Sources
-from downslope.report.summary import STAGES, theory_verdict
+from downslope.report.summary import theory_verdict
 from downslope.report.typesetting import cell, mathematics, quoted, sentence, shown
 from downslope.results import Results
-from downslope.runs import Manifest, Run, recipe_toml, without_none
+from downslope.runs import Manifest, Run
+from downslope.stages import STAGES
 from downslope.theory import ASSUMPTIONS
+from downslope.toml import write_toml
 
 Paper = Literal["a4", "letter"]
 
@@ -105,7 +107,7 @@ def document(
     named = dict.fromkeys(name for step in steps for name in step.assumptions)
     files = {} if manifest is None else manifest.files
     return environment.get_template("document.typ").render(
-        title=str(results.recipe.get("title", "A downslope run")),
+        title=results.recipe.title,
         paper={"a4": "a4", "letter": "us-letter"}[paper],
         results=results,
         manifest=manifest,
@@ -126,7 +128,7 @@ def document(
         snippets=snippets(results),
         published=published_table(results),
         sources=Sources(results).table(),
-        recipe=recipe_toml(without_none(results.recipe)),
+        recipe=write_toml(results.recipe),
     )
 
 

@@ -30,7 +30,8 @@ from downslope.report.blocks import (
 from downslope.report.display import Source
 from downslope.report.formats import capitalized, duration
 from downslope.results import Results
-from downslope.runs import Manifest, recipe_toml, without_none
+from downslope.runs import Manifest
+from downslope.toml import write_toml
 
 
 def provenance(results: Results, manifest: Manifest | None, shown: Sequence[Block]) -> Section:
@@ -65,7 +66,7 @@ def _blocks(results: Results, manifest: Manifest | None) -> Iterator[Block]:
         yield Items([Item(opening.reason, []) for opening in results.test_set.openings])
     else:
         yield Paragraph("The test set was never opened.")
-    yield Details("Recipe", [Code(recipe_toml(without_none(results.recipe)).strip(), "toml")])
+    yield Details("Recipe", [Code(write_toml(results.recipe).strip(), "toml")])
     files = {} if manifest is None else manifest.files
     rows = [
         Row([name, [code(digest)]])
@@ -92,7 +93,7 @@ def _data(results: Results) -> Iterator[tuple[str, Text]]:
 
 
 def _made_with(results: Results, manifest: Manifest | None) -> Iterator[tuple[str, Text]]:
-    seeds = [str(results.recipe["seed"])]
+    seeds = [str(results.recipe.seed)]
     if results.refit is not None:
         seeds.append(f"final model {', '.join(map(str, results.refit.seeds))}")
     if results.variants is not None and results.variants.refit is not None:

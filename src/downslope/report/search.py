@@ -293,7 +293,7 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
     assert search is not None
     trials, ended = search.trials, "search" in results.seconds
     if not ended:
-        planned = results.recipe["search"]["trials"]
+        planned = results.recipe.search.trials
         text = f"The search was interrupted: {len(trials)} of {planned} trials had finished."
         yield Paragraph(text, "warning")
     yield Paragraph(statements.searched(search), "" if search.best else "warning")

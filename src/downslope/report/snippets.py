@@ -8,11 +8,9 @@ from typing import Any
 import msgspec
 
 from downslope.landscape import Grid
-from downslope.recipes import Recipe, parse_recipe
-from downslope.recipes.schema import RefitRecipe, SearchRecipe
+from downslope.recipe import Recipe, RefitRecipe, SearchRecipe
 from downslope.reconstruction import Noise
 from downslope.results import Results
-from downslope.runs import without_none
 from downslope.search import Halving, Range
 
 WIDTH = 88
@@ -28,11 +26,8 @@ def snippets(results: Results) -> dict[str, str]:
 
     Returns:
         By stage, the data first: a piece of Python of at most ten statements.
-
-    Raises:
-        InputError: the recipe of the run is damaged.
     """
-    recipe = parse_recipe(without_none(results.recipe), "results.json: recipe")
+    recipe = results.recipe
     makers = {
         "theory": _theory,
         "search": _search,

@@ -144,8 +144,8 @@ def final(results: Results, part: Part) -> str:
 
 def _origin(results: Results, part: Part, refit: RefitResult) -> str:
     """Say which trial's settings were trained, and what was changed in them; empty if unknown."""
-    recipe = results.recipe if part == "search" else results.recipe.get("variants", {})
-    if (recipe.get("refit") or {}).get("choice") is not None:
+    recipe = results.recipe if part == "search" else results.recipe.variants
+    if recipe.refit.choice is not None:
         return "set by the recipe, whatever a search finds"
     search = results.search if part == "search" else results.variants and results.variants.search
     trial = None if search is None else search.chosen

@@ -17,8 +17,7 @@ from downslope.report.wording import (
     verdict,
 )
 from downslope.results import Results
-
-STAGES = ("theory", "search", "refit", "variants", "landscape", "autoencoder")
+from downslope.stages import STAGES
 
 Row = tuple[str, str]
 
@@ -88,7 +87,7 @@ def _search(results: Results) -> Row | None:
         return None
     text = f"{plural(len(search.trials), 'trial')}: {outcomes(search.trials)}"
     if "search" not in results.seconds:
-        text += f"; interrupted, {results.recipe['search']['trials']:,} were planned"
+        text += f"; interrupted, {results.recipe.search.trials:,} were planned"
     return "search", "; ".join(filter(None, [text, led(search), chosen(search)]))
 
 

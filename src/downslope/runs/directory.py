@@ -30,7 +30,7 @@ from downslope.errors import InputError
 from downslope.files import PART, inside, sha256_of, write_whole
 from downslope.results import Results
 from downslope.runs.manifest import Manifest, is_derived
-from downslope.runs.toml import recipe_toml, without_none
+from downslope.toml import write_toml
 
 if sys.platform == "win32":
     fcntl = None
@@ -233,7 +233,7 @@ class Run:
             downslope=metadata.version("downslope"),
             command="downslope run recipe.toml",
             stages=list(stages),
-            seed=int(results.recipe["seed"]),
+            seed=results.recipe.seed,
             data_sha256=results.data.sha256,
             versions=versions(),
             engine=engine_name(),
@@ -248,7 +248,7 @@ class Run:
 
     def write_recipe(self, results: Results) -> None:
         """Write recipe.toml, unless it is as it should be."""
-        recipe = recipe_toml(without_none(results.recipe)).encode()
+        recipe = write_toml(results.recipe).encode()
         if not self._holds("recipe.toml", recipe):
             self.write("recipe.toml", recipe)
 

@@ -12,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from downslope.checked import Seed, checked
 from downslope.engines.pytorch import one_thread
 from downslope.errors import InputError
 from downslope.networks import guarded, make_module
 from downslope.progress import Progress, Steps
 from downslope.statistics import bootstrap_intervals
+from downslope.theory.settings import Networks, Rows
 
 WEIGHTED: Final = (
     nn.Linear,
@@ -109,14 +111,15 @@ class _Probe(NamedTuple):
     gradient: NDArray[np.float64]
 
 
+@checked("diagnose")
 def diagnose(
     factory: Callable[[], object],
     inputs: NDArray[np.float32],
     *,
     shape: Sequence[int] | None = None,
-    networks: int = 10,
-    examples: int = 128,
-    seed: int,
+    networks: Networks = 10,
+    examples: Rows = 128,
+    seed: Seed,
 ) -> Steps[Diagnosis]:
     """Measure any module layer by layer at initialization and propose the gains that mend it.
 
@@ -148,14 +151,6 @@ def diagnose(
         raise InputError(
             "diagnose: inputs must be finite, of shape (rows, features), 2 rows or more"
         )
-    for name, value, low, high in (
-        ("networks", networks, 3, 1000),
-        ("examples", examples, 2, 10**6),
-    ):
-        if not low <= value <= high:
-            raise InputError(
-                f"diagnose: {name} = {value} is not allowed; it must be {low} to {high}"
-            )
     rows = torch.from_numpy(np.array(inputs[:examples], dtype=np.float32))
     return _diagnose(factory, rows, shape, networks, seed)
 

@@ -15,10 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from downslope.checked import Count, Seed, checked
 from downslope.engines.pytorch import one_thread
 from downslope.errors import InputError
 from downslope.networks import Initialization, NetworkSpec, build
 from downslope.progress import Progress, Steps
+from downslope.theory.settings import Depth, Repetitions, Width
 
 OUTPUTS: Final = 10
 """Units of the output layer of the measured networks."""
@@ -119,15 +121,16 @@ def record(network: nn.Sequential, inputs: torch.Tensor, cotangent: torch.Tensor
         )
 
 
+@checked("theory")
 def measure(
     inputs: NDArray[np.float32],
     *,
-    depth: int,
-    width: int,
+    depth: Depth,
+    width: Width,
     initializations: Sequence[Initialization] = INITIALIZATIONS,
-    repetitions: int,
-    seed: int,
-    examples: int,
+    repetitions: Repetitions,
+    seed: Seed,
+    examples: Count,
 ) -> Steps[list[Measurement]]:
     """Measure ReLU networks of equal hidden widths, newly drawn in every repetition.
 
@@ -156,14 +159,7 @@ def measure(
     >>> he.widths, lecun.moments.x_second.shape
     ((3, 32, 32, 10), (3, 2))
     """
-    bounds: dict[str, tuple[object, int, int]] = {
-        "depth": (depth, 2, 64),
-        "width": (width, 32, 2**16),
-        "repetitions": (repetitions, 3, 10**6),
-        "examples": (examples, 1, 10**9),
-        "seed": (seed, 0, 2**63 - 1),
-    }
-    _check(inputs, initializations, bounds)
+    _refuse(inputs, initializations)
     if len(inputs) > examples:
         rows = np.random.default_rng([seed, 0]).permutation(len(inputs))[:examples]
         inputs = inputs[np.sort(rows)]
@@ -198,11 +194,7 @@ def measure(
     return steps()
 
 
-def _check(
-    inputs: NDArray[np.float32],
-    initializations: Sequence[Initialization],
-    bounds: dict[str, tuple[object, int, int]],
-) -> None:
+def _refuse(inputs: NDArray[np.float32], initializations: Sequence[Initialization]) -> None:
     if inputs.ndim != 2 or 0 in inputs.shape:
         raise InputError(
             f"theory: inputs of shape {inputs.shape} are not allowed; "
@@ -212,12 +204,6 @@ def _check(
         raise InputError(
             "theory: inputs are not finite or all zero; inputs must be finite, some not 0"
         )
-    for name, (value, low, high) in bounds.items():
-        if not isinstance(value, int) or not low <= value <= high:
-            raise InputError(
-                f"theory: {name} = {value!r} is not allowed; "
-                f"{name} must be a whole number from {low} to {high}"
-            )
     unknown = set(initializations) - set(INITIALIZATIONS)
     if unknown or not initializations or len(set(initializations)) < len(initializations):
         raise InputError(

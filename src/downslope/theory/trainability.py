@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
+from downslope.checked import NONE_TWICE, Checked, Count
 from downslope.data import Examples
 from downslope.engines import EpochRecord, train
-from downslope.errors import InputError
 from downslope.networks import Activation, Initialization, Member, NetworkSpec, TrainingSpec
 from downslope.progress import Progress, Steps
 from downslope.theory.measurement import INITIALIZATIONS
@@ -18,8 +19,13 @@ from downslope.theory.variance_map import edge_of_chaos, variance_map
 
 TASK: Final = "training deep networks"
 
+Depths = Annotated[tuple[Annotated[int, Meta(ge=1, le=200)], ...], NONE_TWICE]
+Positives = Annotated[
+    tuple[Annotated[float, Meta(gt=0, lt=10**6)], ...], Meta(min_length=1), NONE_TWICE
+]
 
-class TrainabilitySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+
+class TrainabilitySpec(Checked, frozen=True, kw_only=True):
     """Which deep networks are trained, and how.
 
     Args:
@@ -40,45 +46,19 @@ class TrainabilitySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         InputError: a field is outside of what is allowed; the message names it.
     """
 
-    depths: tuple[int, ...] = (10, 20, 40)
-    initializations: tuple[Initialization, ...] = INITIALIZATIONS
-    map_depths: tuple[int, ...] = (5, 10, 15, 20, 30, 40)
-    weight_variances: tuple[float, ...] = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 4.0)
+    depths: Depths = (10, 20, 40)
+    initializations: Annotated[tuple[Initialization, ...], Meta(min_length=1), NONE_TWICE] = (
+        INITIALIZATIONS
+    )
+    map_depths: Depths = (5, 10, 15, 20, 30, 40)
+    weight_variances: Positives = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 4.0)
     activation: Activation = "relu"
-    width: int = 64
-    learning_rates: tuple[float, ...] = (0.01, 0.03)
-    seeds: int = 2
-    epochs: int = 8
-    batch_size: int = 32
-    examples: int = 2000
-
-    def __post_init__(self) -> None:
-        for name, values, most in (
-            ("depths", self.depths, 200),
-            ("map_depths", self.map_depths, 200),
-            ("width", (self.width,), 4096),
-            ("seeds", (self.seeds,), 1000),
-            ("epochs", (self.epochs,), 10_000),
-            ("batch_size", (self.batch_size,), 10**6),
-            ("examples", (self.examples,), 10**9),
-        ):
-            if not all(1 <= value <= most for value in values) or len(set(values)) < len(values):
-                raise InputError(
-                    f"TrainabilitySpec: {name} = {getattr(self, name)!r} is not allowed; "
-                    f"{name} must be from 1 to {most}, none twice"
-                )
-        for name in ("weight_variances", "learning_rates"):
-            given: tuple[float, ...] = getattr(self, name)
-            if not all(0 < v < 1e6 for v in given) or len(set(given)) < len(given) or not given:
-                raise InputError(
-                    f"TrainabilitySpec: {name} = {given!r} is not allowed; {name} must be "
-                    "above 0, at least one, none twice"
-                )
-        if not self.initializations or len(set(self.initializations)) < len(self.initializations):
-            raise InputError(
-                f"TrainabilitySpec: initializations = {self.initializations!r} is not "
-                "allowed; it must name at least one, none twice"
-            )
+    width: Annotated[int, Meta(ge=1, le=4096)] = 64
+    learning_rates: Positives = (0.01, 0.03)
+    seeds: Annotated[int, Meta(ge=1, le=1000)] = 2
+    epochs: Annotated[int, Meta(ge=1, le=10_000)] = 8
+    batch_size: Annotated[int, Meta(ge=1, le=10**6)] = 32
+    examples: Count = 2000
 
     def training(self, learning_rate: float) -> TrainingSpec:
         """Return how a network is trained at one learning rate."""

@@ -1,8 +1,8 @@
 import pytest
 
 from downslope.errors import InputError
-from downslope.recipes import Recipe, load_recipe
-from downslope.recipes.schema import AutoencoderRecipe, RefitRecipe, SearchRecipe
+from downslope.recipe import AutoencoderRecipe, Recipe, RefitRecipe, SearchRecipe
+from downslope.recipes import load_recipe
 from downslope.search import Settings
 
 

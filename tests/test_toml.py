@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downslope.runs import recipe_toml
+from downslope.toml import write_toml
 
 PLAIN = st.one_of(
     st.booleans(),
@@ -22,12 +22,12 @@ SPACES = st.dictionaries(KEYS, LISTS | st.dictionaries(KEYS, PLAIN, min_size=1, 
 @given(st.dictionaries(KEYS, PLAIN | LISTS), SPACES)
 def test_a_recipe_comes_back_as_it_was(plain: dict[str, Any], space: dict[str, Any]) -> None:
     recipe = {**plain, "search": {"space": space}}
-    read = tomllib.loads(recipe_toml(recipe))
+    read = tomllib.loads(write_toml(recipe))
     assert read == recipe
     assert list(read["search"]["space"]) == list(space)
 
 
 def test_a_list_is_one_line_where_a_line_holds_it() -> None:
-    text = recipe_toml({"shapes": [[64], [256, 64, 256]], "long": ["word" * 5] * 9})
+    text = write_toml({"shapes": [[64], [256, 64, 256]], "long": ["word" * 5] * 9})
     assert "shapes = [[64], [256, 64, 256]]\n" in text
     assert max(map(len, text.splitlines())) < 100
