@@ -234,7 +234,8 @@ def choice(search: SearchResult) -> str:
     if made.optimism_interval is not None:
         low, high = made.optimism_interval
         text += f" Its optimism is {points(made.optimism)} points, 95 % interval "
-        text += f"{points(low)} to {points(high)} over new trainings."
+        others = " and other examples" if first.interval_method == "crossed" else ""
+        text += f"{points(low)} to {points(high)} over new trainings{others}."
     if made.evidence == "validation":
         text += (
             " That is the luck of its seed; its luck with these very examples stays in, and would "
@@ -328,7 +329,8 @@ def certainty(accuracy: Accuracy) -> str:
     '95 % interval 70.00 to 90.00 %; one seed, so no spread is known'
     """
     low, high = accuracy.interval
-    text = f"95 % interval {100 * low:.2f} to {100 * high:.2f} %"
+    over = " over seeds and test examples" if accuracy.interval_method == "crossed" else ""
+    text = f"95 % interval{over} {100 * low:.2f} to {100 * high:.2f} %"
     if accuracy.spread is None:
         return f"{text}; one seed, so no spread is known"
     spread = points(accuracy.spread, sign=False)
