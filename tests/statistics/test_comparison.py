@@ -49,16 +49,35 @@ def test_where_seeds_agree_the_interval_is_that_of_paired_examples() -> None:
     assert interval == pytest.approx((theirs.low, theirs.high), abs=2e-4)
 
 
+def by_seed(*hits: int) -> np.ndarray:
+    """Make seeds that classify the first of 2,000 examples correctly, and no other."""
+    return np.array([[k < n for k in range(2000)] for n in hits])
+
+
 def test_where_only_seeds_differ_the_interval_is_welchs() -> None:
     # Every example twice as often would change nothing: the seeds' accuracies differ by far more.
-    first = np.array([[k < n for k in range(2000)] for n in (400, 1000, 1600)])
-    second = np.array([[k < n for k in range(2000)] for n in (300, 1100, 1900)])
+    first, second = by_seed(400, 700, 1000, 1300, 1600), by_seed(300, 700, 1100, 1500, 1900)
     interval = compare(first, second).interval
     theirs = stats.ttest_ind(
         second.mean(axis=1), first.mean(axis=1), equal_var=False
     ).confidence_interval(0.95)
     assert interval is not None
     assert interval[1] - interval[0] == pytest.approx(theirs.high - theirs.low, rel=0.01)
+
+
+def test_two_seeds_against_more_lie_half_way_to_the_bound_that_always_holds() -> None:
+    first, second = by_seed(400, 1600), by_seed(900, 1000, 1100, 1200, 1300)
+    interval = compare(first, second).interval
+    theirs = stats.ttest_ind(
+        second.mean(axis=1), first.mean(axis=1), equal_var=False
+    ).confidence_interval(0.95)
+    bound = sum(
+        (stats.t.ppf(0.975, len(side) - 1) * stats.sem(side.mean(axis=1))) ** 2
+        for side in (first, second)
+    )
+    assert interval is not None
+    half_way = math.sqrt((((theirs.high - theirs.low) / 2) ** 2 + bound) / 2)
+    assert (interval[1] - interval[0]) / 2 == pytest.approx(half_way, rel=0.01)
 
 
 def test_more_comparisons_have_wider_intervals_as_bonferroni_has_them() -> None:

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,25 +23,45 @@ def test_wilson_is_scipys_and_takes_means_over_seeds(examples: int, share: float
 
 
 def test_an_accuracy_summarizes_its_seeds() -> None:
-    found = accuracy_of([0.85, 0.9, 0.95], 200)
-    assert found.mean == pytest.approx(0.9)
-    assert found.spread == pytest.approx(0.05)
-    assert found.interval == wilson_interval(0.9, 200)
-    assert (found.per_seed, found.examples) == ([0.85, 0.9, 0.95], 200)
+    right = np.arange(200) < np.array([170, 180, 190])[:, None]
+    accuracy = accuracy_of(right)
+    assert accuracy.mean == pytest.approx(0.9)
+    assert accuracy.spread == pytest.approx(0.05)
+    assert accuracy.interval_method == "crossed"
+    assert (accuracy.per_seed, accuracy.examples) == ([0.85, 0.9, 0.95], 200)
 
 
 def test_one_seed_has_no_spread_and_no_seed_no_accuracy() -> None:
-    assert accuracy_of([0.9], 100).spread is None
+    accuracy = accuracy_of(np.arange(100)[None] < 90)
+    assert accuracy.spread is None
+    assert accuracy.interval == wilson_interval(0.9, 100)
+    assert accuracy.interval_method == "wilson"
     with pytest.raises(InputError, match="no seed completed"):
-        accuracy_of([], 100)
+        accuracy_of(np.empty((0, 5), bool))
 
 
-@given(st.lists(st.integers(0, 10_000), min_size=2, max_size=6, unique=True))
+def test_where_seeds_agree_the_interval_of_an_accuracy_is_wilsons() -> None:
+    right = np.repeat(np.arange(2000)[None] < 1700, 3, axis=0)
+    assert accuracy_of(right).interval == pytest.approx(wilson_interval(0.85, 2000), abs=1e-4)
+    assert accuracy_of(np.ones((3, 50), bool)).interval == wilson_interval(1.0, 50)
+
+
+def test_where_only_seeds_differ_the_interval_of_an_accuracy_reaches_as_students() -> None:
+    right = np.arange(20_000) < np.array([9_000, 10_000, 11_000])[:, None]
+    low, high = accuracy_of(right).interval
+    theirs = stats.ttest_1samp(right.mean(axis=1), 0).confidence_interval(0.95)
+    assert high - low == pytest.approx(theirs.high - theirs.low, rel=0.05)
+
+
+@given(st.lists(st.integers(1, 9_999), min_size=2, max_size=6, unique=True))
 def test_the_interval_of_a_mean_over_seeds_is_students(hits: list[int]) -> None:
     values = [k / 10_000 for k in hits]
     theirs = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert mean_interval(values) == pytest.approx((theirs.low, theirs.high))
-    assert accuracy_of(values, 10_000).seed_interval == mean_interval(values)
+    # Over other examples too it is no shorter than that of a single seed.
+    low, high = mean_interval(values, examples=10_000) or (0.0, 0.0)
+    alone = wilson_interval(sum(values) / len(values), 10_000)
+    assert low <= alone[0] + 1e-12 and alone[1] <= high + 1e-12
 
 
 def test_one_value_has_no_interval_over_seeds() -> None:

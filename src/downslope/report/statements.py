@@ -243,7 +243,8 @@ def certainty(accuracy: Accuracy) -> str:
     '95 % interval 70.00 to 90.00 %; one seed, so no spread is known'
     """
     low, high = accuracy.interval
-    text = f"95 % interval {100 * low:.2f} to {100 * high:.2f} %"
+    over = " over seeds and test examples" if accuracy.interval_method == "crossed" else ""
+    text = f"95 % interval{over} {100 * low:.2f} to {100 * high:.2f} %"
     if accuracy.spread is None:
         return f"{text}; one seed, so no spread is known"
     spread = points(accuracy.spread, sign=False)

@@ -86,7 +86,8 @@ def choice(search: SearchResult) -> str:
     if made.optimism_interval is not None:
         low, high = made.optimism_interval
         text += f" Its optimism is {points(made.optimism)} points, 95 % interval "
-        text += f"{points(low)} to {points(high)} over new trainings."
+        others = " and other examples" if first.interval_method == "crossed" else ""
+        text += f"{points(low)} to {points(high)} over new trainings{others}."
     if made.evidence == "validation":
         text += (
             " That is the luck of its seed; its luck with these very examples stays in, and would "

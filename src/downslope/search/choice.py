@@ -73,7 +73,9 @@ def choose(
         seed += len(proposals)
         for trial in trained.trials:
             again[trial.id % len(best)].append(trial)
-    candidates = [_candidate(t.id, own) for t, own in zip(best, again, strict=True)]
+    # Other examples than these decide; folds have others each time.
+    examples = len(rounds[0].held_out) if evidence == "second" else None
+    candidates = [_candidate(t.id, own, examples) for t, own in zip(best, again, strict=True)]
     return Choice(
         evidence=evidence,
         examples=len(rounds[0].held_out),
@@ -126,7 +128,7 @@ def folds(
     return rounds
 
 
-def _candidate(number: int, again: Sequence[Trial]) -> Candidate:
+def _candidate(number: int, again: Sequence[Trial], examples: int | None) -> Candidate:
     accuracies = [
         t.validation_accuracy
         for t in again
@@ -136,7 +138,8 @@ def _candidate(number: int, again: Sequence[Trial]) -> Candidate:
         trial=number,
         accuracies=accuracies,
         mean=float(np.mean(accuracies)) if accuracies else None,
-        interval=mean_interval(accuracies),
+        interval=mean_interval(accuracies, examples=examples),
+        interval_method="t" if examples is None else "crossed",
         stopped=[
             f"seed {t.member.seed} {t.outcome}: {t.reason}"
             for t in again
@@ -158,7 +161,8 @@ def _optimism(best: Trial, again: float | None) -> float | None:
 
 
 def _optimism_interval(best: Trial, again: Candidate) -> tuple[float, float] | None:
-    # The accuracy in the search is known; what new trainings would reach on average is not.
+    # The accuracy in the search is known; what new trainings would reach on average is not, nor,
+    # on examples that ranked nothing, what they would reach on others.
     if again.interval is None or best.validation_accuracy is None:
         return None
     low, high = again.interval

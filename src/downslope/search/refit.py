@@ -176,7 +176,6 @@ def refit(
             records[path].append(record)
             note = f"the path of seed {seeds[path]}, as seed {seeds[0]} did not complete"
             yield Progress(task, total, total, note)
-    accuracies: list[float] = []
     confusion: list[list[int]] = []
     predictions: list[NDArray[np.int64]] = []
     confidences: list[NDArray[np.float32]] = []
@@ -193,7 +192,6 @@ def refit(
         if len(predictions) == 1:
             mistakes = confident_mistakes(confidences[0], chosen == truth, MISTAKES)
             mistake_inputs = inputs[mistakes]
-        accuracies.append(float((chosen == truth).mean()))
         confusion = confusion or confusion_matrix(truth, chosen, member.network.widths[-1])
     final = records[path][-1]
     last_losses = np.concatenate([r.batch_losses for r in records[path]])[-LAST:]
@@ -209,7 +207,7 @@ def refit(
             )
             for i, loss in enumerate(last_losses)
         ],
-        test_accuracy=accuracy_of(accuracies, len(test)) if accuracies else None,
+        test_accuracy=accuracy_of(np.array(predictions) == truth) if predictions else None,
         confusion=confusion,
         stopped=[
             f"seed {seed} {last.outcome}: {last.reason}"

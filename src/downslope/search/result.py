@@ -20,8 +20,11 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         trial: its id.
         accuracies: of each training that completed, in [0, 1].
         mean: of the accuracies; None where none completed.
-        interval: 95 % t interval of the mean over trainings; None below two.
+        interval: 95 % interval of the mean, by `interval_method`; None below two.
         stopped: a line for each training that did not complete.
+        interval_method: "t" over trainings; "crossed" over trainings and other examples, where
+            they were compared on a "second" part; "bootstrap" over trainings in runs of earlier
+            versions.
     """
 
     trial: int
@@ -29,6 +32,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     mean: float | None
     interval: tuple[float, float] | None
     stopped: list[str]
+    interval_method: Literal["t", "crossed", "bootstrap"] = "bootstrap"
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +48,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
             None where none completed.
         optimism: by how much the best trial's accuracy in the search lies above the mean of its
             new trainings: the best of many is better than it is. None where none completed.
-        optimism_interval: 95 % of it, by t over the new trainings; None below two.
+        optimism_interval: 95 % of it, by the best trial's interval over its new trainings; None
+            below two.
     """
 
     evidence: Evidence

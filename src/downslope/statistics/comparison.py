@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import bdtr, stdtrit
 
 from downslope.errors import InputError
-from downslope.statistics.intervals import CONFIDENCE
+from downslope.statistics.intervals import CONFIDENCE, components
+
+FEW_SEEDS: Final = 0.15
+"""How much of the bound on both sides' own quantiles counts where a side has 2 to 4 seeds."""
 
 
 class PairedTest(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,20 +62,8 @@ def compare(
 ) -> Comparison:
     """Compare two networks that were trained with several seeds, on the same test examples.
 
-    The mean over seeds and examples varies with three sources: how good a seed is, how hard the
-    examples are for one side and not for the other, and what is left, by which seeds differ on
-    single examples. With V_e the variance of the mean over examples, V_s that over seeds and V_r
-    that of the rest, which both contain (analysis of variance of crossed factors), the interval
-    reaches to
-
-        h^2 = t_e^2 (V_e - V_r) + t_s^2 V_s, and at least t_e^2 V_e.
-
-    Each source has Student's quantile for its own degrees of freedom, as in the limits of Graybill
-    and Wang (1980) for sums of variances: a single quantile for the sum (Satterthwaite) gives up
-    to 7 % of wrong verdicts with two seeds. V_s is once that of Welch (1947), once pooled, and the
-    wider interval decides: the degrees of freedom that Welch's estimates are too many where one
-    side has few seeds, the pooled ones where one side scatters more. Seeds of two sides share
-    nothing and are not paired. Measured coverage: docs/statistics.md.
+    The interval is that of `half_width`. A side with a single seed leaves the verdict open. Seeds
+    of two sides share nothing and are not paired. Measured coverage: docs/statistics.md.
 
     Args:
         first: what each seed of the first side classified correctly, shape (seeds, examples).
@@ -93,7 +84,6 @@ def compare(
     examples = first.shape[1]
     if examples < 2:
         raise InputError("comparison: one test example is too few; 2 or more are needed")
-    quantile = (1 + CONFIDENCE) / 2 if comparisons < 2 else 1 - (1 - CONFIDENCE) / 2 / comparisons
     sides = first, second
     seeds = np.array([len(side) for side in sides])
     differences = second.mean(axis=0) - first.mean(axis=0)
@@ -101,22 +91,20 @@ def compare(
     # Half a pseudo-example for and half against (Agresti and Min 2005): few errors say little.
     squares = float(np.square(differences - difference).sum()) + float(np.mean(1 / seeds))
     of_examples = squares / (examples * (examples - 1))
-    reach = float(stats.t.ppf(quantile, examples - 1)) ** 2 * of_examples
-    spread = None
-    if min(seeds) > 1:
-        per_seed = [side.mean(axis=1) for side in sides]
-        # Equal seeds have means that may differ from them in the last bit.
-        variances = np.array([0.0 if np.ptp(p) == 0 else p.var(ddof=1) for p in per_seed])
-        rest = sum(_rest(side, p) for side, p in zip(sides, per_seed, strict=True))
-        alone = float(stats.t.ppf(quantile, examples - 1)) ** 2 * max(0.0, of_examples - rest)
-        pooled = float(variances @ (seeds - 1)) / float(seeds.sum() - 2)
-        for variance, freedom in (
-            _welch(variances, seeds),
-            (pooled * float(np.sum(1 / seeds)), float(seeds.sum() - 2)),
-        ):
-            reach = max(reach, alone + float(stats.t.ppf(quantile, freedom)) ** 2 * variance)
-        spread = float(np.sqrt(variances.mean()))
-    half = float(np.sqrt(reach))
+    parts = [components(side) for side in sides]
+    of_seeds = np.array([part.of_seeds for part in parts])
+    single = min(seeds) < 2
+    half = float(
+        half_width(
+            of_examples,
+            None if single else of_seeds,
+            sum(part.rest for part in parts),
+            seeds,
+            examples,
+            comparisons=comparisons,
+        )
+    )
+    spread = None if single else float(np.sqrt(np.mean(of_seeds * seeds)))
     low, high = difference - half, difference + half
     verdict = "undecided"
     if spread is not None and (low > 0 or high < 0):
@@ -132,25 +120,68 @@ def compare(
     )
 
 
-def _welch(variances: NDArray[np.float64], seeds: NDArray[np.int64]) -> tuple[float, float]:
-    """Return the variance of the difference over seeds, and its degrees of freedom."""
-    parts = variances / seeds
-    if not parts.any():
-        return 0.0, 1.0
+def half_width(
+    of_examples: float,
+    of_seeds: NDArray[np.float64] | None,
+    rest: float,
+    seeds: NDArray[np.int64],
+    examples: int,
+    *,
+    comparisons: int = 1,
+) -> NDArray[np.float64]:
+    """Return how far the interval of a difference reaches to each side.
+
+    A mean over seeds and examples varies with three sources: how good a seed is, how hard the
+    examples are for one side and not for the other, and what is left, by which seeds differ on
+    single examples. With V_e the variance of the mean over examples, V_i that over the seeds of
+    side i and V_r that of the rest, which both contain (analysis of variance of crossed factors),
+    the interval reaches to
+
+        h^2 = t_e^2 (V_e - V_r) + Q, and at least t_e^2 V_e,
+
+    where Q is the larger of two. One pools the seeds of both sides. The other lies between
+    t_f^2 (V_1 + V_2) with the degrees of freedom f of Welch (1947) and t_1^2 V_1 + t_2^2 V_2, a
+    bound that never gives more than 5 % of wrong verdicts in a normal model (Banerjee 1961: the
+    distribution function of a square is concave). Welch's alone gives up to 9 %, where one side has
+    2 seeds and scatters more. The bound counts half there and where several intervals hold
+    together, `FEW_SEEDS` of it with fewer than 5 seeds, and nothing with more. Then no verdict in
+    that model is wrong in more than 6 %.
+
+    Args:
+        of_examples: V_e.
+        of_seeds: V_1 and V_2, shape (2, ...); None where nothing is known of them.
+        rest: V_r.
+        seeds: of each side, shape (2,).
+        examples: how many.
+        comparisons: how many such intervals hold together with 95 % (Bonferroni).
+    """
+    level = (1 + CONFIDENCE) / 2 if comparisons < 2 else 1 - (1 - CONFIDENCE) / 2 / comparisons
+
+    def squared(freedom: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        return np.square(stdtrit(freedom, level))
+
+    least = np.asarray(squared(examples - 1.0) * of_examples)
+    if of_seeds is None:
+        return np.sqrt(least)
+    alone = squared(examples - 1.0) * max(0.0, of_examples - rest)
+    freedom = (seeds - 1.0).reshape(2, *[1] * (of_seeds.ndim - 1))
+    counts = freedom + 1
+    total = of_seeds.sum(axis=0)
     # Shares of the whole, because the square of a small variance underflows.
-    shares = parts / parts.sum()
-    return float(parts.sum()), 1 / float(np.sum(shares**2 / (seeds - 1)))
+    shares = of_seeds / np.where(total > 0, total, 1.0)
+    welch = squared(1 / np.where(total > 0, (shares**2 / freedom).sum(axis=0), 1.0)) * total
+    bound = (squared(freedom) * of_seeds).sum(axis=0)
+    both = float(freedom.sum())
+    pooled = (of_seeds * counts * freedom).sum(axis=0) / both * float(np.sum(1 / seeds))
+    weight = _weight_of_bound(int(seeds.min()), int(seeds.max()), comparisons)
+    own = welch + weight * (bound - welch)
+    return np.sqrt(np.maximum(least, alone + np.maximum(own, squared(both) * pooled)))
 
 
-def _rest(right: NDArray[np.bool_], per_seed: NDArray[np.float64]) -> float:
-    """Return the variance of a mean by what neither seed nor example explains."""
-    seeds, examples = right.shape
-    mean = float(per_seed.mean())
-    total = seeds * examples * mean * (1 - mean)
-    by_seed = examples * float(np.square(per_seed - mean).sum())
-    by_example = seeds * float(np.square(right.mean(axis=0) - mean).sum())
-    freedom = (seeds - 1) * (examples - 1)
-    return max(0.0, total - by_seed - by_example) / freedom / (seeds * examples)
+def _weight_of_bound(fewest: int, most: int, comparisons: int) -> float:
+    if comparisons > 1 or fewest == 2 < most:
+        return 0.5
+    return FEW_SEEDS if fewest < 5 else 0.0
 
 
 def _paired_test(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
@@ -160,5 +191,6 @@ def _paired_test(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedT
         examples=len(first),
         first_only=first_only,
         second_only=second_only,
-        p_value=float(stats.binomtest(first_only, discordant).pvalue) if discordant else 1.0,
+        # Both tails of a fair coin are alike.
+        p_value=min(1.0, 2 * float(bdtr(min(first_only, second_only), discordant, 0.5))),
     )

@@ -91,6 +91,7 @@ def candidate_table(search: SearchResult) -> Table:
     choice = search.choice
     assert choice is not None
     trials = {t.id: t for t in search.trials}
+    method = choice.candidates[0].interval_method if choice.candidates else "t"
     rows: list[Row] = []
     for candidate in choice.candidates:
         trial, interval = trials[candidate.trial], candidate.interval
@@ -114,7 +115,7 @@ def candidate_table(search: SearchResult) -> Table:
             ("trial", True),
             ("in the search", True),
             ("mean again", True),
-            ("95 % interval (t)", True),
+            (f"95 % interval ({method})", True),
             ("each time", False),
             ("settings", False),
         ],
