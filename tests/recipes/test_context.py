@@ -164,7 +164,7 @@ def test_another_engine_is_another_version(
 ) -> None:
     results = copied.read_results()
     del results.seconds["theory"]
-    monkeypatch.setattr("downslope.runs.directory.engine", lambda: "abacus")
+    monkeypatch.setattr("downslope.runs.directory.engine_name", lambda: "abacus")
     copied.commit(results, [])
     with pytest.raises(InputError, match=r"engine abacus there, .* here"):
         open_run(prepare(tiny_recipe, make_digits(), copied, 1), ["theory"])

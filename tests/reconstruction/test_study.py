@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import mean_squared_error as scikit_learns_error
 
 from downslope.data import Dataset, Examples, Scaling, SealedTestSet
-from downslope.engines import EpochRecord, predict, train
+from downslope.engines import EpochRecord, predict, run_jobs
 from downslope.errors import InputError
 from downslope.networks import Member, NetworkSpec, TrainingSpec
 from downslope.progress import Progress, drain
@@ -161,11 +161,11 @@ def test_a_training_that_fails_is_called_failed(
     make_digits: Callable[..., Dataset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: Any, **options: Any) -> Iterator[EpochRecord]:
-        for record in train(*arguments, **options):
+        for record in run_jobs(*arguments, **options):
             lost = {"outcome": "failed", "reason": "no memory", "state": None}
             yield msgspec.structs.replace(record, **lost) if record.outcome else record
 
-    monkeypatch.setattr("downslope.reconstruction.training.train", fail)
+    monkeypatch.setattr("downslope.reconstruction.training.run_jobs", fail)
     done = run(make_digits())
     assert (done.result.outcome, done.result.test_mse, done.autoencoder) == ("failed", None, None)
 
