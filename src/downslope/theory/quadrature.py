@@ -33,7 +33,7 @@ _ORDERS: Final = (16, 24)
 
 
 class Expectation(NamedTuple):
-    """Hold an expectation and a bound on the error of its computation."""
+    """An expectation and a bound on the error of its computation."""
 
     value: float
     bound: float
