@@ -38,15 +38,7 @@ _NPY_NAME = re.compile(r"(?P<prefix>.*?)(?P<part>train|test)_(?P<what>images|lab
 
 
 def parse_npy(data: bytes, where: Path | str, *, text: bool = False) -> NDArray[Any]:
-    """Return the array in the bytes of a .npy file.
-
-    Args:
-        data: of the whole file.
-        where: the file, and the key in it, for errors.
-        text: whether strings are allowed, as labels may be.
-
-    Raises:
-        InputError: the bytes are no .npy, are truncated, or hold Python objects.
+    """Return the array in the bytes of a .npy file; of strings only where it may be `text`.
 
     >>> stream = io.BytesIO(); np.save(stream, np.arange(3)); parse_npy(stream.getvalue(), "a.npy")
     array([0, 1, 2])
@@ -96,9 +88,6 @@ def read_npy_folder(folder: Path) -> tuple[str, dict[str, tuple[Path, NDArray[An
     Returns:
         The prefix and, by role in the order of `ROLES`, each path and its array; None where the
         folder has no file of such a name.
-
-    Raises:
-        InputError: some of the four are missing, there are several sets, or as `parse_npy`.
     """
     found: dict[str, Path] = {}
     prefixes: set[str] = set()
@@ -127,10 +116,6 @@ def read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
     Returns:
         The arrays by key in lower case, in the order of the set of keys: four with a test set,
         two without; and a note on arrays that are neither inputs nor labels and not read.
-
-    Raises:
-        InputError: the file is no .npz or damaged, its keys are not accepted, two sets of keys or
-            an array of examples besides are there, or as `parse_npy`.
     """
     with open_plain(path) as stream:
         try:

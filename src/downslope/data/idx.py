@@ -50,15 +50,9 @@ def idx_header(shape: tuple[int, ...]) -> bytes:
 
 
 def read_idx(path: Path, dimensions: int) -> IdxFile:
-    """Read one IDX file, plain or gzip; no more is read than its header allows.
+    """Read one IDX file, plain or gzip, of 3 dimensions (images) or 1 (labels).
 
-    Args:
-        path: of the file.
-        dimensions: 3 for images, 1 for labels.
-
-    Raises:
-        InputError: the file is missing, unreadable, empty, truncated or damaged, its magic number
-            is not the one that is needed, or it is longer than its header says.
+    No more is read than its header allows.
     """
     with open_decompressed(path) as stream:
         header = stream.read(4 + 4 * dimensions)
@@ -105,9 +99,6 @@ def find_idx(folder: Path) -> dict[str, Path]:
 
     A plain file wins over a compressed one of the same role. Spellings such as
     train-images-idx3-ubyte.gz, train-images.idx3-ubyte and test_labels.idx all count.
-
-    Raises:
-        InputError: the folder cannot be listed, or holds several sets.
     """
     found: dict[str, Path] = {}
     prefixes: set[str] = set()
@@ -130,11 +121,7 @@ def find_idx(folder: Path) -> dict[str, Path]:
 
 
 def idx_folders(folder: Path) -> list[Path]:
-    """Return where IDX files lie: a folder itself, its raw/, or the */raw/ of a torchvision root.
-
-    Raises:
-        InputError: the folder cannot be listed, or holds several sets.
-    """
+    """Return where IDX files lie: a folder itself, its raw/, or the */raw/ of a torchvision root."""
     for pattern in (".", "raw", "*/raw"):
         candidates = sorted(folder.glob(pattern)) if pattern != "." else [folder]
         if there := [at for at in candidates if at.is_dir() and find_idx(at)]:
@@ -143,11 +130,7 @@ def idx_folders(folder: Path) -> list[Path]:
 
 
 def list_folder(folder: Path) -> list[Path]:
-    """List a folder, sorted by name.
-
-    Raises:
-        InputError: the folder cannot be listed.
-    """
+    """List a folder, sorted by name."""
     try:
         return sorted(folder.iterdir())
     except OSError as error:
@@ -155,11 +138,7 @@ def list_folder(folder: Path) -> list[Path]:
 
 
 def read_idx_folder(folder: Path) -> dict[str, IdxFile]:
-    """Read the four IDX files of a folder, by role in the order of `ROLES`.
-
-    Raises:
-        InputError: a file is missing, or as `read_idx`.
-    """
+    """Read the four IDX files of a folder, by role in the order of `ROLES`."""
     found = find_idx(folder)
     missing = [role for role in ROLES if role not in found]
     if missing:

@@ -32,10 +32,6 @@ def read_csv(path: Path, label: str | None = None) -> Part:
         path: of the file.
         label: the name of the column with the classes, strings or whole numbers; if None, the one
             column that has one of `LABEL_NAMES`, else the last one.
-
-    Raises:
-        InputError: the file is unreadable, empty or ragged, it is not certain which row is the
-            header or which column holds the labels, or a cell is not a finite number.
     """
     numbered = list(_rows(path, read_text(path)))
     if not numbered:
@@ -111,11 +107,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _has_header(path: Path, rows: Sequence[Sequence[str]]) -> bool:
-    """Tell whether the first row names the columns: it has text where numbers follow.
-
-    Raises:
-        InputError: it may be either.
-    """
+    """Tell whether the first row names the columns: it has text where numbers follow."""
     first, others = rows[0], rows[1:]
     if not others:
         return not all(map(is_number, first))

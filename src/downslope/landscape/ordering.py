@@ -38,15 +38,8 @@ def order_by_step(
     number that varies across the names. Where several of these apply and put the files in
     different orders, none is believed.
 
-    Args:
-        folder: names them in messages.
-        files: paths with what they hold, one or more.
-
     Returns:
         Steps and paths, by increasing step.
-
-    Raises:
-        InputError: a file without a number, two of one step, or an order that is not clear.
 
     >>> names = ["net_epoch10_loss0.31.pt", "net_epoch9_loss1.09.pt", "net_epoch1_loss2.3.pt"]
     >>> [step for step, _ in order_by_step(Path("saved"), [(Path(n), {}) for n in names])]
@@ -98,11 +91,7 @@ def _whole(value: object) -> int | None:
 
 
 def _named(folder: Path, paths: Sequence[Path]) -> Readings:
-    """Return the numbers that follow a word, by word, where every name has one.
-
-    Raises:
-        InputError: names have different words.
-    """
+    """Return the numbers that follow a word, by word, where every name has one."""
     found = {
         f'the number after "{word}"': [_after(word, path) for path in paths] for word in _WORDS
     }
@@ -129,11 +118,7 @@ def _after(word: str, path: Path) -> int | None:
 
 
 def _varying(folder: Path, paths: Sequence[Path]) -> Readings:
-    """Return the only number that varies across names.
-
-    Raises:
-        InputError: a name without a number, or several that vary.
-    """
+    """Return the only number that varies across names."""
     rows = [_NUMBER.findall(path.stem) for path in paths]
     for path, row in zip(paths, rows, strict=True):
         if not row:

@@ -48,14 +48,6 @@ def expectation(
     its difference from adaptive Gauss-Kronrod integration (QUADPACK, through
     `scipy.integrate.quad`), that integration's own estimate, and rounding.
 
-    Args:
-        function: of float64 arrays, of no more than polynomial growth.
-        deviation: of z, above 0.
-        kinks: where the function or a derivative of it jumps.
-
-    Raises:
-        InputError: the function is not finite somewhere within 38 deviations.
-
     >>> value, bound = expectation(lambda z: np.maximum(z, 0) ** 2)
     >>> abs(value - 0.5) < bound < 1e-12
     True
@@ -77,11 +69,7 @@ def expectation(
 def quick_expectation(
     function: Real, *, deviation: float = 1.0, kinks: Sequence[float] = (0.0,)
 ) -> float:
-    """Compute E[function(z)] with 24 nodes a panel and no bound: for use within a search.
-
-    Raises:
-        InputError: the function is not finite somewhere within 38 deviations.
-    """
+    """Compute E[function(z)] with 24 nodes a panel and no bound: for use within a search."""
     return float(_terms(function, deviation, kinks, _ORDERS[1]).sum())
 
 

@@ -54,10 +54,6 @@ def density_of_product(density: Callable[[Any], Any], z: Any, x: Any) -> Any:
 def verify_sum(claim: Any = n * variance_wx, weights: Law = SKEWED) -> Verification:
     """Check the variance of a sum of n products by enumeration, with inputs that are dependent.
 
-    Args:
-        claim: what Var[sum_j w_j x_j] is said to be, in `n` and `variance_wx`.
-        weights: the law of each independent weight.
-
     >>> verify_sum().verified, verify_sum(n**2 * variance_wx).verified
     (True, False)
     """
@@ -81,9 +77,6 @@ def verify_sum(claim: Any = n * variance_wx, weights: Law = SKEWED) -> Verificat
 
 def verify_product(claim: Any = variance_w * second_x) -> Verification:
     """Check the variance of one product in symbols and on a discrete example with E[x] > 0.
-
-    Args:
-        claim: what Var[w x] is said to be, in `variance_w`, `second_x` and `mean_x`.
 
     >>> verify_product().verified, verify_product(variance_w * (second_x - mean_x**2)).verified
     (True, False)
@@ -129,9 +122,6 @@ def verify_density(
     claim: Callable[[Callable[[Any], Any], Any, Any], Any] = density_of_product,
 ) -> Verification:
     """Check the density of w x at a known x by differentiating P(w x <= t), for x of either sign.
-
-    Args:
-        claim: (density of w, z, x) -> the density of z = w x at z.
 
     >>> verify_density(lambda density, z, x: density(z / x)).verified
     False
