@@ -71,12 +71,12 @@ def parse_npy(data: bytes, where: Path | str, *, text: bool = False) -> NDArray[
         strings = ", and strings where they are labels" if text else ""
         raise fault(where, f"has dtype {dtype}; only whole and floating numbers{strings} are read")
     size = prod(shape) * dtype.itemsize
-    held = len(data) - stream.tell()
-    if min(shape, default=0) < 0 or size != held:
+    present = len(data) - stream.tell()
+    if min(shape, default=0) < 0 or size != present:
         raise fault(
             where,
-            f"{'is truncated' if held < size else 'is damaged'}: its header promises {size:,} "
-            f"bytes of shape {shape} and dtype {dtype}, it holds {held:,}; get the file again",
+            f"{'is truncated' if present < size else 'is damaged'}: its header promises {size:,} "
+            f"bytes of shape {shape} and dtype {dtype}, it holds {present:,}; get the file again",
         )
     array = np.frombuffer(data, dtype, offset=stream.tell())
     return array.reshape(shape, order="F" if fortran else "C")
@@ -89,23 +89,23 @@ def read_npy_folder(folder: Path) -> tuple[str, dict[str, tuple[Path, NDArray[An
         The prefix and, by role in the order of `ROLES`, each path and its array; None where the
         folder has no file of such a name.
     """
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     prefixes: set[str] = set()
     for path in list_folder(folder):
         if match := _NPY_NAME.fullmatch(path.name):
             prefixes.add(match["prefix"])
-            found[f"{match['part']} {match['what']}"] = path
-    if not found:
+            paths[f"{match['part']} {match['what']}"] = path
+    if not paths:
         return None
     if len(prefixes) > 1:
         names = ", ".join(f"{prefix}train_images.npy" for prefix in sorted(prefixes))
         raise fault(folder, f"holds several sets ({names}); put each in a folder of its own")
     prefix = prefixes.pop()
-    missing = [f"{prefix}{r.replace(' ', '_')}.npy" for r in ROLES if r not in found]
+    missing = [f"{prefix}{r.replace(' ', '_')}.npy" for r in ROLES if r not in paths]
     if missing:
         raise fault(folder, f"lacks {', '.join(missing)}; a set is four .npy files")
     return prefix, {
-        role: (found[role], parse_npy(read_whole(found[role]), found[role], text="labels" in role))
+        role: (paths[role], parse_npy(read_whole(paths[role]), paths[role], text="labels" in role))
         for role in ROLES
     }
 

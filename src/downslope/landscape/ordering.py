@@ -78,8 +78,10 @@ def _unclear(
 
 def _held(states: Sequence[Mapping[str, Any]]) -> Readings:
     """Return what all files hold, by key."""
-    found = {f'"{key}" in the files': [_whole(state.get(key)) for state in states] for key in KEYS}
-    return _complete(found)
+    readings = {
+        f'"{key}" in the files': [_whole(state.get(key)) for state in states] for key in KEYS
+    }
+    return _complete(readings)
 
 
 def _whole(value: object) -> int | None:
@@ -92,14 +94,14 @@ def _whole(value: object) -> int | None:
 
 def _named(folder: Path, paths: Sequence[Path]) -> Readings:
     """Return the numbers that follow a word, by word, where every name has one."""
-    found = {
+    readings = {
         f'the number after "{word}"': [_after(word, path) for path in paths] for word in _WORDS
     }
-    complete = _complete(found)
-    some = [where for where, steps in found.items() if any(step is not None for step in steps)]
+    complete = _complete(readings)
+    some = [where for where, steps in readings.items() if any(step is not None for step in steps)]
     if not complete and len(some) > 1:
         examples = [
-            next(p.name for p, s in zip(paths, found[where], strict=True) if s is not None)
+            next(p.name for p, s in zip(paths, readings[where], strict=True) if s is not None)
             for where in some[:2]
         ]
         raise InputError(

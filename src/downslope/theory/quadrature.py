@@ -112,5 +112,5 @@ def _adaptive(function: Real, deviation: float, low: float, high: float) -> tupl
     with warnings.catch_warnings():
         # It did not reach the accuracy asked for; its estimate, which is used, says so too.
         warnings.simplefilter("ignore", IntegrationWarning)
-        found = quad(weighted, low, high, epsabs=1e-14, epsrel=1e-13, limit=100)
-    return float(found[0]), float(found[1])
+        value, error, *_ = quad(weighted, low, high, epsabs=1e-14, epsrel=1e-13, limit=100)
+    return float(value), float(error)

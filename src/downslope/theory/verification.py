@@ -66,10 +66,10 @@ def verify_sum(claim: Any = n * variance_wx, weights: Law = SKEWED) -> Verificat
             for x, q in dependent_inputs(size):
                 add(total, sum((a * b for a, b in zip(w, x, strict=True)), Fraction(0)), p * q)
                 add(single, w[0] * x[0], p * q)
-        found, alone = variance(total), variance(single)
+        truth, alone = variance(total), variance(single)
         said = claim.subs({n: size, variance_wx: to_sympy(alone)})
-        verified = verified and _zero(said - to_sympy(found))
-        parts.append(f"n = {size}: Var[sum] = {found}, Var[wx] = {alone}, claim {said}")
+        verified = verified and _zero(said - to_sympy(truth))
+        parts.append(f"n = {size}: Var[sum] = {truth}, Var[wx] = {alone}, claim {said}")
     return Verification(
         verified, "all outcomes enumerated, inputs dependent on each other; " + "; ".join(parts)
     )
@@ -88,7 +88,7 @@ def verify_product(claim: Any = variance_w * second_x) -> Verification:
     law: dict[Fraction, Fraction] = {}
     for (w, p), (x, q) in product(SKEWED.items(), POSITIVE.items()):
         add(law, w * x, p * q)
-    found = variance(law)
+    truth = variance(law)
     said = claim.subs(
         {
             variance_w: to_sympy(variance(SKEWED)),
@@ -97,9 +97,9 @@ def verify_product(claim: Any = variance_w * second_x) -> Verification:
         }
     )
     return Verification(
-        _zero(residual) and _zero(said - to_sympy(found)),
+        _zero(residual) and _zero(said - to_sympy(truth)),
         "E[w^2] E[x^2] - E[w]^2 E[x]^2 at E[w] = 0 minus the claim is "
-        f"{residual}; enumerated example: Var[wx] = {found}, claim {said}",
+        f"{residual}; enumerated example: Var[wx] = {truth}, claim {said}",
     )
 
 
