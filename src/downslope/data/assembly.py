@@ -72,11 +72,6 @@ def assemble(name: str, source: str, training: Part, test: Part | None = None) -
         source: in words for the report.
         training: the training arrays, and what is known of them.
         test: the test arrays.
-
-    Raises:
-        InputError: a wrong number of dimensions or type, a value that is not finite, differing
-            counts or shapes, labels that cannot be encoded, bytes that may be pictures or a table,
-            or too few rows to hold a test set out.
     """
     said = list(training.notes)
     parts = [training] if test is None else [training, test]
@@ -181,11 +176,7 @@ def _encode(parts: list[Part], said: list[str]) -> tuple[list[NDArray[np.int64]]
 
 
 def _decide(raw: NDArray[Any], at: str) -> tuple[Kind, str]:
-    """Decide whether inputs are pictures or a table, and say why.
-
-    Raises:
-        InputError: they may be either.
-    """
+    """Decide whether inputs are pictures or a table, and say why."""
     if raw.ndim > 2:
         return "images", f"each example has {raw.ndim - 1} dimensions"
     width = raw.shape[1]

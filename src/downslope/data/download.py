@@ -24,17 +24,8 @@ _PIECE = 2**16  # bytes
 def download(address: str, target: Path, limit: int) -> Steps[Path]:
     """Download one file.
 
-    Args:
-        address: http or https.
-        target: where to put it; what is there after an error is incomplete.
-        limit: the most bytes that are taken.
-
     Yields:
         Bytes so far.
-
-    Raises:
-        InputError: there is no connection, no answer in time, an error status, or more bytes than
-            the limit; the message is the reason alone, a few words.
     """
     task, done = f"downloading {target.name} from {urlsplit(address).hostname}", 0
     yield Progress(task, 0, 1)

@@ -50,10 +50,6 @@ def encode(training: Labels, *others: Labels) -> tuple[list[NDArray[np.int64]], 
     Returns:
         int64 classes of the training labels and of each of the others, and the names by class.
 
-    Raises:
-        InputError: labels of no usable kind, a fraction, a missing label, or a label in the others
-            that the training labels do not have.
-
     >>> labels = Labels(np.array(["3", "01", "1.0"]), "a.csv", str)
     >>> encode(labels)
     ([array([1, 0, 0])], ('1', '3'))

@@ -61,11 +61,7 @@ def cache_folder() -> Path:
 
 
 def places() -> list[tuple[str, Path]]:
-    """List where a copy is looked for, in this order, each with a word for it.
-
-    Raises:
-        InputError: DOWNSLOPE_DATA names no folder.
-    """
+    """List where a copy is looked for, in this order, each with a word for it."""
     folders: list[tuple[str, Path]] = []
     if given := os.environ.get(VARIABLE):
         folder = Path(given).expanduser()
@@ -82,11 +78,7 @@ def places() -> list[tuple[str, Path]]:
 
 
 def find_copy() -> tuple[str, Path] | None:
-    """Return the first place that has all four files, or None; their content is not checked.
-
-    Raises:
-        InputError: DOWNSLOPE_DATA names no folder.
-    """
+    """Return the first place that has all four files, or None; their content is not checked."""
     for kind, folder in places():
         try:
             if folder.is_dir() and len(find_idx(folder)) == len(ROLES):
@@ -97,12 +89,7 @@ def find_copy() -> tuple[str, Path] | None:
 
 
 def check_content(kind: str, files: dict[str, IdxFile]) -> None:
-    """Compare the four files, by role, with the published digests.
-
-    Raises:
-        InputError: a file has other content; the message names it and, by the kind of place it was
-            found in, says what to do.
-    """
+    """Compare the four files, by role, with the published digests."""
     for role, file in files.items():
         if file.sha256 != DIGESTS[role]:
             raise fault(

@@ -89,11 +89,7 @@ def fetch(name: str) -> Steps[Path]:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that is not in `NAMES`.
-
-    Raises:
-        InputError: the name is unknown.
-    """
+    """Refuse a name that is not in `NAMES`."""
     if name not in NAMES:
         raise fault("data", f"{name!r} is not the name of a data set; names are {', '.join(NAMES)}")
 

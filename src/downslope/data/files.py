@@ -56,11 +56,7 @@ def finite_rows(rows: NDArray[Any], where: Path | str) -> NDArray[np.float64]:
 
 @contextmanager
 def open_plain(path: Path) -> Generator[io.BufferedIOBase, None, None]:
-    """Open a regular file for reading bytes; what the system refuses becomes an `InputError`.
-
-    Raises:
-        InputError: the path is missing, not a regular file, unreadable or empty.
-    """
+    """Open a regular file for reading bytes; what the system refuses becomes an `InputError`."""
     try:
         if path.is_dir():
             raise fault(path, "is a folder, where a file is needed")
@@ -80,11 +76,7 @@ def open_plain(path: Path) -> Generator[io.BufferedIOBase, None, None]:
 
 @contextmanager
 def open_decompressed(path: Path) -> Generator[io.BufferedIOBase, None, None]:
-    """Open a file for reading its bytes, through gzip where its first two bytes say so.
-
-    Raises:
-        InputError: as `open_plain`, or the gzip data is truncated or damaged.
-    """
+    """Open a file for reading its bytes, through gzip where its first two bytes say so."""
     with open_plain(path) as stream:
         compressed = stream.read(2) == b"\x1f\x8b"
         stream.seek(0)
@@ -101,11 +93,7 @@ def open_decompressed(path: Path) -> Generator[io.BufferedIOBase, None, None]:
 
 
 def read_text(path: Path) -> str:
-    """Read a file of UTF-8 text, plain or gzip, of at most `MAXIMUM_BYTES` once decompressed.
-
-    Raises:
-        InputError: as `open_decompressed`, or the file is larger or no UTF-8 text.
-    """
+    """Read a file of UTF-8 text, plain or gzip, of at most `MAXIMUM_BYTES` once decompressed."""
     with open_decompressed(path) as stream:
         data = read_bounded(stream, path)
     try:
@@ -115,11 +103,7 @@ def read_text(path: Path) -> str:
 
 
 def read_whole(path: Path) -> bytes:
-    """Read a plain file of at most `MAXIMUM_BYTES`.
-
-    Raises:
-        InputError: as `open_plain`, or the file is larger.
-    """
+    """Read a plain file of at most `MAXIMUM_BYTES`."""
     with open_plain(path) as stream:
         return read_bounded(stream, path)
 

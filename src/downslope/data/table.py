@@ -32,10 +32,6 @@ def read_csv(path: Path, label: str | None = None) -> Part:
         path: of the file.
         label: the name of the column with the classes, strings or whole numbers; if None, the one
             column that has one of `LABEL_NAMES`, else the last one.
-
-    Raises:
-        InputError: the file is unreadable, empty or ragged, it is not certain which row is the
-            header or which column holds the labels, or a cell is not a finite number.
     """
     numbered = list(_rows(path, read_text(path)))
     if not numbered:
@@ -62,22 +58,22 @@ def read_csv(path: Path, label: str | None = None) -> Part:
         else "no header: the first row reads as the others do and is an example",
         f"labels from the column {header[label_at]!r}{why}",
     ]
-    kept: list[int] = []
+    features: list[int] = []
     for at, name in enumerate(header):
         if at == label_at:
             continue
         if has_header and _UNNAMED.fullmatch(name.strip()) and _is_index(columns[at]):
             notes.append(f"column {at + 1} has no name and numbers the rows: left out as an index")
         else:
-            kept.append(at)
-    if not kept:
+            features.append(at)
+    if not features:
         raise fault(path, "has no feature beside its labels and its index; it needs at least one")
 
     def place(row: int) -> str:
         return f"row {row + 1} (line {rows[row][0]})"
 
-    values = np.empty((len(rows), len(kept)), np.float64)
-    for to, at in enumerate(kept):
+    values = np.empty((len(rows), len(features)), np.float64)
+    for to, at in enumerate(features):
         cells = columns[at]
         wrong = next((i for i, cell in enumerate(cells) if not is_number(cell)), None)
         if wrong is None:
@@ -96,7 +92,7 @@ def read_csv(path: Path, label: str | None = None) -> Part:
         str(path),
         lambda row: f"{place(row)}, label column {header[label_at]!r}",
     )
-    names = tuple(header[at] for at in kept)
+    names = tuple(header[at] for at in features)
     return Part(values, str(path), labels, "table", columns=names, notes=tuple(notes))
 
 
@@ -111,11 +107,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _has_header(path: Path, rows: Sequence[Sequence[str]]) -> bool:
-    """Tell whether the first row names the columns: it has text where numbers follow.
-
-    Raises:
-        InputError: it may be either.
-    """
+    """Tell whether the first row names the columns: it has text where numbers follow."""
     first, others = rows[0], rows[1:]
     if not others:
         return not all(map(is_number, first))

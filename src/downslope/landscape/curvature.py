@@ -93,7 +93,7 @@ def curvature(
         raise InputError(f"curvature: eigenvalues = {eigenvalues}; 1 to {size - 1}")
     if probes < 2:
         raise InputError(f"curvature: probes = {probes}; 2 or more, for an error")
-    found: list[CurvaturePoint] = []
+    points: list[CurvaturePoint] = []
     chosen = list(range(len(trajectory)) if rows is None else rows)
     hessian = HessianOperator(module, examples, Measure.of(loss), chunk)
     for done, row in enumerate(chosen, 1):
@@ -108,7 +108,7 @@ def curvature(
             samples = [float(v @ hessian.product(v)) for v in signs]
             trace = float(np.mean(samples))
             error = float(np.std(samples, ddof=1) / math.sqrt(probes))
-        found.append(
+        points.append(
             CurvaturePoint(
                 step=trajectory.steps[row],
                 eigenvalues=values,
@@ -118,7 +118,7 @@ def curvature(
             )
         )
         yield Progress("curvature", done, len(chosen))
-    return found
+    return points
 
 
 def hessian_plane(

@@ -35,10 +35,6 @@ def fit_examples(
     the outputs' shape, which may differ by axes of length 1 alone. A loss that is a function gets
     targets as they are.
 
-    Raises:
-        InputError: the module fails on the inputs or returns something else than a tensor with a
-            row an example, or the targets do not fit its outputs.
-
     >>> column = Examples(np.ones((3, 2), np.float32), np.zeros(3, np.float32))
     >>> fit_examples(nn.Linear(2, 1), column, "mean_squared_error", None).targets.shape
     (3, 1)
@@ -94,9 +90,6 @@ def _required(module: nn.Module) -> list[str]:
 
 def pick_output(outputs: Any, key: str | None) -> Any:
     """Take what a key names from a module's outputs: of a mapping, or by position of a tuple.
-
-    Raises:
-        InputError: there is no such output.
 
     >>> pick_output({"logits": 1, "hidden": 2}, "logits"), pick_output((3, 4), "1")
     (1, 4)
@@ -203,9 +196,6 @@ def loss_per_example(
 
     Outputs of half precision are compared in float32.
 
-    Raises:
-        InputError: shapes that do not fit; nothing is broadcast.
-
     >>> loss_per_example("mean_squared_error", torch.ones(2, 3), torch.zeros(2, 3)).tolist()
     [1.0, 1.0]
     """
@@ -256,11 +246,7 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def copy_of(module: nn.Module) -> nn.Module:
-    """Copy a module, in evaluation mode; its parameters take no gradients.
-
-    Raises:
-        InputError: it cannot be copied.
-    """
+    """Copy a module, in evaluation mode; its parameters take no gradients."""
     # Results that a module keeps, such as the weight of the old `weight_norm`, refuse to be copied
     # with their history; they are computed anew at each pass.
     memo: dict[int, Any] = {

@@ -27,7 +27,7 @@ class Plane:
         explained_variance: share of the trajectory's variance along each direction, or None for
             a plane that was not fitted to one.
         components: which principal components the directions are, counted from 1.
-        lengths: of the directions before they were made unit vectors, where that length means
+        lengths: of the directions before they were unit unit vectors, where that length means
             something: coordinates (lengths[0], 0) are one whole direction away.
 
     Raises:
@@ -93,16 +93,16 @@ def orthonormal(directions: NDArray[np.floating]) -> NDArray[np.float64]:
     sizes = np.abs(directions).max(axis=1, keepdims=True)
     if not (np.isfinite(sizes).all() and (sizes > 0).all()):
         raise InputError("plane: a direction is zero or not finite")
-    made = np.asarray(directions, np.float64) / sizes
-    made /= np.linalg.norm(made, axis=1, keepdims=True)
-    beside = made[1] - (made[1] @ made[0]) * made[0]
+    unit = np.asarray(directions, np.float64) / sizes
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    beside = unit[1] - (unit[1] @ unit[0]) * unit[0]
     length = float(np.linalg.norm(beside))
     if length < 1e-7:
         raise InputError("plane: the two directions are parallel, which spans no plane")
     beside /= length
-    beside -= (beside @ made[0]) * made[0]  # again: the subtraction above loses digits
-    made[1] = beside / np.linalg.norm(beside)
-    return made
+    beside -= (beside @ unit[0]) * unit[0]  # again: the subtraction above loses digits
+    unit[1] = beside / np.linalg.norm(beside)
+    return unit
 
 
 def plane_through(

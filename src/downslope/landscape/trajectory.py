@@ -126,14 +126,14 @@ class Trajectory:
             self.steps = [int(row["step"]) for row in rows]
             self.losses = [float(row["loss"]) for row in rows]
             self._size = int(rows[0]["parameters"]) if rows else 0
-            held = inside(directory, "vectors.f32").stat().st_size if rows else 0
+            size = inside(directory, "vectors.f32").stat().st_size if rows else 0
         except OSError as error:
             raise InputError(f"{directory}: cannot be used ({error.strerror})") from None
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{index}: damaged ({error})") from None
-        if held < 4 * self._size * len(rows):
+        if size < 4 * self._size * len(rows):
             raise InputError(
-                f"{directory / 'vectors.f32'}: {held:,} bytes, too short for {len(rows)} snapshots"
+                f"{directory / 'vectors.f32'}: {size:,} bytes, too short for {len(rows)} snapshots"
             )
 
     def _append(self, vector: NDArray[np.float32], step: int, loss: float) -> None:

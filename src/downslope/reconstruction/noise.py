@@ -48,9 +48,9 @@ class Noise(Checked, frozen=True, kw_only=True):
             noise += inputs
             return noise.clip(0, 1, out=noise)
         chance = generator.random(inputs.shape, np.float32)
-        kept = np.where(chance < self.amount, np.float32(0), inputs)
+        masked = np.where(chance < self.amount, np.float32(0), inputs)
         if self.kind == "masking":
-            return kept
+            return masked
         # The lower half of the hits is pepper, already 0.
         salt = (chance >= self.amount / 2) & (chance < self.amount)
-        return np.where(salt, np.float32(1), kept)
+        return np.where(salt, np.float32(1), masked)

@@ -39,7 +39,7 @@ Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold one prediction, its measurement and the verdict.
+    """One prediction, its measurement and the verdict.
 
     Args:
         name: what is compared.

@@ -143,7 +143,7 @@ _STEPS: Final[tuple[tuple[Any, ...], ...]] = (
         "Xavier's variance, 1/n between layers of equal width, halves the signal in each layer.",
         tuple(name for name in ASSUMPTIONS if name != "incoming gradient independent"),
         f"{_HE}, equations 8 to 10",
-        small_networks.verify_forward_variance,
+        lambda: small_networks.verify_forward_variance(),
     ),
     (
         "backward",
@@ -163,7 +163,7 @@ _STEPS: Final[tuple[tuple[Any, ...], ...]] = (
             "incoming gradient independent",
         ),
         f"{_HE}, equations 11 to 14; without the assumption: Nguyen (2021), arXiv:2101.12017",
-        small_networks.verify_backward_variance,
+        lambda: small_networks.verify_backward_variance(),
     ),
 )
 """Name, title, statement, justification, assumptions, source and check of each step."""

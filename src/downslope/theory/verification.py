@@ -54,10 +54,6 @@ def density_of_product(density: Callable[[Any], Any], z: Any, x: Any) -> Any:
 def verify_sum(claim: Any = n * variance_wx, weights: Law = SKEWED) -> Verification:
     """Check the variance of a sum of n products by enumeration, with inputs that are dependent.
 
-    Args:
-        claim: what Var[sum_j w_j x_j] is said to be, in `n` and `variance_wx`.
-        weights: the law of each independent weight.
-
     >>> verify_sum().verified, verify_sum(n**2 * variance_wx).verified
     (True, False)
     """
@@ -70,10 +66,10 @@ def verify_sum(claim: Any = n * variance_wx, weights: Law = SKEWED) -> Verificat
             for x, q in dependent_inputs(size):
                 add(total, sum((a * b for a, b in zip(w, x, strict=True)), Fraction(0)), p * q)
                 add(single, w[0] * x[0], p * q)
-        found, alone = variance(total), variance(single)
+        truth, alone = variance(total), variance(single)
         said = claim.subs({n: size, variance_wx: to_sympy(alone)})
-        verified = verified and _zero(said - to_sympy(found))
-        parts.append(f"n = {size}: Var[sum] = {found}, Var[wx] = {alone}, claim {said}")
+        verified = verified and _zero(said - to_sympy(truth))
+        parts.append(f"n = {size}: Var[sum] = {truth}, Var[wx] = {alone}, claim {said}")
     return Verification(
         verified, "all outcomes enumerated, inputs dependent on each other; " + "; ".join(parts)
     )
@@ -81,9 +77,6 @@ def verify_sum(claim: Any = n * variance_wx, weights: Law = SKEWED) -> Verificat
 
 def verify_product(claim: Any = variance_w * second_x) -> Verification:
     """Check the variance of one product in symbols and on a discrete example with E[x] > 0.
-
-    Args:
-        claim: what Var[w x] is said to be, in `variance_w`, `second_x` and `mean_x`.
 
     >>> verify_product().verified, verify_product(variance_w * (second_x - mean_x**2)).verified
     (True, False)
@@ -95,7 +88,7 @@ def verify_product(claim: Any = variance_w * second_x) -> Verification:
     law: dict[Fraction, Fraction] = {}
     for (w, p), (x, q) in product(SKEWED.items(), POSITIVE.items()):
         add(law, w * x, p * q)
-    found = variance(law)
+    truth = variance(law)
     said = claim.subs(
         {
             variance_w: to_sympy(variance(SKEWED)),
@@ -104,9 +97,9 @@ def verify_product(claim: Any = variance_w * second_x) -> Verification:
         }
     )
     return Verification(
-        _zero(residual) and _zero(said - to_sympy(found)),
+        _zero(residual) and _zero(said - to_sympy(truth)),
         "E[w^2] E[x^2] - E[w]^2 E[x]^2 at E[w] = 0 minus the claim is "
-        f"{residual}; enumerated example: Var[wx] = {found}, claim {said}",
+        f"{residual}; enumerated example: Var[wx] = {truth}, claim {said}",
     )
 
 
@@ -129,9 +122,6 @@ def verify_density(
     claim: Callable[[Callable[[Any], Any], Any, Any], Any] = density_of_product,
 ) -> Verification:
     """Check the density of w x at a known x by differentiating P(w x <= t), for x of either sign.
-
-    Args:
-        claim: (density of w, z, x) -> the density of z = w x at z.
 
     >>> verify_density(lambda density, z, x: density(z / x)).verified
     False
