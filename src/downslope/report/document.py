@@ -92,6 +92,8 @@ def _first_screen(results: Results, arrays: Arrays) -> Iterator[Block]:
         Paragraph(headline.answer(results), "answer"),
         Cards(headline.headline(results)),
     ]
+    if absent := headline.missing(results):
+        left.append(Paragraph(f"Not run: {', '.join(absent)}.", "small"))
     right: list[Block] = []
     picture: Display | None = None
     if picture is not None:
