@@ -52,7 +52,7 @@ def _blocks(diagnosis: Diagnosis) -> Iterator[Block]:
     texts = [f"{diagnosis.caution}."] if diagnosis.caution else []
     texts += diagnosis.findings or ["signals and gradients keep their size in every layer."]
     texts += [f"even with the proposed gains {text}" for text in diagnosis.mended]
-    yield Items([Item(capitalized(text), []) for text in texts], numbered=False)
+    yield Items([Item(capitalized(text)) for text in texts], numbered=False)
     yield Figures([SignalStrength(diagnosis), GradientStrength(diagnosis)])
     yield layer_table(diagnosis)
     yield Paragraph(

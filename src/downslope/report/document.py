@@ -17,8 +17,8 @@ from downslope.report.blocks import (
     Paragraph,
     Section,
 )
-from downslope.report.display import Display
-from downslope.report.html import write_page
+from downslope.report.display import Display, write_figures
+from downslope.report.html import render_page
 from downslope.report.typst import Paper, check_typst, compile_source, render_source
 from downslope.results import Results
 from downslope.runs import Manifest, Run
@@ -38,7 +38,7 @@ def write_report(run: Run, formats: Sequence[str] = ("html",), paper: Paper = "a
 
     Args:
         run: its directory.
-        formats: "html", which is always written, and "pdf".
+        formats: "html", "pdf" or both.
         paper: the size of the PDF's pages.
 
     Raises:
@@ -49,7 +49,9 @@ def write_report(run: Run, formats: Sequence[str] = ("html",), paper: Paper = "a
         check_typst()
     results = run.read_results()
     document = compose(results, run.read_manifest(), arrays(run, results))
-    drawings = write_page(run, "report.html", document)
+    drawings = write_figures(run, document.displays())
+    if "html" in formats:
+        run.write("report.html", render_page(document, drawings).encode())
     if "pdf" in formats:
         source = render_source(document, drawings, paper)
         run.write("report.pdf", compile_source(source, drawings))
@@ -90,6 +92,8 @@ def _first_screen(results: Results, arrays: Arrays) -> Iterator[Block]:
         Paragraph(headline.answer(results), "answer"),
         Cards(headline.headline(results)),
     ]
+    if absent := headline.missing(results):
+        left.append(Paragraph(f"Not run: {', '.join(absent)}.", "small"))
     right: list[Block] = []
     picture: Display | None = None
     if picture is not None:

@@ -153,7 +153,8 @@ def _facts(results: Results) -> Iterator[Fact]:
     slowest = max(seconds, key=lambda stage: seconds[stage], default="")
     note = f"of that, {slowest} {duration(seconds[slowest])}" if seconds else "no stage finished"
     source = Source("results.json: seconds", "wall time of each finished stage")
-    yield Fact("time", duration(sum(seconds.values())), note, source)
+    detail = ", ".join(f"{stage} {duration(spent)}" for stage, spent in seconds.items())
+    yield Fact("time", duration(sum(seconds.values())), note, source, detail)
 
 
 def _final_model(results: Results, refit: RefitResult) -> Fact:

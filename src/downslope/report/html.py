@@ -34,7 +34,7 @@ from downslope.report.blocks import (
     spans,
     words,
 )
-from downslope.report.display import Drawing, Source, draw_all
+from downslope.report.display import Drawing, Source, write_figures
 from downslope.report.equations import equation
 from downslope.report.interactive import scenes_json
 from downslope.report.style import inline
@@ -45,18 +45,14 @@ _LONG = 44
 """Letters of a cell that may take several lines."""
 
 
-def write_page(run: Run, name: str, document: Document) -> dict[str, Drawing]:
-    """Write a page and `figures/` into a directory, and return the drawings.
+def write_page(run: Run, name: str, document: Document) -> None:
+    """Write a page and its figures into a directory.
 
     Raises:
         InputError: the directory cannot be written.
     """
-    drawings = draw_all(document.displays())
-    for drawing in drawings.values():
-        run.write(f"figures/{drawing.name}.svg", drawing.svg.encode())
-        run.write(f"figures/{drawing.name}.csv", drawing.csv.encode())
+    drawings = write_figures(run, document.displays())
     run.write(name, render_page(document, drawings).encode())
-    return drawings
 
 
 def render_page(document: Document, drawings: Mapping[str, Drawing]) -> str:

@@ -63,7 +63,7 @@ def _blocks(results: Results, manifest: Manifest | None) -> Iterator[Block]:
     yield Facts(list(_made_with(results, manifest)))
     yield Heading("Openings of the held-out test set")
     if results.test_set.openings:
-        yield Items([Item(opening.reason, []) for opening in results.test_set.openings])
+        yield Items([Item(opening.reason) for opening in results.test_set.openings])
     else:
         yield Paragraph("The test set was never opened.")
     yield Details("Recipe", [Code(write_toml(results.recipe).strip(), "toml")])

@@ -43,13 +43,7 @@ from downslope.report.style import (
 from downslope.results import Results
 from downslope.theory import ASSUMPTIONS, TheoryResult, TrainabilityResult
 
-NAMES = {
-    "he": "He",
-    "xavier": "Xavier",
-    "pytorch": "PyTorch default",
-    "lecun": "LeCun",
-    "orthogonal": "orthogonal",
-}
+NAMES = {"he": "He", "xavier": "Xavier", "lecun": "LeCun", "pytorch": "PyTorch default"}
 SCALES = 6
 """Depth scales to which networks train, Schoenholz et al. (2017), figure 5."""
 
@@ -70,16 +64,13 @@ class Moments(Display):
     )
 
     def frame(self) -> Frame:
-        columns = ("initialization", "direction", "layer", "mean", "low", "high", "predicted")
+        parts = ("mean", "low", "high", "predicted")
+        columns = ("initialization", "direction", "layer", *parts)
         rows = [
-            (_name(x.initialization), direction, x.layer, *values)
+            (_name(x.initialization), way, x.layer, *(getattr(x, f"{way}_{p}") for p in parts))
             for x in self.theory.layers
-            for direction, *values in (
-                ("forward", x.forward_mean, x.forward_low, x.forward_high, x.forward_predicted),
-                ("backward", x.backward_mean, x.backward_low, x.backward_high,
-                 x.backward_predicted),
-            )
-        ]  # fmt: skip
+            for way in ("forward", "backward")
+        ]
         return Frame(columns, rows)
 
     def draw(self, frame: Frame) -> Figure:
@@ -305,16 +296,13 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
     trainability = theory.trainability
     if trainability is not None and trainability.map:
         displays.append(Trainability(trainability))
-    measured: list[Block] = [
-        Heading("Measured in deep random networks"),
-        Paragraph(
-            f"{theory.repetitions} networks of each initialization, {theory.depth} layers of "
-            f"{theory.width} units, on {theory.examples:,} of these examples. A network counts as "
-            "one sample: its units share inputs and earlier layers."
-        ),
-        Figures(displays),
-    ]
-    yield Columns([list(_derivation(theory)), measured])
+    text = (
+        f"{theory.repetitions} networks of each initialization, {theory.depth} layers of "
+        f"{theory.width} units, on {theory.examples:,} of these examples. A network counts as one "
+        "sample: its units share inputs and earlier layers."
+    )
+    heading = Heading("Measured in deep random networks")
+    yield Columns([list(_derivation(theory)), [heading, Paragraph(text), Figures(displays)]])
     yield Details(f"All {plural(len(theory.checks), 'check')} of the predictions", [
         check_table(theory),
         Paragraph(
@@ -342,22 +330,18 @@ def _derivation(theory: TheoryResult) -> Iterator[Block]:
     """Yield the steps, what each needs, and what happens without it."""
     yield Heading("The derivation")
     yield Items([
-        Item(
-            prose(step.title),
-            [
-                Equation(step.statement),
-                Paragraph(prose(step.justification)),
-                *([] if step.verified else [Paragraph("This step is not verified.", "bad")]),
-            ],
-        )
+        Item(prose(step.title), [
+            Equation(step.statement),
+            Paragraph(prose(step.justification)),
+            *([] if step.verified else [Paragraph("This step is not verified.", "bad")]),
+        ])
         for step in theory.steps
     ])  # fmt: skip
     yield Details("How each step was verified, what it needs, and its source", [
         Items([
             Item(prose(step.title), [
                 Paragraph([
-                    strong("verified" if step.verified else "not verified"),
-                    ": ",
+                    f"{'verified' if step.verified else 'not verified'}: ",
                     *prose(step.verification),
                 ]),
                 Paragraph(f"Needs: {', '.join(step.assumptions)}. Source: {step.source}."),
@@ -383,7 +367,12 @@ def _derivation(theory: TheoryResult) -> Iterator[Block]:
         Paragraph("Left: what the step claims; right: the exact value."),
         Items(items, numbered=False),
     ])  # fmt: skip
-    yield Details("Wrong formulas that the checker must reject", [mutation_table(theory)])
+    wrong = [
+        Item([f"Step {numbers.get(x.step, x.step)}: ", *prose(x.title), ": ",
+              strong("rejected" if x.refuted else "NOT REJECTED")])
+        for x in theory.mutations
+    ]  # fmt: skip
+    yield Details("Wrong formulas that the checker must reject", [Items(wrong, numbered=False)])
 
 
 def _trained(result: TrainabilityResult) -> Iterator[Block]:
@@ -401,10 +390,8 @@ def _trained(result: TrainabilityResult) -> Iterator[Block]:
         cells = [_name(start)]
         for depth in depths:
             network = networks[start, depth]
-            reached = ", ".join(
-                "diverged" if a is None else percent(a, 1) for a in network.accuracies
-            )
-            cells.append(("trains: " if network.trains else "") + reached)
+            reached = ["diverged" if a is None else percent(a, 1) for a in network.accuracies]
+            cells.append(("trains: " if network.trains else "") + ", ".join(reached))
         rows.append(Row(cells))
     yield Table(
         "Validation accuracy by seed after training, by initialization and hidden layers; networks "
@@ -426,17 +413,11 @@ def check_table(theory: TheoryResult) -> Table:
             Column("verdict", False),
         ],
         [
-            Row(
-                [
-                    prose(check.name),
-                    number(check.expected),
-                    number(check.measured),
-                    f"{number(check.interval[0])} to {number(check.interval[1])}",
-                    percent(check.power, 1),
-                    check.verdict,
-                ],
-                mark=check.verdict.lower(),
-            )
+            Row([
+                *(prose(check.name), number(check.expected), number(check.measured)),
+                f"{number(check.interval[0])} to {number(check.interval[1])}",
+                *(percent(check.power, 1), check.verdict),
+            ], check.verdict.lower())
             for check in theory.checks
         ],
         Source(
@@ -444,7 +425,7 @@ def check_table(theory: TheoryResult) -> Table:
             "means over networks of each initialization; intervals over networks that hold "
             "together with 99 %",
         ),
-    )
+    )  # fmt: skip
 
 
 def gain_table(theory: TheoryResult) -> Table:
@@ -471,25 +452,4 @@ def gain_table(theory: TheoryResult) -> Table:
         [Column("activation", False), *map(Column, headings)],
         rows,
         Source("results.json: theory.gains and theory.edges", "quadrature with an error bound"),
-    )
-
-
-def mutation_table(theory: TheoryResult) -> Table:
-    """List the wrong formulas and what the steps' checks said of them."""
-    order = {step.name: i + 1 for i, step in enumerate(theory.steps)}
-    return Table(
-        "Deliberately wrong formulas that the checker must reject",
-        [Column("step"), Column("what was changed", False), Column("verdict", False)],
-        [
-            Row(
-                [
-                    str(order.get(mutation.step, mutation.step)),
-                    prose(mutation.title),
-                    "rejected" if mutation.refuted else "NOT REJECTED",
-                ],
-                mark="pass" if mutation.refuted else "fail",
-            )
-            for mutation in theory.mutations
-        ],
-        Source("results.json: theory.mutations", "given to the check of the step they belong to"),
     )

@@ -190,12 +190,13 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
         if comparison.paired is not None:
             small += f" {statements.paired(comparison.paired)}"
         left.append(Paragraph(small, "small"))
+    displays: list[Display] = []
     if refit is not None and refit.test_accuracy is not None:
-        left.append(Figures([SeedAccuracies(refit, results.refit)]))
+        displays.append(SeedAccuracies(refit, results.refit))
     if not search.trials:
         yield from left
         return
-    yield Columns([left, [Figures([Ranking(search)])]])
+    yield Columns([left, [Figures([*displays, Ranking(search)])]])
     yield Finder("variants", len(search.trials))
     yield trial_table(search, "variants")
     if search.choice is not None:
