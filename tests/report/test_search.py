@@ -310,7 +310,8 @@ def test_a_search_whose_trials_all_diverged(results: Results) -> None:
 
 def test_an_interrupted_search_shows_its_finished_trials(results: Results) -> None:
     results.seconds.pop("search")
-    results.recipe["search"]["trials"] = 40
+    search_recipe = msgspec.structs.replace(results.recipe.search, trials=40)
+    results.recipe = msgspec.structs.replace(results.recipe, search=search_recipe)
     section = list(search.blocks(results, NOTHING))
     assert "3 of 40 trials had finished" in said(section)
     assert any(isinstance(b, Table) and b.caption == "All trials, the best first" for b in section)
