@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from downslope.data import load
 from downslope.engines import train
 from downslope.errors import InputError
-from downslope.landscape import Grid, Landscape, Measure, Trajectory, compute_landscape
+from downslope.landscape import Grid, Landscape, LossOptions, Trajectory, compute_landscape
 from downslope.networks import build, load_state
 from downslope.progress import Steps
 from downslope.recipes.context import prepare
@@ -74,7 +74,7 @@ def joint_landscape(runs: Mapping[str, Run], threads: int | None = None) -> Step
             module,
             paths,
             context.everything,
-            loss=Measure(statistics=asked.statistics, threads=threads),
+            loss=LossOptions(statistics=asked.statistics, threads=threads),
             grid=Grid(*asked.grid, asked.margin),
             subset=asked.examples,
             seed=recipe.seed,
