@@ -28,7 +28,7 @@ from downslope.recipes.schema import (
 from downslope.reconstruction import code_layer
 from downslope.search import Range, Settings
 from downslope.search.settings import Value
-from downslope.theory import study
+from downslope.theory import run_theory
 
 MOST_TRIALS = 10_000
 TRIED = 200  # trials proposed to see whether they can be trained
@@ -100,7 +100,7 @@ def parse_recipe(table: dict[str, Any], source: str) -> Recipe:
     measured = msgspec.structs.asdict(recipe.theory)
     del measured["trainability"]
     try:
-        study(np.ones((1, 1), np.float32), **measured, seed=recipe.seed)  # refuses when called
+        run_theory(np.ones((1, 1), np.float32), **measured, seed=recipe.seed)  # refuses when called
     except InputError as error:
         raise InputError(f"{source}: {error}") from None
     for name, part in (("search", recipe.search), ("variants", recipe.variants)):

@@ -17,7 +17,7 @@ from downslope.networks import (
     Schedule,
     TrainingSpec,
 )
-from downslope.reconstruction import Noise
+from downslope.reconstruction import Corruption
 from downslope.search import Halving, Proposer, Range, Sampler, Settings, Space, propose
 from downslope.search.settings import Value
 from downslope.theory import TrainabilitySpec
@@ -224,7 +224,7 @@ class AutoencoderRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     seeds: int | list[int] = 1
     code_sizes: tuple[int, ...] = ()
     shapes: tuple[tuple[int, ...], ...] = ()
-    noise: Noise = Noise()
+    noise: Corruption = Corruption()
     sparsity: float = 0.0
     training: AutoencoderTraining = AutoencoderTraining()
 

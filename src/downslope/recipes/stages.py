@@ -43,7 +43,7 @@ from downslope.search import (
     search,
 )
 from downslope.statistics import compare
-from downslope.theory import study, train_deep_networks
+from downslope.theory import run_theory, train_deep_networks
 
 
 def needed(stages: Sequence[str], recipe: Recipe) -> list[str]:
@@ -160,7 +160,7 @@ def _out_of_room(error: BaseException) -> str:
 def _theory(context: Context) -> Steps[None]:
     recipe = context.recipe.theory
     seed = context.recipe.seed
-    found = yield from study(
+    found = yield from run_theory(
         np.asarray(context.training.inputs, np.float32),
         depth=recipe.depth,
         width=recipe.width,

@@ -35,16 +35,16 @@ from downslope.engines.records import divergence, fail_gently
 from downslope.errors import InputError
 from downslope.networks import Member, build, flatten
 from downslope.reconstruction.autoencoder import code_layer, halves
-from downslope.reconstruction.noise import Noise
+from downslope.reconstruction.corruption import Corruption
 
-PLAIN = Noise()
+PLAIN = Corruption()
 
 
 def train_autoencoders(
     members: Sequence[Member],
     inputs: NDArray[np.float32],
     *,
-    noise: Noise = PLAIN,
+    noise: Corruption = PLAIN,
     sparsity: float = 0.0,
     threads: int | None = None,
 ) -> Iterator[EpochRecord]:
@@ -88,7 +88,7 @@ def train_autoencoders(
 
 
 def _side_by_side(
-    members: Sequence[Member], inputs: NDArray[np.float32], noise: Noise, threads: int
+    members: Sequence[Member], inputs: NDArray[np.float32], noise: Corruption, threads: int
 ) -> Iterator[EpochRecord]:
     native = choose_engine("auto") == "native"
     waiting = [
@@ -108,7 +108,7 @@ def _advance(records: Iterator[EpochRecord]) -> EpochRecord:
 
 
 def _with_noise(
-    member: Member, inputs: NDArray[np.float32], noise: Noise, index: int, native: bool
+    member: Member, inputs: NDArray[np.float32], noise: Corruption, index: int, native: bool
 ) -> Iterator[EpochRecord]:
     """Train one member an epoch at a time, from checkpoint to checkpoint, each on its own noise."""
     train_one = train_member_natively if native else train_member
@@ -128,7 +128,7 @@ def _with_noise(
 
 
 def _one_by_one(
-    members: Sequence[Member], inputs: NDArray[np.float32], noise: Noise, sparsity: float
+    members: Sequence[Member], inputs: NDArray[np.float32], noise: Corruption, sparsity: float
 ) -> Iterator[EpochRecord]:
     for index, member in enumerate(members):
         records = fail_gently(_with_penalty(member, inputs, noise, sparsity, index), index)
@@ -141,7 +141,7 @@ def _one_by_one(
 
 
 def _with_penalty(
-    member: Member, inputs: NDArray[np.float32], noise: Noise, sparsity: float, index: int
+    member: Member, inputs: NDArray[np.float32], noise: Corruption, sparsity: float, index: int
 ) -> Iterator[EpochRecord]:
     """Train one member in a plain loop, in the random stream of `train_member`.
 

@@ -16,8 +16,8 @@ from downslope.engines import Checkpoint, EpochRecord, check_fit, check_memory
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
+from downslope.search.baseline import ChanceLevel
 from downslope.search.crew import AnyCrew, Crew, Hire, Stretch
-from downslope.search.guessing import Guess
 from downslope.search.halving import Cohort, Halving, Pruned
 from downslope.search.result import SearchResult, best_of, objective, score
 from downslope.search.settings import Settings
@@ -147,7 +147,7 @@ class _Search:
         self._proposals, self._store, self._crew = proposals, store, crew
         self._training, self._validation = training, validation
         self._classes, self._seed = classes, seed
-        self._guess = Guess.of(training, classes)
+        self._chance = ChanceLevel.of(training, classes)
         self._factor = halving.factor
         self._sizes = list(halving.cohorts(trials, proposals.learns))
         self._planned = trials
@@ -193,7 +193,7 @@ class _Search:
         if record.outcome is not None:
             outcome: Outcome = record.outcome
             reason = record.reason
-            if outcome == "completed" and (lost := self._guess.lost(course.curve[-1])):
+            if outcome == "completed" and (lost := self._chance.degeneracy(course.curve[-1])):
                 outcome, reason = "diverged", lost
             self._end(make_trial(course, outcome, reason))
             self._arrived(course.id)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from downslope.errors import InputError
 
-NoiseKind = Literal["gaussian", "masking", "salt_and_pepper"]
+CorruptionKind = Literal["gaussian", "masking", "salt_and_pepper"]
 
 
-class Noise(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Corruption(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The noise that is put on inputs in [0, 1].
 
     Args:
@@ -24,16 +24,16 @@ class Noise(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Raises:
         InputError: a field is outside of what is allowed.
 
-    >>> Noise(kind="masking", amount=1.0).corrupt(np.ones((1, 3), np.float32), 541, 1)
+    >>> Corruption(kind="masking", amount=1.0).corrupt(np.ones((1, 3), np.float32), 541, 1)
     array([[0., 0., 0.]], dtype=float32)
     """
 
-    kind: NoiseKind = "gaussian"
+    kind: CorruptionKind = "gaussian"
     amount: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(NoiseKind):
-            allowed = ", ".join(map(repr, get_args(NoiseKind)))
+        if self.kind not in get_args(CorruptionKind):
+            allowed = ", ".join(map(repr, get_args(CorruptionKind)))
             raise InputError(f"noise: kind = {self.kind!r} is not allowed; it is one of {allowed}")
         highest = 10.0 if self.kind == "gaussian" else 1.0
         if not 0 <= self.amount <= highest:
