@@ -233,16 +233,16 @@ def test_running_statistics_are_recomputed_from_the_data_of_each_point() -> None
 def test_a_dense_network_recomputes_its_statistics_the_compiled_way_where_they_are_of_one_chunk(
     monkeypatch: pytest.MonkeyPatch, memory: int, compiled: bool
 ) -> None:
-    from downslope.landscape import shortcuts
+    from downslope.landscape import fast_paths
 
     taken: list[bool] = []
-    whole = shortcuts.losses_on_plane
+    whole = fast_paths.losses_on_plane
 
     def spy(*args: Any, **more: Any) -> Any:
         taken.append(more["recompute"])
         return whole(*args, **more)
 
-    monkeypatch.setattr(shortcuts, "losses_on_plane", spy)
+    monkeypatch.setattr(fast_paths, "losses_on_plane", spy)
     spec = NetworkSpec(widths=(5, 8, 8, 3), normalization="batch", dropout=0.2)
     module, examples = build(spec, torch.Generator().manual_seed(0)), rows("dense")
     before = everything(module)
@@ -349,7 +349,7 @@ def test_a_plane_of_two_parameters_is_the_known_surface() -> None:
 
 @pytest.mark.skipif(not instruction_sets(), reason="no compiled engine")
 def test_a_dense_network_takes_the_compiled_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    from downslope.landscape import shortcuts
+    from downslope.landscape import fast_paths
 
     taken: list[str] = []
 
@@ -358,7 +358,7 @@ def test_a_dense_network_takes_the_compiled_way(monkeypatch: pytest.MonkeyPatch)
         yield from ()
         return np.zeros(1), np.zeros(1)
 
-    monkeypatch.setattr(shortcuts, "losses_on_plane", spy)
+    monkeypatch.setattr(fast_paths, "losses_on_plane", spy)
     plane = filter_normalized_plane(dense(), 0)
     one = np.zeros(1)
     drain(evaluate_surface(dense(), plane, one, one, rows("dense")))

@@ -172,13 +172,15 @@ def spec_of(module: nn.Module) -> NetworkSpec | None:
     linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
     if not linear:
         return None
-    kinds = (_ACTIVATIONS[type(layer)] for layer in layers if type(layer) in _ACTIVATIONS)
+    kinds: list[Activation] = [
+        _ACTIVATIONS[type(layer)] for layer in layers if type(layer) in _ACTIVATIONS
+    ]
     dropouts = (layer.p for layer in layers if isinstance(layer, nn.Dropout))
     plain: Activation = "relu"
     try:
         spec = NetworkSpec(
             widths=(linear[0].in_features, *(layer.out_features for layer in linear)),
-            activation=next(kinds, plain),
+            activation=kinds[0] if kinds else plain,
             normalization="batch" if has_batch_norm(module) else "none",
             dropout=next(dropouts, 0.0),
             output="sigmoid" if isinstance(layers[-1], nn.Sigmoid) else "logits",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from downslope.data import load
 from downslope.engines import train
@@ -85,9 +83,6 @@ def joint_landscape(runs: Mapping[str, Run], threads: int | None = None) -> Step
 
 def _path(run: Run) -> Trajectory:
     """Read the path of a run's final model, some snapshots of it."""
-    held = run.read_arrays("refit/trajectory.npz", ("steps", "losses", "vectors"))
-    steps: NDArray[np.int64] = held["steps"]
-    path = Trajectory()
-    for at in np.unique(np.linspace(0, len(steps) - 1, JOINT).round().astype(int)):
-        path.add(held["vectors"][at], step=int(steps[at]), loss=float(held["losses"][at]))
-    return path
+    arrays = run.read_arrays("refit/trajectory.npz", ("steps", "losses", "vectors"))
+    path = Trajectory.from_arrays(arrays["steps"], arrays["vectors"], arrays["losses"])
+    return path.thinned(JOINT)

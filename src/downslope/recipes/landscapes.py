@@ -60,11 +60,7 @@ def _draw_refit(
 ) -> Steps[None]:
     recipe = context.recipe.landscape
     arrays = context.run.read_arrays("refit/trajectory.npz", ("steps", "losses", "vectors"))
-    trajectory = Trajectory()
-    for step, loss, vector in zip(
-        arrays["steps"], arrays["losses"], arrays["vectors"], strict=True
-    ):
-        trajectory.add(vector, step=int(step), loss=float(loss))
+    trajectory = Trajectory.from_arrays(arrays["steps"], arrays["vectors"], arrays["losses"])
     drawn = yield from compute_landscape(
         module,
         trajectory,
@@ -89,13 +85,12 @@ def _draw_seeds(
     recipe = context.recipe.landscape
     if not (context.run.path / "refit/seeds.npz").exists():
         return
-    held = context.run.read_arrays("refit/seeds.npz")
-    runs: dict[str, Trajectory] = {}
-    for each in trained.seeds:
-        if f"steps-{each}" in held:
-            runs[f"seed {each}"] = path = Trajectory()
-            for step, vector in zip(held[f"steps-{each}"], held[f"vectors-{each}"], strict=True):
-                path.add(vector, step=int(step), loss=np.nan)
+    arrays = context.run.read_arrays("refit/seeds.npz")
+    runs = {
+        f"seed {seed}": Trajectory.from_arrays(arrays[f"steps-{seed}"], arrays[f"vectors-{seed}"])
+        for seed in trained.seeds
+        if f"steps-{seed}" in arrays
+    }
     if len(runs) < 2:
         return
     joint = yield from compute_landscape(

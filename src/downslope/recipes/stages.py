@@ -306,9 +306,9 @@ def _write_seeds(context: Context, done: Refit, first: Trajectory) -> None:
             module = build(member.network, torch.Generator().manual_seed(seed))
             path = {0: flatten(module), **path}
         steps = np.array(list(path), np.int64)
-        chosen = np.unique(np.linspace(0, len(steps) - 1, JOINT).round().astype(int))
-        paths[f"steps-{seed}"] = steps[chosen]
-        paths[f"vectors-{seed}"] = np.stack([path[int(step)] for step in steps[chosen]])
+        thinned = Trajectory.from_arrays(steps, np.stack([*path.values()])).thinned(JOINT)
+        paths[f"steps-{seed}"] = np.array(thinned.steps, np.int64)
+        paths[f"vectors-{seed}"] = thinned.vectors
     context.run.write_arrays("refit/seeds.npz", paths)
 
 

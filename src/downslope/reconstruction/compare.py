@@ -350,8 +350,10 @@ def _describe(
         denoised = coder.decode_scaled(coder.encode_scaled(noisy))
         arrays["noisy"] = noisy[shown]
         arrays["denoised"] = coder.decode_scaled(coder.encode_scaled(noisy[shown]))
-        by_pca = linear.reconstruct(noisy, size)
-        noisy_mses = tuple(mean_squared_error(originals, to) for to in (denoised, by_pca))
+        noisy_mses = (
+            mean_squared_error(originals, denoised),
+            mean_squared_error(originals, linear.reconstruct(noisy, size)),
+        )
     probes: list[ProbeResult] = []
     if targets.ndim == 1 and len(np.unique(targets)) > 1:
         known = np.asarray(targets, np.int64)
