@@ -15,7 +15,7 @@ from downslope.landscape import Statistics
 from downslope.landscape.settings import Components, CurvaturePoints, Margin, Points, Tolerance
 from downslope.networks import Initialization, Member, NetworkSpec, TrainingSpec
 from downslope.networks.specs import DecayOn, Factor, FactorOrZero, Optimizer, Schedule
-from downslope.reconstruction import Noise
+from downslope.reconstruction import Corruption
 from downslope.search import Halving, Proposer, Range, Sampler, Settings, Space, propose
 from downslope.search.settings import Value
 from downslope.search.spaces import Values
@@ -371,7 +371,7 @@ class AutoencoderRecipe(Checked, frozen=True, kw_only=True):
     seeds: Seeds = 1
     code_sizes: tuple[Layer, ...] = ()
     shapes: tuple[Hidden, ...] = ()
-    noise: Noise = Noise()
+    noise: Corruption = Corruption()
     sparsity: Annotated[float, Meta(ge=0, le=1e6)] = 0.0
     training: AutoencoderTraining = AutoencoderTraining()
 

@@ -8,7 +8,7 @@ from torch import nn
 from downslope.data import Examples
 from downslope.errors import InputError
 from downslope.landscape import (
-    Measure,
+    LossOptions,
     Plane,
     evaluate_surface,
     filter_normalized_plane,
@@ -27,9 +27,9 @@ def bowl() -> tuple[nn.Module, Examples, Plane]:
 def test_a_bowl_needs_few_points_and_keeps_its_shape() -> None:
     module, rows, plane = bowl()
     x, y = np.linspace(-4, 2, 121), np.linspace(-3, 1, 90)
-    measure = Measure("mean_squared_error")
-    fine = drain(evaluate_surface(module, plane, x, y, rows, measure, tolerance=0.01))
-    whole = drain(evaluate_surface(module, plane, x, y, rows, measure))
+    options = LossOptions("mean_squared_error")
+    fine = drain(evaluate_surface(module, plane, x, y, rows, options, tolerance=0.01))
+    whole = drain(evaluate_surface(module, plane, x, y, rows, options))
     assert fine.loss.shape == (90, 121)
     assert fine.computed.mean() < 0.1
     assert np.array_equal(fine.loss[fine.computed], whole.loss[fine.computed])
@@ -59,7 +59,7 @@ def test_edges_are_computed_not_smeared() -> None:
     rows = Examples(np.zeros((2, 1), np.float32), np.zeros(2, np.int64))
     x, y = np.linspace(-1, 1, 70), np.linspace(-1, 1, 65)
     plane = Plane(np.zeros(2), np.eye(2))
-    fine = drain(evaluate_surface(Cliff(), plane, x, y, rows, Measure(level), tolerance=0.01))
+    fine = drain(evaluate_surface(Cliff(), plane, x, y, rows, LossOptions(level), tolerance=0.01))
     expected = np.where(x[None] > 0.3, 3.0, 1.0) + np.where(y[:, None] > 0.6, np.inf, 0.0)
     np.testing.assert_allclose(fine.loss, expected, rtol=0.02)
     assert fine.computed.mean() < 0.75

@@ -15,7 +15,7 @@ from downslope.data import Examples
 from downslope.errors import InputError
 from downslope.landscape import (
     Grid,
-    Measure,
+    LossOptions,
     Plane,
     Trajectory,
     compute_landscape,
@@ -134,7 +134,7 @@ def test_a_bowl_is_the_bowl_and_not_its_transpose() -> None:
 def test_losses_that_are_not_finite_stay_so() -> None:
     module, rows, _ = bowl()
     vectors = np.array([[3, 2], [np.nan, 0], [3e38, 0], [np.inf, 0]], np.float32)
-    values = drain(evaluate(module, vectors, len(vectors), rows, Measure("mean_squared_error")))
+    values = drain(evaluate(module, vectors, len(vectors), rows, LossOptions("mean_squared_error")))
     losses = values.loss
     assert losses[0] == 0
     assert np.isnan(losses[1])
@@ -266,7 +266,7 @@ def test_progress_counts_every_point(trajectory: Trajectory, examples: Examples)
     seen = list(evaluate_surface(network(), plane, x, y, examples))
     assert (seen[0].done, seen[-1].done) == (0, 12)
     assert [p.done for p in seen] == sorted(p.done for p in seen)
-    plain = Measure(engine="pytorch")
+    plain = LossOptions(engine="pytorch")
     each = evaluate_surface(network(), plane, x, y, examples, plain)
     assert sorted({p.done for p in each}) == list(range(13))
     assert {(p.task, p.total) for p in seen} == {("surface", 12)}

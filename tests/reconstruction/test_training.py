@@ -11,12 +11,12 @@ from downslope.data import Examples
 from downslope.engines import EpochRecord, Job, instruction_sets, train, train_member
 from downslope.errors import InputError
 from downslope.networks import Member, NetworkSpec, TrainingSpec
-from downslope.reconstruction import Noise, train_autoencoders
+from downslope.reconstruction import Corruption, train_autoencoders
 
 TRAINING = TrainingSpec(
     loss="mean_squared_error", optimizer="adam", learning_rate=0.01, epochs=3, batch_size=32
 )
-NOISE = Noise(kind="gaussian", amount=0.3)
+NOISE = Corruption(kind="gaussian", amount=0.3)
 
 
 def member(training: TrainingSpec = TRAINING, hidden: tuple[int, ...] = (16, 6, 16)) -> Member:
@@ -103,7 +103,7 @@ def test_noise_is_drawn_anew_for_each_epoch_and_targets_stay_clean(inputs: np.nd
 def test_schedules_go_on_from_epoch_to_epoch(inputs: np.ndarray, sparsity: float) -> None:
     """Without any effect of the noise, an epoch at a time is the whole training."""
     spec = msgspec.structs.replace(TRAINING, schedule="one_cycle", learning_rate=0.05)
-    faint = Noise(kind="salt_and_pepper", amount=1e-12)
+    faint = Corruption(kind="salt_and_pepper", amount=1e-12)
     one = list(train_autoencoders([member(spec)], inputs, noise=faint, sparsity=sparsity))
     whole = list(train_autoencoders([member(spec)], inputs, sparsity=sparsity))
     assert losses(one) == losses(whole)

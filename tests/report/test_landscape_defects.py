@@ -16,7 +16,7 @@ from downslope import Examples
 from downslope.landscape import (
     Grid,
     Landscape,
-    Measure,
+    LossOptions,
     Plane,
     Trajectory,
     compute_landscape,
@@ -162,7 +162,7 @@ def test_no_value_takes_the_place_of_one_that_is_not_finite(
         path.add(np.array(at, np.float32), step=step, loss=0.0)
     found = drain(
         compute_landscape(
-            nn.Linear(2, 1, bias=False), path, rows, loss=Measure(wild),
+            nn.Linear(2, 1, bias=False), path, rows, loss=LossOptions(wild),
             plane=Plane(np.zeros(2), np.eye(2)), grid=Grid(40, 30, 0.5, tolerance=tolerance or 0.0),
         )
     )  # fmt: skip
@@ -189,8 +189,8 @@ def test_running_statistics_are_no_parameters(statistics: Any) -> None:
     before = {name: value.clone() for name, value in module.state_dict().items()}
     directions = np.linalg.qr(draw.normal(size=(size, 2)))[0].T
     for engine in ("auto", "pytorch"):
-        measure = Measure(statistics=statistics, engine=engine)  # type: ignore[arg-type]
+        options = LossOptions(statistics=statistics, engine=engine)  # type: ignore[arg-type]
         plane = Plane(np.zeros(size), directions)
-        drain(evaluate_surface(module, plane, np.arange(3.0), np.arange(4.0), some, measure))
+        drain(evaluate_surface(module, plane, np.arange(3.0), np.arange(4.0), some, options))
     for name, value in module.state_dict().items():
         assert torch.equal(value, before[name]), name

@@ -86,7 +86,7 @@ def landscape(
     if module is None or snapshots is None or data is None:
         raise InputError("landscape: --module, --snapshots and --data belong together")
     refuse_idle(context, ("recipe", "label", "changes", "executor", "address"), "beside --module")
-    from downslope.landscape import Grid, Measure, draw_foreign
+    from downslope.landscape import Grid, LossOptions, landscape_from_files
     from downslope.report.landscape_page import write_landscape
     from downslope.runs import Run
 
@@ -95,13 +95,13 @@ def landscape(
         raise InputError(f"--grid {grid}: must be columns x rows, as in 25x25")
     folder = Run(out or Path("landscape"))
     folder.check_name()
-    steps = draw_foreign(
+    steps = landscape_from_files(
         module,
         snapshots,
         Path(data),
         folder.path,
         validation=validation,
-        measure=Measure(loss, statistics, threads=threads, output=output),  # pyright: ignore[reportArgumentType] - checked there
+        options=LossOptions(loss, statistics, threads=threads, output=output),  # pyright: ignore[reportArgumentType] - checked there
         grid=Grid(int(columns), int(rows), margin, tolerance=tolerance or 0.0),
         examples=examples,
         seed=seed or 0,

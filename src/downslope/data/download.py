@@ -66,7 +66,7 @@ def _ask(address: str) -> requests.Response:
 
 def _reason(error: Exception) -> str:
     """Shorten what a web client says of a failure to what its user can act on."""
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"status {error.response.status_code}"
     text = str(error)
     known = {

@@ -1,10 +1,12 @@
 """Loss landscapes: trajectories, planes, surfaces and the path over them."""
 
 from downslope.landscape.components import pca_plane, share_in_plane
+from downslope.landscape.compute import Landscape, LandscapeResult, compute_landscape
 from downslope.landscape.curvature import CurvaturePoint, curvature, hessian_plane
-from downslope.landscape.evaluation import Measure, Statistics, Values, evaluate
-from downslope.landscape.foreign import draw_foreign
-from downslope.landscape.nulls import NullModel, null_models
+from downslope.landscape.evaluation import Losses, LossOptions, Statistics, evaluate
+from downslope.landscape.external import landscape_from_files
+from downslope.landscape.fast_paths import spec_of
+from downslope.landscape.interpolation import Slice, interpolate
 from downslope.landscape.paths import PathPoint, RunPath, trace_path
 from downslope.landscape.planes import (
     Plane,
@@ -12,11 +14,9 @@ from downslope.landscape.planes import (
     orthonormal,
     plane_through,
 )
+from downslope.landscape.random_walks import NullModel, null_models
 from downslope.landscape.settings import Grid
-from downslope.landscape.shortcuts import spec_of
-from downslope.landscape.slices import Slice, interpolate
 from downslope.landscape.snapshots import read_buffers, read_snapshots
-from downslope.landscape.study import Landscape, LandscapeResult, compute_landscape
 from downslope.landscape.surfaces import Surface, evaluate_surface, fit_grid
 from downslope.landscape.trajectory import Trajectory
 
@@ -25,7 +25,8 @@ __all__ = [
     "Grid",
     "Landscape",
     "LandscapeResult",
-    "Measure",
+    "LossOptions",
+    "Losses",
     "NullModel",
     "PathPoint",
     "Plane",
@@ -34,16 +35,15 @@ __all__ = [
     "Statistics",
     "Surface",
     "Trajectory",
-    "Values",
     "compute_landscape",
     "curvature",
-    "draw_foreign",
     "evaluate",
     "evaluate_surface",
     "filter_normalized_plane",
     "fit_grid",
     "hessian_plane",
     "interpolate",
+    "landscape_from_files",
     "null_models",
     "orthonormal",
     "pca_plane",

@@ -17,7 +17,7 @@ from torch.func import functional_call
 from downslope.data import Examples
 from downslope.engines.pytorch import one_thread
 from downslope.errors import InputError
-from downslope.landscape.evaluation import Measure, even_chunks, seed_all
+from downslope.landscape.evaluation import LossOptions, even_chunks, seed_all
 from downslope.landscape.fitting import (
     LossFunction,
     copy_of,
@@ -59,7 +59,7 @@ def curvature(
     module: nn.Module,
     trajectory: Trajectory,
     examples: Examples,
-    loss: Loss | Measure = "cross_entropy",
+    loss: Loss | LossOptions = "cross_entropy",
     *,
     eigenvalues: int = 2,
     probes: int = 20,
@@ -76,7 +76,7 @@ def curvature(
 
     Args:
         module: the network; it comes back exactly as it was.
-        trajectory: where to measure.
+        trajectory: where to options.
         examples: scaled examples behind the loss.
         loss: the loss.
         eigenvalues: how many, at most the number of parameters less one.
@@ -95,7 +95,7 @@ def curvature(
         raise InputError(f"curvature: probes = {probes}; 2 or more, for an error")
     points: list[CurvaturePoint] = []
     chosen = list(range(len(trajectory)) if rows is None else rows)
-    hessian = HessianOperator(module, examples, Measure.of(loss), chunk)
+    hessian = HessianOperator(module, examples, LossOptions.of(loss), chunk)
     for done, row in enumerate(chosen, 1):
         hessian.move_to(trajectory.vectors[row])
         generator = np.random.default_rng(seed)
@@ -124,7 +124,7 @@ def curvature(
 def hessian_plane(
     module: nn.Module,
     examples: Examples,
-    loss: Loss | Measure = "cross_entropy",
+    loss: Loss | LossOptions = "cross_entropy",
     *,
     chunk: int = 1024,
     seed: int = 0,
@@ -137,7 +137,7 @@ def hessian_plane(
     at = flatten(module)
     if at.size < 3:
         raise InputError(f"hessian plane: {at.size} parameters; 3 or more")
-    hessian = HessianOperator(module, examples, Measure.of(loss), chunk)
+    hessian = HessianOperator(module, examples, LossOptions.of(loss), chunk)
     hessian.move_to(at)
     values, vectors = hessian.top_eigenpairs(2, np.random.default_rng(seed))
     if len(values) < 2:
@@ -148,13 +148,15 @@ def hessian_plane(
 class HessianOperator:
     """Gradients and Hessian-vector products of a copy of a module."""
 
-    def __init__(self, module: nn.Module, examples: Examples, measure: Measure, chunk: int) -> None:
-        examples = measure.fit(module, examples)
+    def __init__(
+        self, module: nn.Module, examples: Examples, options: LossOptions, chunk: int
+    ) -> None:
+        examples = options.fit(module, examples)
         self.module = copy_of(module)
         if any(p.dtype in (torch.float16, torch.bfloat16) for p in module.parameters()):
             self.module.float()  # second derivatives of half precision would be noise
-        self.loss: Loss | LossFunction = measure.loss
-        self.output = measure.output
+        self.loss: Loss | LossFunction = options.loss
+        self.output = options.output
         self.device = device_of(module)
         self.inputs = input_tensor(self.module, examples.inputs)
         self.targets = target_tensor(examples.targets, self.device)

@@ -49,7 +49,7 @@ BYTES_PER_OUTPUT = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
+class LossOptions:
     """What is measured at every point, and how.
 
     Args:
@@ -91,9 +91,9 @@ class Measure:
                 raise InputError(f"landscape: {name} = {value}; it must be {words}")
 
     @staticmethod
-    def of(loss: Loss | LossFunction | Measure) -> Measure:
-        """Take a loss by name or function for a measure of it, all else by default."""
-        return loss if isinstance(loss, Measure) else Measure(loss)
+    def of(loss: Loss | LossFunction | LossOptions) -> LossOptions:
+        """Take a loss by name or function, all else by default."""
+        return loss if isinstance(loss, LossOptions) else LossOptions(loss)
 
     def fit(self, module: nn.Module, examples: Examples) -> Examples:
         """Check a module and examples together, before any work; see `fit_examples`."""
@@ -101,7 +101,7 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class Values:
+class Losses:
     """What was measured at n points; not finite where the network's loss is not.
 
     Args:
@@ -116,9 +116,9 @@ class Values:
     error: NDArray[np.float64]
 
     @staticmethod
-    def none(count: int) -> Values:
+    def none(count: int) -> Losses:
         """Return values that are nowhere known."""
-        return Values(*np.full((3, count), np.nan))
+        return Losses(*np.full((3, count), np.nan))
 
 
 def evaluate(
@@ -126,10 +126,10 @@ def evaluate(
     vectors: Iterable[NDArray[np.float32]],
     count: int,
     examples: Examples,
-    measure: Measure | None = None,
+    options: LossOptions | None = None,
     *,
     task: str = "losses",
-) -> Steps[Values]:
+) -> Steps[Losses]:
     """Compute the loss of a module at many parameter vectors on the same examples.
 
     The module given is copied and only read: parameters, buffers, modes, gradients and hooks stay
@@ -144,15 +144,15 @@ def evaluate(
         vectors: flat vectors; asked for when they are needed.
         count: how many.
         examples: inputs as the module takes them, their first axis the examples.
-        measure: what to compute; by default cross-entropy.
+        options: what to compute; by default cross-entropy.
         task: the name shown with the progress.
 
     Raises:
         InputError: no examples, vectors of another length than the module has parameters, a
             module that cannot be copied, or examples that do not fit; see `fit_examples`.
     """
-    measure = measure or Measure()
-    workers = _Workers(module, measure.fit(module, examples), measure)
+    options = options or LossOptions()
+    workers = _Workers(module, options.fit(module, examples), options)
     loss, accuracy, error = (np.full(count, np.nan) for _ in range(3))
     done, source, batch = 0, iter(vectors), len(workers)
     try:
@@ -168,14 +168,14 @@ def evaluate(
                 batch = max(len(workers), min(2 * batch, workers.most))
     finally:
         workers.close()
-    return Values(loss, accuracy, error)
+    return Losses(loss, accuracy, error)
 
 
 class _Workers:
-    """Copies of one module that measure side by side, a thread and a copy each."""
+    """Copies of one module that evaluate side by side, a thread and a copy each."""
 
-    def __init__(self, module: nn.Module, examples: Examples, measure: Measure) -> None:
-        self.measure = measure
+    def __init__(self, module: nn.Module, examples: Examples, options: LossOptions) -> None:
+        self.options = options
         self.device = device = device_of(module)
         self.inputs = input_tensor(module, examples.inputs)
         self.targets = target_tensor(examples.targets, device)
@@ -184,10 +184,10 @@ class _Workers:
             before = _states()
             per_example = _activation_bytes(first, self.inputs[:2])
             draws = _states() != before
-        rows = max(1, measure.memory // max(1, per_example))
+        rows = max(1, options.memory // max(1, per_example))
         self.chunks = even_chunks(len(examples), rows)
         # A module that draws needs the one global generator to itself; a device is shared badly.
-        wanted = 1 if draws or device.type != "cpu" else (measure.threads or cores())
+        wanted = 1 if draws or device.type != "cpu" else (options.threads or cores())
         self.copies: queue.SimpleQueue[nn.Module] = queue.SimpleQueue()
         self.copies.put(first)
         for _ in range(wanted - 1):
@@ -195,7 +195,7 @@ class _Workers:
         self.count = wanted
         # Vectors that wait may take as much memory as activations.
         size = 4 * sum(p.numel() for p in first.parameters())
-        self.most = min(16 * wanted, measure.memory // max(1, size))
+        self.most = min(16 * wanted, options.memory // max(1, size))
         self.pool = ThreadPoolExecutor(wanted, initializer=torch.set_num_threads, initargs=(1,))
 
     def __len__(self) -> int:
@@ -205,23 +205,23 @@ class _Workers:
         with one_thread():
             if self.count == 1:
                 with same_draws(self.device):
-                    return [self._measure(vector) for vector in vectors]
+                    return [self._evaluate(vector) for vector in vectors]
             waiting: list[Future[tuple[float, float, float]]] = [
-                self.pool.submit(self._measure, vector) for vector in vectors
+                self.pool.submit(self._evaluate, vector) for vector in vectors
             ]
             return [future.result() for future in waiting]
 
     def close(self) -> None:
         self.pool.shutdown(cancel_futures=True)
 
-    def _measure(self, vector: NDArray[np.float32]) -> tuple[float, float, float]:
+    def _evaluate(self, vector: NDArray[np.float32]) -> tuple[float, float, float]:
         module = self.copies.get()
         try:
             with torch.no_grad(), guarded("landscape: the module"):
                 load_flat(module, vector)
                 if self.count == 1:
                     seed_all(self.device)
-                if self.measure.statistics == "recomputed":
+                if self.options.statistics == "recomputed":
                     recompute_statistics(module, self.inputs, self.chunks)
                 return self._pass(module)
         finally:
@@ -231,22 +231,22 @@ class _Workers:
         total = squares = right = 0.0
         count = len(self.inputs)
         for rows in self.chunks:
-            outputs = pick_output(module(self.inputs[rows]), self.measure.output)
-            losses = loss_per_example(self.measure.loss, outputs, self.targets[rows])
+            outputs = pick_output(module(self.inputs[rows]), self.options.output)
+            losses = loss_per_example(self.options.loss, outputs, self.targets[rows])
             size = rows.stop - rows.start
             if losses.dim() == 0:
                 total, squares = total + float(losses) * size, math.nan
             else:
                 wide = losses.double()
                 total, squares = total + float(wide.sum()), squares + float((wide**2).sum())
-            if self.measure.loss == "cross_entropy":
+            if self.options.loss == "cross_entropy":
                 hits = (outputs.argmax(dim=1) == self.targets[rows]).double()
                 right += float(hits.reshape(size, -1).mean(dim=1).sum())
         mean = total / count
         spread = squares / count - mean**2
         known = count > 1 and math.isfinite(spread)  # max() turns a NaN into 0
         error = math.sqrt(max(spread, 0) / (count - 1)) if known else math.nan
-        return mean, right / count if self.measure.loss == "cross_entropy" else math.nan, error
+        return mean, right / count if self.options.loss == "cross_entropy" else math.nan, error
 
 
 def recompute_statistics(module: nn.Module, inputs: torch.Tensor, chunks: list[slice]) -> None:

@@ -8,9 +8,9 @@ import msgspec
 from torch import nn
 
 from downslope.data import Examples
-from downslope.landscape.evaluation import Measure, Values, evaluate
+from downslope.landscape.evaluation import Losses, LossOptions, evaluate
+from downslope.landscape.fast_paths import evaluate_on_plane
 from downslope.landscape.planes import Plane
-from downslope.landscape.shortcuts import evaluate_on_plane
 from downslope.landscape.trajectory import Trajectory
 from downslope.networks import Loss
 from downslope.progress import Steps
@@ -69,21 +69,21 @@ def trace_path(
     plane: Plane,
     trajectory: Trajectory,
     examples: Examples,
-    loss: Loss | Measure = "cross_entropy",
+    loss: Loss | LossOptions = "cross_entropy",
     validation: Examples | None = None,
 ) -> Steps[list[PathPoint]]:
     """Place a trajectory over a plane, with both its true and its projected losses."""
-    measure = Measure.of(loss)
+    options = LossOptions.of(loss)
     vectors = trajectory.vectors
     coordinates, residuals = plane.project(vectors), plane.residuals(vectors)
 
-    def losses(rows: Examples | None, name: str) -> Steps[tuple[Values, Values]]:
+    def losses(rows: Examples | None, name: str) -> Steps[tuple[Losses, Losses]]:
         """Compute the losses of the snapshots, and those of their projections."""
         if rows is None:
-            return Values.none(len(vectors)), Values.none(len(vectors))
-        true = yield from evaluate(module, vectors, len(vectors), rows, measure, task=name)
+            return Losses.none(len(vectors)), Losses.none(len(vectors))
+        true = yield from evaluate(module, vectors, len(vectors), rows, options, task=name)
         projected = yield from evaluate_on_plane(
-            module, plane, coordinates, rows, measure, task=f"projected {name}"
+            module, plane, coordinates, rows, options, task=f"projected {name}"
         )
         return true, projected
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CloughTocher2DInterpolator
 
-from downslope.landscape.evaluation import Values
+from downslope.landscape.evaluation import Losses
 from downslope.progress import Steps
 
 COARSEST = 16
@@ -21,7 +21,7 @@ Heights = NDArray[np.float64]
 
 
 def refine(
-    evaluate: Callable[[Heights, str], Steps[Values]],
+    evaluate: Callable[[Heights, str], Steps[Losses]],
     x: Heights,
     y: Heights,
     tolerance: float,

@@ -16,11 +16,11 @@ from torch import nn
 
 from downslope.data import Examples, content_digest
 from downslope.files import write_whole
-from downslope.landscape.evaluation import Measure
+from downslope.landscape.evaluation import LossOptions
+from downslope.landscape.fast_paths import evaluate_on_plane
 from downslope.landscape.planes import Plane
 from downslope.landscape.refinement import refine
 from downslope.landscape.settings import Grid
-from downslope.landscape.shortcuts import evaluate_on_plane
 from downslope.landscape.trajectory import Trajectory
 from downslope.networks import Loss
 from downslope.progress import Progress, Steps
@@ -86,7 +86,7 @@ def evaluate_surface(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
     examples: Examples,
-    loss: Loss | Measure = "cross_entropy",
+    loss: Loss | LossOptions = "cross_entropy",
     *,
     tolerance: float = 0.0,
     seed: int = 0,
@@ -101,7 +101,7 @@ def evaluate_surface(
         x: coordinates along the first direction, shape (columns,).
         y: coordinates along the second direction, shape (rows,).
         examples: scaled examples.
-        loss: what to compute, by name or as a `Measure`.
+        loss: what to compute, by name or as a `LossOptions`.
         tolerance: 0 computes every point; above it only those where the surface bends, the others
             are interpolated to this share of a loss; see `refine`.
         seed: of the interpolated points that are checked.
@@ -115,12 +115,12 @@ def evaluate_surface(
     """
     # One point may be alone.
     Grid(columns=max(2, len(x)), rows=max(2, len(y)), tolerance=tolerance)
-    measure = Measure.of(loss)
-    examples = measure.fit(module, examples)
+    options = LossOptions.of(loss)
+    examples = options.fit(module, examples)
     if tolerance:
         refined = refine(
             lambda points, task: evaluate_on_plane(
-                module, plane, points, examples, measure, task=task
+                module, plane, points, examples, options, task=task
             ),
             x, y, tolerance, seed, task,
         )  # fmt: skip
@@ -129,7 +129,7 @@ def evaluate_surface(
     losses, accuracies = np.full(len(points), np.nan), np.full(len(points), np.nan)
     key, done = "", 0
     if save is not None:
-        key = _fingerprint(module, plane, points, examples, measure)
+        key = _fingerprint(module, plane, points, examples, options)
         finished = _saved(save, key, len(points))
         done = finished.shape[1]
         losses[:done], accuracies[:done] = finished
@@ -139,7 +139,7 @@ def evaluate_surface(
     written = time.monotonic()
     while done < len(points):
         part = slice(done, min(done + piece, len(points)))
-        steps = evaluate_on_plane(module, plane, points[part], examples, measure, task=task)
+        steps = evaluate_on_plane(module, plane, points[part], examples, options, task=task)
         while True:
             try:
                 within = next(steps)
@@ -162,10 +162,10 @@ def _fingerprint(
     plane: Plane,
     points: NDArray[np.float64],
     examples: Examples,
-    measure: Measure,
+    options: LossOptions,
 ) -> str:
-    name = measure.loss if isinstance(measure.loss, str) else getattr(measure.loss, "__name__", "")
-    words = np.array(f"{module!r} {name} {measure.statistics}")
+    name = options.loss if isinstance(options.loss, str) else getattr(options.loss, "__name__", "")
+    words = np.array(f"{module!r} {name} {options.statistics}")
     arrays = (plane.origin, plane.directions, points, examples.inputs, examples.targets)
     buffers = (buffer.detach().cpu().numpy() for buffer in module.buffers())
     return content_digest(words, *arrays, *buffers)

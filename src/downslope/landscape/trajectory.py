@@ -60,6 +60,19 @@ class Trajectory:
             trajectory.add(snapshot.parameters, step=snapshot.step, loss=snapshot.loss)
         return trajectory
 
+    @staticmethod
+    def from_arrays(
+        steps: NDArray[np.generic],
+        vectors: NDArray[np.generic],
+        losses: NDArray[np.generic] | None = None,
+    ) -> Trajectory:
+        """Collect vectors, shape (snapshots, parameters), with their steps and losses, if known."""
+        trajectory = Trajectory()
+        for i, vector in enumerate(np.asarray(vectors, np.float32)):
+            loss = np.nan if losses is None else float(losses[i])
+            trajectory.add(vector, step=int(steps[i]), loss=loss)
+        return trajectory
+
     def record(self, module: nn.Module, step: int, loss: float) -> None:
         """Copy the parameters of a module as they are now.
 

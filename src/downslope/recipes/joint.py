@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from downslope.data import load
 from downslope.errors import InputError
-from downslope.landscape import Grid, Landscape, Measure, Trajectory, compute_landscape
+from downslope.landscape import Grid, Landscape, LossOptions, Trajectory, compute_landscape
 from downslope.networks import build, load_state
 from downslope.progress import Steps
 from downslope.recipes.context import prepare
@@ -72,7 +70,7 @@ def joint_landscape(runs: Mapping[str, Run], threads: int | None = None) -> Step
             module,
             paths,
             context.everything,
-            loss=Measure(statistics=asked.statistics, threads=threads),
+            loss=LossOptions(statistics=asked.statistics, threads=threads),
             grid=Grid(*asked.grid, asked.margin),
             subset=asked.examples,
             seed=recipe.seed,
@@ -83,9 +81,6 @@ def joint_landscape(runs: Mapping[str, Run], threads: int | None = None) -> Step
 
 def _path(run: Run) -> Trajectory:
     """Read the path of a run's final model, some snapshots of it."""
-    held = run.read_arrays("refit/trajectory.npz", ("steps", "losses", "vectors"))
-    steps: NDArray[np.int64] = held["steps"]
-    path = Trajectory()
-    for at in np.unique(np.linspace(0, len(steps) - 1, JOINT).round().astype(int)):
-        path.add(held["vectors"][at], step=int(steps[at]), loss=float(held["losses"][at]))
-    return path
+    arrays = run.read_arrays("refit/trajectory.npz", ("steps", "losses", "vectors"))
+    path = Trajectory.from_arrays(arrays["steps"], arrays["vectors"], arrays["losses"])
+    return path.thinned(JOINT)

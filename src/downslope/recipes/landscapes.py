@@ -8,7 +8,7 @@ from torch import nn
 
 from downslope.engines import train
 from downslope.errors import InputError
-from downslope.landscape import Grid, Measure, Trajectory, compute_landscape
+from downslope.landscape import Grid, LossOptions, Trajectory, compute_landscape
 from downslope.networks import build, flatten, load_state
 from downslope.progress import Progress, Steps
 from downslope.recipes.context import Context
@@ -28,12 +28,12 @@ def draw_landscapes(context: Context) -> Steps[None]:
     trained = context.results.refit
     assert trained is not None
     module = _module(context, trained)
-    measure = Measure(statistics=recipe.statistics, threads=context.threads)
-    yield from _draw_refit(context, trained, module, measure)
+    options = LossOptions(statistics=recipe.statistics, threads=context.threads)
+    yield from _draw_refit(context, trained, module, options)
     if recipe.seeds:
-        yield from _draw_seeds(context, trained, module, measure)
+        yield from _draw_seeds(context, trained, module, options)
     if recipe.trials:
-        yield from _draw_trials(context, measure)
+        yield from _draw_trials(context, options)
 
 
 def _module(context: Context, trained: RefitResult) -> nn.Module:
@@ -57,20 +57,16 @@ def _grid(context: Context, spacing: str = "linear") -> Grid:
 
 
 def _draw_refit(
-    context: Context, trained: RefitResult, module: nn.Module, measure: Measure
+    context: Context, trained: RefitResult, module: nn.Module, options: LossOptions
 ) -> Steps[None]:
     recipe = context.recipe.landscape
     arrays = context.run.read_arrays("refit/trajectory.npz", ("steps", "losses", "vectors"))
-    trajectory = Trajectory()
-    for step, loss, vector in zip(
-        arrays["steps"], arrays["losses"], arrays["vectors"], strict=True
-    ):
-        trajectory.add(vector, step=int(step), loss=float(loss))
+    trajectory = Trajectory.from_arrays(arrays["steps"], arrays["vectors"], arrays["losses"])
     drawn = yield from compute_landscape(
         module,
         trajectory,
         context.everything,
-        loss=measure,
+        loss=options,
         components=recipe.components,
         origin=recipe.origin,
         grid=_grid(context, recipe.spacing),
@@ -84,26 +80,25 @@ def _draw_refit(
 
 
 def _draw_seeds(
-    context: Context, trained: RefitResult, module: nn.Module, measure: Measure
+    context: Context, trained: RefitResult, module: nn.Module, options: LossOptions
 ) -> Steps[None]:
     """Draw the refit's seeds in their joint plane, if there are at least two."""
     recipe = context.recipe.landscape
     if not (context.run.path / "refit/seeds.npz").exists():
         return
-    held = context.run.read_arrays("refit/seeds.npz")
-    runs: dict[str, Trajectory] = {}
-    for each in trained.seeds:
-        if f"steps-{each}" in held:
-            runs[f"seed {each}"] = path = Trajectory()
-            for step, vector in zip(held[f"steps-{each}"], held[f"vectors-{each}"], strict=True):
-                path.add(vector, step=int(step), loss=np.nan)
+    arrays = context.run.read_arrays("refit/seeds.npz")
+    runs = {
+        f"seed {seed}": Trajectory.from_arrays(arrays[f"steps-{seed}"], arrays[f"vectors-{seed}"])
+        for seed in trained.seeds
+        if f"steps-{seed}" in arrays
+    }
     if len(runs) < 2:
         return
     joint = yield from compute_landscape(
         module,
         runs,
         context.everything,
-        loss=measure,
+        loss=options,
         grid=_grid(context),
         subset=recipe.examples,
         seed=context.recipe.seed,
@@ -113,7 +108,7 @@ def _draw_seeds(
     context.results.joint_landscape = joint.result
 
 
-def _draw_trials(context: Context, measure: Measure) -> Steps[None]:
+def _draw_trials(context: Context, options: LossOptions) -> Steps[None]:
     """Draw the best trials of the search in their joint plane, if two of one network completed.
 
     A search keeps no paths: its members are trained once more, to the same bits.
@@ -156,7 +151,7 @@ def _draw_trials(context: Context, measure: Measure) -> Steps[None]:
         {name: path.thinned(JOINT) for name, path in runs.items()},
         context.training,
         validation=context.validation,
-        loss=measure,
+        loss=options,
         grid=_grid(context),
         subset=recipe.examples,
         seed=context.recipe.seed,

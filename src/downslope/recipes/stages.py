@@ -41,7 +41,7 @@ from downslope.search import (
 )
 from downslope.stages import STAGES
 from downslope.statistics import compare
-from downslope.theory import study, train_deep_networks
+from downslope.theory import run_theory, train_deep_networks
 
 
 def needed(stages: Sequence[str], recipe: Recipe) -> list[str]:
@@ -152,7 +152,7 @@ def _out_of_room(error: BaseException) -> str:
 def _theory(context: Context) -> Steps[None]:
     recipe = context.recipe.theory
     seed = context.recipe.seed
-    found = yield from study(
+    found = yield from run_theory(
         np.asarray(context.training.inputs, np.float32),
         depth=recipe.depth,
         width=recipe.width,
@@ -297,9 +297,9 @@ def _write_seeds(context: Context, done: Refit, first: Trajectory) -> None:
             module = build(member.network, torch.Generator().manual_seed(seed))
             path = {0: flatten(module), **path}
         steps = np.array(list(path), np.int64)
-        chosen = np.unique(np.linspace(0, len(steps) - 1, JOINT).round().astype(int))
-        paths[f"steps-{seed}"] = steps[chosen]
-        paths[f"vectors-{seed}"] = np.stack([path[int(step)] for step in steps[chosen]])
+        thinned = Trajectory.from_arrays(steps, np.stack([*path.values()])).thinned(JOINT)
+        paths[f"steps-{seed}"] = np.array(thinned.steps, np.int64)
+        paths[f"vectors-{seed}"] = thinned.vectors
     context.run.write_arrays("refit/seeds.npz", paths)
 
 

@@ -13,7 +13,7 @@ from downslope.errors import InputError
 from downslope.networks import Member, NetworkSpec, TrainingSpec
 from downslope.progress import Progress, Steps
 from downslope.reconstruction.autoencoder import Autoencoder
-from downslope.reconstruction.noise import Noise
+from downslope.reconstruction.corruption import Corruption
 from downslope.reconstruction.training import PLAIN, train_autoencoders
 
 
@@ -22,7 +22,7 @@ def fit_autoencoder(
     *,
     hidden: Sequence[int] = (128, 64, 128),
     training: TrainingSpec | None = None,
-    noise: Noise = PLAIN,
+    noise: Corruption = PLAIN,
     sparsity: float = 0.0,
     seed: int = 541,
     threads: int | None = None,

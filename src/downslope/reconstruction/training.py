@@ -14,16 +14,16 @@ from downslope.engines import EpochRecord, Job, local_runner, run_jobs
 from downslope.errors import InputError
 from downslope.networks import Member, NetworkSpec, build
 from downslope.reconstruction.autoencoder import code_layer, halves
-from downslope.reconstruction.noise import Noise
+from downslope.reconstruction.corruption import Corruption
 
-PLAIN = Noise()
+PLAIN = Corruption()
 
 
 def train_autoencoders(
     members: Sequence[Member],
     inputs: NDArray[np.float32],
     *,
-    noise: Noise = PLAIN,
+    noise: Corruption = PLAIN,
     sparsity: float = 0.0,
     threads: int | None = None,
 ) -> Iterator[EpochRecord]:

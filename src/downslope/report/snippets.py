@@ -9,7 +9,7 @@ import msgspec
 
 from downslope.landscape import Grid
 from downslope.recipe import Recipe, RefitRecipe, SearchRecipe
-from downslope.reconstruction import Noise
+from downslope.reconstruction import Corruption
 from downslope.results import Results
 from downslope.search import Halving, Range
 
@@ -109,12 +109,12 @@ def _data(recipe: Recipe) -> str:
 
 def _theory(recipe: Recipe) -> str:
     given = recipe.theory
-    lines = ["from downslope.theory import TrainabilitySpec, study, train_deep_networks", ""]
+    lines = ["from downslope.theory import TrainabilitySpec, run_theory, train_deep_networks", ""]
     asked = {"depth": given.depth, "width": given.width, "repetitions": given.repetitions}
     lines += [
         f"examples = min({given.examples}, len(training))",
         _call(
-            "theory = drain(study(",
+            "theory = drain(run_theory(",
             ["training.inputs", *_keywords(asked), "examples=examples", f"seed={recipe.seed}"],
             "))",
         ),
@@ -122,7 +122,7 @@ def _theory(recipe: Recipe) -> str:
         "    print(check.name, check.expected, check.measured, check.interval, check.verdict)",
     ]
     if not given.trainability.depths:
-        lines[0] = "from downslope.theory import study"
+        lines[0] = "from downslope.theory import run_theory"
         return "\n".join(lines)
     return "\n".join(
         [
@@ -334,12 +334,12 @@ def _autoencoder(recipe: Recipe) -> str:
     more |= {"shapes": given.shapes} if given.shapes else {}
     more |= {"sparsity": given.sparsity} if given.sparsity else {}
     words = ["shape=data.shape", *_keywords(more)]
-    noisy = given.noise != Noise()
-    words += [f"noise=Noise({', '.join(_changed(given.noise))})"] if noisy else []
+    noisy = given.noise != Corruption()
+    words += [f"noise=Corruption({', '.join(_changed(given.noise))})"] if noisy else []
     return "\n".join(
         [
             "from downslope import Member, NetworkSpec, TrainingSpec",
-            f"from downslope.reconstruction import {'Noise, ' * noisy}autoencode",
+            f"from downslope.reconstruction import {'Corruption, ' * noisy}autoencode",
             "",
             "unit = Scaling.unit(data.training, data.white)",
             _call("network = NetworkSpec(", network),

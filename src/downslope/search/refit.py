@@ -15,7 +15,7 @@ from downslope.engines import EpochRecord, MakeRunner, Snapshot, local_runner, p
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
-from downslope.search.guessing import LOST, Guess
+from downslope.search.baseline import DEGENERATE, ChanceLevel
 from downslope.search.trials import TrialEpoch
 from downslope.statistics import Accuracy, accuracy_of, confidence_of, confident_mistakes
 
@@ -236,11 +236,11 @@ def refit(
 
 def _lost(last: EpochRecord, member: Member, training: Examples) -> str:
     """Say why a refit that ended with finite losses is lost; empty if it is not."""
-    guess = Guess.of(training, member.network.widths[-1])
-    if last.state is None or last.train_loss <= LOST * guess.loss:
+    chance = ChanceLevel.of(training, member.network.widths[-1])
+    if last.state is None or last.train_loss <= DEGENERATE * chance.loss:
         return ""
     chosen = predict(member.network, last.state, training.inputs.astype(np.float32)).argmax(axis=1)
-    return guess.lost(
+    return chance.degeneracy(
         TrialEpoch(
             epoch=last.epoch,
             train_loss=last.train_loss,

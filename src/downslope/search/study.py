@@ -16,7 +16,7 @@ from downslope.engines import Checkpoint, EpochRecord, Job, MakeRunner, Runner, 
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
-from downslope.search.guessing import Guess
+from downslope.search.baseline import ChanceLevel
 from downslope.search.halving import Cohort, Halving, Pruned
 from downslope.search.result import SearchResult, best_of, objective, score
 from downslope.search.settings import Settings
@@ -147,7 +147,7 @@ class _TrialScheduler:
         self._training = training
         self._unfinished = 0  # jobs
         self._classes, self._seed = classes, seed
-        self._guess = Guess.of(training, classes)
+        self._chance = ChanceLevel.of(training, classes)
         self._factor = halving.factor
         self._sizes = list(halving.cohorts(trials, proposals.learns))
         self._planned = trials
@@ -190,7 +190,7 @@ class _TrialScheduler:
             self._unfinished -= 1
             outcome: Outcome = record.outcome
             reason = record.reason
-            if outcome == "completed" and (lost := self._guess.lost(course.curve[-1])):
+            if outcome == "completed" and (lost := self._chance.degeneracy(course.curve[-1])):
                 outcome, reason = "diverged", lost
             self._end(make_trial(course, outcome, reason))
             self._arrived(course.id)

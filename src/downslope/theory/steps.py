@@ -181,7 +181,8 @@ def derivation() -> list[Step]:
     >>> steps[-2].statement
     '\\tfrac{1}{2}\\, n\\, \\mathrm{Var}[w] = 1 \\;\\Longrightarrow\\; \\mathrm{Var}[w] = 2/n'
     """
-    return [
-        Step(**dict(zip(Step.__struct_fields__, (*words, *check()), strict=True)))
-        for *words, check in _STEPS
-    ]
+    steps: list[Step] = []
+    for *words, check in _STEPS:
+        values: tuple[Any, ...] = (*words, *check())
+        steps.append(Step(**dict(zip(Step.__struct_fields__, values, strict=True))))
+    return steps

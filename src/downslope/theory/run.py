@@ -94,7 +94,7 @@ class TheoryResult(msgspec.Struct, frozen=True, kw_only=True):
         width: units per hidden layer.
         repetitions: independent networks per initialization.
         examples: input rows that were run.
-        seed: of the study.
+        seed: of the networks.
     """
 
     steps: list[Step]
@@ -113,7 +113,7 @@ class TheoryResult(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
 
 
-def study(
+def run_theory(
     inputs: NDArray[np.float32],
     *,
     depth: int = 20,
@@ -143,7 +143,7 @@ def study(
 
     >>> from downslope.progress import drain
     >>> rows = np.ones((4, 8), np.float32)
-    >>> result = drain(study(rows, depth=3, width=32, repetitions=3, examples=4, seed=541))
+    >>> result = drain(run_theory(rows, depth=3, width=32, repetitions=3, examples=4, seed=541))
     >>> len(result.steps), len(result.checks), len(result.layers)
     (9, 15, 15)
     """

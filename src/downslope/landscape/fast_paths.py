@@ -15,7 +15,13 @@ from downslope.data import Examples
 from downslope.engines import choose_engine, losses_on_plane
 from downslope.engines.pytorch import one_thread
 from downslope.errors import InputError
-from downslope.landscape.evaluation import BYTES_PER_OUTPUT, Measure, Values, along_plane, evaluate
+from downslope.landscape.evaluation import (
+    BYTES_PER_OUTPUT,
+    Losses,
+    LossOptions,
+    along_plane,
+    evaluate,
+)
 from downslope.landscape.fitting import input_tensor
 from downslope.landscape.planes import Plane
 from downslope.networks import (
@@ -47,10 +53,10 @@ def evaluate_on_plane(
     plane: Plane,
     coordinates: NDArray[np.float64],
     examples: Examples,
-    measure: Measure,
+    options: LossOptions,
     *,
     task: str,
-) -> Steps[Values]:
+) -> Steps[Losses]:
     """Compute losses at points (n, 2) of a plane by the fastest way that gives those of `evaluate`.
 
     A dense network as `build` makes them goes through the compiled engine, which computes the
@@ -58,14 +64,14 @@ def evaluate_on_plane(
     that begin with a wide linear layer (see `split_affine`). All else is a plain forward pass at
     each point.
     """
-    examples = measure.fit(module, examples)
+    examples = options.fit(module, examples)
     spec = spec_of(module)
-    loss = measure.loss
+    loss = options.loss
     if (
         spec is not None
         and not callable(loss)
-        and choose_engine(measure.engine) == "native"
-        and _compiled_agrees(spec, examples, measure)
+        and choose_engine(options.engine) == "native"
+        and _compiled_agrees(spec, examples, options)
     ):
         vectors = np.concatenate([plane.origin[None], plane.directions]).astype(np.float32)
         inputs = np.ascontiguousarray(examples.inputs, np.float32)
@@ -76,17 +82,17 @@ def evaluate_on_plane(
             Examples(inputs, examples.targets),
             loss,
             buffers=running_statistics(module) if has_batch_norm(module) else None,
-            recompute=_recomputed(spec, measure),
-            threads=measure.threads,
+            recompute=_recomputed(spec, options),
+            threads=options.threads,
             task=task,
         )
-        return Values(losses, accuracies, np.full(len(losses), np.nan))
+        return Losses(losses, accuracies, np.full(len(losses), np.nan))
     vectors = along_plane(plane, coordinates)
-    if (split := split_affine(module, plane, coordinates, examples, measure)) is not None:
+    if (split := split_affine(module, plane, coordinates, examples, options)) is not None:
         module, vectors = split
         numbers: Any = np.arange(len(examples))
         examples = Examples(numbers, examples.targets)
-    return (yield from evaluate(module, vectors, len(coordinates), examples, measure, task=task))
+    return (yield from evaluate(module, vectors, len(coordinates), examples, options, task=task))
 
 
 class AffineLayer(nn.Module):
@@ -116,13 +122,13 @@ def split_affine(
     plane: Plane,
     coordinates: NDArray[np.float64],
     examples: Examples,
-    measure: Measure,
+    options: LossOptions,
 ) -> tuple[nn.Module, Iterator[NDArray[np.float32]]] | None:
     """Replace a linear layer at the beginning by its outputs, which are affine in the coordinates.
 
     Only an `nn.Sequential` is split, behind its first layer with parameters, if that is linear or a
     convolution that sums at least `WIDE` products for each output, and if the outputs fit in the
-    measure's memory.
+    memory that is allowed.
 
     Returns:
         A module that takes numbers of examples, and its parameters at each point; None where the
@@ -135,14 +141,14 @@ def split_affine(
     begin, weight = layers[: at + 1], layers[at].get_parameter("weight")
     if weight[0].numel() < WIDE or _special(module, [module, *begin]):
         return None
-    if has_batch_norm(module) and measure.statistics == "recomputed":
+    if has_batch_norm(module) and options.statistics == "recomputed":
         return None  # the chunks would be others, and with them the statistics
     head = copy.deepcopy(nn.Sequential(*begin))
     inputs = input_tensor(head, examples.inputs)
     size = sum(p.numel() for p in head.parameters())
     outputs: list[torch.Tensor] = []
     with torch.no_grad(), one_thread():
-        if 3 * 4 * head(inputs[:1]).numel() * len(examples) > measure.memory:
+        if 3 * 4 * head(inputs[:1]).numel() * len(examples) > options.memory:
             return None
         for vector in (plane.origin, *plane.directions):
             load_flat(head, vector[:size].astype(np.float32))
@@ -166,13 +172,15 @@ def spec_of(module: nn.Module) -> NetworkSpec | None:
     linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
     if not linear:
         return None
-    kinds = (_ACTIVATIONS[type(layer)] for layer in layers if type(layer) in _ACTIVATIONS)
+    kinds: list[Activation] = [
+        _ACTIVATIONS[type(layer)] for layer in layers if type(layer) in _ACTIVATIONS
+    ]
     dropouts = (layer.p for layer in layers if isinstance(layer, nn.Dropout))
     plain: Activation = "relu"
     try:
         spec = NetworkSpec(
             widths=(linear[0].in_features, *(layer.out_features for layer in linear)),
-            activation=next(kinds, plain),
+            activation=kinds[0] if kinds else plain,
             normalization="batch" if has_batch_norm(module) else "none",
             dropout=next(dropouts, 0.0),
             output="sigmoid" if isinstance(layers[-1], nn.Sigmoid) else "logits",
@@ -200,14 +208,14 @@ def _special(module: nn.Module, parts: list[nn.Module]) -> bool:
     )
 
 
-def _compiled_agrees(spec: NetworkSpec, examples: Examples, measure: Measure) -> bool:
+def _compiled_agrees(spec: NetworkSpec, examples: Examples, options: LossOptions) -> bool:
     """Tell whether the compiled engine computes just what the forward pass would."""
-    if examples.inputs.ndim != 2 or not _recomputed(spec, measure):
+    if examples.inputs.ndim != 2 or not _recomputed(spec, options):
         return examples.inputs.ndim == 2
     # Statistics of several chunks are averaged, in `evaluate` alone.
     needed = BYTES_PER_OUTPUT * max(spec.widths) * len(examples)
-    return len(examples) > 1 and needed <= measure.memory
+    return len(examples) > 1 and needed <= options.memory
 
 
-def _recomputed(spec: NetworkSpec, measure: Measure) -> bool:
-    return spec.normalization == "batch" and measure.statistics == "recomputed"
+def _recomputed(spec: NetworkSpec, options: LossOptions) -> bool:
+    return spec.normalization == "batch" and options.statistics == "recomputed"

@@ -10,7 +10,7 @@ from torch import nn
 
 from downslope.data import Examples
 from downslope.errors import InputError
-from downslope.landscape.evaluation import Measure, evaluate
+from downslope.landscape.evaluation import LossOptions, evaluate
 from downslope.networks import Loss
 from downslope.progress import Steps
 
@@ -39,7 +39,7 @@ def interpolate(
     start: NDArray[np.floating],
     end: NDArray[np.floating],
     examples: Examples,
-    loss: Loss | Measure = "cross_entropy",
+    loss: Loss | LossOptions = "cross_entropy",
     *,
     positions: NDArray[np.float64] | None = None,
 ) -> Steps[Slice]:
@@ -65,5 +65,7 @@ def interpolate(
         raise InputError("slice: start and end are the same point")
     at = np.linspace(-0.25, 1.25, 51) if positions is None else positions
     vectors = ((first + share * way).astype(np.float32) for share in at)
-    values = yield from evaluate(module, vectors, len(at), examples, Measure.of(loss), task="slice")
+    values = yield from evaluate(
+        module, vectors, len(at), examples, LossOptions.of(loss), task="slice"
+    )
     return Slice(at, values.loss, values.accuracy, values.error, distance)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from downslope.checked import Checked, refused
 
-NoiseKind = Literal["gaussian", "masking", "salt_and_pepper"]
+CorruptionKind = Literal["gaussian", "masking", "salt_and_pepper"]
 
 
-class Noise(Checked, frozen=True, kw_only=True):
+class Corruption(Checked, frozen=True, kw_only=True):
     """The noise that is put on inputs in [0, 1].
 
     Args:
@@ -25,11 +25,11 @@ class Noise(Checked, frozen=True, kw_only=True):
     Raises:
         InputError: a field is outside of what is allowed.
 
-    >>> Noise(kind="masking", amount=1.0).corrupt(np.ones((1, 3), np.float32), 541, 1)
+    >>> Corruption(kind="masking", amount=1.0).corrupt(np.ones((1, 3), np.float32), 541, 1)
     array([[0., 0., 0.]], dtype=float32)
     """
 
-    kind: NoiseKind = "gaussian"
+    kind: CorruptionKind = "gaussian"
     amount: Annotated[float, Meta(ge=0, le=10)] = 0.0
 
     def faults(self) -> Iterator[str]:

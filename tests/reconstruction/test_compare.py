@@ -16,9 +16,9 @@ from downslope.errors import InputError
 from downslope.networks import Member, NetworkSpec, TrainingSpec
 from downslope.progress import Progress, drain
 from downslope.reconstruction import (
-    AutoencoderStudy,
+    AutoencoderComparison,
+    Corruption,
     LinearCodes,
-    Noise,
     autoencode,
     mean_squared_error,
     shown_examples,
@@ -35,7 +35,7 @@ def member(training: TrainingSpec = TRAINING, hidden: tuple[int, ...] = (16, 6, 
     return Member(network=network, training=training, seed=3)
 
 
-def run(data: Dataset, one: Member | None = None, **more: Any) -> AutoencoderStudy:
+def run(data: Dataset, one: Member | None = None, **more: Any) -> AutoencoderComparison:
     return drain(autoencode(one or member(), UNIT.apply(data.training), data.test, UNIT, **more))
 
 
@@ -267,7 +267,7 @@ def test_pictures_of_codes_have_their_shapes(make_digits: Callable[..., Dataset]
 
 
 def test_denoising_is_measured_on_noisy_test_inputs(make_digits: Callable[..., Dataset]) -> None:
-    noise = Noise(kind="masking", amount=0.5)
+    noise = Corruption(kind="masking", amount=0.5)
     done = run(make_digits(), noise=noise)
     held = held_out(make_digits).inputs
     noisy = noise.corrupt(held, 3, 0)

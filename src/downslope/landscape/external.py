@@ -9,10 +9,10 @@ from torch import nn
 from downslope.data import Examples, read_examples
 from downslope.errors import InputError
 from downslope.files import inside
-from downslope.landscape.evaluation import Measure
+from downslope.landscape.compute import Landscape, compute_landscape
+from downslope.landscape.evaluation import LossOptions
 from downslope.landscape.settings import Grid, check_settings
 from downslope.landscape.snapshots import ENDINGS, read_buffers, read_snapshots
-from downslope.landscape.study import Landscape, compute_landscape
 from downslope.networks import load_factory, make_module
 from downslope.progress import Steps
 
@@ -22,14 +22,14 @@ CURVATURE = 6
 """Snapshots whose curvature is measured, in networks of up to a million parameters."""
 
 
-def draw_foreign(
+def landscape_from_files(
     module: str,
     snapshots: Path,
     data: Path,
     out: Path,
     *,
     validation: Path | None = None,
-    measure: Measure,
+    options: LossOptions,
     grid: Grid,
     examples: int,
     seed: int,
@@ -45,7 +45,7 @@ def draw_foreign(
         data: an npz file; see `read_examples`.
         out: a folder for what is unfinished.
         validation: an npz file of examples for a second surface.
-        measure: what to compute.
+        options: what to compute.
         grid: where.
         examples: behind each loss.
         seed: of the module, the subset of the examples and the null models.
@@ -57,9 +57,9 @@ def draw_foreign(
     sample = read_examples(data)
     held_out = None if validation is None else read_examples(validation)
     network = make_module(load_factory(module), seed)
-    _fit(measure, network, sample, data)
+    _fit(options, network, sample, data)
     if held_out is not None:
-        _fit(measure, network, held_out, validation)
+        _fit(options, network, held_out, validation)
     read_buffers(snapshots, network)
     size = sum(path.stat().st_size for path in snapshots.iterdir() if path.suffix in ENDINGS)
     trajectory = yield from read_snapshots(
@@ -72,7 +72,7 @@ def draw_foreign(
         trajectory,
         sample,
         validation=held_out,
-        loss=measure,
+        loss=options,
         grid=grid,
         subset=examples,
         seed=seed,
@@ -84,9 +84,9 @@ def draw_foreign(
     return drawn
 
 
-def _fit(measure: Measure, network: nn.Module, rows: Examples, path: Path | None) -> None:
+def _fit(options: LossOptions, network: nn.Module, rows: Examples, path: Path | None) -> None:
     """Check that the network takes a file's examples, before the snapshots are read."""
     try:
-        measure.fit(network, rows)
+        options.fit(network, rows)
     except InputError as error:
         raise InputError(f"{path}: {str(error).removeprefix('landscape: ')}") from error

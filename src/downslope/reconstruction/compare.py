@@ -18,11 +18,12 @@ from downslope.progress import Progress, Steps
 from downslope.reconstruction.autoencoder import Autoencoder, code_layer
 from downslope.reconstruction.codes import (
     activity_of,
+    farthest_points,
     interpolate,
     map_codes,
-    spread_out,
     unit_pictures,
 )
+from downslope.reconstruction.corruption import Corruption
 from downslope.reconstruction.errors import (
     errors_by_class,
     mean_squared_error,
@@ -31,7 +32,6 @@ from downslope.reconstruction.errors import (
     squared_errors,
 )
 from downslope.reconstruction.linear import LinearCodes
-from downslope.reconstruction.noise import Noise
 from downslope.reconstruction.probe import ProbeResult, probe
 from downslope.reconstruction.training import PLAIN, train_autoencoders
 
@@ -115,7 +115,7 @@ class AutoencoderResult(msgspec.Struct, frozen=True, kw_only=True):
     last_losses: list[float | None] = []
     test_mses: list[float | None] = []
     stopped: list[str] = []
-    noise: Noise = PLAIN
+    noise: Corruption = PLAIN
     sparsity: float = 0.0
     noisy_test_mse: float | None = None
     pca_noisy_test_mse: float | None = None
@@ -128,7 +128,7 @@ class AutoencoderResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class AutoencoderStudy:
+class AutoencoderComparison:
     """The figures, the pictured autoencoder and the arrays that pictures are drawn from.
 
     Args:
@@ -153,10 +153,10 @@ def autoencode(
     seeds: Sequence[int] | None = None,
     code_sizes: Sequence[int] = (),
     shapes: Sequence[Sequence[int]] = (),
-    noise: Noise = PLAIN,
+    noise: Corruption = PLAIN,
     sparsity: float = 0.0,
     threads: int | None = None,
-) -> Steps[AutoencoderStudy]:
+) -> Steps[AutoencoderComparison]:
     """Train dense autoencoders as one population and compare them with PCA on the sealed test set.
 
     Nothing is chosen by the test set: everything that is trained is reported.
@@ -273,7 +273,7 @@ def autoencode(
         )
         arrays |= drawn
     yield Progress("autoencoder", total, total)
-    return AutoencoderStudy(result, coder, arrays)
+    return AutoencoderComparison(result, coder, arrays)
 
 
 def _rivals(
@@ -326,7 +326,7 @@ def _describe(
     errors = squares.mean(axis=1)
     ranked = ranked_examples(errors, RANKED)
     mapped = map_codes(codes[:MAPPED], result.member.seed)
-    pictured = spread_out(mapped, min(MAP_PICTURES, max(2, len(mapped) // 12)))
+    pictured = farthest_points(mapped, min(MAP_PICTURES, max(2, len(mapped) // 12)))
     walks = _walks(labels)
     arrays: dict[str, NDArray[np.generic]] = {
         "reconstructions": decoded[shown],
@@ -350,8 +350,10 @@ def _describe(
         denoised = coder.decode_scaled(coder.encode_scaled(noisy))
         arrays["noisy"] = noisy[shown]
         arrays["denoised"] = coder.decode_scaled(coder.encode_scaled(noisy[shown]))
-        by_pca = linear.reconstruct(noisy, size)
-        noisy_mses = tuple(mean_squared_error(originals, to) for to in (denoised, by_pca))
+        noisy_mses = (
+            mean_squared_error(originals, denoised),
+            mean_squared_error(originals, linear.reconstruct(noisy, size)),
+        )
     probes: list[ProbeResult] = []
     if targets.ndim == 1 and len(np.unique(targets)) > 1:
         known = np.asarray(targets, np.int64)

@@ -6,13 +6,13 @@ import pytest
 
 from downslope.errors import InputError
 from downslope.progress import Progress, drain
-from downslope.theory import ACTIVATIONS, TheoryResult, layer_moments, measure, study
-from downslope.theory.study import layer_spreads
+from downslope.theory import ACTIVATIONS, TheoryResult, layer_moments, measure, run_theory
+from downslope.theory.run import layer_spreads
 
 
 @pytest.fixture(scope="module")
 def result(digits) -> TheoryResult:
-    return drain(study(digits, depth=8, width=96, repetitions=12, examples=64, seed=541))
+    return drain(run_theory(digits, depth=8, width=96, repetitions=12, examples=64, seed=541))
 
 
 def test_the_figure_can_be_drawn_from_it_alone(result: TheoryResult):
@@ -57,13 +57,13 @@ def test_he_keeps_what_the_others_lose(result: TheoryResult):
 def test_it_survives_json_and_repeats_bitwise(digits, result: TheoryResult):
     encoded = msgspec.json.encode(result)
     assert msgspec.json.decode(encoded, type=TheoryResult) == result
-    again = drain(study(digits, depth=8, width=96, repetitions=12, examples=64, seed=541))
+    again = drain(run_theory(digits, depth=8, width=96, repetitions=12, examples=64, seed=541))
     assert msgspec.json.encode(again) == encoded
 
 
 def test_progress_never_falls_and_ends_full(digits):
     seen: list[Progress] = []
-    steps = study(digits, depth=2, width=32, repetitions=3, examples=8, seed=541)
+    steps = run_theory(digits, depth=2, width=32, repetitions=3, examples=8, seed=541)
     while True:
         try:
             seen.append(next(steps))
@@ -76,7 +76,7 @@ def test_progress_never_falls_and_ends_full(digits):
 
 def test_bad_arguments_are_refused_at_the_call(digits):
     with pytest.raises(InputError, match="width = 8"):
-        study(digits, width=8, seed=541)
+        run_theory(digits, width=8, seed=541)
 
 
 def test_means_are_arithmetic(digits):

@@ -1,4 +1,4 @@
-"""What a guess without looking reaches, and when a finite training is lost all the same."""
+"""Chance level, and the rule that calls a finite but useless training degenerate."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from downslope.data import Examples
 from downslope.search.trials import TrialEpoch
 
-LOST = 2.0
-"""How many times a guess's loss a network may end with before it is called lost.
+DEGENERATE = 2.0
+"""How many times the loss at chance a network may end with before it is called degenerate.
 
 Large enough for a fresh network of any initialization here that has learnt nothing yet, such as one
 with a tiny learning rate: that has completed, and learnt little.
@@ -21,8 +21,8 @@ HALVED = 0.5  # or this share of its errors left, where one class is most of the
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
-    """Hold how good guesses are that look at no input.
+class ChanceLevel:
+    """How good guesses are that look at no input.
 
     Args:
         loss: the cross-entropy of equal chances for all classes, in nats, whatever their shares and
@@ -34,24 +34,21 @@ class Guess:
     accuracy: float
 
     @staticmethod
-    def of(training: Examples, classes: int) -> Guess:
-        """Guess from the targets of training examples.
+    def of(training: Examples, classes: int) -> ChanceLevel:
+        """Take the chance level of training examples, for as many classes as a network has outputs.
 
-        Args:
-            training: the examples.
-            classes: outputs of the network.
-
-        >>> guess = Guess.of(Examples(np.zeros((4, 1), np.float32), np.array([0, 1, 1, 1])), 2)
-        >>> round(guess.loss, 4), guess.accuracy
+        >>> targets = np.array([0, 1, 1, 1])
+        >>> chance = ChanceLevel.of(Examples(np.zeros((4, 1), np.float32), targets), 2)
+        >>> round(chance.loss, 4), chance.accuracy
         (0.6931, 0.75)
         """
         if training.targets.ndim != 1 or training.targets.dtype.kind not in "iu":
-            return Guess(math.inf, 0.0)
+            return ChanceLevel(math.inf, 0.0)
         counts = np.bincount(training.targets.astype(np.int64))
-        return Guess(math.log(classes) or math.inf, float(counts.max() / counts.sum()))
+        return ChanceLevel(math.log(classes) or math.inf, float(counts.max() / counts.sum()))
 
-    def lost(self, last: TrialEpoch) -> str:
-        """Say why a training that ended with finite numbers is lost; empty if it is not.
+    def degeneracy(self, last: TrialEpoch) -> str:
+        """Say why a training that ended with finite numbers is degenerate; empty if it is not.
 
         At an absurd learning rate all hidden units can die, or weights grow huge and stay finite.
         Such a training has diverged, though nothing in it is infinite.
@@ -61,7 +58,7 @@ class Guess:
         learnt = min(CLEARLY * self.accuracy, 1 - HALVED * (1 - self.accuracy))
         if not losses or accuracy is None or accuracy > learnt:
             return ""
-        if min(losses) <= LOST * self.loss:
+        if min(losses) <= DEGENERATE * self.loss:
             return ""
         return (
             f"finite but lost: after epoch {last.epoch} the loss is {min(losses):.4g}, that of "

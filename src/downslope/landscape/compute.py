@@ -17,12 +17,12 @@ from downslope.data import Examples
 from downslope.errors import InputError
 from downslope.landscape.components import pca_plane, share_in_plane
 from downslope.landscape.curvature import CurvaturePoint, curvature
-from downslope.landscape.evaluation import Measure, evaluate
-from downslope.landscape.nulls import NullModel, null_models
+from downslope.landscape.evaluation import LossOptions, evaluate
+from downslope.landscape.interpolation import Slice, interpolate
 from downslope.landscape.paths import PathPoint, RunPath, trace_path
 from downslope.landscape.planes import Plane
+from downslope.landscape.random_walks import NullModel, null_models
 from downslope.landscape.settings import Grid, check_settings
-from downslope.landscape.slices import Slice, interpolate
 from downslope.landscape.surfaces import Surface, evaluate_surface, fit_grid
 from downslope.landscape.trajectory import Trajectory, evenly
 from downslope.networks import Loss, has_batch_norm
@@ -133,7 +133,7 @@ def compute_landscape(
     examples: Examples,
     *,
     validation: Examples | None = None,
-    loss: Loss | Measure = "cross_entropy",
+    loss: Loss | LossOptions = "cross_entropy",
     plane: Plane | None = None,
     components: tuple[int, int] = (1, 2),
     origin: Literal["mean", "final"] = "mean",
@@ -152,7 +152,7 @@ def compute_landscape(
             a joint plane.
         examples: examples to draw the subset from, as the module takes them.
         validation: examples for a second surface; a subset as large is drawn.
-        loss: what to compute, by name or as a `Measure`.
+        loss: what to compute, by name or as a `LossOptions`.
         plane: where to look; by default that of the trajectories' principal components.
         components: which of those, counted from 1.
         origin: of that plane; see `pca_plane`.
@@ -174,40 +174,40 @@ def compute_landscape(
         curvature=curvature_points,
         seed=seed,
     )
-    measure = Measure.of(loss)
+    options = LossOptions.of(loss)
     runs = {"": trajectories} if isinstance(trajectories, Trajectory) else dict(trajectories)
     if not runs:
         raise InputError("landscape: no runs; at least one trajectory is needed")
     every, first = list(runs.values()), next(iter(runs.values()))
-    sample = _draw(measure.fit(module, examples), subset, seed)
-    held_out = None if validation is None else _draw(measure.fit(module, validation), subset, seed)
+    sample = _draw(options.fit(module, examples), subset, seed)
+    held_out = None if validation is None else _draw(options.fit(module, validation), subset, seed)
     fitted = plane is None
     plane = plane or pca_plane(every, components=components, origin=origin)
     x, y = fit_grid(plane, every, grid)
     paths: list[RunPath] = []
     for name, run in runs.items():
-        path = yield from trace_path(module, plane, run, sample, measure, held_out)
+        path = yield from trace_path(module, plane, run, sample, options, held_out)
         paths.append(RunPath(label=name, path=path, share=share_in_plane(run, plane)))
     surfaces = partial(evaluate_surface, module, plane, x, y, tolerance=grid.tolerance, seed=seed)
-    surface = yield from surfaces(sample, measure, save=save)
+    surface = yield from surfaces(sample, options, save=save)
     finite = np.isfinite(surface.loss)
     if not finite.any():
         raise InputError("landscape: the loss is not finite anywhere on the grid")
     second: Surface | None = None
     if held_out is not None:
-        second = yield from surfaces(held_out, measure, task="validation surface")
+        second = yield from surfaces(held_out, options, task="validation surface")
     line: Slice | None = None
     ends = np.array(first.vectors[0]), np.array(first.vectors[-1])
     if not np.array_equal(*ends):
-        line = yield from interpolate(module, *ends, sample, measure)
+        line = yield from interpolate(module, *ends, sample, options)
     points: list[CurvaturePoint] = []
     if curvature_points:
         rows = evenly(len(first), curvature_points)
-        points = yield from curvature(module, first, sample, measure, seed=seed, rows=rows)
+        points = yield from curvature(module, first, sample, options, seed=seed, rows=rows)
     flat = np.where(finite, surface.loss, np.nan)
     places = [np.unravel_index(at, flat.shape) for at in (np.nanargmin(flat), np.nanargmax(flat))]
     extremes = np.array([(x[i], y[j]) for j, i in places])
-    errors = yield from evaluate(module, plane.points(extremes), 2, sample, measure)
+    errors = yield from evaluate(module, plane.points(extremes), 2, sample, options)
     low, high = (float(e) if np.isfinite(e) else None for e in errors.error)
     single = fitted and len(runs) == 1 and len(first) >= 3
     result = LandscapeResult(
@@ -221,13 +221,13 @@ def compute_landscape(
         spacing=grid.spacing,
         examples=len(sample),
         validation_examples=0 if held_out is None else len(held_out),
-        loss=LABELS.get(measure.loss, "loss") if isinstance(measure.loss, str) else "loss",
+        loss=LABELS.get(options.loss, "loss") if isinstance(options.loss, str) else "loss",
         loss_range=(float(np.nanmin(flat)), float(np.nanmax(flat))),
         sampling_error=(low, high),
         not_finite=int((~finite).sum()),
         computed=int(surface.computed.sum()),
         interpolation_error=surface.interpolation_error,
-        statistics=measure.statistics if has_batch_norm(module) else "",
+        statistics=options.statistics if has_batch_norm(module) else "",
         curvature=points,
         module=label,
     )

@@ -11,24 +11,24 @@ from torch.nn.functional import cross_entropy
 from downslope.data import Examples
 from downslope.progress import drain
 from downslope.search import Settings, TrialEpoch, search
-from downslope.search.guessing import Guess
+from downslope.search.baseline import ChanceLevel
 
 
 def test_guesses_are_scikit_learns() -> None:
     targets = np.array([0] * 5 + [1] * 3 + [2] * 2)
     rows = np.zeros((10, 1), np.float32)
-    guess = Guess.of(Examples(rows, targets), 3)
-    assert guess.accuracy == DummyClassifier(strategy="prior").fit(rows, targets).score(
+    chance = ChanceLevel.of(Examples(rows, targets), 3)
+    assert chance.accuracy == DummyClassifier(strategy="prior").fit(rows, targets).score(
         rows, targets
     )
     even = np.full((10, 3), 1 / 3)
-    assert guess.loss == pytest.approx(log_loss(targets, even))
+    assert chance.loss == pytest.approx(log_loss(targets, even))
 
 
 def test_smoothed_labels_leave_an_even_guess_s_loss_as_it_is() -> None:
     logits, targets = torch.zeros(10, 4), torch.tensor([0] * 9 + [1])
     smoothed = cross_entropy(logits, targets, label_smoothing=0.3)
-    assert Guess.of(Examples(logits.numpy(), targets.numpy()), 4).loss == pytest.approx(
+    assert ChanceLevel.of(Examples(logits.numpy(), targets.numpy()), 4).loss == pytest.approx(
         float(smoothed)
     )
 
@@ -51,13 +51,15 @@ def last(loss: float, accuracy: float | None) -> TrialEpoch:
 def test_lost_is_far_above_a_guess_and_no_better_than_it(
     loss: float, accuracy: float | None, lost: bool
 ) -> None:
-    guess = Guess(loss=math.log(10), accuracy=0.1)
-    assert bool(guess.lost(last(loss, accuracy))) == lost
+    chance = ChanceLevel(loss=math.log(10), accuracy=0.1)
+    assert bool(chance.degeneracy(last(loss, accuracy))) == lost
 
 
 @pytest.mark.parametrize(("accuracy", "lost"), [(1.0, False), (0.99, False), (0.97, True)])
 def test_where_one_class_is_nearly_all_half_its_errors_tell(accuracy: float, lost: bool) -> None:
-    assert bool(Guess(loss=math.log(2), accuracy=0.97).lost(last(5.0, accuracy))) == lost
+    assert (
+        bool(ChanceLevel(loss=math.log(2), accuracy=0.97).degeneracy(last(5.0, accuracy))) == lost
+    )
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3, 0.5])
@@ -76,8 +78,8 @@ def test_one_large_class_is_no_divergence(smoothing: float, rate: float, tmp_pat
 
 
 def test_what_has_no_classes_is_never_lost() -> None:
-    guess = Guess.of(Examples(np.zeros((4, 2), np.float32), np.zeros((4, 2), np.float32)), 2)
-    assert guess.lost(last(1e9, 0.0)) == ""
+    chance = ChanceLevel.of(Examples(np.zeros((4, 2), np.float32), np.zeros((4, 2), np.float32)), 2)
+    assert chance.degeneracy(last(1e9, 0.0)) == ""
 
 
 def test_a_network_that_died_at_an_absurd_rate_has_diverged(
