@@ -134,14 +134,18 @@ def test_quiet_prints_the_reports_path_alone(downslope) -> None:
 def test_without_out_a_run_goes_below_runs_and_is_found_again(downslope, tmp_path) -> None:
     assert downslope("theory", "tiny.toml").status == 0
     assert downslope("theory", "tiny.toml", "--quiet").out == "runs/tiny/report.html\n"
-    other = downslope("theory", "tiny.toml", "--seed", "7", "--quiet")
-    assert other.out == "runs/tiny-2/report.html\n"
+    other = downslope("theory", "tiny.toml", "--seed", "7")
+    assert other.out.endswith("report: runs/tiny-2/report.html\n")
+    assert (
+        "run: runs/tiny-2, as runs/tiny holds a run of another recipe (seed = 541 there, 7 here)"
+        in other.err
+    )
     assert Run(tmp_path / "runs" / "tiny-2").read_results().recipe.seed == 7
 
 
 @pytest.mark.slow
 def test_a_part_runs_what_it_builds_on_and_says_so(downslope, tmp_path: Path) -> None:
-    said = downslope("landscape", "tiny.toml", "--out", "out")
+    said = downslope("run", "tiny.toml", "--stages", "landscape", "--out", "out")
     assert "also running search, refit" in said.err
     assert list(Run(tmp_path / "out").read_results().seconds) == ["search", "refit", "landscape"]
 
@@ -151,7 +155,7 @@ def test_a_finished_run_only_gets_its_report_again(downslope, tmp_path: Path) ->
     before = Run(tmp_path / "out").read_results()
     said = downslope("search", "tiny.toml", "--out", "out")
     assert said.status == 0
-    assert "going on with it" in said.err
+    assert "run: out (resuming)" in said.err
     assert msgspec.json.encode(Run(tmp_path / "out").read_results()) == msgspec.json.encode(before)
 
 
@@ -452,8 +456,8 @@ def test_a_run_on_a_file_goes_on_from_any_folder(
     [
         ("run", "tiny.toml", "--out", "LONG"),
         ("run", "--resume", "LONG"),
-        ("landscape", "--module", "m.py:f", "--snapshots", ".", "--data", "d", "--out", "LONG"),
-        ("theory", "--module", "m.py:f", "--out", "LONG"),
+        ("landscape", "m.py:f", "--snapshots", ".", "--data", "d", "--out", "LONG"),
+        ("diagnose", "m.py:f", "--out", "LONG"),
         ("report", "LONG"),
         ("report", ".", ".", "--out", "LONG"),
         ("export", "LONG"),
@@ -594,6 +598,14 @@ def wait_for_line(child: subprocess.Popen[str], stream: IO[str] | None, start: s
     raise AssertionError(f"no line {start!r}: {''.join(lines)}")
 
 
+def wait_for_file(child: subprocess.Popen[str], path: Path) -> None:
+    """Wait until a child has written a file."""
+    end = time.monotonic() + PATIENCE
+    while not path.exists():
+        assert child.poll() is None and time.monotonic() < end, f"no {path}"
+        time.sleep(0.05)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status"),
@@ -622,7 +634,7 @@ def test_an_interrupt_keeps_what_was_finished_and_says_how_to_go_on(
         _, err = child.communicate(timeout=PATIENCE)
     assert child.returncode == status, err
     assert "Traceback" not in err
-    assert "To go on: python -m downslope run --resume out" in err
+    assert "To resume: python -m downslope run --resume out" in err
     results = Run(tmp_path / "out").read_results()
     assert list(results.seconds) == ["theory"]
     assert results.search is not None and results.search.trials
@@ -636,7 +648,8 @@ def test_two_processes_on_one_run_are_told_apart(tmp_path: Path) -> None:
     long = ["--set", "search.space.epochs=[100000]", "--stages", "search", "--out", "out"]
     command = [sys.executable, "-m", "downslope", "run", "tiny.toml", *long]
     with started(*command, cwd=tmp_path) as first:
-        wait_for_line(first, first.stderr, "search: ")
+        wait_for_line(first, first.stderr, "run: out")
+        wait_for_file(first, tmp_path / "out" / "results.json")  # written with the lock
         second = subprocess.run(
             command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE
         )
@@ -670,7 +683,7 @@ def test_ctrl_c_while_starting_is_clean() -> None:
         assert child.returncode == 130, err
 
 
-def test_theory_of_a_module_names_the_layer_and_draws_it(
+def test_the_diagnosis_of_a_module_names_the_layer_and_draws_it(
     downslope: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -680,12 +693,12 @@ def test_theory_of_a_module_names_the_layer_and_draws_it(
         "    hidden = [m for _ in range(8) for m in (nn.Linear(64, 64), nn.ReLU())]\n"
         "    return nn.Sequential(*hidden, nn.Linear(64, 10))\n"
     )
-    said = downslope("theory", "quick", "--module", "mine.py:deep", "--networks", "3")
+    said = downslope("diagnose", "mine.py:deep", "--data", "digits", "--networks", "3")
     assert said.status == 0
     assert "the signal dies at layer 8 (Linear)" in said.out
     assert Path("diagnosis/diagnosis.html").exists()
     assert not Path("runs").exists()
-    wrong = downslope("theory", "quick", "--module", "mine.py:shallow")
+    wrong = downslope("diagnose", "mine.py:shallow", "--data", "digits")
     assert wrong.status == 2 and "no function 'shallow'" in wrong.err
 
 

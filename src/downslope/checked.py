@@ -38,6 +38,9 @@ class Must:
 
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
+Threads = Annotated[int, msgspec.Meta(ge=1, le=1024)]
+"""What is done at the same time; each may have a copy of what it works on."""
+
 Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 """A seed that a user gives: trials and refits count up from it, within 64 bits."""
 

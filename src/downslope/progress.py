@@ -16,12 +16,14 @@ class Progress:
         done: work finished so far, in the units of `total`.
         total: all the work of this task.
         note: the newest figure worth seeing, for example a validation accuracy.
+        stage: of a run that the task belongs to, with its number, such as "[3/6] final training".
     """
 
     task: str
     done: float
     total: float
     note: str = ""
+    stage: str = ""
 
 
 Steps = Generator[Progress, None, T]

@@ -57,12 +57,20 @@ def say(text: str | Path, *, stderr: bool = False) -> None:
 
 
 def show(table: Table) -> None:
-    """Print a table.
+    """Print a table; where nobody looks at a terminal, each row is one line.
 
     Raises:
         InputError: as `say`.
     """
-    console().print(table)
+    screen = console()
+    if screen.is_terminal:
+        screen.print(table)
+        return
+    screen.width = 100_000
+    with screen.capture() as lines:
+        screen.print(table)
+    for line in lines.get().splitlines():
+        say(line.rstrip())
 
 
 def console(*, stderr: bool = False) -> Console:

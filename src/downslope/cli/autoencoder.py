@@ -18,7 +18,7 @@ CoderArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run with an autoencoder, or its .safetensors.")
 ]
 ExamplesArgument = Annotated[
-    list[Path], typer.Argument(metavar="FILE...", help="One .npy of examples, or grey images.")
+    list[Path], typer.Argument(metavar="FILE", help="One .npy of examples, or grey images.")
 ]
 
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from downslope.cli.options import KindOption, LabelOption, QuietOption
-from downslope.cli.recipes import load_dataset
 from downslope.errors import InputError
 from downslope.terminal import say, show
 from downslope.watch import watch
+
+if TYPE_CHECKING:
+    from downslope.data import Dataset, Kind
+
+
+def load_dataset(name: str, label: str | None, kind: Kind | None, quiet: bool) -> Dataset:
+    """Load a data set by name or path, fetched first where it is known and not here."""
+    from downslope.data import fetch, find, list_datasets, load
+
+    if name in {listing.name for listing in list_datasets()} and find(name) is None:
+        watch(fetch(name), quiet)
+    return load(name, label=label, kind=kind)
 
 
 def list_data() -> None:

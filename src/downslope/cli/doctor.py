@@ -8,7 +8,7 @@ from downslope.terminal import show
 
 
 def doctor() -> None:
-    """Say what this installation has: versions, processor, engine and data."""
+    """Show versions, hardware, engine and data of this installation."""
     from downslope.data import list_datasets
     from downslope.engines import describe_engine
     from downslope.installation import hardware, versions

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def report(
     directories: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="A run directory; several to compare.")
+        list[Path], typer.Argument(metavar="DIR", help="A run directory; several to compare.")
     ],
     formats: Annotated[
         str, typer.Option("--format", metavar="NAMES", help="html, pdf or html,pdf.")

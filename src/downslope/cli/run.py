@@ -1,0 +1,184 @@
+"""Commands that run a recipe or some of its stages."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from downslope.cli.data import load_dataset
+from downslope.cli.options import Options, with_options
+from downslope.errors import InputError
+from downslope.stages import STAGES
+from downslope.terminal import say, show
+from downslope.watch import watch
+
+if TYPE_CHECKING:
+    from downslope.cluster import Trainer
+    from downslope.results import Results
+    from downslope.search import Hire
+
+RecipeArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RECIPE",
+        help="fashion-mnist (the default), quick, hw3 (a published homework) or a TOML file.",
+    ),
+]
+
+
+@with_options
+def run(
+    recipe: RecipeArgument = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Resume an interrupted run: its recipe, its stages."),
+    ] = None,
+    stages: Annotated[
+        str | None, typer.Option(metavar="NAMES", help=f"Some of {','.join(STAGES)}.")
+    ] = None,
+    *,
+    options: Options,
+) -> None:
+    """Run a recipe, all of it or some stages, and write a report; repeated, it resumes."""
+    from downslope.runs import Run
+
+    chosen = list(STAGES)
+    if stages is not None:
+        chosen = [name.strip() for name in stages.split(",") if name.strip()]
+    out = options.out
+    if resume is not None:
+        if recipe is not None or out is not None:
+            raise InputError(
+                f"--resume {resume}: the run holds its recipe; leave out RECIPE, --out"
+            )
+        held = Run(resume)
+        if not (resume / "recipe.toml").is_file():
+            if not held.exists:
+                raise InputError(f"{resume}: holds no run to resume (no recipe.toml)")
+            held.write_recipe(held.read_results())
+        recipe, out, manifest = str(resume / "recipe.toml"), resume, held.read_manifest()
+        if stages is None and manifest is not None:
+            chosen = manifest.stages
+    _run_stages(recipe or "fashion-mnist", chosen, out, options)
+
+
+def stage_command(stage: str) -> Callable[..., None]:
+    """Make the command that runs one stage, and what it builds on."""
+
+    @with_options
+    def command(recipe: RecipeArgument = None, *, options: Options) -> None:
+        _run_stages(recipe or "fashion-mnist", [stage], options.out, options)
+
+    return command
+
+
+def _run_stages(recipe: str, stages: Sequence[str], out: Path | None, options: Options) -> None:
+    """Begin or resume a run, train its stages, write its report and say what came out."""
+    from downslope.engines import MISSING, choose_engine
+    from downslope.recipes import (
+        free_directory,
+        load_recipe,
+        needed,
+        run_recipe,
+        stages_again,
+    )
+    from downslope.report import advice, write_report
+    from downslope.runs import Run
+
+    def note(text: str) -> None:
+        if not options.quiet:
+            say(text, stderr=True)
+
+    chosen = load_recipe(recipe, options.recipe_changes())
+    order = needed(stages, chosen)
+    dataset = load_dataset(chosen.data.name, chosen.data.label, chosen.data.kind, options.quiet)
+    path, taken = (out, "") if out is not None else free_directory(Path(recipe).stem, chosen)
+    held = Run(path)
+    if added := [s for s in order if s not in stages]:
+        note(f"also running {', '.join(added)}: {', '.join(stages)} builds on it")
+    note(f"run: {path}{' (resuming)' if held.exists else ''}{taken}")
+    for line in dataset.notes:
+        note(f"data: {line}")
+    if again := stages_again(held, chosen):
+        note(f"trials are added, so these are done again: {', '.join(again)}")
+    if choose_engine("auto") != "native":
+        note(MISSING)
+    start = time.perf_counter()
+    try:
+        with _executor(options.executor, options.address) as (trainer, hire):
+            steps = run_recipe(
+                chosen,
+                dataset,
+                held,
+                stages=stages,
+                threads=options.threads,
+                trainer=trainer,
+                hire=hire,
+            )
+            results = watch(steps, options.quiet)
+        with held.locked():
+            page = write_report(held)
+            held.refresh_manifest()
+    except SystemExit:
+        if held.exists:
+            words = [*_program(), "run", "--resume", str(path), *options.to_repeat()]
+            say(f"stopped; what was finished is kept. To resume: {shlex.join(words)}", stderr=True)
+        raise
+    except InputError:
+        if held.written:  # what did finish is still worth a page; a run that was refused is left
+            with suppress(InputError), held.locked():
+                write_report(held)
+                held.refresh_manifest()
+        raise
+    if not options.quiet:
+        _print_summary(results, time.perf_counter() - start)
+    say(page if options.quiet else f"report: {page}")
+    if reason := advice(results):
+        say(f"downslope: {reason}", stderr=True)
+        sys.exit(1)
+
+
+@contextmanager
+def _executor(executor: str, address: str | None) -> Generator[tuple[Trainer, Hire], None, None]:
+    """Choose what trains; a cluster is left when its work is done."""
+    from downslope.cluster import Cluster
+    from downslope.engines import train
+    from downslope.search import Crew
+
+    if executor != "ray":
+        if address is not None:
+            raise InputError(f"--address {address}: only with --executor ray")
+        yield train, Crew
+        return
+    with Cluster(address) as cluster:
+        yield cluster.train, cluster.crew
+
+
+def _program() -> list[str]:
+    """Return the words that started this program, for the user to repeat."""
+    started = Path(sys.argv[0])
+    return ["python", "-m", "downslope"] if started.name == "__main__.py" else [sys.argv[0]]
+
+
+def _print_summary(results: Results, seconds: float) -> None:
+    from downslope.report import summary
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for row in summary(results):
+        table.add_row(*row)
+    table.add_row(
+        "time",
+        f"{seconds:.0f} s here; "
+        + ", ".join(f"{stage} {spent:.0f} s" for stage, spent in results.seconds.items()),
+    )
+    show(table)
