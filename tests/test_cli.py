@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import IO, get_type_hints
 
@@ -329,12 +330,88 @@ def test_mistakes_are_one_line_and_status_2(downslope, tmp_path, arguments, name
 
 
 @pytest.mark.parametrize(
-    "arguments", [("run", "--threads", "0"), ("run", "--nosuch"), ("nosuch",), ("report",)]
+    ("arguments", "named"),
+    [
+        (("run", "--nosuch"), "No such option: --nosuch"),
+        (("run", "--threads"), "--threads"),
+        (("run", "--executor", "cloud"), "--executor: 'cloud'"),
+        (("run", "quick", "hw3"), "hw3"),
+        (("nosuch",), "No such command 'nosuch'"),
+        (("report",), "Missing argument 'DIR'"),
+        (("landscape", "net.py:make"), "--snapshots"),
+    ],
 )
-def test_wrong_usage_is_status_2_without_a_traceback(downslope, arguments) -> None:
+def test_wrong_usage_is_one_line_that_names_the_help(downslope, arguments, named) -> None:
+    line = one_line(downslope(*arguments))
+    assert named in line
+    assert re.search(r"; see 'downslope[ a-z]* --help'$", line)
+
+
+NUMBERS = {
+    ("run", "tiny.toml"): ["--trials", "--seed", "--threads"],
+    ("search", "tiny.toml"): ["--trials", "--seed", "--threads"],
+    ("diagnose", "net.py:make", "--data", "digits"): ["--networks", "--examples", "--seed"],
+    ("landscape", "net.py:make", "--snapshots", ".", "--data", "set.npz"): [
+        *("--margin", "--examples", "--tolerance", "--seed", "--threads", "--grid"),
+    ],
+}
+ALLOWED = {("--seed", "0"), ("--margin", "0"), ("--tolerance", "0")}
+
+
+def test_every_option_that_takes_a_number_is_tried() -> None:
+    for words, tried in NUMBERS.items():
+        command = typer.main.get_command(app).commands[words[0]]  # type: ignore[attr-defined]
+        metavars = {"N", "NxM", "SHARE"}
+        numbers = [p.opts[0] for p in command.params if p.metavar in metavars]
+        assert sorted(numbers) == sorted(tried)
+
+
+@pytest.mark.parametrize("value", ["-1", "0", "nan", "inf", "1e30", "x"])
+@pytest.mark.parametrize(
+    ("words", "option"), [(words, option) for words, tried in NUMBERS.items() for option in tried]
+)
+def test_a_number_that_is_not_allowed_is_one_line_with_its_value(
+    downslope, tmp_path: Path, words: tuple[str, ...], option: str, value: str
+) -> None:
+    (tmp_path / "net.py").write_text("def make(): raise RuntimeError('work has begun')")
+    if (option, value) in ALLOWED:
+        value = f"-{value}.5"
+    line = one_line(downslope(*words, option, value))
+    shown = value if value == "x" else str(float(value))
+    assert option.lstrip("-") in line
+    assert value in line or shown in line
+    assert "must be" in line
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "landscape").exists()
+
+
+@pytest.mark.parametrize("arguments", [("-h",), ("--help",), (), ("run", "-h"), ("data",)])
+def test_help_is_shown_with_status_0(downslope, arguments) -> None:
     said = downslope(*arguments)
-    assert said.status == 2
-    assert "Traceback" not in said.err
+    assert (said.status, said.err) == (0, "")
+    assert "Usage: downslope" in said.out
+    assert "[[" not in said.out and "{" not in said.out and "<bool>" not in said.out
+
+
+def test_the_version_is_that_of_the_package(downslope) -> None:
+    said = downslope("--version")
+    assert (said.status, said.out) == (0, f"{metadata.version('downslope')}\n")
+
+
+def test_trials_has_an_option_of_its_own(downslope, tmp_path: Path) -> None:
+    assert downslope("search", "tiny.toml", "--trials", "1", "--out", "out").status == 0
+    results = Run(tmp_path / "out").read_results()
+    assert results.recipe.search.trials == 1
+    assert results.search is not None and len(results.search.trials) == 1
+
+
+def test_elsewhere_than_on_a_terminal_each_stage_and_each_row_is_one_line(downslope) -> None:
+    said = downslope("run", "tiny.toml", "--stages", "search", "--out", "out")
+    stages = [line for line in said.err.splitlines() if line.startswith("[")]
+    assert len(stages) == 1
+    assert re.match(r"\[1/1\] search: done in \d+ s; ", stages[0])
+    rows = said.out.splitlines()
+    assert [row.partition(" ")[0] for row in rows[:2]] == ["test", "data"]
+    assert not any(row.startswith(" ") or row.endswith(" ") for row in rows)
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_training(

@@ -106,7 +106,7 @@ def main() -> None:
     """Run the command line; see the design for its exit statuses."""
     try:
         try:
-            status = app(standalone_mode=False)
+            status = app(standalone_mode=False, prog_name="downslope")
         except OSError as error:  # Typer prints the help itself
             if error.filename is None and error.errno in (errno.ENOSPC, errno.EIO):
                 raise explain_output(error) from None
