@@ -269,7 +269,7 @@ def checked(where: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Check the arguments of a function against the bounds in its annotations, at the call.
 
     Args:
-        where: the beginning of the messages.
+        where: the beginning of the messages, unless an argument `where` of the function is.
 
     >>> @checked("dice")
     ... def throw(faces: Annotated[int, msgspec.Meta(ge=4, le=20)] = 6) -> None: ...
@@ -289,9 +289,10 @@ def checked(where: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
-            for name, value in signature.bind(*args, **kwargs).arguments.items():
-                if name in kinds():
-                    check(where, name, value, kinds()[name])
+            values = signature.bind(*args, **kwargs).arguments
+            for name, kind in kinds().items():
+                if name in values:
+                    check(values.get("where", where), name, values[name], kind)
             return function(*args, **kwargs)
 
         return call
@@ -347,8 +348,8 @@ class _Reader:
             if not (isinstance(key, str) and key in fields):
                 unknown = f"{path}.{key}".lstrip(".")
                 names = [*self.keys, *(f"{path}.{field}".lstrip(".") for field in fields)]
-                hint = nearest(unknown, names) or "see the recipes' documentation"
-                raise InputError(f"{self.where}: {unknown!r} is not a key; {hint}")
+                hint = nearest(unknown, names, "see the recipes' documentation")
+                raise InputError(f"{self.where}: {unknown!r} is not a key{hint}")
             values[key] = self.value(fields[key], value, path, key)
         try:
             return kind(**values)

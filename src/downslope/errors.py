@@ -50,11 +50,18 @@ def one_line(error: BaseException, length: int = 200) -> str:
     return shortened(" ".join(str(error).split()), length) or type(error).__name__
 
 
-def nearest(word: str, words: Iterable[str]) -> str:
-    """Ask for the word that was probably meant; empty where none is near.
+def nearest(word: str, words: Iterable[str], otherwise: str = "", *, cutoff: float = 0.6) -> str:
+    """End a message with the nearest of some words, as what may have been meant.
 
-    >>> nearest("trails", ["trials", "seed"])
-    "did you mean 'trials'?"
+    Args:
+        word: that is none of them.
+        words: that would be right.
+        otherwise: what to say where none is near.
+        cutoff: of `difflib.get_close_matches`.
+
+    >>> nearest("sedes", ["seeds", "epochs"])
+    "; did you mean 'seeds'?"
     """
-    close = difflib.get_close_matches(word, list(words), 1)
-    return f"did you mean {close[0]!r}?" if close else ""
+    close = difflib.get_close_matches(word, list(words), 1, cutoff)
+    hint = f"did you mean {close[0]!r}?" if close else otherwise
+    return hint and f"; {hint}"

@@ -127,7 +127,7 @@ def main() -> None:
 
 def _usage(error: Any) -> str:
     """Say in one line what was wrong with the words of a command, and where help is."""
-    text = " ".join(str(error.format_message()).split()).rstrip(".")
+    text = " ".join(error.format_message().split()).rstrip(".")
     text = re.sub(r"^Invalid value for '(.*?)': (Value error, )?", r"\1: ", text)
     context = getattr(error, "ctx", None)
     command = "downslope" if context is None else context.command_path

@@ -118,7 +118,7 @@ def with_options(function: Callable[..., None]) -> Callable[..., None]:
         shared = {f.name: values.pop(f.name) for f in fields(Options)}
         function(**values, options=Options(**shared))
 
-    command.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess] - Typer reads it
+    command.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue] - Typer reads it
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command
 

@@ -9,6 +9,7 @@ from downslope.landscape.nulls import NullModel, null_models
 from downslope.landscape.paths import PathPoint, RunPath, losses_at, trace_path
 from downslope.landscape.planes import Plane, orthonormal, plane_through
 from downslope.landscape.refinement import refine_surface
+from downslope.landscape.settings import check_settings
 from downslope.landscape.shortcuts import spec_of
 from downslope.landscape.slices import Slice, interpolate
 from downslope.landscape.snapshots import read_buffers, read_snapshots
@@ -30,6 +31,7 @@ __all__ = [
     "Surface",
     "Trajectory",
     "Values",
+    "check_settings",
     "compute_landscape",
     "curvature",
     "draw_foreign",

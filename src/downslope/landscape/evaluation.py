@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - their base
 
-from downslope.checked import Threads, check
 from downslope.data import Examples
 from downslope.engines import Engine, cores
 from downslope.engines.pytorch import one_thread
@@ -44,6 +43,8 @@ Statistics = Literal["kept", "recomputed"]
 
 QUICK = 0.1
 """Seconds that a batch of points should take, so that progress is seen."""
+MOST_THREADS = 1024
+"""Points computed at the same time: each thread has a copy of the module."""
 BYTES_PER_OUTPUT = 16
 """Memory that an example is counted with, for each output of its widest part: four floats."""
 
@@ -88,7 +89,11 @@ class Measure:
             )
         if self.memory < 1:
             raise InputError(f"landscape: memory = {self.memory} bytes; it must be 1 or more")
-        check("landscape", "threads", self.threads, Threads | None)
+        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
+            raise InputError(
+                f"landscape: threads = {self.threads} is not allowed; it must be 1 to "
+                f"{MOST_THREADS}"
+            )
 
     def fit(self, module: nn.Module, examples: Examples) -> Examples:
         """Check a module and examples together, before any work; see `fit_examples`."""

@@ -79,6 +79,7 @@ def draw_foreign(
         InputError: a mistake in what was given.
     """
     check_settings(
+        "landscape",
         grid=grid,
         margin=margin,
         tolerance=tolerance or 0.0,

@@ -59,7 +59,7 @@ def refine_surface(
     """
     if not tolerance > 0:
         raise InputError(f"landscape: tolerance = {tolerance}; it must be above 0")
-    check_settings(tolerance=tolerance, grid=(max(2, len(x)), max(2, len(y))))
+    check_settings("landscape", tolerance=tolerance, grid=(max(2, len(x)), max(2, len(y))))
     measure = loss if isinstance(loss, Measure) else Measure(loss)
     shape = (len(y), len(x))
     losses, accuracies = np.full(shape, np.nan), np.full(shape, np.nan)

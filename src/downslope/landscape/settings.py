@@ -23,6 +23,7 @@ CurvaturePoints = Annotated[int, Meta(ge=0, le=1000)]
 
 @checked("landscape")
 def check_settings(
+    where: str,
     *,
     grid: tuple[Points, Points] = (2, 2),
     margin: Margin = 0.0,
@@ -35,6 +36,7 @@ def check_settings(
     """Refuse settings out of range before any work; see `compute_landscape` for what they are.
 
     Args:
+        where: the beginning of the message.
         grid: columns and rows.
         margin: share of the path's extent.
         tolerance: share of a loss; 0 computes every point.
@@ -46,7 +48,7 @@ def check_settings(
     Raises:
         InputError: the first that is out of range.
 
-    >>> check_settings(grid=(99999, 25))
+    >>> check_settings("landscape", grid=(99999, 25))
     Traceback (most recent call last):
     ...
     downslope.errors.InputError: landscape: grid = (99999, 25) is not allowed; it must be 2 whole...

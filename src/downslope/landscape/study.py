@@ -178,6 +178,7 @@ def compute_landscape(
             `fit_examples`; too few snapshots, or what the parts refuse.
     """
     check_settings(
+        "landscape",
         grid=grid,
         margin=margin,
         tolerance=tolerance or 0.0,

@@ -74,7 +74,7 @@ def fit_grid(
     Raises:
         InputError: a grid or a margin out of range, see `check_settings`, or another spacing.
     """
-    check_settings(grid=shape, margin=margin)
+    check_settings("landscape", grid=shape, margin=margin)
     if spacing not in ("linear", "log"):
         raise InputError(f"landscape: spacing = {spacing!r}; it must be 'linear' or 'log'")
     runs = [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
@@ -126,7 +126,7 @@ def evaluate_surface(
     Raises:
         InputError: see `evaluate`; `save` cannot be written.
     """
-    check_settings(grid=(max(2, len(x)), max(2, len(y))))  # one point may be alone
+    check_settings("landscape", grid=(max(2, len(x)), max(2, len(y))))  # one point may be alone
     measure = loss if isinstance(loss, Measure) else Measure(loss)
     examples = measure.fit(module, examples)
     grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)

@@ -103,5 +103,5 @@ def check_name(name: str) -> None:
     """
     names = Settings.__struct_fields__
     if name not in names:
-        hint = nearest(name, names) or f"settings: {', '.join(names)}"
-        raise InputError(f"{name!r} is no setting; {hint}")
+        hint = nearest(name, names, f"settings: {', '.join(names)}")
+        raise InputError(f"{name!r} is no setting{hint}")
