@@ -17,7 +17,7 @@ from downslope.cli.data import describe_data, fetch_data, list_data, verify_data
 from downslope.cli.diagnose import diagnose
 from downslope.cli.doctor import doctor
 from downslope.cli.landscape import landscape
-from downslope.cli.run import run, stage_command
+from downslope.cli.recipes import run, stage_command
 from downslope.cli.runs import export, report, verify
 from downslope.errors import InputError
 from downslope.stages import STAGES
