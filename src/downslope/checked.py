@@ -341,7 +341,7 @@ class _Reader:
         if isinstance(table, kind):
             return table
         if not isinstance(table, Mapping):
-            raise InputError(f"{self.place(above)}: {refused(name, table, 'a table')}")
+            raise InputError(f"{self.place(above)}: {refused(name or 'table', table, 'a table')}")
         fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
         values: dict[str, Any] = {}
         for key, value in cast("Mapping[object, object]", table).items():
