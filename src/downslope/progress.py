@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Say how much of one task is done, in units of expected work.
+    """How much of one task is done, in units of expected work.
 
     Args:
         task: what is being done, a few words.

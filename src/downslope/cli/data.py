@@ -34,9 +34,8 @@ def list_data() -> None:
     for heading in ("name", "examples", "found", "what it is"):
         table.add_column(heading, overflow="fold")
     for listing in list_datasets():
-        found = str(listing.found) if listing.found else "no; downslope data fetch"
-        row = (listing.name, f"{listing.examples:,}", found, listing.description)
-        table.add_row(*row)
+        place = str(listing.found) if listing.found else "no; downslope data fetch"
+        table.add_row(listing.name, f"{listing.examples:,}", place, listing.description)
     show(table)
 
 
@@ -85,23 +84,22 @@ def describe_data(
     """Describe a data set; the test set stays sealed."""
     from downslope.data import describe
 
-    seen = describe(load_dataset(name, label, kind, quiet))
+    data = describe(load_dataset(name, label, kind, quiet))
     table = Table(box=None, show_header=False, pad_edge=False)
-    shape = " x ".join(map(str, seen.shape))
+    shape = f"{' x '.join(map(str, data.shape))} = " if len(data.shape) > 1 else ""
     rows = [
-        ("name", seen.name),
-        ("source", seen.source),
-        ("training", f"{seen.training:,} examples, validation included"),
-        ("test", f"{seen.test:,} examples, sealed"),
+        ("name", data.name),
+        ("source", data.source),
+        ("training", f"{data.training:,} examples, validation included"),
+        ("test", f"{data.test:,} examples, sealed"),
         (
             "one example",
-            f"{shape} = {seen.features} {seen.dtype} from {seen.lowest:g} to {seen.highest:g}",
+            f"{shape}{data.features} {data.dtype} from {data.lowest:g} to {data.highest:g}",
         ),
-        ("SHA-256", seen.sha256),
-        *(("read as", note) for note in seen.notes),
+        ("SHA-256", data.sha256),
+        *(("read as", note) for note in data.notes),
+        *(("class", f"{c.name}: {c.training:,} training examples") for c in data.classes),
     ]
     for row in rows:
         table.add_row(*row)
-    for count in seen.classes:
-        table.add_row("class", f"{count.name}: {count.training:,} training examples")
     show(table)

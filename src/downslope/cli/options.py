@@ -103,9 +103,9 @@ class Options:
 def with_options(function: Callable[..., None]) -> Callable[..., None]:
     """Give a command the fields of `Options` in place of its parameter `options`."""
     hints = get_type_hints(Options, include_extras=True)
-    own = get_type_hints(function, include_extras=True)
+    hints_of_command = get_type_hints(function, include_extras=True)
     parameters = [
-        p.replace(annotation=own[p.name])
+        p.replace(annotation=hints_of_command[p.name])
         for p in inspect.signature(function).parameters.values()
         if p.name != "options"
     ] + [

@@ -59,12 +59,12 @@ def run(
             raise InputError(
                 f"--resume {resume}: the run holds its recipe; leave out RECIPE, --out"
             )
-        held = Run(resume)
+        interrupted = Run(resume)
         if not (resume / "recipe.toml").is_file():
-            if not held.exists:
+            if not interrupted.exists:
                 raise InputError(f"{resume}: holds no run to resume (no recipe.toml)")
-            held.write_recipe(held.read_results())
-        recipe, out, manifest = str(resume / "recipe.toml"), resume, held.read_manifest()
+            interrupted.write_recipe(interrupted.read_results())
+        recipe, out, manifest = str(resume / "recipe.toml"), resume, interrupted.read_manifest()
         if stages is None and manifest is not None:
             chosen = manifest.stages
     _run_stages(recipe or "fashion-mnist", chosen, out, options)
@@ -101,13 +101,13 @@ def _run_stages(recipe: str, stages: Sequence[str], out: Path | None, options: O
     order = needed(stages, chosen)
     dataset = load_dataset(chosen.data.name, chosen.data.label, chosen.data.kind, options.quiet)
     path, taken = (out, "") if out is not None else free_directory(Path(recipe).stem, chosen)
-    held = Run(path)
+    directory = Run(path)
     if added := [s for s in order if s not in stages]:
         note(f"also running {', '.join(added)}: {', '.join(stages)} builds on it")
-    note(f"run: {path}{' (resuming)' if held.exists else ''}{taken}")
+    note(f"run: {path}{' (resuming)' if directory.exists else ''}{taken}")
     for line in dataset.notes:
         note(f"data: {line}")
-    if again := stages_again(held, chosen):
+    if again := stages_again(directory, chosen):
         note(f"trials are added, so these are done again: {', '.join(again)}")
     if choose_engine("auto") != "native":
         note(MISSING)
@@ -117,26 +117,26 @@ def _run_stages(recipe: str, stages: Sequence[str], out: Path | None, options: O
             steps = run_recipe(
                 chosen,
                 dataset,
-                held,
+                directory,
                 stages=stages,
                 threads=options.threads,
                 trainer=trainer,
                 hire=hire,
             )
             results = watch(steps, options.quiet)
-        with held.locked():
-            page = write_report(held)
-            held.refresh_manifest()
+        with directory.locked():
+            page = write_report(directory)
+            directory.refresh_manifest()
     except SystemExit:
-        if held.exists:
+        if directory.exists:
             words = [*_program(), "run", "--resume", str(path), *options.to_repeat()]
             say(f"stopped; what was finished is kept. To resume: {shlex.join(words)}", stderr=True)
         raise
     except InputError:
-        if held.written:  # what did finish is still worth a page; a run that was refused is left
-            with suppress(InputError), held.locked():
-                write_report(held)
-                held.refresh_manifest()
+        if directory.written:  # a page of what did finish; a run that was refused is left alone
+            with suppress(InputError), directory.locked():
+                write_report(directory)
+                directory.refresh_manifest()
         raise
     if not options.quiet:
         _print_summary(results, time.perf_counter() - start)

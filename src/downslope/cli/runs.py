@@ -51,26 +51,26 @@ def _undamaged(directory: Path) -> Run:
     """Open a run whose files are as it wrote them."""
     from downslope.runs import Run
 
-    held = Run(directory)
-    if held.exists:  # otherwise its reader says what is missing
-        held.check()
-    return held
+    run = Run(directory)
+    if run.exists:  # otherwise its reader says what is missing
+        run.check()
+    return run
 
 
 def _write(directory: Path, formats: list[str], paper: Literal["a4", "letter"]) -> list[Path]:
     from downslope.report import write_pdf, write_report
     from downslope.report.gallery import arrays, gallery
 
-    held = _undamaged(directory)
-    results = held.read_results()
-    drawn = gallery(results, arrays(held, results))
+    run = _undamaged(directory)
+    results = run.read_results()
+    drawn = gallery(results, arrays(run, results))
     paths: list[Path] = []
     if "html" in formats:
-        paths.append(write_report(held, drawn))
+        paths.append(write_report(run, drawn))
     if "pdf" in formats:
-        paths.append(write_pdf(held, paper, drawn))
-    with suppress(InputError), held.locked():  # a process that still writes lists it at its end
-        held.refresh_manifest()
+        paths.append(write_pdf(run, paper, drawn))
+    with suppress(InputError), run.locked():  # a process that still writes lists it at its end
+        run.refresh_manifest()
     return paths
 
 
@@ -115,9 +115,9 @@ def verify(
     """Check every file of a run against the SHA-256 in its manifest."""
     from downslope.runs import Run
 
-    held = Run(directory)
-    held.read_results()
-    if wrong := held.damaged():
+    run = Run(directory)
+    run.read_results()
+    if wrong := run.damaged():
         raise InputError(
             f"{directory}: not what the run wrote: {', '.join(wrong)}; 'downslope run --resume' "
             "makes report.html and figures again, and recipe.toml once it is removed; the rest "

@@ -25,7 +25,7 @@ from downslope.stages import STAGES
 
 @dataclass(slots=True)
 class Context:
-    """Hold what the stages share: the recipe, the data as networks see them, the run."""
+    """What the stages share: the recipe, the data as networks see them, the run."""
 
     recipe: Recipe
     dataset: Dataset
