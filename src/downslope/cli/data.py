@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from downslope.cli.options import KindOption, LabelOption, QuietOption
@@ -30,13 +29,16 @@ def list_data() -> None:
     """List the data sets known by name and where they are."""
     from downslope.data import list_datasets
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "examples", "found", "what it is"):
-        table.add_column(heading, overflow="fold")
-    for listing in list_datasets():
-        place = str(listing.found) if listing.found else "no; downslope data fetch"
-        table.add_row(listing.name, f"{listing.examples:,}", place, listing.description)
-    show(table)
+    rows = (
+        (
+            each.name,
+            f"{each.examples:,}",
+            str(each.found or "no; downslope data fetch"),
+            each.description,
+        )
+        for each in list_datasets()
+    )
+    show(rows, "name", "examples", "found", "what it is")
 
 
 def fetch_data(
@@ -59,15 +61,17 @@ def verify_data(
     """Check the content of a data set, file by file."""
     from downslope.data import verify
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("content", "file", "SHA-256"):
-        table.add_column(heading, overflow="fold")
     checks = verify(name)
     words = {True: ("as published", "green"), False: ("wrong", "red"), None: ("readable", "")}
-    for check in checks:
-        text = Text.assemble(words[check.ok], f": {check.note}" if check.note else "")
-        table.add_row(text, str(check.path), check.sha256)
-    show(table)
+    rows = (
+        (
+            Text.assemble(words[check.ok], f": {check.note}" if check.note else ""),
+            str(check.path),
+            check.sha256,
+        )
+        for check in checks
+    )
+    show(rows, "content", "file", "SHA-256")
     if wrong := [check for check in checks if check.ok is False]:
         raise InputError(
             f"{wrong[0].path}: not the published content; fetch it again with 'downslope data "
@@ -85,7 +89,6 @@ def describe_data(
     from downslope.data import describe
 
     data = describe(load_dataset(name, label, kind, quiet))
-    table = Table(box=None, show_header=False, pad_edge=False)
     shape = f"{' x '.join(map(str, data.shape))} = " if len(data.shape) > 1 else ""
     rows = [
         ("name", data.name),
@@ -100,6 +103,4 @@ def describe_data(
         *(("read as", note) for note in data.notes),
         *(("class", f"{c.name}: {c.training:,} training examples") for c in data.classes),
     ]
-    for row in rows:
-        table.add_row(*row)
-    show(table)
+    show(rows)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from downslope.checked import Seed
 from downslope.cli.data import load_dataset
@@ -70,15 +69,13 @@ def diagnose(
 
 
 def _print_diagnosis(diagnosis: Diagnosis) -> None:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("layer", no_wrap=True)
-    for heading in ("size", "signal", "gradient", "gain", "proposed", "signal*", "gradient*"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    rows: list[list[str]] = []
     for layer in diagnosis.layers:
         figures = (layer.size, layer.signal, layer.gradient, layer.gain, layer.proposed_gain)
         after = (layer.mended_signal, layer.mended_gradient)
-        table.add_row(layer.name, *[f"{value:.2g}" for value in (*figures, *after)])
-    show(table)
+        rows.append([layer.name, *(f"{value:.2g}" for value in (*figures, *after))])
+    headings = ("size", "signal", "gradient", "gain", "proposed", "signal*", "gradient*")
+    show(rows, "layer", *headings, right=True)
     say(
         f"Means over {diagnosis.networks} initializations and {diagnosis.examples} examples. "
         "size: mean square of a layer's outputs; signal: their variance over examples; gain: "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
 from downslope.terminal import show
 
 
@@ -13,9 +11,7 @@ def doctor() -> None:
     from downslope.engines import describe_engine
     from downslope.installation import hardware, versions
 
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, value in [*versions().items(), *hardware().items(), *describe_engine().items()]:
-        table.add_row(name, value)
-    for listing in list_datasets():
-        table.add_row(f"data {listing.name}", str(listing.found or "not here; fetched when needed"))
-    show(table)
+    data = {
+        f"data {d.name}": str(d.found or "not here; fetched when needed") for d in list_datasets()
+    }
+    show((versions() | hardware() | describe_engine() | data).items())

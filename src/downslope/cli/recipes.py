@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
 from downslope.cli.data import load_dataset
 from downslope.cli.options import Options, with_options
@@ -171,14 +171,6 @@ def _program() -> list[str]:
 def _print_summary(results: Results, seconds: float) -> None:
     from downslope.report import summary
 
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for row in summary(results):
-        table.add_row(*row)
-    table.add_row(
-        "time",
-        f"{seconds:.0f} s here; "
-        + ", ".join(f"{stage} {spent:.0f} s" for stage, spent in results.seconds.items()),
-    )
-    show(table)
+    times = ", ".join(f"{stage} {spent:.0f} s" for stage, spent in results.seconds.items())
+    rows = [*summary(results), ("time", f"{seconds:.0f} s here; {times}")]
+    show((Text(label, "bold"), text) for label, text in rows)
