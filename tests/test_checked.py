@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -148,6 +149,7 @@ def test_arguments_are_checked_at_the_call_also_those_of_generators() -> None:
         yield from range(faces * times)
 
     assert len(list(throw(4, times=2))) == 8
+    assert len(list(throw(np.int64(4)))) == 4  # type: ignore[arg-type]
     with pytest.raises(InputError, match="dice: faces = 3 is not allowed"):
         throw(3)
     with pytest.raises(InputError, match=r"cup: times = 0 is not allowed; .* of at least 1"):

@@ -292,7 +292,10 @@ def checked(where: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
             values = signature.bind(*args, **kwargs).arguments
             for name, kind in kinds().items():
                 if name in values:
-                    check(values.get("where", where), name, values[name], kind)
+                    value = values[name]
+                    if getattr(value, "shape", None) == ():  # a number of NumPy's
+                        value = value.item()
+                    check(values.get("where", where), name, value, kind)
             return function(*args, **kwargs)
 
         return call
