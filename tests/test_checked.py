@@ -58,7 +58,7 @@ class Die(Checked, frozen=True, kw_only=True):
             Annotated[list[Literal["a", "b"]], Meta(min_length=1), NONE_TWICE],
             "a list of words out of a, b, at least 1, none twice",
         ),
-        (dict[str, int], "a table"),
+        (dict[str, int], "a table of whole numbers"),
         (Colour, "a table of name, depth"),
     ],
 )

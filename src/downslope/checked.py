@@ -88,8 +88,8 @@ def rule(kind: Any) -> Rule:
         below = rule(arguments[1])
         return Rule(
             lambda value: isinstance(value, dict) and all(map(below.test, value.values())),
-            "a table",
-            "tables",
+            f"a table of {below.many}",
+            f"tables of {below.many}",
         )
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         words = f" of {', '.join(kind.__struct_fields__)}"
