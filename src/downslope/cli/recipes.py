@@ -42,7 +42,8 @@ def run(
         typer.Option(metavar="DIR", help="Resume an interrupted run: its recipe, its stages."),
     ] = None,
     stages: Annotated[
-        str | None, typer.Option(metavar="NAMES", help=f"Some of {','.join(STAGES)}.")
+        str | None,
+        typer.Option(metavar="NAMES", help=f"Some of {', '.join(STAGES)}, with commas between."),
     ] = None,
     *,
     options: Options,
