@@ -42,11 +42,11 @@ class Die(Checked, frozen=True, kw_only=True):
         (Faces, "a whole number from 4 to 20"),
         (Annotated[int, Meta(ge=0, lt=2**62)], "a whole number from 0 to 2**62 - 1"),
         (Annotated[int, Meta(ge=1, le=2**63 - 1)], "a whole number from 1 to 2**63 - 1"),
-        (Annotated[int, Meta(ge=1)], "a whole number of at least 1"),
+        (Annotated[int, Meta(ge=1)], "a whole number from 1"),
         (Share, "a number from 0 to below 1"),
-        (Annotated[float, Meta(gt=0, lt=10**6)], "a number above 0 and below 1,000,000"),
+        (Annotated[float, Meta(gt=0, lt=10**6)], "a number above 0 to below 1,000,000"),
         (Annotated[float, Meta(ge=1e-37, le=1e38)], "a number from 1e-37 to 1e38"),
-        (Annotated[float, Meta(le=3, description="as pi")], "a number up to 3, as pi"),
+        (Annotated[float, Meta(le=3, description="as pi")], "a number to 3, as pi"),
         (Share | None, "a number from 0 to below 1 or left out"),
         (bool, "true or false"),
         (str | float | bool, "text, a number, true or false"),
@@ -152,7 +152,7 @@ def test_arguments_are_checked_at_the_call_also_those_of_generators() -> None:
     assert len(list(throw(np.int64(4)))) == 4  # type: ignore[arg-type]
     with pytest.raises(InputError, match="dice: faces = 3 is not allowed"):
         throw(3)
-    with pytest.raises(InputError, match=r"cup: times = 0 is not allowed; .* of at least 1"):
+    with pytest.raises(InputError, match=r"cup: times = 0 is not allowed; .* from 1"):
         throw(4, times=0, where="cup")
 
 
