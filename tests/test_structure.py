@@ -68,11 +68,27 @@ def test_imports_point_only_to_the_right(path: Path) -> None:
     assert violations(part, path.read_text("utf-8")) == []
 
 
+STUDIES = {"theory", "search", "landscape", "reconstruction"}
+
+
+def test_the_studies_stand_side_by_side_right_of_the_engines() -> None:
+    assert STUDIES in FLOW
+    shared = set().union(*FLOW[: FLOW.index(STUDIES)])
+    for part in STUDIES:
+        for path in (SOURCE / part).rglob("*.py"):
+            assert imports_of(path.read_text("utf-8")) <= {*shared, part}, path
+    right = set().union(*FLOW[FLOW.index(STUDIES) + 1 :])
+    assert {"recipe", "results", "runs", "recipes", "report", "cli", "estimators"} <= right
+
+
 @pytest.mark.parametrize(
     ("part", "source", "wrong"),
     [
         ("networks", "from downslope.engines import train", ["engines"]),
         ("search", "def f():\n    import downslope.landscape.planes", ["landscape"]),
+        ("theory", "from downslope.search.settings import Settings", ["search"]),
+        ("landscape", "from downslope.recipe import Recipe", ["recipe"]),
+        ("results", "from downslope.recipe import Recipe", []),
         ("data", "from downslope import runs", ["runs"]),
         ("report", "from downslope.runs import Run", []),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
@@ -38,6 +39,9 @@ class Must:
 
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
+Threads = Annotated[int, msgspec.Meta(ge=1, le=1024)]
+"""What is done at the same time; each may have a copy of what it works on."""
+
 Seed = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 """A seed that a user gives: trials and refits count up from it, within 64 bits."""
 
@@ -85,8 +89,8 @@ def rule(kind: Any) -> Rule:
         below = rule(arguments[1])
         return Rule(
             lambda value: isinstance(value, dict) and all(map(below.test, value.values())),
-            "a table",
-            "tables",
+            f"a table of {below.many}",
+            f"tables of {below.many}",
         )
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         words = f" of {', '.join(kind.__struct_fields__)}"
@@ -152,22 +156,21 @@ def _narrowed(base: Rule, extras: Sequence[object]) -> Rule:
     return Rule(lambda value: all(test(value) for test in tests), one, many)
 
 
+_BOUNDS: tuple[tuple[str, Callable[[Any, Any], bool], Callable[[Any], Any]], ...] = (
+    ("ge", operator.ge, lambda value: value),
+    ("gt", operator.gt, lambda value: value),
+    ("le", operator.le, lambda value: value),
+    ("lt", operator.lt, lambda value: value),
+    ("min_length", operator.ge, len),
+    ("max_length", operator.le, len),
+)
+
+
 def _within(meta: msgspec.Meta) -> Callable[[Any], bool]:
-    # Written so that nan, which compares with nothing, is outside.
-    checks: list[Callable[[Any], bool]] = []
-    if (low := meta.ge) is not None:
-        checks.append(lambda value: value >= low)
-    if (above := meta.gt) is not None:
-        checks.append(lambda value: value > above)
-    if (high := meta.le) is not None:
-        checks.append(lambda value: value <= high)
-    if (below := meta.lt) is not None:
-        checks.append(lambda value: value < below)
-    if (least := meta.min_length) is not None:
-        checks.append(lambda value: len(value) >= least)
-    if (most := meta.max_length) is not None:
-        checks.append(lambda value: len(value) <= most)
-    return lambda value: all(check(value) for check in checks)
+    bounds = [(meets, of, getattr(meta, name)) for name, meets, of in _BOUNDS]
+    bounds = [(meets, of, bound) for meets, of, bound in bounds if bound is not None]
+    # No nan is within: it compares with nothing.
+    return lambda value: all(meets(of(value), bound) for meets, of, bound in bounds)
 
 
 def _interval(meta: msgspec.Meta, *, whole: bool) -> str:
@@ -179,33 +182,23 @@ def _interval(meta: msgspec.Meta, *, whole: bool) -> str:
     ' from 0 to below 1'
     """
     words = ""
-    if meta.ge is not None:
-        upper = meta.le is not None or meta.lt is not None
-        words += f" {'from' if upper else 'of at least'} {_number(meta.ge)}"
-    if meta.gt is not None:
-        words += f" above {_number(meta.gt)}"
-    if meta.le is not None:
-        words += f" {'to' if meta.ge is not None else 'up to'} {_number(meta.le)}"
-    if meta.lt is not None and whole and meta.ge is not None:
-        last = f"{_number(meta.lt)} - 1" if meta.lt > 10**9 else _number(meta.lt - 1)
-        words += f" to {last}"
-    elif meta.lt is not None:
-        words += f" {'to' if meta.ge is not None else 'and'} below {_number(meta.lt)}"
-    if meta.min_length:
-        words += f", at least {meta.min_length}"
-    if meta.max_length is not None:
-        words += f", at most {meta.max_length}"
+    for bound, before in ((meta.ge, " from"), (meta.gt, " above"), (meta.le, " to")):
+        words += "" if bound is None else f"{before} {_number(bound)}"
+    if meta.lt is not None:
+        words += f" to {_number(meta.lt - 1)}" if whole else f" to below {_number(meta.lt)}"
+    for bound, before in ((meta.min_length, "at least"), (meta.max_length, "at most")):
+        words += f", {before} {bound}" if bound else ""
     return words
 
 
 def _number(value: float) -> str:
-    if isinstance(value, float) and not (value.is_integer() and abs(value) < 10**9):
+    if value != int(value) or (isinstance(value, float) and abs(value) >= 10**9):
         return f"{value:.6g}".replace("e+", "e")
-    value = int(value)
-    for power, rest in ((value.bit_length() - 1, ""), (value.bit_length(), " - 1")):
-        if value > 10**9 and value == 2**power - bool(rest):
-            return f"2**{power}{rest}"
-    return f"{value:,}" if abs(value) >= 10**6 else str(value)
+    whole = int(value)
+    for power, rest in ((whole.bit_length() - 1, 0), (whole.bit_length(), 1)):
+        if whole > 10**9 and whole == 2**power - rest:
+            return f"2**{power}{' - 1' * rest}"
+    return f"{whole:,}" if abs(whole) >= 10**6 else str(whole)
 
 
 def refused(name: str, value: object, allowed: str) -> str:
@@ -266,7 +259,7 @@ def checked(where: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """Check the arguments of a function against the bounds in its annotations, at the call.
 
     Args:
-        where: the beginning of the messages.
+        where: the beginning of the messages, unless an argument `where` of the function is.
 
     >>> @checked("dice")
     ... def throw(faces: Annotated[int, msgspec.Meta(ge=4, le=20)] = 6) -> None: ...
@@ -278,17 +271,17 @@ def checked(where: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         signature = inspect.signature(function)
-
-        @cache
-        def kinds() -> dict[str, Any]:  # at the first call: other modules are there by then
-            hints = get_type_hints(function, include_extras=True)
-            return {name: kind for name, kind in hints.items() if "Annotated" in repr(kind)}
+        hints = get_type_hints(function, include_extras=True)
+        kinds = {name: kind for name, kind in hints.items() if "Annotated" in repr(kind)}
 
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
-            for name, value in signature.bind(*args, **kwargs).arguments.items():
-                if name in kinds():
-                    check(where, name, value, kinds()[name])
+            values = signature.bind(*args, **kwargs).arguments
+            for name in filter(kinds.__contains__, values):
+                value = values[name]
+                if getattr(value, "shape", None) == ():  # a number of NumPy's
+                    value = value.item()
+                check(values.get("where", where), name, value, kinds[name])
             return function(*args, **kwargs)
 
         return call
@@ -337,7 +330,7 @@ class _Reader:
         if isinstance(table, kind):
             return table
         if not isinstance(table, Mapping):
-            raise InputError(f"{self.place(above)}: {refused(name, table, 'a table')}")
+            raise InputError(f"{self.place(above)}: {refused(name or 'table', table, 'a table')}")
         fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
         values: dict[str, Any] = {}
         for key, value in cast("Mapping[object, object]", table).items():

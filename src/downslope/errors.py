@@ -10,7 +10,7 @@ LONGEST = 1500
 
 
 class InputError(ValueError):
-    """Report a mistake in what the user gave: one line, what was wrong, where, what is allowed.
+    """A mistake in what the user gave: one line, what was wrong, where, what is allowed.
 
     The command line prints the message alone and exits with status 2; from Python it is an
     ordinary `ValueError`.

@@ -56,7 +56,7 @@ def files(tmp_path: Path) -> Path:
 def test_a_network_from_files_gets_a_page(files: Path) -> None:
     done = CliRunner().invoke(
         app,
-        ["landscape", "--module", f"{files / 'net.py'}:make", "--snapshots", str(files / "saved"),
+        ["landscape", f"{files / 'net.py'}:make", "--snapshots", str(files / "saved"),
          "--data", str(files / "data.npz"), "--out", str(files / "out"), "--grid", "5x4",
          "--quiet"],
         catch_exceptions=False,
@@ -82,7 +82,7 @@ def test_a_fine_surface_is_refined_and_has_a_second_one_on_held_out_examples(fil
              targets=draw.integers(0, 4, 30))  # fmt: skip
     done = CliRunner().invoke(
         app,
-        ["landscape", "--module", f"{files / 'net.py'}:make", "--snapshots", str(files / "saved"),
+        ["landscape", f"{files / 'net.py'}:make", "--snapshots", str(files / "saved"),
          "--data", str(files / "data.npz"), "--validation", str(files / "held.npz"),
          "--tolerance", "0.05", "--out", str(files / "out"), "--grid", "33x30", "--quiet"],
         catch_exceptions=False,
@@ -139,56 +139,53 @@ def test_a_mistake_in_the_data_is_one_line(tmp_path: Path) -> None:
 
 
 def test_options_belong_together(files: Path) -> None:
-    with pytest.raises(InputError, match="tolerance = -1"):
+    with pytest.raises(InputError, match=r"tolerance = -1\.0"):
         CliRunner().invoke(
             app,
-            ["landscape", "--module", f"{files / 'net.py'}:make", "--snapshots",
+            ["landscape", f"{files / 'net.py'}:make", "--snapshots",
              str(files / "saved"), "--data", str(files / "data.npz"), "--tolerance", "-1",
              "--out", str(files / "out"), "--quiet"],
             catch_exceptions=False,
         )  # fmt: skip
     assert not (files / "out").exists()
-    with pytest.raises(InputError, match="belong together"):
-        CliRunner().invoke(app, ["landscape", "--snapshots", str(files)], catch_exceptions=False)
+    done = CliRunner().invoke(app, ["landscape", "net.py:make", "--snapshots", str(files)])
+    assert done.exit_code == 2 and "--data" in done.output
 
 
-def draw(files: Path, *more: str, module: str = "net.py:make", data: str = "data.npz") -> Result:
-    command = ["landscape", "--module", str(files / module), "--snapshots", str(files / "saved"),
+def command(files: Path, module: str = "net.py:make", data: str = "data.npz") -> list[str]:
+    return ["landscape", str(files / module), "--snapshots", str(files / "saved"),
                "--data", str(files / data), "--out", str(files / "out"), "--quiet"]  # fmt: skip
-    return CliRunner().invoke(app, [*command, *more])
+
+
+def draw(files: Path, *more: str, **which: str) -> Result:
+    return CliRunner().invoke(app, [*command(files, **which), *more])
 
 
 def refused(files: Path, match: str, *more: str, **which: str) -> None:
-    done = draw(files, *more, **which)
-    assert isinstance(done.exception, InputError), done.output
-    assert re.search(match, str(done.exception)), done.exception
+    with pytest.raises(Exception) as caught:  # Typer's own are of different modules by version
+        app([*command(files, **which), *more], standalone_mode=False)
+    text = getattr(caught.value, "format_message", lambda: str(caught.value))()
+    assert re.search(match, text), text
     assert not (files / "out").exists()
 
 
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        (["--seed", "-1"], "seed = -1 is not allowed; it must be a whole number from 0"),
+        (["--seed", "-1"], "'--seed': '-1' is not allowed; it must be a whole number from 0"),
         (["--grid", "99999x99999"], r"grid = \(99999, 99999\) is not allowed; .* 2 to 1000"),
         (["--grid", "²x5"], "must be columns x rows"),
         (["--margin", "nan"], "margin = nan is not allowed"),
         (["--tolerance", "5"], "tolerance = 5.0 is not allowed"),
-        (["--examples", "0"], "examples = 0 is not allowed"),
-        (["--threads", "1000000"], "threads = 1000000 is not allowed"),
-        (["--loss", "hinge"], "loss = 'hinge'"),
+        (["--examples", "0"], "'--examples': '0' is not allowed"),
+        (["--threads", "1000000"], "'--threads': '1000000' is not allowed"),
+        (["--loss", "hinge"], "'--loss': .*'hinge'"),
         (["--output", "logits"], "data.npz: output = 'logits'; the module returns one, a tensor"),
-        (["--set", "search.trials=3"], "--set: has no effect beside --module"),
+        (["--set", "search.trials=3"], "No such option: --set"),
     ],
 )
 def test_options_are_checked_before_any_work(files: Path, options: list[str], match: str) -> None:
     refused(files, match, *options)
-
-
-def test_an_option_for_modules_alone_is_refused_without_one() -> None:
-    with pytest.raises(InputError, match="--grid: has no effect without --module"):
-        CliRunner().invoke(app, ["landscape", "quick", "--grid", "5x5"], catch_exceptions=False)
-    with pytest.raises(InputError, match="--networks: has no effect without --module"):
-        CliRunner().invoke(app, ["theory", "quick", "--networks", "5"], catch_exceptions=False)
 
 
 OWN = """

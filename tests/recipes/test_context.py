@@ -192,16 +192,18 @@ def test_a_free_directory_is_new_empty_or_of_the_same_recipe(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     other = change(tiny_recipe, seed=8)
-    assert free_directory("tiny", tiny_recipe) == Path("runs/tiny")
+    assert free_directory("tiny", tiny_recipe) == (Path("runs/tiny"), "")
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "tiny").symlink_to(finished.path)
-    assert free_directory("tiny", tiny_recipe) == Path("runs/tiny")
-    assert free_directory("tiny", other) == Path("runs/tiny-2")
+    assert free_directory("tiny", tiny_recipe) == (Path("runs/tiny"), "")
+    path, taken = free_directory("tiny", other)
+    assert path == Path("runs/tiny-2")
+    assert taken == ", as runs/tiny holds a run of another recipe (seed = 7 there, 8 here)"
     (tmp_path / "runs" / "tiny-2").mkdir()
-    assert free_directory("tiny", other) == Path("runs/tiny-2")
+    assert free_directory("tiny", other)[0] == Path("runs/tiny-2")
     (tmp_path / "runs" / "tiny-2" / "thesis.tex").touch()
     (tmp_path / "runs" / "tiny-3").touch()
-    assert free_directory("tiny", other) == Path("runs/tiny-4")
+    assert free_directory("tiny", other)[0] == Path("runs/tiny-4")
 
 
 def more(table: dict[str, Any], **trials: int) -> Recipe:

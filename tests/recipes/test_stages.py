@@ -312,8 +312,9 @@ def tasks(
 
 @pytest.mark.parametrize(
     "task",
-    ["verifying the derivation", "search", "refit", "variants", "variants refit", "surface",
-     "autoencoder"],
+    ["[1/6] theory: verifying the derivation", "[2/6] search", "[3/6] final training",
+     "[4/6] variants", "[4/6] variants final training", "[5/6] landscape: surface",
+     "[6/6] autoencoder"],
 )  # fmt: skip
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     finished: Run,
@@ -328,7 +329,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     broken = run_recipe(tiny_recipe, make_digits(), run, threads=1)
     for _ in range(inside[len(inside) // 2] + 1):
         next(broken)
-    if task in ("refit", "surface"):
+    if task in ("[3/6] final training", "[5/6] landscape: surface"):
         with pytest.raises(KeyboardInterrupt):
             broken.throw(KeyboardInterrupt())
     else:

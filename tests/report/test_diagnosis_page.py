@@ -66,7 +66,7 @@ def test_the_curves_are_the_layers_own(found: Diagnosis) -> None:
 def test_the_command_names_the_layer_and_its_page(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(NETWORK)
     module = f"{tmp_path / 'net.py'}:make"
-    words = ["theory", "--module", module, "--data", "digits", "--out", str(tmp_path / "out")]
+    words = ["diagnose", module, "--data", "digits", "--out", str(tmp_path / "out")]
     said = CliRunner().invoke(app, words)
     assert said.exit_code == 0
     assert "the signal dies at layer" in said.output

@@ -596,3 +596,17 @@ def test_a_space_is_written_in_its_own_order(
     again = tomllib.loads((tmp_path / "recipe.toml").read_text("utf-8"))
     assert again == {**table, "data": {"name": title}}
     assert list(again["search"]["space"]) == list(space)
+
+
+def test_results_of_an_earlier_version_are_read_with_the_defaults_of_new_keys(copied: Run) -> None:
+    path = copied.path / "results.json"
+    table = msgspec.json.decode(path.read_bytes())
+    before = copied.read_results()
+    for part, name in (("data", "kind"), ("landscape", "trials"), ("search", "choice")):
+        del table["recipe"][part][name]
+    path.write_bytes(msgspec.json.encode(table))
+    assert copied.read_results().recipe == before.recipe
+    table["recipe"]["search"]["trials"] = 0
+    path.write_bytes(msgspec.json.encode(table))
+    with pytest.raises(InputError, match=r"results.json: damaged or of another version .*trials"):
+        copied.read_results()

@@ -23,7 +23,7 @@ from downslope.stages import STAGES
 
 @dataclass(slots=True)
 class Context:
-    """Hold what the stages share: the recipe, the data as networks see them, the run."""
+    """What the stages share: the recipe, the data as networks see them, the run."""
 
     recipe: Recipe
     dataset: Dataset
@@ -254,15 +254,25 @@ def differences(old: Any, new: Any, key: str = "") -> str:
     return "" if old == new and type(old) is type(new) else f"{key} = {old!r} there, {new!r} here"
 
 
-def free_directory(name: str, recipe: Recipe) -> Path:
-    """Choose runs/NAME, or the first runs/NAME-2, ... that is free or holds this very recipe."""
+def free_directory(name: str, recipe: Recipe) -> tuple[Path, str]:
+    """Choose runs/NAME, or the first runs/NAME-2, ... that is free or holds this very recipe.
+
+    Returns:
+        The directory, and why it is not the first one; empty where it is.
+    """
+    taken = ""
     for number in count(1):
         path = Path("runs") / (name if number == 1 else f"{name}-{number}")
         run = Run(path)
         if run.exists:
-            with suppress(InputError):  # damaged or of another version: not this one
-                if not differences(_table(run.read_results().recipe), _table(recipe)):
-                    return path
+            why = "damaged or of another version"
+            with suppress(InputError):
+                why = differences(_table(run.read_results().recipe), _table(recipe))
+                if not why:
+                    return path, taken
+            taken = taken or f", as {path} holds a run of another recipe ({why})"
         elif not path.exists() or (path.is_dir() and not any(path.iterdir())):
-            return path
+            return path, taken
+        else:
+            taken = taken or f", as {path} holds other files"
     raise AssertionError("count() has no end")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -105,14 +106,14 @@ def run_recipe(
 
 def _run_stages(context: Context, left: Sequence[str], order: Sequence[str]) -> Steps[Results]:
     run, dataset, results = context.run, context.dataset, context.results
-    for stage in left:
+    for number, stage in enumerate(left, 1):
         if _blocked(context, stage):
             continue
         start = time.perf_counter()
         before = list(results.test_set.openings)
         elsewhere = len(dataset.test.openings)  # already counted, or of another run
         try:
-            yield from _STAGES[stage](context)
+            yield from _numbered(_STAGES[stage](context), f"[{number}/{len(left)}]", stage)
             results.seconds[stage] = time.perf_counter() - start
         except BaseException as error:
             _keep_finished_trials(context)
@@ -128,6 +129,18 @@ def _run_stages(context: Context, left: Sequence[str], order: Sequence[str]) -> 
             results.test_set = SealResult(examples=len(dataset.test), openings=[*kept, *opened])
             run.commit(results, order)
     return results
+
+
+def _numbered(steps: Steps[None], number: str, stage: str) -> Steps[None]:
+    """Say of each step of which stage it is."""
+    title = STAGES[stage].title
+    try:
+        for step in steps:
+            task = step.task.replace("refit", STAGES["refit"].title)
+            task = task if task.startswith(title) else f"{title}: {task}"
+            yield replace(step, task=f"{number} {task}", stage=f"{number} {title}")
+    finally:
+        steps.close()
 
 
 def _blocked(context: Context, stage: str) -> bool:
@@ -225,7 +238,7 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
         seed=first,
         store=again,
         threads=context.threads,
-        task=f"{part}: the best again",
+        task=f"{part}: retraining the top {choice.top}",
         make_runner=context.make_runner,
     )
     for number in range(len(rounds)):

@@ -43,7 +43,7 @@ LONGEST_NAME = 100
 
 
 class Run:
-    """Read and write one run directory.
+    """One run directory, to read and to write.
 
     Args:
         path: the directory.

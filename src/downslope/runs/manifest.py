@@ -14,7 +14,7 @@ DERIVED = ("recipe.toml", "report.html", "report.pdf", "figures/")
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Say what a run consists of and where it was made; `manifest.json` is this structure.
+    """What a run consists of and where it was made; `manifest.json` is this structure.
 
     It is written just before results.json, so that a kill between the two is told from damage:
     results.json then still has the digest `before`.

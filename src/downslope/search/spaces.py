@@ -61,7 +61,7 @@ Values = list[Value] | Range
 """What a setting may be: a list to choose from, or a range."""
 
 
-class Space(msgspec.Struct, frozen=True, kw_only=True):
+class Space(Checked, frozen=True, kw_only=True):
     """The values that each varied setting may take, in the order in which they are drawn.
 
     Args:
@@ -86,10 +86,11 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
 
     base: Settings
     values: dict[str, Values]
-    conditions: dict[str, str] = {}
-    constraints: list[str] = []
+    conditions: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    constraints: list[str] = msgspec.field(default_factory=list[str])
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, values in self.values.items():
             ends = [values.low, values.high] if isinstance(values, Range) else values
             if not ends:
