@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from downslope.report import statements, summary
-from downslope.report.comparison import Side, score_table
-from downslope.report.export import exported
 from downslope.report.arrays import Arrays
+from downslope.report.comparison import Side, score_table
 from downslope.report.display import Drawing
 from downslope.report.document import compose
+from downslope.report.export import exported
 from downslope.report.formats import percent
 from downslope.report.headline import answer, best, configuration, headline
 from downslope.report.html import render_page
