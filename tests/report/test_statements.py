@@ -110,15 +110,19 @@ def test_the_closing_table_and_the_page_describe_what_was_trained(parted: Result
     assert parted.refit and describe(parted.refit) in answer(parted)
 
 
-def test_the_configuration_to_copy_is_that_of_the_better_final_training(parted: Results) -> None:
-    assert parted.variants and parted.variants.comparison and parted.refit
-    for verdict, trained in (("undecided", parted.refit), ("better", parted.variants.refit)):
-        comparison = msgspec.structs.replace(parted.variants.comparison, verdict=verdict)
-        parted.variants = msgspec.structs.replace(parted.variants, comparison=comparison)
-        assert best(parted) is trained and trained
-        choice = tomllib.loads(configuration(trained))["refit"]["choice"]
+def test_the_configuration_to_copy_is_the_best_on_validation_data(parted: Results) -> None:
+    assert parted.variants and parted.search and parted.search.choice and parted.refit
+    first = best(parted)
+    assert first is not None and first[1] is parted.variants.refit
+    higher = [msgspec.structs.replace(c, mean=0.99) for c in parted.search.choice.candidates]
+    choice = msgspec.structs.replace(parted.search.choice, candidates=higher)
+    parted.search = msgspec.structs.replace(parted.search, choice=choice)
+    second = best(parted)
+    assert second is not None and second[1] is parted.refit
+    for _, trained in (first, second):
+        fields = tomllib.loads(configuration(trained))["refit"]["choice"]
         inputs, outputs = (trained.member.network.widths[i] for i in (0, -1))
-        member = Settings().replace(choice).member(inputs, outputs, trained.member.seed)
+        member = Settings().replace(fields).member(inputs, outputs, trained.member.seed)
         assert member == trained.member
 
 

@@ -98,8 +98,9 @@ def _first_screen(results: Results, arrays: Arrays) -> Iterator[Block]:
     picture: Display | None = None
     if picture is not None:
         right.append(Figures([picture]))
-    refit = headline.best(results)
-    if refit is not None:
-        right.append(Paragraph("The best configuration, to copy into a recipe", "small"))
-        right.append(Code(headline.configuration(refit), "toml"))
+    best = headline.best(results)
+    if best is not None:
+        name, refit = best
+        text = f"The best configuration on validation data, that of {name}, to copy into a recipe"
+        right += [Paragraph(text, "small"), Code(headline.configuration(refit), "toml")]
     yield Columns([left, right])

@@ -101,12 +101,23 @@ def answer(results: Results) -> str:
     )
 
 
-def best(results: Results) -> RefitResult | None:
-    """Return the final training to recommend: the variant's where it is better, else the first."""
+def best(results: Results) -> tuple[str, RefitResult] | None:
+    """Return what was best on validation data, and its final training."""
     variants = results.variants
-    comparison = None if variants is None else variants.comparison
-    better = comparison is not None and comparison.verdict == "better"
-    return variants.refit if variants is not None and better else results.refit
+    first = None if results.refit is None else ("the final model", results.refit)
+    if variants is None or variants.refit is None:
+        return first
+    search = results.search
+    higher = search is None or _validated(variants.search) > _validated(search)
+    return ("the chosen variant", variants.refit) if higher else first
+
+
+def _validated(search: SearchResult) -> float:
+    """Return the validation accuracy of the chosen trial, of its new trainings if there are any."""
+    trial, choice = search.chosen, search.choice
+    candidates = [] if choice is None else choice.candidates
+    means = [candidate.mean for candidate in candidates if trial and candidate.trial == trial.id]
+    return next(iter(means), None) or (trial and trial.validation_accuracy) or 0.0
 
 
 def configuration(refit: RefitResult) -> str:
