@@ -67,7 +67,6 @@ class Losses(Display):
         return any(epoch.test_accuracy is not None for epoch in self.refit.epochs)
 
     def frame(self) -> Frame:
-        """Return a row for each epoch."""
         columns, rows = ["epoch", "loss"], [[x.epoch, x.train_loss] for x in self.refit.epochs]
         if len(self.refit.seeds) > 1:
             columns = ["epoch", "mean loss", *(f"seed {seed}" for seed in self.refit.seeds)]
@@ -78,7 +77,6 @@ class Losses(Display):
         return Frame(columns, rows)
 
     def draw(self, frame: Frame) -> Figure:
-        """Draw the loss of each seed thin and their mean thick, above the accuracy."""
         epochs = frame["epoch"]
         monitored = "test accuracy" in frame.columns
         figure = Figure(figsize=(WIDTH, 4.4 if monitored else 3.1), layout="constrained")
@@ -107,7 +105,6 @@ class Losses(Display):
 
     @property
     def caption(self) -> str:
-        """Say what the lines are, and that the test set chose nothing."""
         text = "Training loss after each epoch"
         if len(self.refit.seeds) > 1:
             text += f": thin, each of the {len(self.refit.seeds)} seeds; thick, their mean"
@@ -117,7 +114,6 @@ class Losses(Display):
 
     @property
     def alt(self) -> str:
-        """Give the ends."""
         first, last = self.refit.epochs[0], self.refit.epochs[-1]
         ends = f"from {number(first.train_loss)} to {number(last.train_loss)} nats"
         text = f"Training loss by epoch of {plural(len(self.refit.seeds), 'seed')}, {ends}."
@@ -136,14 +132,12 @@ class Minibatches(Display):
     source = Source("results.json: refit.last_minibatches", "cross-entropy of single minibatches")
 
     def frame(self) -> Frame:
-        """Return a row for each minibatch, the last one numbered 0."""
         last = self.refit.last_minibatches
         start = 1 - len(last)
         rows = ((start + i, one.step, one.train_loss) for i, one in enumerate(last))
         return Frame(("minibatch", "step", "training loss"), rows)
 
     def draw(self, frame: Frame) -> Figure:
-        """Draw a stem for each minibatch, and their mean."""
         figure, axes = panel("minibatch, counted back from the last", "training loss (nats)")
         places, losses = frame.numbers("minibatch"), frame.numbers("training loss")
         axes.vlines(places, 0, losses, color=MUTED, linewidth=0.9)
@@ -158,7 +152,6 @@ class Minibatches(Display):
 
     @property
     def caption(self) -> str:
-        """Name the seed and the last step."""
         last = self.refit.last_minibatches
         return (
             f"Training loss of the last {len(last)} minibatches of seed "
@@ -167,7 +160,6 @@ class Minibatches(Display):
 
     @property
     def alt(self) -> str:
-        """Give the range."""
         losses = self.frame().numbers("training loss")
         low, high = number(float(np.nanmin(losses))), number(float(np.nanmax(losses)))
         return f"Training loss of the last {len(losses)} minibatches, from {low} to {high} nats."
@@ -186,7 +178,6 @@ class Confusion(Display):
     )
 
     def frame(self) -> Frame:
-        """Return a row for each pair of classes."""
         counts = np.array(self.confusion, float)
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         columns = ("true class", "predicted class", "examples", "share of the class")
@@ -199,7 +190,6 @@ class Confusion(Display):
         )
 
     def draw(self, frame: Frame) -> Figure:
-        """Draw a cell for each pair of classes with its share, errors made visible by the root."""
         figure, axes = panel("predicted class", "true class", height=4.4)
         count = math.isqrt(len(frame))
         share = frame.numbers("share of the class").reshape(count, count)
@@ -216,7 +206,6 @@ class Confusion(Display):
 
     @property
     def caption(self) -> str:
-        """Say what a cell holds, and which two classes are confused most."""
         text = (
             "Confusion matrix of the first completed seed on the test set, in percent of the true "
             "class; shading follows the square root, so that rare errors show."
@@ -231,7 +220,6 @@ class Confusion(Display):
 
     @property
     def alt(self) -> str:
-        """Count what lies on the diagonal."""
         counts = np.asarray(self.confusion)
         hits, every = int(np.trace(counts)), int(counts.sum())
         return f"Confusion matrix: {hits:,} of {every:,} test examples are on the diagonal."
@@ -256,7 +244,6 @@ class Calibration(Display):
     )
 
     def frame(self) -> Frame:
-        """Return a row for each bin that holds predictions."""
         rows = [
             (b.low, b.high, b.examples, b.confidence, b.accuracy, *b.interval)
             for b in self.reliability.bins
@@ -265,8 +252,7 @@ class Calibration(Display):
         return Frame(columns, rows)
 
     def draw(self, frame: Frame) -> Figure:
-        """Draw the reliability diagram above a histogram of confidences."""
-        figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 1])
         columns = ("from", "to", "confidence", "accuracy", "low", "high")
         left, right, sure, accuracy, low, high = (100 * frame.numbers(name) for name in columns)
@@ -290,7 +276,6 @@ class Calibration(Display):
 
     @property
     def caption(self) -> str:
-        """Give the calibration error."""
         found = self.reliability
         return (
             f"Expected calibration error, the average gap between confidence and accuracy: "
@@ -301,7 +286,6 @@ class Calibration(Display):
 
     @property
     def alt(self) -> str:
-        """Count the bins."""
         bins, error = len(self.reliability.bins), percent(self.reliability.error)
         return f"Accuracy against confidence in {bins} bins; expected calibration error {error}."
 
@@ -333,12 +317,10 @@ class Mistakes(Display):
         return sorted(mistakes, key=lambda one: (-often[one[1:3]], one[1:3]))
 
     def frame(self) -> Frame:
-        """Return a row for each row of pixels."""
         columns = ("test example", "label", "prediction", "confidence")
         return picture_frame(columns, ((said, image) for *said, image in self.mistakes))
 
     def draw(self, frame: Frame) -> Figure:
-        """Draw each mistake under its label and what was predicted."""
         mistakes = pictures_of(frame)
         low, high = (float(end([end(image) for _, image in mistakes])) for end in (np.min, np.max))
         tall = 1.17
@@ -349,13 +331,12 @@ class Mistakes(Display):
             x, y = i % ACROSS, tall * (i // ACROSS) + 0.38
             put(axes, image, (x, y), "", height=tall - 0.42, low=low, high=high)
             for up, name, colour in ((0.17, "label", INK), (0, "prediction", ROSE)):
-                text = plain(str(said[name]), 10)
+                text = plain(str(said[name]), 11)
                 above(axes, (x + 0.5, y - up), text, fontsize=9.6, color=colour)
         return figure
 
     @property
     def caption(self) -> str:
-        """Say what stands over each picture, and how confident the mistakes are."""
         sure = [one[3] for one in self.mistakes]
         span = " to ".join(dict.fromkeys([_confidence(min(sure)), _confidence(max(sure))]))
         return (
@@ -366,7 +347,6 @@ class Mistakes(Display):
 
     @property
     def alt(self) -> str:
-        """Name the first pairs."""
         pairs = dict.fromkeys(f"{one[1]} taken for {one[2]}" for one in self.mistakes)
         return f"{len(self.mistakes)} confident mistakes: {'; '.join([*pairs][:4])}."
 

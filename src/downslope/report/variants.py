@@ -19,7 +19,7 @@ from downslope.report.trials import candidate_table, choice, colour, trial_table
 from downslope.results import Results
 from downslope.search import RefitResult, SearchResult
 
-MOST = 15
+MOST = 8
 """Variants in the ranking; the table has all."""
 
 
