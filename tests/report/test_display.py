@@ -18,7 +18,7 @@ from downslope.report import html, typst
 from downslope.report.blocks import Code, Column, Equation, Paragraph, Row, Section, Table, strong
 from downslope.report.display import Display, Frame, Source, draw_all, inert
 from downslope.report.equations import equation
-from downslope.report.style import heat, inline, panel, slope_colours, svg
+from downslope.report.style import heat, inline, panel, svg
 from downslope.report.theory import Moments, Trainability
 from downslope.results import Results
 
@@ -83,12 +83,6 @@ def test_inline_drawings_keep_to_themselves() -> None:
     assert 'aria-label="A &#34;parabola&#34; &lt;b&gt;"' in element
     assert 'id="figure' not in element and 'id="one-figure_1"' in element
     assert "<!--" not in element and "<metadata" not in element and "#22303c" not in element
-
-
-def test_lightness_rises_with_the_loss() -> None:
-    red, green, blue, _ = slope_colours()(np.linspace(0, 1, 64)).T
-    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    assert (np.diff(luminance) > 0).all()
 
 
 def test_cells_are_filled_by_their_strength_and_told_apart_in_dark_too() -> None:

@@ -72,7 +72,7 @@ def render_page(document: Document, drawings: Mapping[str, Drawing]) -> str:
     )
     scripts = ["saving.js", "explore.js", *(["landscape.js"] if scenes else [])]
     data = json.dumps({name: drawing.csv for name, drawing in drawings.items()})
-    return environment.get_template("report.html").render(
+    return environment.get_template("page.html").render(
         document=document,
         top=_rendered(document.top, drawings),
         bodies=[_rendered(section.blocks, drawings) for section in document.sections],

@@ -220,7 +220,7 @@ def compile_source(source: str, drawings: Mapping[str, Drawing]) -> bytes:
         (folder / "figures").mkdir()
         for drawing in drawings.values():
             (folder / "figures" / f"{drawing.name}.svg").write_text(drawing.svg, "utf-8")
-        look = resources.files("downslope.report") / "templates" / "print_new.typ"
+        look = resources.files("downslope.report") / "templates" / "print.typ"
         (folder / "print.typ").write_text(look.read_text("utf-8"), "utf-8")
         (folder / "document.typ").write_text(source, "utf-8")
         for system_fonts in (False, True):
