@@ -189,9 +189,9 @@ def heat(axes: Axes, strengths: NDArray[np.float64], texts: Sequence[Sequence[st
     """
     axes.grid(visible=False)
     for (row, column), strength in np.ndenumerate(strengths):
-        alpha = 0.0 if np.isnan(strength) else 0.04 + 0.96 * float(strength)
-        place = (column - 0.5, row - 0.5)
+        alpha = 0.04 + 0.96 * float(strength)
         if strength > 0:  # of many classes most pairs are never confused
+            place = (column - 0.5, row - 0.5)
             axes.add_patch(Rectangle(place, 1, 1, facecolor=INDIGO, alpha=alpha, linewidth=0))
         colour = ROSE if np.isnan(strength) else PAPER if alpha > 0.6 else INK
         text = texts[row][column]

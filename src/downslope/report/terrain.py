@@ -209,7 +209,8 @@ class Surface(_OfTerrain):
                 both = np.isfinite(up) & np.isfinite(down)
                 ends = [np.stack([x, y, z], axis=1)[both] for z in (up, down)]
                 stems = list(np.stack(ends, axis=1))
-                axes.add_collection3d(Line3DCollection(stems, colors=STEM, lw=0.6, zorder=3))
+                if stems:
+                    axes.add_collection3d(Line3DCollection(stems, colors=STEM, lw=0.6, zorder=3))
                 axes.plot(
                     x, y, down, color=PROJECTED, lw=1.3, dashes=(3, 1.5), zorder=4,
                     path_effects=_casing(2.7), label="projected path",

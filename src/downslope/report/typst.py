@@ -154,7 +154,7 @@ def _block(block: Block, drawings: Mapping[str, Drawing]) -> str:
             ]
             return _call("items", _array(rows), f"numbered: {str(numbered).lower()}")
         case Details(summary, blocks):
-            return f"=== {_text(summary)}\n\n{_rendered(blocks, drawings)}"
+            return f"== {_text(summary)}\n\n{_rendered(blocks, drawings)}"
         case Columns(columns, on_paper):
             cells = [_rendered(column, drawings) for column in columns]
             if on_paper:
