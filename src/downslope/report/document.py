@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from downslope.report import headline, landscape, provenance, refit, search, theory, variants
+from downslope.report import (
+    autoencoder,
+    headline,
+    landscape,
+    provenance,
+    refit,
+    search,
+    theory,
+    variants,
+)
 from downslope.report.arrays import Arrays, arrays
 from downslope.report.blocks import (
     Block,
@@ -29,6 +38,7 @@ SECTIONS: Sequence[tuple[str, str, str, Callable[[Results, Arrays], Iterator[Blo
     ("search", "Search", "The search did not run.", search.blocks),
     ("variants", "Variants", "The variants stage did not run.", variants.blocks),
     ("landscape", "Landscape", "The landscape stage did not run.", landscape.blocks),
+    ("autoencoder", "Autoencoder", "The autoencoder stage did not run.", autoencoder.blocks),
     ("theory", "Theory", "The theory stage did not run.", theory.blocks),
 )
 """In the order of the page: stage, title, what is said where it did not run, and its blocks."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator
 
 import msgspec
 
 from downslope.recipes import STAGES
-from downslope.reconstruction import AutoencoderResult
-from downslope.report import theory
+from downslope.report import autoencoder, theory
 from downslope.report.blocks import Fact
 from downslope.report.display import Source
 from downslope.report.formats import (
@@ -231,15 +229,9 @@ def _studies(results: Results) -> Iterator[Fact]:
         else:
             components = plural(min(coder.code_size, coder.member.network.widths[0]), "component")
             note = f"test error; {number(coder.pca_test_mse)} for PCA with {components}"
-            detail = f"final training loss {final_training(coder)}"
+            detail = f"final training loss {autoencoder.final_training(coder)}"
             yield Fact("autoencoder", number(coder.test_mse), note, source, detail)
     if results.theory is not None:
         counts, _, rest = theory.verdict(results.theory).partition(", ")
         source = Source("results.json: theory", "symbolically, by quadrature, by enumeration")
         yield Fact("theory", counts, rest, source)
-
-
-def final_training(coder: AutoencoderResult) -> str:
-    """Write the training error of the last epoch, the mean over seeds as the test error is."""
-    known = [value for value in coder.last_losses if value is not None]
-    return loss(statistics.fmean(known) if known else coder.epochs[-1].train_loss)
