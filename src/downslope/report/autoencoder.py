@@ -293,10 +293,12 @@ class CodeMap(_Pictures):
         axes = figure.add_subplot()
         names = sorted({str(name) for name in frame["class"]})
         colours = {name: _CLASSES[i % len(_CLASSES)] for i, name in enumerate(names)}
+        # Of a pictured point there is a row for each row of its pixels.
+        points = Frame(("class", "x", "y"), dict.fromkeys(row[1:4] for row in frame.rows))
         for i, (name, colour) in enumerate(colours.items()):
-            points = frame.where(**{"class": name})
+            of_class = points.where(**{"class": name})
             axes.plot(
-                points["x"], points["y"], MARKERS[i % len(MARKERS)], linestyle="none", ms=3.2,
+                of_class["x"], of_class["y"], MARKERS[i % len(MARKERS)], linestyle="none", ms=3.2,
                 color=colour, alpha=0.75, markeredgewidth=0, label=plain(name),
             )  # fmt: skip
         pictured = Frame(frame.columns, [row for row in frame.rows if row[0] is not None])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -191,7 +190,7 @@ def _equation(latex: str) -> Markup:
     picture = equation(latex)
     if picture is None:
         return Markup('<code class="equation">{}</code>').format(latex)
-    return inline(picture, f"equation-{hashlib.sha256(latex.encode()).hexdigest()[:12]}", latex)
+    return inline(picture, "equation", latex)
 
 
 def _interactive(block: Interactive) -> Markup:

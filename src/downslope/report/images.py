@@ -91,7 +91,7 @@ def picture_frame(
         names = ("grey",) if picture.ndim == 2 else ("red", "green", "blue")
         width = channels.shape[1]
         # Rounded to what can be seen: the run's files hold all digits.
-        for (row, channel), values in _lines(np.round(channels, 4)):
+        for (row, channel), values in _lines(np.round(channels, 2)):
             rows.append((place, *said, row, names[channel], *values))
     places = (f"column {i}" for i in range(width))
     return Frame(("picture", *columns, "row", "channel", *places), rows)
