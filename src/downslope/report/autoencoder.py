@@ -200,9 +200,9 @@ class Grid(_Pictures):
         rows = len(kinds) * max(map(len, groups.values()))
         height, width = pictures[0][1].shape[:2]
         proportion = max(0.35, min(1.5, height / width))
-        tall = 0.85 + rows * proportion * 0.8 * WIDTH / len(groups)
+        tall = 0.7 + rows * proportion * 0.72 * WIDTH / len(groups)
         figure = Figure(figsize=(WIDTH, tall))
-        axes = sheet(figure, (0.19, 0.01, 0.95, 1 - 0.8 / tall), len(groups), rows * proportion)
+        axes = sheet(figure, (0.18, 0.01, 0.9, 1 - 0.66 / tall), len(groups), rows * proportion)
         for column, (name, examples) in enumerate(groups.items()):
             for place, example in enumerate(examples):
                 for band, kind in enumerate(kinds):
@@ -358,7 +358,7 @@ class CodeSizes(Display):
         this = frame.where(network="this autoencoder")
         axes.plot(
             this["code size"], this.numbers("autoencoder"), "o", color=PAPER, mec=INDIGO, mew=1.8,
-            markersize=9, label="this run's autoencoder",
+            markersize=9, label="this run",
         )  # fmt: skip
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")

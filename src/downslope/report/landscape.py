@@ -144,12 +144,13 @@ class Nulls(Display):
 
     @property
     def caption(self) -> str:
+        independent, correlated = (percent(null.mean, 1) for null in self.result.nulls)
         return (
-            "Share of the path's variance that its plane holds, compared with "
-            f"{self.result.nulls[0].walks} random walks with the same step lengths, and with the "
-            "same autocorrelation of steps too (points, mean; bars, 95 % of walks). A high share "
-            "alone does not mean that training moves in a plane (Antognini and Sohl-Dickstein "
-            "2018)."
+            "Share of the path's variance that its plane holds. "
+            f"{self.result.nulls[0].walks} random walks with the same step lengths reach "
+            f"{independent}, and {correlated} with the same autocorrelation of steps too (points, "
+            "mean; bars, 95 % of walks). A high share alone does not mean that training moves in a "
+            "plane (Antognini and Sohl-Dickstein 2018)."
         )
 
     @property
