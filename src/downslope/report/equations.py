@@ -50,7 +50,8 @@ def equation(latex: str) -> str | None:
 
 def _without_ids(drawing: str) -> str:
     """Draw each letter in its place, so that an equation may stand twice on a page."""
-    letters = dict(re.findall(r'<path id="([^"]+)" d="([^"]+)"', drawing))
+    letters = {m[1]: m[2] for m in re.finditer(r'<path id="([^"]+)" (d="[^"]+"[^>]*/>)', drawing)}
     body = re.sub(r"<defs>.*?</defs>", "", drawing, flags=re.DOTALL)
-    body = re.sub(r'<use xlink:href="#([^"]+)"', lambda m: f'<path d="{letters[m[1]]}"', body)
+    used = re.compile(r'<use xlink:href="#([^"]+)"([^>]*)/>')
+    body = used.sub(lambda m: f"<g{m[2]}><path {letters[m[1]]}</g>", body)
     return re.sub(r' id="[^"]*"', "", body)

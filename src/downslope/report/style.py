@@ -1,6 +1,6 @@
 """The house style of all static figures, and the way from a figure to SVG.
 
-A figure is 4.6 inches wide, as wide as a phone's page: there its letters have their size, and a
+A figure is 4.5 inches wide, as wide as a phone's page: there its letters have their size, and a
 wide screen shows three beside each other. A wide one has 7.4 inches, and scrolls on a phone.
 """
 
@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 P = ParamSpec("P")
 
-WIDTH: Final = 4.6
+WIDTH: Final = 4.5
 WIDE: Final = 7.4
 """Inches of a figure in a column of the page, and of one across it."""
 

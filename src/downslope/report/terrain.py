@@ -265,6 +265,6 @@ def _set_space(axes: Any, terrain: _Terrain) -> None:
         ticks = [t for t in LogLocator(subs=(1, 2, 5)).tick_values(low, high) if low <= t <= high]
         axes.set_zticks(np.log10(ticks), [f"{t:g}" for t in ticks])
         low, high = np.log10([low, high])
-    axes.set_zlim(low, high)
+    axes.set_zlim(low, high if high > low else low + (abs(low) or 1.0))
     axes.view_init(elev=32, azim=-58)
     axes.set_box_aspect((1.25, 1.1, 0.75), zoom=0.93)
