@@ -35,7 +35,6 @@ from downslope.report.headline import summary, title
 from downslope.report.html import render_page
 from downslope.report.interactive import Scene
 from downslope.report.scores import Scores
-from downslope.report.statements import describe
 from downslope.report.style import MARKERS, RUN_COLOURS, legend_above, log_ticks, panel
 from downslope.results import Results
 from downslope.runs import Manifest, Run
@@ -142,13 +141,9 @@ def _runs(sides: Sides) -> Iterator[Block]:
 
 
 def _scores(sides: Sides) -> Iterator[Block]:
-    accuracies = {
-        f"run {name}": refit.test_accuracy
-        for name, refit in _refits(sides).items()
-        if refit.test_accuracy is not None
-    }
-    if accuracies:
-        yield Figures([RunScores(accuracies, _refits(sides))])
+    refits = {f"run {name}": refit for name, refit in _refits(sides).items()}
+    if any(refit.test_accuracy is not None for refit in refits.values()):
+        yield Figures([RunScores(refits)])
     yield score_table(sides)
     differences = difference_table(sides)
     if differences.rows:
@@ -211,22 +206,12 @@ def _run_style(run: str) -> tuple[str, str, Any]:
 class RunScores(Scores):
     """Test accuracies of the runs."""
 
-    refits: Mapping[str, RefitResult]
     name = "comparison-scores"
     title = "Which run is more accurate?"
     source = Source("results.json of each run: refit.test_accuracy", "95 % Wilson intervals")
 
     def mark(self, name: str) -> tuple[str, str]:
         return _run_style(name)[:2]
-
-    @property
-    def alt(self) -> str:
-        texts = (
-            f"run {name} ({describe(refit)}) {percent(refit.test_accuracy.mean)}"
-            for name, refit in self.refits.items()
-            if refit.test_accuracy is not None
-        )
-        return f"Test accuracy: {'; '.join(texts)}"
 
 
 @dataclass(frozen=True)

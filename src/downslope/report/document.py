@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from downslope.report import headline, provenance, search, theory, variants
+from downslope.report import (
+    autoencoder,
+    headline,
+    landscape,
+    provenance,
+    refit,
+    search,
+    theory,
+    variants,
+)
 from downslope.report.arrays import Arrays, arrays
 from downslope.report.blocks import (
     Block,
@@ -17,15 +26,19 @@ from downslope.report.blocks import (
     Paragraph,
     Section,
 )
-from downslope.report.display import Display, write_figures
+from downslope.report.display import write_figures
 from downslope.report.html import render_page
+from downslope.report.terrain import Surface
 from downslope.report.typst import Paper, check_typst, compile_source, render_source
 from downslope.results import Results
 from downslope.runs import Manifest, Run
 
 SECTIONS: Sequence[tuple[str, str, str, Callable[[Results, Arrays], Iterator[Block]]]] = (
+    ("refit", "Final model", "The final training did not run.", refit.blocks),
     ("search", "Search", "The search did not run.", search.blocks),
     ("variants", "Variants", "The variants stage did not run.", variants.blocks),
+    ("landscape", "Landscape", "The landscape stage did not run.", landscape.blocks),
+    ("autoencoder", "Autoencoder", "The autoencoder stage did not run.", autoencoder.blocks),
     ("theory", "Theory", "The theory stage did not run.", theory.blocks),
 )
 """In the order of the page: stage, title, what is said where it did not run, and its blocks."""
@@ -95,11 +108,11 @@ def _first_screen(results: Results, arrays: Arrays) -> Iterator[Block]:
     if absent := headline.missing(results):
         left.append(Paragraph(f"Not run: {', '.join(absent)}.", "small"))
     right: list[Block] = []
-    picture: Display | None = None
-    if picture is not None:
-        right.append(Figures([picture]))
-    refit = headline.best(results)
-    if refit is not None:
-        right.append(Paragraph("The best configuration, to copy into a recipe", "small"))
-        right.append(Code(headline.configuration(refit), "toml"))
+    if results.landscape is not None and arrays.surface is not None:
+        right.append(Figures([Surface(results.landscape, arrays.surface)]))
+    best = headline.best(results)
+    if best is not None:
+        name, refit = best
+        text = f"The best configuration on validation data, that of {name}, to copy into a recipe"
+        right += [Paragraph(text, "small"), Code(headline.configuration(refit), "toml")]
     yield Columns([left, right])

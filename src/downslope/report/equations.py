@@ -45,4 +45,13 @@ def equation(latex: str) -> str | None:
         return None
     figure = Figure(figsize=(width / 72, height / 72))
     figure.text(0, depth / height, f"${text}$", fontproperties=_FONT, color=INK)
-    return svg(figure)
+    return _without_ids(svg(figure))
+
+
+def _without_ids(drawing: str) -> str:
+    """Draw each letter in its place, so that an equation may stand twice on a page."""
+    letters = {m[1]: m[2] for m in re.finditer(r'<path id="([^"]+)" (d="[^"]+"[^>]*/>)', drawing)}
+    body = re.sub(r"<defs>.*?</defs>", "", drawing, flags=re.DOTALL)
+    used = re.compile(r'<use xlink:href="#([^"]+)"([^>]*)/>')
+    body = used.sub(lambda m: f"<g{m[2]}><path {letters[m[1]]}</g>", body)
+    return re.sub(r' id="[^"]*"', "", body)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -72,7 +71,7 @@ def render_page(document: Document, drawings: Mapping[str, Drawing]) -> str:
     )
     scripts = ["saving.js", "explore.js", *(["landscape.js"] if scenes else [])]
     data = json.dumps({name: drawing.csv for name, drawing in drawings.items()})
-    return environment.get_template("report.html").render(
+    return environment.get_template("page.html").render(
         document=document,
         top=_rendered(document.top, drawings),
         bodies=[_rendered(section.blocks, drawings) for section in document.sections],
@@ -191,7 +190,7 @@ def _equation(latex: str) -> Markup:
     picture = equation(latex)
     if picture is None:
         return Markup('<code class="equation">{}</code>').format(latex)
-    return inline(picture, f"equation-{hashlib.sha256(latex.encode()).hexdigest()[:12]}", latex)
+    return inline(picture, "equation", latex)
 
 
 def _interactive(block: Interactive) -> Markup:

@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from downslope.report.display import Display, Frame
+from downslope.report.formats import percent
+from downslope.report.statements import describe
 from downslope.report.style import INK, PAPER, panel
-from downslope.statistics import Accuracy
+from downslope.search import RefitResult
 
 
 @dataclass(frozen=True)
 class Scores(Display):
     """Test accuracies by name; a subclass says how each is marked."""
 
-    accuracies: Mapping[str, Accuracy]
+    refits: Mapping[str, RefitResult]
     title = "How accurate is each on the test set?"
 
     @abstractmethod
@@ -28,7 +30,8 @@ class Scores(Display):
         columns = ("name", "seed", "test accuracy", "mean", "low", "high")
         rows = [
             (name, i, accuracy, x.mean, *x.interval)
-            for name, x in self.accuracies.items()
+            for name, refit in self.refits.items()
+            if (x := refit.test_accuracy) is not None
             for i, accuracy in enumerate(x.per_seed)
         ]
         return Frame(columns, rows)
@@ -64,3 +67,12 @@ class Scores(Display):
             "Each seed (points), the mean (line) and its 95 % interval for the sampling of test "
             "examples (band)."
         )
+
+    @property
+    def alt(self) -> str:
+        texts = (
+            f"{name} ({describe(refit)}) {percent(refit.test_accuracy.mean)}"
+            for name, refit in self.refits.items()
+            if refit.test_accuracy is not None
+        )
+        return f"Test accuracy: {'; '.join(texts)}"

@@ -154,7 +154,7 @@ def _block(block: Block, drawings: Mapping[str, Drawing]) -> str:
             ]
             return _call("items", _array(rows), f"numbered: {str(numbered).lower()}")
         case Details(summary, blocks):
-            return f"=== {_text(summary)}\n\n{_rendered(blocks, drawings)}"
+            return f"== {_text(summary)}\n\n{_rendered(blocks, drawings)}"
         case Columns(columns, on_paper):
             cells = [_rendered(column, drawings) for column in columns]
             if on_paper:
@@ -220,7 +220,7 @@ def compile_source(source: str, drawings: Mapping[str, Drawing]) -> bytes:
         (folder / "figures").mkdir()
         for drawing in drawings.values():
             (folder / "figures" / f"{drawing.name}.svg").write_text(drawing.svg, "utf-8")
-        look = resources.files("downslope.report") / "templates" / "print_new.typ"
+        look = resources.files("downslope.report") / "templates" / "print.typ"
         (folder / "print.typ").write_text(look.read_text("utf-8"), "utf-8")
         (folder / "document.typ").write_text(source, "utf-8")
         for system_fonts in (False, True):
