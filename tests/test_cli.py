@@ -397,6 +397,22 @@ def test_the_version_is_that_of_the_package(downslope) -> None:
     assert (said.status, said.out) == (0, f"{metadata.version('downslope')}\n")
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "key"),
+    [
+        ("--trials", "3", "search.trials"),
+        ("--seed", "3", "seed"),
+        ("--data", "digits", "data.name"),
+        ("--label", "y", "data.label"),
+    ],
+)
+def test_a_key_that_an_option_changes_is_not_set_as_well(
+    downslope, option: str, value: str, key: str
+) -> None:
+    line = one_line(downslope("run", "tiny.toml", option, value, "--set", f"{key}=7"))
+    assert f"--set {key}=7: has no effect beside {option}" in line
+
+
 def test_trials_has_an_option_of_its_own(downslope, tmp_path: Path) -> None:
     assert downslope("search", "tiny.toml", "--trials", "1", "--out", "out").status == 0
     results = Run(tmp_path / "out").read_results()

@@ -44,9 +44,9 @@ def test_a_long_stage_says_once_a_minute_how_far_it_is(monkeypatch: pytest.Monke
 
 def test_every_bar_ends_at_100_percent(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", watched(monkeypatch, terminal=True))
-    for task in ("[1/2] search", "[2/2] landscape: path", "[2/2] landscape: surface"):
-        last = [line for line in re.split(r"[\r\n]+", shown) if line.startswith(task)][-1]
-        assert "100 %" in last, last
+    for stage, task in (("search", "3/3 trials"), ("landscape", "path"), ("landscape", "surface")):
+        rows = [r for r in re.split(r"[\r\n]+", shown) if f"/2] {stage} " in r and task in r]
+        assert "100 %" in rows[-1], rows
 
 
 def test_an_error_leaves_its_stage_unfinished(

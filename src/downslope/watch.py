@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from rich.table import Column
 
 from downslope.progress import Progress, Steps, T
 from downslope.terminal import console, say
@@ -47,12 +48,15 @@ def _display(screen: Console, quiet: bool) -> Generator[_Display, None, None]:
         return
     columns = (
         TextColumn("{task.description:<16}", markup=False),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=16, table_column=Column(min_width=16)),
         TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
+        TimeRemainingColumn(elapsed_when_finished=True, table_column=Column(min_width=7)),
+        # Where there is little room, the note is what is cut.
+        TextColumn(
+            "{task.fields[note]}",
+            markup=False,
+            table_column=Column(no_wrap=True, overflow="ellipsis"),
+        ),
     )
     with Bar(*columns, console=screen) as bar:
         yield _Bars(bar)
@@ -76,10 +80,11 @@ class _Bars:
             self.end()
             self._now = step.task
         if step.task not in self._ids:
-            self._ids[step.task] = self._bar.add_task(step.task, total=step.total, note="")
-        self._bar.update(
-            self._ids[step.task], completed=step.done, total=step.total, note=step.note
-        )
+            label = step.stage or step.task
+            self._ids[step.task] = self._bar.add_task(label, total=step.total, note="")
+        within = step.task.removeprefix(step.stage).lstrip(": ") if step.stage else ""
+        note = ": ".join(filter(None, [within, step.note]))
+        self._bar.update(self._ids[step.task], completed=step.done, total=step.total, note=note)
 
     def end(self) -> None:
         if self._now:

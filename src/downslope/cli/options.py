@@ -83,15 +83,23 @@ class Options:
     quiet: QuietOption = False
 
     def recipe_changes(self) -> dict[str, Any]:
-        """Return what the options change in a recipe, by dotted key."""
-        named = {
-            "data.name": None if self.data is None else absolute(self.data),
-            "data.label": self.label,
-            "search.trials": self.trials,
-            "seed": self.seed,
-        }
+        """Return what the options change in a recipe, by dotted key.
+
+        Raises:
+            InputError: `--set` is not written so, or an option says the same.
+        """
         changes = parse_changes(self.changes or [])
-        return changes | {key: value for key, value in named.items() if value is not None}
+        for option, key, value in (
+            ("--data", "data.name", None if self.data is None else absolute(self.data)),
+            ("--label", "data.label", self.label),
+            ("--trials", "search.trials", self.trials),
+            ("--seed", "seed", self.seed),
+        ):
+            if value is not None and key in changes:
+                raise InputError(f"--set {key}={changes[key]}: has no effect beside {option}")
+            if value is not None:
+                changes[key] = value
+        return changes
 
     def to_repeat(self) -> list[str]:
         """Return the options that a resumed run is not told by its directory."""
