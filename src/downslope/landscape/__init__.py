@@ -8,12 +8,7 @@ from downslope.landscape.external import landscape_from_files
 from downslope.landscape.fast_paths import spec_of
 from downslope.landscape.interpolation import Slice, interpolate
 from downslope.landscape.paths import PathPoint, RunPath, trace_path
-from downslope.landscape.planes import (
-    Plane,
-    filter_normalized_plane,
-    orthonormal,
-    plane_through,
-)
+from downslope.landscape.planes import Plane, filter_normalized_plane, orthonormal, plane_through
 from downslope.landscape.random_walks import NullModel, null_models
 from downslope.landscape.settings import Grid, check_settings
 from downslope.landscape.snapshots import read_buffers, read_snapshots

@@ -121,10 +121,7 @@ class Landscape:
 
 
 PLAIN = Grid()
-LABELS = {
-    "cross_entropy": "cross-entropy loss (nats)",
-    "mean_squared_error": "mean squared error",
-}
+LABELS = {"cross_entropy": "cross-entropy loss (nats)", "mean_squared_error": "mean squared error"}
 
 
 def compute_landscape(
@@ -169,11 +166,7 @@ def compute_landscape(
             `fit_examples`; too few snapshots, or what the parts refuse.
     """
     check_settings(
-        "landscape",
-        examples=subset,
-        components=components,
-        curvature=curvature_points,
-        seed=seed,
+        "landscape", examples=subset, components=components, curvature=curvature_points, seed=seed
     )
     options = LossOptions.of(loss)
     runs = {"": trajectories} if isinstance(trajectories, Trajectory) else dict(trajectories)
