@@ -120,7 +120,7 @@ class Landscape:
         return arrays
 
 
-PLAIN = Grid()
+DEFAULT_GRID = Grid()
 LABELS = {"cross_entropy": "cross-entropy loss (nats)", "mean_squared_error": "mean squared error"}
 
 
@@ -134,7 +134,7 @@ def compute_landscape(
     plane: Plane | None = None,
     components: tuple[int, int] = (1, 2),
     origin: Literal["mean", "final"] = "mean",
-    grid: Grid = PLAIN,
+    grid: Grid = DEFAULT_GRID,
     subset: int = 2500,
     seed: int = 0,
     curvature_points: int = 0,
