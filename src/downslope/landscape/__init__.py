@@ -5,7 +5,6 @@ from downslope.landscape.compute import Landscape, LandscapeResult, compute_land
 from downslope.landscape.curvature import CurvaturePoint, curvature, hessian_plane
 from downslope.landscape.evaluation import Losses, LossOptions, Statistics, evaluate
 from downslope.landscape.external import landscape_from_files
-from downslope.landscape.fast_paths import spec_of
 from downslope.landscape.interpolation import Slice, interpolate
 from downslope.landscape.paths import PathPoint, RunPath, trace_path
 from downslope.landscape.planes import Plane, filter_normalized_plane, orthonormal, plane_through
@@ -47,6 +46,5 @@ __all__ = [
     "read_buffers",
     "read_snapshots",
     "share_in_plane",
-    "spec_of",
     "trace_path",
 ]
