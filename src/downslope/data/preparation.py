@@ -181,10 +181,11 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
                 f"no value is beyond {new:g} in magnitude, while those fitted on reach {most:g}; "
                 "is it on another scale?"
             )
-        span = high - low
-        constant = span <= 1e-6 * np.maximum(np.abs(low), np.abs(high))
-        span = np.where(constant, max(float(high.max() - low.min()), most), span)
-        outside = (inputs < low - span) | (inputs > high + span)
+        with np.errstate(over="ignore"):  # what is beyond float64 is infinite: nothing lies outside
+            span = high - low
+            constant = span <= 1e-6 * np.maximum(np.abs(low), np.abs(high))
+            span = np.where(constant, max(float(high.max() - low.min()), most), span)
+            outside = (inputs < low - span) | (inputs > high + span)
         if outside.any():
             row, column = np.argwhere(outside)[0]
             count = int(outside.any(axis=1).sum())
