@@ -52,7 +52,7 @@ def split(
 
 
 class Scaling(msgspec.Struct, frozen=True, kw_only=True):
-    """Map raw inputs to float32: (raw / divisor - shift) / spread.
+    """A map of raw inputs to float32: (raw / divisor - shift) / spread.
 
     Args:
         divisor: 255 for grey levels kept as bytes, else 1.
@@ -165,7 +165,7 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
         low, high = (inputs.min(axis=0), inputs.max(axis=0))
         return Range(low=low.astype(np.float64).tolist(), high=high.astype(np.float64).tolist())
 
-    def doubts(self, inputs: NDArray[Any]) -> list[str]:
+    def scale_warnings(self, inputs: NDArray[Any]) -> list[str]:
         """Say where new inputs, shape (examples, features), are on another scale than these.
 
         A value is far outside where it leaves the range of its column by more than the range of
