@@ -11,13 +11,7 @@ from downslope.data.description import (
     list_datasets,
     verify,
 )
-from downslope.data.examples import (
-    Dataset,
-    Examples,
-    Opening,
-    SealedTestSet,
-    content_digest,
-)
+from downslope.data.examples import Dataset, Examples, Opening, SealedTestSet, content_digest
 from downslope.data.fetching import fetch, find
 from downslope.data.files import finite_rows
 from downslope.data.loading import load

@@ -108,8 +108,8 @@ def assemble(name: str, source: str, training: Part, test: Part | None = None) -
             else f"white is {white:g}; the brightest training pixel is {high:g}"
         )
     said += [
-        f"the test set beside the training set: {doubt}"
-        for doubt in Range.of(trained.inputs).doubts(sealed.inputs)
+        f"the test set beside the training set: {warning}"
+        for warning in Range.of(trained.inputs).scale_warnings(sealed.inputs)
     ]
     return Dataset(
         name=name,

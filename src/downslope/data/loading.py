@@ -80,8 +80,7 @@ def load(
     if not path.exists():
         meant = nearest(name.lower(), NAMES, cutoff=0.5)
         raise fault(
-            "data",
-            f"{name!r} is neither a file or folder nor one of {', '.join(NAMES)}{meant}",
+            "data", f"{name!r} is neither a file or folder nor one of {', '.join(NAMES)}{meant}"
         )
     if path.is_dir():
         dataset = _load_folder(name, path, kind)

@@ -160,10 +160,7 @@ def _label_column(path: Path, header: Sequence[str], label: str | None) -> tuple
             )
         if label not in header:
             meant = nearest(label, header)
-            raise fault(
-                path,
-                f"has no label column {label!r}; its columns are {shown}{meant}",
-            )
+            raise fault(path, f"has no label column {label!r}; its columns are {shown}{meant}")
         return header.index(label), ", as asked for"
     plain = [name.strip().lower() for name in header]
     last = len(header) - 1

@@ -5,15 +5,9 @@ from downslope.landscape.compute import Landscape, LandscapeResult, compute_land
 from downslope.landscape.curvature import CurvaturePoint, curvature, hessian_plane
 from downslope.landscape.evaluation import Losses, LossOptions, Statistics, evaluate
 from downslope.landscape.external import landscape_from_files
-from downslope.landscape.fast_paths import spec_of
 from downslope.landscape.interpolation import Slice, interpolate
 from downslope.landscape.paths import PathPoint, RunPath, trace_path
-from downslope.landscape.planes import (
-    Plane,
-    filter_normalized_plane,
-    orthonormal,
-    plane_through,
-)
+from downslope.landscape.planes import Plane, filter_normalized_plane, orthonormal, plane_through
 from downslope.landscape.random_walks import NullModel, null_models
 from downslope.landscape.settings import Grid
 from downslope.landscape.snapshots import read_buffers, read_snapshots
@@ -51,6 +45,5 @@ __all__ = [
     "read_buffers",
     "read_snapshots",
     "share_in_plane",
-    "spec_of",
     "trace_path",
 ]

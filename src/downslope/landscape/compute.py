@@ -120,11 +120,8 @@ class Landscape:
         return arrays
 
 
-PLAIN = Grid()
-LABELS = {
-    "cross_entropy": "cross-entropy loss (nats)",
-    "mean_squared_error": "mean squared error",
-}
+DEFAULT_GRID = Grid()
+LABELS = {"cross_entropy": "cross-entropy loss (nats)", "mean_squared_error": "mean squared error"}
 
 
 def compute_landscape(
@@ -137,7 +134,7 @@ def compute_landscape(
     plane: Plane | None = None,
     components: tuple[int, int] = (1, 2),
     origin: Literal["mean", "final"] = "mean",
-    grid: Grid = PLAIN,
+    grid: Grid = DEFAULT_GRID,
     subset: int = 2500,
     seed: int = 0,
     curvature_points: int = 0,
@@ -169,10 +166,7 @@ def compute_landscape(
             `fit_examples`; too few snapshots, or what the parts refuse.
     """
     check_settings(
-        examples=subset,
-        components=components,
-        curvature=curvature_points,
-        seed=seed,
+        examples=subset, components=components, curvature=curvature_points, seed=seed
     )
     options = LossOptions.of(loss)
     runs = {"": trajectories} if isinstance(trajectories, Trajectory) else dict(trajectories)

@@ -31,11 +31,7 @@ class NullModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def null_models(
-    trajectory: Trajectory,
-    *,
-    components: tuple[int, int] = (1, 2),
-    walks: int = 200,
-    seed: int = 0,
+    trajectory: Trajectory, *, components: tuple[int, int] = (1, 2), walks: int = 200, seed: int = 0
 ) -> list[NullModel]:
     """Draw random walks like a trajectory and measure what their principal components explain.
 

@@ -162,8 +162,8 @@ class Autoencoder:
             )
         rows = _finite(raw.reshape(len(raw), -1), "encode")
         if self.fitted is not None and len(rows):
-            for doubt in self.fitted.doubts(rows):
-                warnings.warn(f"encode: {doubt}", stacklevel=3)
+            for warning in self.fitted.scale_warnings(rows):
+                warnings.warn(f"encode: {warning}", stacklevel=3)
         scaled = self.scaling.apply(Examples(rows, np.zeros(len(rows), np.int64))).inputs
         return np.asarray(scaled, np.float32)
 

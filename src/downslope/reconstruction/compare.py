@@ -204,37 +204,34 @@ def autoencode(
     linear = LinearCodes.fit(inputs)
     shape = (inputs.shape[1],) if shape is None else tuple(shape)
     fitted = Range.of(scaling.undo(np.stack([inputs.min(axis=0), inputs.max(axis=0)])))
-    coders = [_coder(m, r, scaling, shape, fitted) for m, r in zip(members, records, strict=True)]
-    errors = [
-        None
-        if coder is None
-        # Weights may be finite and what they make of an example not.
-        else _finite(
-            mean_squared_error(originals, coder.decode_scaled(coder.encode_scaled(originals)))
-        )
-        for coder in coders
+    coders = [
+        _coder(m, r[-1], scaling, shape, fitted) for m, r in zip(members, records, strict=True)
     ]
-    first = records[0]
-    size = member.network.widths[own]
-    own_errors = errors[: len(seeds)]
+    errors = [None if coder is None else _test_error(coder, originals) for coder in coders]
+
+    def pca_error(size: int) -> float:
+        return mean_squared_error(originals, linear.reconstruct(originals, size))
+
+    size, count = member.network.widths[own], len(seeds)
+    ours, own_errors = records[:count], errors[:count]
     completed = [e for e in own_errors if e is not None]
     result = AutoencoderResult(
         member=members[0],
         parameters=member.network.parameters,
         code_size=size,
-        epochs=[AutoencoderEpoch(epoch=r.epoch, train_loss=_finite(r.train_loss)) for r in first],
-        outcome="completed" if completed else first[-1].outcome or "failed",
+        epochs=[AutoencoderEpoch(epoch=r.epoch, train_loss=_finite(r.train_loss)) for r in ours[0]],
+        outcome="completed" if completed else ours[0][-1].outcome or "failed",
         test_mse=float(np.mean(completed)) if completed else None,
-        pca_test_mse=mean_squared_error(originals, linear.reconstruct(originals, size)),
+        pca_test_mse=pca_error(size),
         # Of a single class, or unlabelled, as many as of ten.
         shown=shown_examples(labels, 2 if labels.max(initial=0) else 20).tolist(),
         seeds=seeds,
-        first_losses=[_finite(r[0].train_loss) for r in records[: len(seeds)]],
-        last_losses=[_finite(r[-1].train_loss) for r in records[: len(seeds)]],
+        first_losses=[_finite(r[0].train_loss) for r in ours],
+        last_losses=[_finite(r[-1].train_loss) for r in ours],
         test_mses=own_errors,
         stopped=[
             f"seed {seed} {r[-1].outcome}: {r[-1].reason or 'its test error is not finite'}"
-            for seed, r, error in zip(seeds, records, own_errors, strict=False)
+            for seed, r, error in zip(seeds, ours, own_errors, strict=True)
             if error is None
         ],
         noise=noise,
@@ -244,17 +241,12 @@ def autoencode(
                 kind=kind,
                 network=rival.network.label,
                 parameters=rival.network.parameters,
-                code_size=rival.network.widths[code_layer(rival.network)],
+                code_size=(width := rival.network.widths[code_layer(rival.network)]),
                 outcome=r[-1].outcome or "failed",
                 test_mse=error,
-                pca_test_mse=mean_squared_error(
-                    originals,
-                    linear.reconstruct(originals, rival.network.widths[code_layer(rival.network)]),
-                ),
+                pca_test_mse=pca_error(width),
             )
-            for (kind, rival), r, error in zip(
-                rivals, records[len(seeds) :], errors[len(seeds) :], strict=True
-            )
+            for (kind, rival), r, error in zip(rivals, records[count:], errors[count:], strict=True)
         ],
     )
     pictured = next((i for i, error in enumerate(own_errors) if error is not None), None)
@@ -283,29 +275,27 @@ def _rivals(
     widths, own = member.network.widths, code_layer(member.network)
     wanted = [("code size", (*widths[:own], size, *widths[own + 1 :])) for size in code_sizes]
     wanted += [("shape", (widths[0], *hidden, widths[-1])) for hidden in shapes]
+    replace = msgspec.structs.replace
     return [
-        (
-            kind,
-            msgspec.structs.replace(
-                member, network=msgspec.structs.replace(member.network, widths=changed)
-            ),
-        )
+        (kind, replace(member, network=replace(member.network, widths=changed)))
         for kind, changed in wanted
         if changed != widths
     ]
 
 
 def _coder(
-    member: Member,
-    records: Sequence[EpochRecord],
-    scaling: Scaling,
-    shape: Sequence[int],
-    fitted: Range,
+    member: Member, last: EpochRecord, scaling: Scaling, shape: tuple[int, ...], fitted: Range
 ) -> Autoencoder | None:
-    last = records[-1]
     if last.outcome != "completed" or last.state is None:
         return None
-    return Autoencoder(member.network, last.state, scaling, tuple(shape), fitted)
+    return Autoencoder(member.network, last.state, scaling, shape, fitted)
+
+
+def _test_error(coder: Autoencoder, originals: NDArray[np.float32]) -> float | None:
+    """Return the error on test examples; weights may be finite and what they make of these not."""
+    return _finite(
+        mean_squared_error(originals, coder.decode_scaled(coder.encode_scaled(originals)))
+    )
 
 
 def _describe(

@@ -19,7 +19,7 @@ from downslope.statistics import mean_interval
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Hold one pair of training and held-out examples, and how often each candidate trains."""
+    """One pair of training and held-out examples, and how often each candidate trains."""
 
     training: Examples
     held_out: Examples

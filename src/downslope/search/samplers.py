@@ -27,7 +27,7 @@ _OUT_OF_REACH = "no proposal in {} meets the constraints; loosen search.constrai
 
 
 class Proposer:
-    """Propose the settings of one trial after another.
+    """A source of settings for one trial after another.
 
     Trial k is drawn from a generator seeded with (seed, k) alone, so a longer search begins with
     the trials of a shorter one; Optuna's own grid and Sobol samplers keep no such promise. Where a

@@ -91,7 +91,7 @@ class PausedTrial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrialStore:
-    """Keep trials in one SQLite file; each is there for good once `commit` returns.
+    """Trials in one SQLite file; each is there for good once `commit` returns.
 
     A commit waits for the disk, so trials that arrive meanwhile share the next one. What a kill
     takes away is trained again, to the same bits.

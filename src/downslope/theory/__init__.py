@@ -21,13 +21,7 @@ from downslope.theory.variance_map import (
     critical_weight_variance,
     variance_map,
 )
-from downslope.theory.variances import (
-    bias_variance,
-    predict_backward,
-    predict_forward,
-    predict_spread,
-    weight_variance,
-)
+from downslope.theory.variances import predict_backward, predict_forward, predict_spread
 
 __all__ = [
     "ACTIVATIONS",
@@ -52,7 +46,6 @@ __all__ = [
     "TrainabilitySpec",
     "VarianceMap",
     "Verdict",
-    "bias_variance",
     "checks",
     "compare",
     "compute_gain",
@@ -71,5 +64,4 @@ __all__ = [
     "run_theory",
     "train_deep_networks",
     "variance_map",
-    "weight_variance",
 ]

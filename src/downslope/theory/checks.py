@@ -23,8 +23,9 @@ from scipy.special import stdtrit
 from scipy.stats import nct
 
 from downslope.errors import InputError
+from downslope.networks import bias_variance, weight_variance
 from downslope.theory.measurement import Measurement
-from downslope.theory.variances import bias_variance, predict_forward, weight_variance
+from downslope.theory.variances import predict_forward
 
 CONFIDENCE: Final = 0.99
 """The chance that all intervals of one list of checks cover their true values at once."""

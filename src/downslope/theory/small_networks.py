@@ -83,10 +83,7 @@ def verify_forward_variance(claim: Any = 2 / n) -> Verification:
         to_sympy(counted.outputs) * first * second,
     )
     return _verify(
-        "n",
-        n * claim / 2,
-        "with weights +-sqrt(Var[w]), E[x^2] after layers 0, 1, 2 is",
-        moments,
+        "n", n * claim / 2, "with weights +-sqrt(Var[w]), E[x^2] after layers 0, 1, 2 is", moments
     )
 
 
