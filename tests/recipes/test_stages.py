@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 from downslope.data import Dataset, Scaling, SealedTestSet, load
-from downslope.engines import native, population, predict, pytorch
+from downslope.engines import native, predict, pytorch, runner
 from downslope.errors import InputError
 from downslope.networks import build, flatten, load_flat
 from downslope.progress import drain
@@ -361,7 +361,7 @@ def test_two_threads_find_the_same(
     recipe = parse_recipe(tiny_table, "tiny")
     one, two = Run(tmp_path / "one"), Run(tmp_path / "two")
     drain(run_recipe(recipe, make_digits(), one, stages=["landscape"], threads=1))
-    monkeypatch.setattr(population, "WORTH_WORKERS", 0)
+    monkeypatch.setattr(runner, "WORTH_WORKERS", 0)
     drain(run_recipe(recipe, make_digits(), two, stages=["landscape"], threads=2))
     same_run(two, one)
 
