@@ -42,14 +42,44 @@ def test_every_interval_has_its_coverage_measured() -> None:
         ((2, 2), 200, (0.02, 0.02)),
         ((2, 20), 500, (0.02, 0.02)),  # Welch's interval over seeds alone errs in 12 %
         ((3, 3), 500, (0.0, 0.02)),
+        ((20, 20), 500, (0.0, 0.0)),  # an interval over seeds alone errs in more than 15 %
+        ((5, 5), 5000, (0.02, 0.02)),  # one over examples alone in more than half
     ],
 )
 def test_a_verdict_between_equals_is_rare(
     seeds: tuple[int, int], examples: int, spread: tuple[float, float]
 ) -> None:
-    draws = 300
+    draws = 200
     coverage = table.coverage_of_compare(table.Networks(seeds, examples, 0.88, spread), draws)
     assert coverage >= at_least(0.94, draws)
+
+
+@pytest.mark.parametrize("seeds", table.SEEDS)
+def test_no_verdict_of_the_normal_model_is_wrong_in_more_than_six_percent(
+    seeds: tuple[int, int],
+) -> None:
+    assert table.NormalModel(seeds).worst() <= 0.06
+
+
+@pytest.mark.parametrize("seeds", table.SEEDS)
+def test_where_seeds_agree_the_power_is_that_of_the_test_over_examples(
+    seeds: tuple[int, int],
+) -> None:
+    assert table.power(seeds, 0.0) == pytest.approx(0.9, abs=0.001)
+    if min(seeds) >= 5:
+        assert table.power(seeds, 1.0) > 0.72, "80 % of that"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "examples", "accuracy", "spread"),
+    [(3, 500, 0.88, 0.02), (5, 2000, 0.88, 0.005), (10, 200, 0.99, 0.0), (20, 500, 0.6, 0.0)],
+)
+def test_the_interval_of_a_mean_accuracy_covers_seeds_and_examples(
+    seeds: int, examples: int, accuracy: float, spread: float
+) -> None:
+    draws = 200
+    networks = table.Networks((seeds, 1), examples, accuracy, (spread, 0.0))
+    assert table.coverage_of_accuracy(networks, draws) >= at_least(0.94, draws)
 
 
 def test_the_interval_covers_a_true_gain_and_is_not_blunt() -> None:
