@@ -148,7 +148,6 @@ class Pairs(_Pictures):
 
     name = "autoencoder-pairs"
     title = "What do two reconstructions look like?"
-    caption = "The first two test examples above their reconstructions."
 
     def frame(self) -> Frame:
         kinds = {"original": "originals", "reconstruction": "reconstructions"}
@@ -167,6 +166,10 @@ class Pairs(_Pictures):
             name = f"{plain(str(said['class']), 14)}: {said['kind']}"
             axes.set_title(name, parse_math=False, fontsize=9.6)
         return figure
+
+    @property
+    def caption(self) -> str:
+        return "The first two test examples above their reconstructions."
 
     @property
     def alt(self) -> str:
@@ -232,11 +235,6 @@ class Ranked(_Pictures):
 
     name = "autoencoder-ranked"
     title = "Which examples does it reconstruct best, and which worst?"
-    caption = (
-        "The best, the median and the worst reconstructions of the test set, each under its "
-        "original with its mean squared error."
-    )
-    alt = "The best, the median and the worst reconstructions of the test set, with errors."
 
     def frame(self) -> Frame:
         kinds = ("ranked", "ranked_reconstructions")
@@ -265,6 +263,14 @@ class Ranked(_Pictures):
                 text, colour = (said["rank"], INK) if row == 0 else ("decoded", INDIGO)
                 beside(axes, (0, y + 0.5), str(text), fontsize=9.6, color=colour)
         return figure
+
+    @property
+    def caption(self) -> str:
+        return f"{self.alt[:-1]}, each under its original with its mean squared error."
+
+    @property
+    def alt(self) -> str:
+        return "The best, the median and the worst reconstructions of the test set."
 
 
 class CodeMap(_Pictures):
@@ -341,13 +347,14 @@ class CodeSizes(Display):
 
     def frame(self) -> Frame:
         result = self.result
-        rows = [
+        rows: list[tuple[int, str, float | None, float | None]] = [
             (rival.code_size, "other code size", rival.test_mse, rival.pca_test_mse)
             for rival in result.rivals
             if rival.kind == "code size"
         ]
         rows.append((result.code_size, "this autoencoder", result.test_mse, result.pca_test_mse))
-        return Frame(("code size", "network", "autoencoder", "PCA"), sorted(rows))
+        rows.sort(key=lambda row: row[0])
+        return Frame(("code size", "network", "autoencoder", "PCA"), rows)
 
     def draw(self, frame: Frame) -> Figure:
         figure, axes = panel("code size", "test error")
