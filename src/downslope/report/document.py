@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from downslope.report import refit, theory
+from downslope.report import landscape, refit, theory
 from downslope.report.arrays import Arrays
 from downslope.report.blocks import Block, Document, Paragraph, Section
 from downslope.results import Results
@@ -14,6 +14,7 @@ Blocks = Callable[[Results, Arrays], Iterator[Block]]
 
 SECTIONS: Sequence[tuple[str, str, str, Blocks]] = (
     ("refit", "Final model", "The final training did not run.", refit.blocks),
+    ("landscape", "Landscape", "The landscape stage did not run.", landscape.blocks),
     ("theory", "Theory", "The theory stage did not run.", theory.blocks),
 )
 """Of each stage that has one: its name, its title, what is said where it did not run, its blocks;

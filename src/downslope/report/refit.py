@@ -266,7 +266,7 @@ class Calibration(Display):
 
     def draw(self, frame: Frame) -> Figure:
         """Draw the reliability diagram above a histogram of confidences."""
-        figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 1])
         columns = ("from", "to", "confidence", "accuracy", "low", "high")
         left, right, sure, accuracy, low, high = (100 * frame.numbers(name) for name in columns)
@@ -349,7 +349,7 @@ class Mistakes(Display):
             x, y = i % ACROSS, tall * (i // ACROSS) + 0.38
             put(axes, image, (x, y), "", height=tall - 0.42, low=low, high=high)
             for up, name, colour in ((0.17, "label", INK), (0, "prediction", ROSE)):
-                text = plain(str(said[name]), 10)
+                text = plain(str(said[name]), 11)
                 above(axes, (x + 0.5, y - up), text, fontsize=9.6, color=colour)
         return figure
 
