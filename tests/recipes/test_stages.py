@@ -88,7 +88,7 @@ def test_examples_without_labels_are_for_autoencoders_alone(tmp_path: Path) -> N
     assert coder is not None
     assert coder.test_mse is not None
     assert coder.probes == []
-    assert "without labels" in write_report(run).read_text()
+    assert "without labels" in write_report(run)[0].read_text()
     known = Scaling.unit(data.training, data.white).apply(data.training).inputs
     rest = pixels.reshape(-1, 64) / 16
     held = rest[[not (known == row.astype(np.float32)).all(1).any() for row in rest]]
@@ -517,7 +517,7 @@ def test_a_search_in_which_nothing_completes_leaves_the_other_stages_to_run(
     assert results.variants.refit is not None
     assert advice(results).startswith("none of 2 trials completed (2 diverged) at learning rates")
     assert "search.space.learning_rate from 0.01 to 0.1" in advice(results)
-    assert b"none of 2 trials completed" in write_report(run).read_bytes()
+    assert b"none of 2 trials completed" in write_report(run)[0].read_bytes()
 
 
 def test_variants_that_all_diverge_are_stated_without_a_comparison(

@@ -1,7 +1,6 @@
 """The page and the PDF say the same, and every figure shows what its CSV holds."""
 
 import csv
-import dataclasses
 import io
 import math
 import re
@@ -108,7 +107,7 @@ def test_the_words_of_the_page_are_those_of_the_pdf(
     document: Document, drawings: dict[str, Drawing]
 ) -> None:
     for part in (Section("top", "", document.top), *document.sections):
-        section = dataclasses.replace(part, blocks=on_both(part.blocks))
+        section = part._replace(blocks=on_both(part.blocks))
         on_page = page_words(html.render_section(section, drawings))
         on_paper = paper_words(typst.render_section(section, drawings))
         on_paper = on_paper.removeprefix("".join(section.title.split()))

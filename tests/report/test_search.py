@@ -212,15 +212,16 @@ def test_variants_are_ranked() -> None:
 
 def test_test_accuracies_are_shown_by_seed_with_their_interval(parted: Results) -> None:
     assert parted.refit and parted.variants and parted.variants.refit
-    display = variants.SeedAccuracies(parted.variants.refit, parted.refit)
-    frame = display.frame()
-    for name, refit in (("baseline", parted.refit), ("chosen variant", parted.variants.refit)):
+    refits = {"baseline": parted.refit, "chosen variant": parted.variants.refit}
+    display = variants.VariantScores(refits)
+    for name, refit in refits.items():
         assert refit.test_accuracy
-        shown = frame.where(network=name)
-        assert shown.where(what="one seed")["test accuracy"] == refit.test_accuracy.per_seed
-        mean = shown.where(what="mean").rows[0][2:]
-        assert mean == (refit.test_accuracy.mean, *refit.test_accuracy.interval)
-    alone = variants.SeedAccuracies(parted.variants.refit, None)
+        shown = display.frame().where(name=name)
+        assert shown["test accuracy"] == refit.test_accuracy.per_seed
+        mean = (refit.test_accuracy.mean, *refit.test_accuracy.interval)
+        assert shown.rows[0][3:] == mean
+        assert f"{name} ({describe(refit)}) {percent(mean[0])}" in display.alt
+    alone = variants.VariantScores({"chosen variant": parted.variants.refit})
     assert "baseline" not in texts(alone.plot()) and "baseline" not in alone.alt
 
 

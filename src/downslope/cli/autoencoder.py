@@ -45,7 +45,7 @@ def decode(
 ) -> None:
     """Turn codes into what a trained autoencoder makes of them."""
     from downslope.reconstruction import open_autoencoder, read_codes, write_array, write_sheet
-    from downslope.report.wording import plural
+    from downslope.report.formats import plural
 
     _check_out(out, ".npy", ".png")
     found = open_autoencoder(coder)
@@ -69,7 +69,7 @@ def reconstruct(
 ) -> None:
     """Send arrays or images through a trained autoencoder and back."""
     from downslope.reconstruction import open_autoencoder, read_examples, write_array, write_sheet
-    from downslope.report.wording import plural
+    from downslope.report.formats import plural
 
     _check_out(out, ".npy", ".png")
     found = open_autoencoder(coder)

@@ -159,7 +159,7 @@ def run_stages(
             )
             results = watch(steps, quiet)
         with held.locked():
-            page = write_report(held)
+            (page,) = write_report(held)
             held.refresh_manifest()
     except SystemExit:
         options = {"threads": threads, "executor": executor if executor != "local" else None}
@@ -254,9 +254,5 @@ def _print_summary(results: Results, seconds: float) -> None:
     table.add_column(overflow="fold")
     for row in summary(results):
         table.add_row(*row)
-    table.add_row(
-        "time",
-        f"{seconds:.0f} s here; "
-        + ", ".join(f"{stage} {spent:.0f} s" for stage, spent in results.seconds.items()),
-    )
+    table.add_row("this command", f"{seconds:.0f} s")
     show(table)

@@ -58,17 +58,10 @@ def _undamaged(directory: Path) -> Run:
 
 
 def _write(directory: Path, formats: list[str], paper: Literal["a4", "letter"]) -> list[Path]:
-    from downslope.report import write_pdf, write_report
-    from downslope.report.gallery import arrays, gallery
+    from downslope.report import write_report
 
     held = _undamaged(directory)
-    results = held.read_results()
-    drawn = gallery(results, arrays(held, results))
-    paths: list[Path] = []
-    if "html" in formats:
-        paths.append(write_report(held, drawn))
-    if "pdf" in formats:
-        paths.append(write_pdf(held, paper, drawn))
+    paths = write_report(held, formats, paper)
     with suppress(InputError), held.locked():  # a process that still writes lists it at its end
         held.refresh_manifest()
     return paths

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from downslope.report.display import Display, Source
@@ -75,22 +75,14 @@ def prose(text: str) -> list[Span]:
     return [piece for piece in pieces if piece.text]
 
 
-@dataclass(frozen=True, slots=True)
-class Heading:
+class Heading(NamedTuple):
     """A heading within a section."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Paragraph:
-    """A paragraph.
-
-    Args:
-        text: of it.
-        kind: "small" for what few need, "answer" for the first sentence, "warning" for what went
-            wrong; "good", "bad" and "open" for verdicts.
-    """
+class Paragraph(NamedTuple):
+    """A paragraph: small for what few need; good, bad and open for verdicts."""
 
     text: Text
     kind: Literal["", "small", "answer", "warning", "good", "bad", "open"] = ""
@@ -106,36 +98,26 @@ class Fact(NamedTuple):
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Cards:
+class Cards(NamedTuple):
     """Headlines beside each other."""
 
-    facts: list[Fact]
+    facts: Sequence[Fact]
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """Names and what belongs to each."""
 
-    rows: list[tuple[str, Text]]
+    rows: Sequence[tuple[str, Text]]
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(NamedTuple):
     """Displays beside each other, as many in a row as fit; a wide one has a row of its own."""
 
     displays: Sequence[Display]
 
 
-@dataclass(frozen=True, slots=True)
-class Interactive:
-    """Landscapes to turn and walk through; on paper, `displays` stand in their place.
-
-    Args:
-        scenes: from `interactive.Scene`.
-        displays: that show the same on paper.
-        caption: of both.
-    """
+class Interactive(NamedTuple):
+    """Landscapes to turn and walk through; on paper, `displays` stand in their place."""
 
     scenes: Sequence[Any]
     displays: Sequence[Display]
@@ -149,8 +131,7 @@ class Column(NamedTuple):
     numeric: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A row of a table.
 
     Args:
@@ -166,37 +147,28 @@ class Row:
     about: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table.
+class Table(NamedTuple):
+    """A table; a tall one may scroll, a sortable one has headings that sort.
 
-    Args:
-        caption: what it holds.
-        columns: of it.
-        rows: of as many cells.
-        source: of its numbers; None for a table of words.
-        tall: whether it may scroll within a limited height.
-        sortable: whether a reader may want its rows in another order.
+    Its source is None where its cells are words.
     """
 
     caption: str
     columns: Sequence[Column]
-    rows: list[Row] = field(default_factory=list[Row])
+    rows: Sequence[Row] = ()
     source: Source | None = None
     tall: bool = False
     sortable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Finder:
+class Finder(NamedTuple):
     """A filter of the trials that the figures and the table of a section show; not on paper."""
 
     part: Literal["search", "variants"]
     trials: int
 
 
-@dataclass(frozen=True, slots=True)
-class Equation:
+class Equation(NamedTuple):
     """An equation in LaTeX, without dollar signs; a second one may follow after a word."""
 
     latex: str
@@ -204,70 +176,48 @@ class Equation:
     second: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(NamedTuple):
     """Text to type or to keep in a file."""
 
     text: str
     language: Literal["", "toml", "python", "console"] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A titled item of a list."""
 
     title: Text
-    blocks: Sequence[Block]
+    blocks: Sequence[Block] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(NamedTuple):
     """Titled items one below the other; numbered where their order matters."""
 
-    items: list[Item]
+    items: Sequence[Item]
     numbered: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Details:
+class Details(NamedTuple):
     """What a page shows when asked; on paper it is shown."""
 
     summary: str
     blocks: Sequence[Block]
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Blocks in columns beside each other where there is room.
-
-    Args:
-        columns: of blocks.
-        on_paper: whether there is room on paper too; else they follow each other.
-    """
+class Columns(NamedTuple):
+    """Blocks in columns beside each other where there is room; on paper too if asked."""
 
     columns: Sequence[Sequence[Block]]
     on_paper: bool = False
 
 
 Block = (
-    Heading
-    | Paragraph
-    | Cards
-    | Facts
-    | Figures
-    | Interactive
-    | Table
-    | Finder
-    | Equation
-    | Code
-    | Items
-    | Details
-    | Columns
-)
+    Heading | Paragraph | Cards | Facts | Figures | Interactive | Table | Finder | Equation | Code
+    | Items | Details | Columns
+)  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     """A section of a report: its place on the page, its title, its blocks."""
 
     id: str
@@ -287,9 +237,7 @@ class Document:
 
     def blocks(self) -> Iterator[Block]:
         """Yield all blocks, also those within others."""
-        yield from walk(self.top)
-        for section in self.sections:
-            yield from walk(section.blocks)
+        yield from walk([*self.top, *(block for x in self.sections for block in x.blocks)])
 
     def displays(self) -> list[Display]:
         """List all displays, each once."""

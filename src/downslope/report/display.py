@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from downslope.report.style import draw_missing, house_style, svg
+from downslope.runs import Run
 
 Cell = str | int | float | None
 
@@ -157,6 +158,19 @@ class Drawing:
     svg: str
     csv: str
     wide: bool
+
+
+def write_figures(run: Run, displays: Iterable[Display]) -> dict[str, Drawing]:
+    """Draw displays, write each as SVG and CSV into `figures/`, and return them by name.
+
+    Raises:
+        InputError: the directory cannot be written.
+    """
+    drawings = draw_all(displays)
+    for name, drawing in drawings.items():
+        run.write(f"figures/{name}.svg", drawing.svg.encode())
+        run.write(f"figures/{name}.csv", drawing.csv.encode())
+    return drawings
 
 
 def draw_all(displays: Iterable[Display]) -> dict[str, Drawing]:

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from downslope.report import headline, provenance, search, theory, variants
+from downslope.report import (
+    autoencoder,
+    headline,
+    landscape,
+    provenance,
+    refit,
+    search,
+    theory,
+    variants,
+)
 from downslope.report.arrays import Arrays, arrays
 from downslope.report.blocks import (
     Block,
@@ -17,15 +26,19 @@ from downslope.report.blocks import (
     Paragraph,
     Section,
 )
-from downslope.report.display import Display, draw_all
+from downslope.report.display import write_figures
 from downslope.report.html import render_page
+from downslope.report.terrain import Surface
 from downslope.report.typst import Paper, check_typst, compile_source, render_source
 from downslope.results import Results
 from downslope.runs import Manifest, Run
 
 SECTIONS: Sequence[tuple[str, str, str, Callable[[Results, Arrays], Iterator[Block]]]] = (
+    ("refit", "Final model", "The final training did not run.", refit.blocks),
     ("search", "Search", "The search did not run.", search.blocks),
     ("variants", "Variants", "The variants stage did not run.", variants.blocks),
+    ("landscape", "Landscape", "The landscape stage did not run.", landscape.blocks),
+    ("autoencoder", "Autoencoder", "The autoencoder stage did not run.", autoencoder.blocks),
     ("theory", "Theory", "The theory stage did not run.", theory.blocks),
 )
 """In the order of the page: stage, title, what is said where it did not run, and its blocks."""
@@ -49,10 +62,7 @@ def write_report(run: Run, formats: Sequence[str] = ("html",), paper: Paper = "a
         check_typst()
     results = run.read_results()
     document = compose(results, run.read_manifest(), arrays(run, results))
-    drawings = draw_all(document.displays())
-    for drawing in drawings.values():
-        run.write(f"figures/{drawing.name}.svg", drawing.svg.encode())
-        run.write(f"figures/{drawing.name}.csv", drawing.csv.encode())
+    drawings = write_figures(run, document.displays())
     if "html" in formats:
         run.write("report.html", render_page(document, drawings).encode())
     if "pdf" in formats:
@@ -95,12 +105,14 @@ def _first_screen(results: Results, arrays: Arrays) -> Iterator[Block]:
         Paragraph(headline.answer(results), "answer"),
         Cards(headline.headline(results)),
     ]
+    if absent := headline.missing(results):
+        left.append(Paragraph(f"Not run: {', '.join(absent)}.", "small"))
     right: list[Block] = []
-    picture: Display | None = None
-    if picture is not None:
-        right.append(Figures([picture]))
-    refit = headline.best(results)
-    if refit is not None:
-        right.append(Paragraph("The best configuration, to copy into a recipe", "small"))
-        right.append(Code(headline.configuration(refit), "toml"))
+    if results.landscape is not None and arrays.surface is not None:
+        right.append(Figures([Surface(results.landscape, arrays.surface)]))
+    best = headline.best(results)
+    if best is not None:
+        name, refit = best
+        text = f"The best configuration on validation data, that of {name}, to copy into a recipe"
+        right += [Paragraph(text, "small"), Code(headline.configuration(refit), "toml")]
     yield Columns([left, right])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator
 
 import msgspec
 
 from downslope.recipes import STAGES
-from downslope.reconstruction import AutoencoderResult
-from downslope.report import theory
+from downslope.report import autoencoder, theory
 from downslope.report.blocks import Fact
 from downslope.report.display import Source
 from downslope.report.formats import (
@@ -101,12 +99,23 @@ def answer(results: Results) -> str:
     )
 
 
-def best(results: Results) -> RefitResult | None:
-    """Return the final training to recommend: the variant's where it is better, else the first."""
+def best(results: Results) -> tuple[str, RefitResult] | None:
+    """Return what was best on validation data, and its final training."""
     variants = results.variants
-    comparison = None if variants is None else variants.comparison
-    better = comparison is not None and comparison.verdict == "better"
-    return variants.refit if variants is not None and better else results.refit
+    first = None if results.refit is None else ("the final model", results.refit)
+    if variants is None or variants.refit is None:
+        return first
+    search = results.search
+    higher = search is None or _validated(variants.search) > _validated(search)
+    return ("the chosen variant", variants.refit) if higher else first
+
+
+def _validated(search: SearchResult) -> float:
+    """Return the validation accuracy of the chosen trial, of its new trainings if there are any."""
+    trial, choice = search.chosen, search.choice
+    candidates = [] if choice is None else choice.candidates
+    means = [candidate.mean for candidate in candidates if trial and candidate.trial == trial.id]
+    return next(iter(means), None) or (trial and trial.validation_accuracy) or 0.0
 
 
 def configuration(refit: RefitResult) -> str:
@@ -153,7 +162,8 @@ def _facts(results: Results) -> Iterator[Fact]:
     slowest = max(seconds, key=lambda stage: seconds[stage], default="")
     note = f"of that, {slowest} {duration(seconds[slowest])}" if seconds else "no stage finished"
     source = Source("results.json: seconds", "wall time of each finished stage")
-    yield Fact("time", duration(sum(seconds.values())), note, source)
+    detail = ", ".join(f"{stage} {duration(spent)}" for stage, spent in seconds.items())
+    yield Fact("time", duration(sum(seconds.values())), note, source, detail)
 
 
 def _final_model(results: Results, refit: RefitResult) -> Fact:
@@ -219,15 +229,9 @@ def _studies(results: Results) -> Iterator[Fact]:
         else:
             components = plural(min(coder.code_size, coder.member.network.widths[0]), "component")
             note = f"test error; {number(coder.pca_test_mse)} for PCA with {components}"
-            detail = f"final training loss {final_training(coder)}"
+            detail = f"final training loss {autoencoder.final_training(coder)}"
             yield Fact("autoencoder", number(coder.test_mse), note, source, detail)
     if results.theory is not None:
         counts, _, rest = theory.verdict(results.theory).partition(", ")
         source = Source("results.json: theory", "symbolically, by quadrature, by enumeration")
         yield Fact("theory", counts, rest, source)
-
-
-def final_training(coder: AutoencoderResult) -> str:
-    """Write the training error of the last epoch, the mean over seeds as the test error is."""
-    known = [value for value in coder.last_losses if value is not None]
-    return loss(statistics.fmean(known) if known else coder.epochs[-1].train_loss)

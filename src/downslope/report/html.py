@@ -33,14 +33,25 @@ from downslope.report.blocks import (
     spans,
     words,
 )
-from downslope.report.display import Drawing, Source
+from downslope.report.display import Drawing, Source, write_figures
 from downslope.report.equations import equation
 from downslope.report.interactive import scenes_json
 from downslope.report.style import inline
+from downslope.runs import Run
 
 _TAGS = {"strong": "strong", "code": "code", "sub": "sub", "sup": "sup"}
 _LONG = 44
 """Letters of a cell that may take several lines."""
+
+
+def write_page(run: Run, name: str, document: Document) -> None:
+    """Write a page and its figures into a directory.
+
+    Raises:
+        InputError: the directory cannot be written.
+    """
+    drawings = write_figures(run, document.displays())
+    run.write(name, render_page(document, drawings).encode())
 
 
 def render_page(document: Document, drawings: Mapping[str, Drawing]) -> str:
@@ -60,7 +71,7 @@ def render_page(document: Document, drawings: Mapping[str, Drawing]) -> str:
     )
     scripts = ["saving.js", "explore.js", *(["landscape.js"] if scenes else [])]
     data = json.dumps({name: drawing.csv for name, drawing in drawings.items()})
-    return environment.get_template("report.html").render(
+    return environment.get_template("page.html").render(
         document=document,
         top=_rendered(document.top, drawings),
         bodies=[_rendered(section.blocks, drawings) for section in document.sections],
@@ -124,8 +135,8 @@ def _block(block: Block, drawings: Mapping[str, Drawing]) -> Markup:
         case Finder(part, trials):
             return _asset("finder.html").format(part=part, trials=trials)
         case Equation(latex, between, second):
-            tail = Markup('<span class="but">{}</span>{}').format(between, equation(second))
-            return _element("div", "formula", [equation(latex), tail if second else Markup()])
+            tail = Markup('<span class="but">{}</span>{}').format(between, _equation(second))
+            return _element("div", "formula", [_equation(latex), tail if second else Markup()])
         case Code(text, language):
             return Markup('<pre class="{}"><code>{}</code></pre>').format(language, text)
         case Items(items, numbered):
@@ -173,6 +184,13 @@ def _figure(drawing: Drawing, source: Source) -> Markup:
         _hint(source),
         drawing.caption,
     )
+
+
+def _equation(latex: str) -> Markup:
+    picture = equation(latex)
+    if picture is None:
+        return Markup('<code class="equation">{}</code>').format(latex)
+    return inline(picture, "equation", latex)
 
 
 def _interactive(block: Interactive) -> Markup:

@@ -6,13 +6,15 @@ One panel for all of them is drawn several times faster than a panel for each.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from downslope.report.display import Cell, Frame
 
 _GAP = 0.06
 """Between two pictures, as a share of a cell."""
@@ -65,6 +67,53 @@ def arrange(values: NDArray[Any], shape: Sequence[int]) -> NDArray[np.float64]:
         return array.reshape(*start, *rows)
     pixels = np.moveaxis(array.reshape(*start, *shape), axis - 3, -1)
     return pixels[..., 0] if pixels.shape[-1] == 1 else pixels[..., :3]
+
+
+def picture_frame(
+    columns: Sequence[str], pictures: Iterable[tuple[Sequence[Cell], NDArray[np.float64]]]
+) -> Frame:
+    """Tabulate pictures: a row for each row of pixels, in colour for each of its three channels.
+
+    Args:
+        columns: names of what is said of a picture.
+        pictures: what is said of each, and the picture from `arrange`.
+
+    >>> frame = picture_frame(["class"], [(["a"], np.array([[0.0, 0.25]]))])
+    >>> frame.columns
+    ('picture', 'class', 'row', 'channel', 'column 0', 'column 1')
+    >>> frame.rows
+    [(0, 'a', 0, 'grey', 0.0, 0.25)]
+    """
+    rows: list[Sequence[Cell]] = []
+    width = 0
+    for place, (said, picture) in enumerate(pictures):
+        channels = picture[..., None] if picture.ndim == 2 else picture
+        names = ("grey",) if picture.ndim == 2 else ("red", "green", "blue")
+        width = channels.shape[1]
+        # Rounded to what can be seen: the run's files hold all digits.
+        for (row, channel), values in _lines(np.round(channels, 2)):
+            rows.append((place, *said, row, names[channel], *values))
+    places = (f"column {i}" for i in range(width))
+    return Frame(("picture", *columns, "row", "channel", *places), rows)
+
+
+def _lines(channels: NDArray[np.float64]) -> Iterable[tuple[tuple[int, int], list[float]]]:
+    for row in range(channels.shape[0]):
+        for channel in range(channels.shape[2]):
+            yield (row, channel), channels[row, :, channel].tolist()
+
+
+def pictures_of(frame: Frame) -> list[tuple[dict[str, Cell], NDArray[np.float64]]]:
+    """Return what a frame from `picture_frame` says of each picture, and the picture."""
+    start = frame.columns.index("row")
+    found: list[tuple[dict[str, Cell], NDArray[np.float64]]] = []
+    for own in frame.groups("picture").values():
+        said = dict(zip(frame.columns[1:start], own.rows[0][1:start], strict=True))
+        values = np.array([row[start + 2 :] for row in own.rows], np.float64)
+        channels = len(set(own["channel"]))
+        picture = np.moveaxis(values.reshape(-1, channels, values.shape[1]), 1, 2)
+        found.append((said, picture[..., 0] if channels == 1 else picture))
+    return found
 
 
 def shown(

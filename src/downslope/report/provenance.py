@@ -62,7 +62,7 @@ def _blocks(results: Results, manifest: Manifest | None) -> Iterator[Block]:
     yield Facts(list(_made_with(results, manifest)))
     yield Heading("Openings of the held-out test set")
     if results.test_set.openings:
-        yield Items([Item(opening.reason, []) for opening in results.test_set.openings])
+        yield Items([Item(opening.reason) for opening in results.test_set.openings])
     else:
         yield Paragraph("The test set was never opened.")
     yield Details("Recipe", [Code(recipe_toml(without_none(results.recipe)).strip(), "toml")])
@@ -136,11 +136,12 @@ def _code(results: Results) -> list[Block]:
             ]
         )
     ]
+    items: list[Item] = []
     for stage in STAGES:
         if getattr(results, stage) is not None:
             source = "\n\n".join(map(inspect.getsource, _functions(stage)))
-            blocks += [Heading(capitalized(stage)), Code(source.strip(), "python")]
-    return blocks
+            items.append(Item(capitalized(stage), [Code(source.strip(), "python")]))
+    return [*blocks, Items(items, numbered=False)]
 
 
 def _functions(stage: str) -> list[FunctionType]:

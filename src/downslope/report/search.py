@@ -59,7 +59,6 @@ class Curves(Display):
     source = Source("results.json: search.trials.curve", "on the validation examples")
 
     def frame(self) -> Frame:
-        """Return a row for each epoch of each trial."""
         columns = ("trial", "outcome", "standing", "epoch", "validation accuracy")
         return Frame((*columns, "training loss", "validation loss"), [
             (
@@ -71,7 +70,6 @@ class Curves(Display):
         ])  # fmt: skip
 
     def draw(self, frame: Frame) -> Figure:
-        """Draw a line for each trial, the best and the chosen one on top and in colour."""
         figure, axes = panel("epoch", "validation accuracy (%)", height=3.9)
         kinds = {
             "best and chosen": ("best and chosen", INDIGO, "", 1.0),
@@ -107,7 +105,6 @@ class Curves(Display):
 
     @property
     def caption(self) -> str:
-        """Say what a line is, and name the trials in colour."""
         return (
             "Validation accuracy after each epoch, one line a trial; the scale is logarithmic in "
             f"the error.{_in_colour(self.search)}"
@@ -115,7 +112,6 @@ class Curves(Display):
 
     @property
     def alt(self) -> str:
-        """Count the trials and name the best."""
         search = self.search
         return (
             f"Validation accuracy by epoch of {plural(len(search.trials), 'trial')} "
@@ -133,7 +129,6 @@ class Slices(Display):
     source = Source("results.json: search.trials", "after the last epoch of each trial")
 
     def frame(self) -> Frame:
-        """Return a row for each trial, with all that varied, what matters most first."""
         trials, shares = self.search.trials, self.search.importances
         names = sorted(varied(trials), key=lambda name: -shares.get(name, 0.0))
         columns = ("trial", "outcome", "standing", "validation accuracy")
@@ -146,7 +141,6 @@ class Slices(Display):
         ])  # fmt: skip
 
     def draw(self, frame: Frame) -> Figure:
-        """Draw a panel for each hyperparameter; what stopped stands at its foot."""
         names = frame.columns[4:][:PANELS]
         columns, rows = min(2, len(names)), math.ceil(len(names) / 2)
         figure = Figure(figsize=(WIDTH, 0.4 + 1.75 * rows), layout="constrained")
@@ -181,7 +175,6 @@ class Slices(Display):
 
     @property
     def caption(self) -> str:
-        """Say what is shown of how many hyperparameters."""
         count = len(varied(self.search.trials))
         shown = f"the {PANELS} that mattered most of {count}" if count > PANELS else "the"
         stopped = any(trial.outcome in STOPPED for trial in self.search.trials)
@@ -193,7 +186,6 @@ class Slices(Display):
 
     @property
     def alt(self) -> str:
-        """Name the hyperparameters."""
         names = ", ".join(self.frame().columns[4:][:PANELS])
         return f"Final validation accuracy of {len(self.search.trials)} trials against {names}."
 
@@ -208,12 +200,10 @@ class Importances(Display):
     source = Source("results.json: search.importances", "fANOVA (Hutter et al. 2014)")
 
     def frame(self) -> Frame:
-        """Return the shares, the largest first."""
         rows = [(word(name), share) for name, share in self.search.importances.items()]
         return Frame(("hyperparameter", "share of the variance"), rows)
 
     def draw(self, frame: Frame) -> Figure:
-        """Draw a bar for each hyperparameter."""
         figure, axes = panel("share of the variance (%)", "", height=0.9 + 0.36 * len(frame))
         shares = 100 * frame.numbers("share of the variance")
         bars = axes.barh(range(len(frame)), shares, height=0.62, color=INDIGO)
@@ -228,7 +218,6 @@ class Importances(Display):
 
     @property
     def caption(self) -> str:
-        """Say what a share is, and what it is not."""
         return (
             "Share of each hyperparameter in the variance of the validation accuracy over this "
             "space. It shows what to search, not which values are good."
@@ -236,7 +225,6 @@ class Importances(Display):
 
     @property
     def alt(self) -> str:
-        """Name the largest share."""
         name, share = self.frame().rows[0]
         return f"Bars of {len(self.search.importances)} shares; the largest: {name}, {share:.0%}."
 

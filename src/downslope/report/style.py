@@ -1,11 +1,12 @@
 """The house style of all static figures, and the way from a figure to SVG.
 
-A figure is 4.6 inches wide, as wide as a phone's page: there its letters have their size, and a
+A figure is 4.5 inches wide, as wide as a phone's page: there its letters have their size, and a
 wide screen shows three beside each other. A wide one has 7.4 inches, and scrolls on a phone.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import re
@@ -25,12 +26,12 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
 P = ParamSpec("P")
 
-WIDTH: Final = 4.6
+WIDTH: Final = 4.5
 WIDE: Final = 7.4
 """Inches of a figure in a column of the page, and of one across it."""
 
@@ -151,6 +152,13 @@ def log_ticks(axis: Axis) -> None:
     axis.set_minor_locator(NullLocator())
 
 
+def powers(axis: Axis, ticks: int = 7) -> None:
+    """Write the ticks of an axis over many powers of ten, with exponents of full height."""
+    axis.set_major_locator(LogLocator(numticks=ticks))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"1e{math.log10(x):.0f}"))
+    axis.set_minor_locator(NullLocator())
+
+
 def within_reach(value: float) -> float:
     """Bring a value to where an axis with margins can hold it; the figure's data keeps it.
 
@@ -182,9 +190,10 @@ def heat(axes: Axes, strengths: NDArray[np.float64], texts: Sequence[Sequence[st
     """
     axes.grid(visible=False)
     for (row, column), strength in np.ndenumerate(strengths):
-        alpha = 0.0 if np.isnan(strength) else 0.04 + 0.96 * float(strength)
-        place = (column - 0.5, row - 0.5)
-        axes.add_patch(Rectangle(place, 1, 1, facecolor=INDIGO, alpha=alpha, linewidth=0))
+        alpha = 0.04 + 0.96 * float(strength)
+        if strength > 0:  # of many classes most pairs are never confused
+            place = (column - 0.5, row - 0.5)
+            axes.add_patch(Rectangle(place, 1, 1, facecolor=INDIGO, alpha=alpha, linewidth=0))
         colour = ROSE if np.isnan(strength) else PAPER if alpha > 0.6 else INK
         text = texts[row][column]
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9.6)
@@ -227,6 +236,10 @@ def draw_missing(text: str) -> Figure:
     return figure
 
 
+_PLACES: Final = re.compile(r' (?:d|x|y|points)="[^"]*"|translate\([^)]*\)')
+_ALIKE: Final = re.compile(r'<use [^>]*?(style="[^"]*")/>\n(?:\s*<use [^>]*?\1/>\n)+')
+
+
 def svg(figure: Figure) -> str:
     """Write a figure as SVG, the same bytes every time."""
     buffer = io.BytesIO()
@@ -239,33 +252,38 @@ def svg(figure: Figure) -> str:
             engine.execute(figure)
             figure.set_layout_engine("none")
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue().decode()
+    return _PLACES.sub(_shortened, buffer.getvalue().decode())
+
+
+def _shortened(places: re.Match[str]) -> str:
+    """Shorten the places of a path: hundredths of a point are enough for any screen."""
+    text = re.sub(r"(\.\d\d)\d+", r"\1", places[0])
+    return re.sub(r"\s*\b([MLCQ])\s+|\s+(?=z)", r"\1", text) if text.startswith(" d") else text
 
 
 def inline(drawing: str, name: str, alternative: str) -> Markup:
-    """Turn SVG into an element of a page: own ids, the page's colours, an alternative text.
+    """Turn SVG into an element of a page: its ids, the page's colours, an alternative text.
 
     Args:
         drawing: from `svg`.
-        name: unique on the page; prefixes the ids.
+        name: unique on the page; ids begin with a short form of it.
         alternative: what the figure shows, for those who cannot see it.
     """
     body = drawing[drawing.index("<svg") :]
     body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     # An image's id is the digest of its pixels, the same for equal ones, and nothing refers to it.
     body = re.sub(r'(<image [^>]*?)\sid="[^"]*"', r"\1", body)
-    body = _marked(body, name.partition("-")[0])
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r'href="#', f'href="#{name}-', body)
-    body = body.replace("url(#", f"url(#{name}-")
+    body = re.sub(r'<g id="[^"]*"', "<g", _marked(body, name.partition("-")[0]))
+    short = f"f{hashlib.sha256(name.encode()).hexdigest()[:5]}"
+    body = re.sub(r'(\bid="|href="#|url\(#)', rf"\1{short}-", body)
     for colour, variable in _VARIABLES.items():
         body = body.replace(colour, f"var({variable})")
-    size = re.search(r'viewBox="0 0 ([\d.]+) ', body)
-    assert size is not None
+    # What many points have in common is said once.
+    body = _ALIKE.sub(lambda m: f"<g {m[1]}>\n{m[0].replace(' ' + m[1], '')}</g>\n", body)
     head, rest = body.split(">", 1)
-    head = re.sub(r'\s(width|height|xmlns(:\w+)?|version)="[^"]*"', "", head)
+    head = re.sub(r'\s(height|xmlns(:\w+)?|version)="[^"]*"', "", head)
     start = f'{head} role="img" aria-label="{escape(alternative)}">'
-    return Markup(start + re.sub(r"\n\s*", "\n", rest).rstrip())
+    return Markup(start + re.sub(r"\s*\n\s*", "\n", rest).rstrip())
 
 
 def _marked(body: str, part: str) -> str:

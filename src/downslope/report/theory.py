@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from downslope.report.arrays import Arrays
 from downslope.report.blocks import (
@@ -38,17 +38,12 @@ from downslope.report.style import (
     heat,
     legend_above,
     panel,
+    powers,
 )
 from downslope.results import Results
 from downslope.theory import ASSUMPTIONS, TheoryResult, TrainabilityResult
 
-NAMES = {
-    "he": "He",
-    "xavier": "Xavier",
-    "pytorch": "PyTorch default",
-    "lecun": "LeCun",
-    "orthogonal": "orthogonal",
-}
+NAMES = {"he": "He", "xavier": "Xavier", "lecun": "LeCun", "pytorch": "PyTorch default"}
 SCALES = 6
 """Depth scales to which networks train, Schoenholz et al. (2017), figure 5."""
 
@@ -69,21 +64,16 @@ class Moments(Display):
     )
 
     def frame(self) -> Frame:
-        """Return a row for each initialization, direction and layer."""
-        columns = ("initialization", "direction", "layer", "mean", "low", "high", "predicted")
+        parts = ("mean", "low", "high", "predicted")
+        columns = ("initialization", "direction", "layer", *parts)
         rows = [
-            (_name(x.initialization), direction, x.layer, *values)
+            (_name(x.initialization), way, x.layer, *(getattr(x, f"{way}_{p}") for p in parts))
             for x in self.theory.layers
-            for direction, *values in (
-                ("forward", x.forward_mean, x.forward_low, x.forward_high, x.forward_predicted),
-                ("backward", x.backward_mean, x.backward_low, x.backward_high,
-                 x.backward_predicted),
-            )
-        ]  # fmt: skip
+            for way in ("forward", "backward")
+        ]
         return Frame(columns, rows)
 
     def draw(self, frame: Frame) -> Figure:
-        """Draw activations above gradients: points with bands, predictions dashed."""
         figure = Figure(figsize=(WIDTH, 5.0), layout="constrained")
         panels = figure.subplots(2, 1, sharex=True)
         labels = {"forward": "E[x²] of activations", "backward": "E[d²] of gradients"}
@@ -99,8 +89,7 @@ class Moments(Display):
                 axes.plot(layers, own["predicted"], color=colour, linewidth=1.2, dashes=(4, 2))
             axes.set_ylabel(label)
             axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(numticks=7))
-            axes.yaxis.set_minor_locator(NullLocator())
+            powers(axes.yaxis)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         panels[0].plot([], [], color=MUTED, linewidth=1.2, dashes=(4, 2), label="predicted")
         panels[1].set_xlabel("hidden layer")
@@ -109,7 +98,6 @@ class Moments(Display):
 
     @property
     def caption(self) -> str:
-        """Say what points, bands and lines are."""
         return (
             "Second moment in each hidden layer of activations (above) and of gradients (below): "
             "points, mean over networks; band, its 95 % bootstrap interval; dashed, the "
@@ -118,7 +106,6 @@ class Moments(Display):
 
     @property
     def alt(self) -> str:
-        """Give the ends of both directions."""
         texts: list[str] = []
         for direction, layers in self.frame().groups("direction").items():
             end = layers.where(layer=max(layers["layer"]) if direction == "forward" else 1)
@@ -141,14 +128,12 @@ class Spread(Display):
     source = Source("results.json: theory.spreads", "quantiles over He networks, for one input")
 
     def frame(self) -> Frame:
-        """Return the quantiles by layer."""
         columns = ("layer", "low", "median", "high")
         predicted = ("predicted_low", "predicted_median", "predicted_high")
         names = (*columns, *predicted)
         return Frame(names, ([getattr(x, name) for name in names] for x in self.theory.spreads))
 
     def draw(self, frame: Frame) -> Figure:
-        """Draw medians and 80 % ranges by layer, relative to the mean."""
         figure, axes = panel("hidden layer", "z², relative to its mean")
         layers = frame["layer"]
         low, high = frame["predicted_low"], frame["predicted_high"]
@@ -163,7 +148,7 @@ class Spread(Display):
         reach = np.array([median - frame.numbers("low"), frame.numbers("high") - median])
         axes.errorbar(
             layers, median, yerr=reach, color=INK, fmt="o", markersize=4, elinewidth=1.0,
-            label="median and 80 %, measured",
+            label="measured",
         )  # fmt: skip
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -172,7 +157,6 @@ class Spread(Display):
 
     @property
     def caption(self) -> str:
-        """Say what finite width does, and compare the variance with its prediction."""
         last = self.theory.spreads[-1]
         return (
             "One input in He networks. Networks of finite width deviate from the ensemble mean, "
@@ -184,7 +168,6 @@ class Spread(Display):
 
     @property
     def alt(self) -> str:
-        """Give the medians of the last layer."""
         last = self.theory.spreads[-1]
         return (
             f"Spread over He networks by layer. In layer {last.layer} the median is "
@@ -205,7 +188,6 @@ class Trainability(Display):
     )
 
     def frame(self) -> Frame:
-        """Return a row for each network, one for the edge, and the predicted reach."""
         result = self.trainability
         rows: list[tuple[str, float | None, float | None, float | None]] = [
             ("network", x.weight_variance, x.depth, x.accuracies[0]) for x in result.map
@@ -220,7 +202,6 @@ class Trainability(Display):
         return Frame(("what", "n Var[w]", "hidden layers", "validation accuracy"), rows)
 
     def draw(self, frame: Frame) -> Figure:
-        """Draw a cell for each network, of equal size: the axes name what was trained."""
         figure, axes = panel("hidden layers", "n Var[w]", height=3.9)
         networks = frame.where(what="network")
         depths = sorted(set(networks["hidden layers"]))
@@ -237,7 +218,10 @@ class Trainability(Display):
         edge = next(iter(frame.where(what="predicted edge")["n Var[w]"]), None)
         if edge is not None and variances[0] <= edge <= variances[-1]:
             place = float(np.interp(edge, variances, range(len(variances))))
-            axes.axhline(place, color=TEAL, linewidth=1.8, dashes=(4, 2), label="predicted edge")
+            ends = (-0.5, len(depths) - 0.5)
+            axes.plot(
+                ends, [place] * 2, "D", color=TEAL, clip_on=False, zorder=5, label="predicted edge"
+            )
         label = f"{SCALES} depth scales, predicted"
         reach = [(v, d) for _, v, d, _ in frame.where(what=f"{SCALES} depth scales").rows]
         for ordered in (True, False):
@@ -256,19 +240,17 @@ class Trainability(Display):
 
     @property
     def caption(self) -> str:
-        """Say what a cell is, and what the lines are."""
         result = self.trainability
         return (
             f"Validation accuracy in percent after {plural(result.spec.epochs, 'epoch')} on "
             f"{result.examples:,} examples, {result.spec.width} units a layer, one network a cell "
-            "at its better learning rate; × diverged. Dashed: the predicted edge between vanishing "
-            "and exploding signals. Lines: six depth scales, as far as networks train according "
-            "to Schoenholz et al. (2017)."
+            "at its better learning rate; × diverged. Diamonds: the predicted edge between "
+            "vanishing and exploding signals. Lines: six depth scales, as far as networks train "
+            "according to Schoenholz et al. (2017)."
         )
 
     @property
     def alt(self) -> str:
-        """Count the networks."""
         result = self.trainability
         return (
             f"Validation accuracy over n Var[w] and depth of {len(result.map)} "
@@ -314,16 +296,13 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
     trainability = theory.trainability
     if trainability is not None and trainability.map:
         displays.append(Trainability(trainability))
-    measured: list[Block] = [
-        Heading("Measured in deep random networks"),
-        Paragraph(
-            f"{theory.repetitions} networks of each initialization, {theory.depth} layers of "
-            f"{theory.width} units, on {theory.examples:,} of these examples. A network counts as "
-            "one sample: its units share inputs and earlier layers."
-        ),
-        Figures(displays),
-    ]
-    yield Columns([list(_derivation(theory)), measured])
+    text = (
+        f"{theory.repetitions} networks of each initialization, {theory.depth} layers of "
+        f"{theory.width} units, on {theory.examples:,} of these examples. A network counts as one "
+        "sample: its units share inputs and earlier layers."
+    )
+    heading = Heading("Measured in deep random networks")
+    yield Columns([list(_derivation(theory)), [heading, Paragraph(text), Figures(displays)]])
     yield Details(f"All {plural(len(theory.checks), 'check')} of the predictions", [
         check_table(theory),
         Paragraph(
@@ -351,22 +330,18 @@ def _derivation(theory: TheoryResult) -> Iterator[Block]:
     """Yield the steps, what each needs, and what happens without it."""
     yield Heading("The derivation")
     yield Items([
-        Item(
-            prose(step.title),
-            [
-                Equation(step.statement),
-                Paragraph(prose(step.justification)),
-                *([] if step.verified else [Paragraph("This step is not verified.", "bad")]),
-            ],
-        )
+        Item(prose(step.title), [
+            Equation(step.statement),
+            Paragraph(prose(step.justification)),
+            *([] if step.verified else [Paragraph("This step is not verified.", "bad")]),
+        ])
         for step in theory.steps
     ])  # fmt: skip
     yield Details("How each step was verified, what it needs, and its source", [
         Items([
             Item(prose(step.title), [
                 Paragraph([
-                    strong("verified" if step.verified else "not verified"),
-                    ": ",
+                    f"{'verified' if step.verified else 'not verified'}: ",
                     *prose(step.verification),
                 ]),
                 Paragraph(f"Needs: {', '.join(step.assumptions)}. Source: {step.source}."),
@@ -392,7 +367,12 @@ def _derivation(theory: TheoryResult) -> Iterator[Block]:
         Paragraph("Left: what the step claims; right: the exact value."),
         Items(items, numbered=False),
     ])  # fmt: skip
-    yield Details("Wrong formulas that the checker must reject", [mutation_table(theory)])
+    wrong = [
+        Item([f"Step {numbers.get(x.step, x.step)}: ", *prose(x.title), ": ",
+              strong("rejected" if x.refuted else "NOT REJECTED")])
+        for x in theory.mutations
+    ]  # fmt: skip
+    yield Details("Wrong formulas that the checker must reject", [Items(wrong, numbered=False)])
 
 
 def _trained(result: TrainabilityResult) -> Iterator[Block]:
@@ -410,10 +390,8 @@ def _trained(result: TrainabilityResult) -> Iterator[Block]:
         cells = [_name(start)]
         for depth in depths:
             network = networks[start, depth]
-            reached = ", ".join(
-                "diverged" if a is None else percent(a, 1) for a in network.accuracies
-            )
-            cells.append(("trains: " if network.trains else "") + reached)
+            reached = ["diverged" if a is None else percent(a, 1) for a in network.accuracies]
+            cells.append(("trains: " if network.trains else "") + ", ".join(reached))
         rows.append(Row(cells))
     yield Table(
         "Validation accuracy by seed after training, by initialization and hidden layers; networks "
@@ -435,17 +413,11 @@ def check_table(theory: TheoryResult) -> Table:
             Column("verdict", False),
         ],
         [
-            Row(
-                [
-                    prose(check.name),
-                    number(check.expected),
-                    number(check.measured),
-                    f"{number(check.interval[0])} to {number(check.interval[1])}",
-                    percent(check.power, 1),
-                    check.verdict,
-                ],
-                mark=check.verdict.lower(),
-            )
+            Row([
+                *(prose(check.name), number(check.expected), number(check.measured)),
+                f"{number(check.interval[0])} to {number(check.interval[1])}",
+                *(percent(check.power, 1), check.verdict),
+            ], check.verdict.lower())
             for check in theory.checks
         ],
         Source(
@@ -453,7 +425,7 @@ def check_table(theory: TheoryResult) -> Table:
             "means over networks of each initialization; intervals over networks that hold "
             "together with 99 %",
         ),
-    )
+    )  # fmt: skip
 
 
 def gain_table(theory: TheoryResult) -> Table:
@@ -480,25 +452,4 @@ def gain_table(theory: TheoryResult) -> Table:
         [Column("activation", False), *map(Column, headings)],
         rows,
         Source("results.json: theory.gains and theory.edges", "quadrature with an error bound"),
-    )
-
-
-def mutation_table(theory: TheoryResult) -> Table:
-    """List the wrong formulas and what the steps' checks said of them."""
-    order = {step.name: i + 1 for i, step in enumerate(theory.steps)}
-    return Table(
-        "Deliberately wrong formulas that the checker must reject",
-        [Column("step"), Column("what was changed", False), Column("verdict", False)],
-        [
-            Row(
-                [
-                    str(order.get(mutation.step, mutation.step)),
-                    prose(mutation.title),
-                    "rejected" if mutation.refuted else "NOT REJECTED",
-                ],
-                mark="pass" if mutation.refuted else "fail",
-            )
-            for mutation in theory.mutations
-        ],
-        Source("results.json: theory.mutations", "given to the check of the step they belong to"),
     )

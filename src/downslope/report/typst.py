@@ -32,7 +32,7 @@ from downslope.report.blocks import (
     spans,
 )
 from downslope.report.display import Display, Drawing
-from downslope.report.equations import mathematics
+from downslope.report.equations import equation
 
 Paper = Literal["a4", "letter"]
 
@@ -143,8 +143,8 @@ def _block(block: Block, drawings: Mapping[str, Drawing]) -> str:
             return ""
         case Equation(latex, between, second):
             if not second:
-                return f"#{equation(latex)}"
-            return _call("claim", equation(latex), _content(between), equation(second))
+                return _call("block", _equation(latex))
+            return _call("claim", _equation(latex), _content(between), _equation(second))
         case Code(text, language):
             kind = quoted(language) if language else "none"
             return _call("raw", quoted(text), "block: true", f"lang: {kind}")
@@ -154,7 +154,7 @@ def _block(block: Block, drawings: Mapping[str, Drawing]) -> str:
             ]
             return _call("items", _array(rows), f"numbered: {str(numbered).lower()}")
         case Details(summary, blocks):
-            return f"=== {_text(summary)}\n\n{_rendered(blocks, drawings)}"
+            return f"== {_text(summary)}\n\n{_rendered(blocks, drawings)}"
         case Columns(columns, on_paper):
             cells = [_rendered(column, drawings) for column in columns]
             if on_paper:
@@ -193,18 +193,12 @@ def _table(table: Table) -> str:
     return _call("listing", _content(table.caption), _array(heads), _array(rows))
 
 
-def equation(latex: str) -> str:
-    """Write an equation in LaTeX as typst's code; what cannot be translated is shown as LaTeX.
-
-    >>> print(equation("x"))
-    math.equation(block: true, alt: "x", $ x $.body)
-    """
-    source = quoted(latex)
-    try:
-        body = mathematics(latex)
-    except ValueError:
-        return f"raw({source})"
-    return f"math.equation(block: true, alt: {source}, $ {body} $.body)"
+def _equation(latex: str) -> str:
+    """Show an equation as its drawing; what cannot be typeset, as LaTeX."""
+    picture = equation(latex)
+    if picture is None:
+        return f"raw({quoted(latex)})"
+    return f"image(bytes({quoted(picture)}), alt: {quoted(latex)})"
 
 
 def compile_source(source: str, drawings: Mapping[str, Drawing]) -> bytes:
@@ -226,7 +220,7 @@ def compile_source(source: str, drawings: Mapping[str, Drawing]) -> bytes:
         (folder / "figures").mkdir()
         for drawing in drawings.values():
             (folder / "figures" / f"{drawing.name}.svg").write_text(drawing.svg, "utf-8")
-        look = resources.files("downslope.report") / "templates" / "print_new.typ"
+        look = resources.files("downslope.report") / "templates" / "print.typ"
         (folder / "print.typ").write_text(look.read_text("utf-8"), "utf-8")
         (folder / "document.typ").write_text(source, "utf-8")
         for system_fonts in (False, True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +12,14 @@ from downslope.report import statements
 from downslope.report.arrays import Arrays
 from downslope.report.blocks import Block, Columns, Details, Figures, Finder, Paragraph, strong
 from downslope.report.display import Display, Frame, Source
-from downslope.report.formats import percent
-from downslope.report.statements import describe, standing
-from downslope.report.style import INDIGO, MUTED, PAPER, ROSE, TEAL, panel, trial_mark
+from downslope.report.scores import Scores
+from downslope.report.statements import standing
+from downslope.report.style import INDIGO, MUTED, ROSE, TEAL, panel, trial_mark
 from downslope.report.trials import candidate_table, choice, colour, trial_table, varied, word
 from downslope.results import Results
 from downslope.search import RefitResult, SearchResult
 
-MOST = 15
+MOST = 8
 """Variants in the ranking; the table has all."""
 
 
@@ -33,7 +33,6 @@ class Ranking(Display):
     source = Source("results.json: variants.search.trials", "after the last epoch of each trial")
 
     def frame(self) -> Frame:
-        """Return a row for each variant, the best first."""
         trials = sorted(self.search.trials, key=lambda t: -(t.validation_accuracy or -1.0))[:MOST]
         return Frame(("trial", "variant", "standing", "validation accuracy"), [
             (
@@ -44,7 +43,6 @@ class Ranking(Display):
         ])  # fmt: skip
 
     def draw(self, frame: Frame) -> Figure:
-        """Draw a point for each variant."""
         figure, axes = panel("validation accuracy (%)", "", height=0.8 + 0.37 * len(frame))
         for row, (trial, _, name, accuracy) in enumerate(frame.rows):
             if accuracy is None:
@@ -73,14 +71,12 @@ class Ranking(Display):
 
     @property
     def caption(self) -> str:
-        """Say how many variants are shown."""
         count = len(self.search.trials)
         shown = f"the {MOST} best of {count} variants" if count > MOST else "each variant"
         return f"Validation accuracy of {shown} in the search, the chosen one in bold."
 
     @property
     def alt(self) -> str:
-        """Name the best."""
         count = len(self.search.trials)
         return (
             f"Validation accuracy of {min(count, MOST)} of {count} variants; "
@@ -99,11 +95,10 @@ def _folded(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class SeedAccuracies(Display):
-    """The test accuracies of the variant and of the baseline by seed."""
+class VariantScores(Scores):
+    """The test accuracies of the baseline and of the chosen variant by seed."""
 
-    variant: RefitResult
-    baseline: RefitResult | None
+    refits: Mapping[str, RefitResult]
     name = "variants-test"
     title = "Does the variant beat the baseline on test data?"
     source = Source(
@@ -111,60 +106,8 @@ class SeedAccuracies(Display):
         "by seed; their mean with its 95 % Wilson interval for the sampling of examples",
     )
 
-    def frame(self) -> Frame:
-        """Return a row for each seed and each mean."""
-        sides = {"baseline": self.baseline, "chosen variant": self.variant}
-        tested = {name: refit.test_accuracy for name, refit in sides.items() if refit is not None}
-        rows: list[tuple[str, str, float, float | None, float | None]] = []
-        for name, accuracy in tested.items():
-            if accuracy is not None:
-                rows += [(name, "one seed", value, None, None) for value in accuracy.per_seed]
-                rows.append((name, "mean", accuracy.mean, *accuracy.interval))
-        return Frame(("network", "what", "test accuracy", "low", "high"), rows)
-
-    def draw(self, frame: Frame) -> Figure:
-        """Draw points, means and intervals, a row for each network."""
-        figure, axes = panel("test accuracy (%)", "", height=2.2)
-        networks = list(frame.groups("network"))
-        looks = {"baseline": (TEAL, "s"), "chosen variant": (INDIGO, "o")}
-        for network, what, accuracy, low, high in frame.rows:
-            row, (tone, marker) = networks.index(network), looks[network]
-            value = 100 * accuracy
-            if what != "mean":
-                edge: Any = {"markeredgecolor": PAPER, "markeredgewidth": 0.8, "markersize": 7}
-                axes.plot(value, row, marker, color=tone, **edge)
-                continue
-            axes.hlines(row, 100 * low, 100 * high, color=tone, linewidth=9, alpha=0.22)
-            axes.vlines(value, row - 0.22, row + 0.22, color=tone, linewidth=2.4)
-            place: Any = {"ha": "center", "va": "bottom", "textcoords": "offset points"}
-            label = f"{value:.2f}"
-            axes.annotate(label, (value, row - 0.24), (0, 2), fontweight="bold", **place)
-        axes.set_yticks(range(len(networks)), networks)
-        axes.set_ylim(len(networks) - 0.5, -0.65)
-        axes.margins(x=0.1)
-        axes.tick_params(axis="y", length=0)
-        axes.grid(visible=False, axis="y")
-        axes.grid(visible=True, axis="x")
-        axes.spines["left"].set_visible(False)
-        return figure
-
-    @property
-    def caption(self) -> str:
-        """Say what points, lines and bands are."""
-        return (
-            "Test accuracy of each seed (points), their mean (line) and its 95 % interval for the "
-            "sampling of test examples (band)."
-        )
-
-    @property
-    def alt(self) -> str:
-        """Say which network has which mean."""
-        means = [
-            f"{name} ({describe(refit)}) {percent(refit.test_accuracy.mean)}"
-            for name, refit in (("baseline", self.baseline), ("chosen variant", self.variant))
-            if refit is not None and refit.test_accuracy is not None
-        ]
-        return f"Test accuracy by seed: {', '.join(means)}."
+    def mark(self, name: str) -> tuple[str, str]:
+        return (TEAL, "s") if name == "baseline" else (INDIGO, "o")
 
 
 def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
@@ -192,7 +135,8 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
         left.append(Paragraph(small, "small"))
     displays: list[Display] = []
     if refit is not None and refit.test_accuracy is not None:
-        displays.append(SeedAccuracies(refit, results.refit))
+        baseline = {} if results.refit is None else {"baseline": results.refit}
+        displays.append(VariantScores({**baseline, "chosen variant": refit}))
     if not search.trials:
         yield from left
         return
