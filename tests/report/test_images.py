@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from downslope.report.autoencoder import CodeMap, Grid, Pairs, Ranked
 from downslope.report.images import arrange, is_picture, picture_frame, pictures_of, put, sheet
+from downslope.report.reconstructions import CodeMap, Grid, Pairs, Ranked
 from downslope.report.refit import Mistakes
 
 RED, BLUE = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)

@@ -142,9 +142,7 @@ def test_enormous_rates_are_drawn_and_listed() -> None:
     slices = search.Slices(whole)
     assert "1e+38" in slices.frame().csv()
     slices.plot().canvas.draw()
-    assert "1e+38" in {row.cells[4] for row in trial_table(whole, "search").rows} | {
-        cell for row in trial_table(whole, "search").rows for cell in row.cells
-    }
+    assert "1e+38" in [cell for row in trial_table(whole, "search").rows for cell in row.cells]
 
 
 def test_importances_find_the_setting_that_matters() -> None:
@@ -303,10 +301,7 @@ def test_a_search_whose_trials_all_diverged(results: Results) -> None:
     assert "What to try: none of 3 trials completed (3 diverged) at learning rates from" in text
     table = next(b for b in section if isinstance(b, Table))
     assert [row.cells[-1][:24] for row in table.rows] == ["diverged: a loss was nan"] * 3
-    assert (
-        Document("", "", [], [Section("search", "", section)]).displays()
-        == [search.Slices(results.search)][:0]
-    )
+    assert Document("", "", [], [Section("search", "", section)]).displays() == []
 
 
 def test_an_interrupted_search_shows_its_finished_trials(results: Results) -> None:

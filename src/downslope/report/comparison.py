@@ -282,7 +282,7 @@ class RunSearches(Display):
         for name, trials in frame.groups("run").items():
             colour, _, dash = _run_style(name)
             best = 100 * trials.numbers("best validation accuracy")
-            line = {"color": colour, "linestyle": dash, "label": name}
+            line: Any = {"color": colour, "linestyle": dash, "label": name}
             axes.step(trials["trial"], best, where="post", **line)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         legend_above(axes, 4)

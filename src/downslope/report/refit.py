@@ -309,8 +309,8 @@ class Mistakes(Display):
         """Number, label, prediction, confidence and picture of each, frequent pairs first."""
         chosen = self.answers["mistakes"][: ACROSS * DOWN]
         images = arrange(self.answers["mistake_inputs"][: len(chosen)], self.shape)
-        labels = [self.names[k] for k in self.answers["truth"][chosen]]
-        said = [self.names[k] for k in self.answers["predictions"][0][chosen]]
+        labels = [self.names[int(k)] for k in self.answers["truth"][chosen]]
+        said = [self.names[int(k)] for k in self.answers["predictions"][0][chosen]]
         sure = self.answers["confidences"][0][chosen].tolist()
         often = Counter(zip(labels, said, strict=True))
         mistakes = list(zip(chosen.tolist(), labels, said, sure, images, strict=True))

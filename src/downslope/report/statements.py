@@ -95,14 +95,6 @@ def chosen(search: SearchResult) -> str:
     return text if _leads(search, trial) else f"{text} ({describe(trial)})"
 
 
-def chosen_network(search: SearchResult) -> str:
-    """Describe the chosen trial in a sentence, where another one led the search."""
-    trial = search.chosen
-    if trial is None or _leads(search, trial):
-        return ""
-    return f"Trial {trial.id} is {describe(trial)}."
-
-
 def _leads(search: SearchResult, trial: Trial) -> bool:
     return search.best is not None and search.best.id == trial.id
 

@@ -155,8 +155,12 @@ def log_ticks(axis: Axis) -> None:
 def powers(axis: Axis, ticks: int = 7) -> None:
     """Write the ticks of an axis over many powers of ten, with exponents of full height."""
     axis.set_major_locator(LogLocator(numticks=ticks))
-    axis.set_major_formatter(FuncFormatter(lambda x, _: f"1e{math.log10(x):.0f}"))
+    axis.set_major_formatter(FuncFormatter(_power))
     axis.set_minor_locator(NullLocator())
+
+
+def _power(value: float, _: int | None) -> str:
+    return f"1e{math.log10(value):.0f}"
 
 
 def within_reach(value: float) -> float:
@@ -195,7 +199,7 @@ def heat(axes: Axes, strengths: NDArray[np.float64], texts: Sequence[Sequence[st
             place = (column - 0.5, row - 0.5)
             axes.add_patch(Rectangle(place, 1, 1, facecolor=INDIGO, alpha=alpha, linewidth=0))
         colour = ROSE if np.isnan(strength) else PAPER if alpha > 0.6 else INK
-        text = texts[row][column]
+        text = str(texts[row][column])
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9.6)
     axes.set_xlim(-0.5, strengths.shape[1] - 0.5)
     axes.set_ylim(strengths.shape[0] - 0.5, -0.5)

@@ -200,7 +200,8 @@ class Surface(_OfTerrain):
         height = np.log10 if terrain.logarithmic else np.asarray
         figure = Figure(figsize=(WIDTH, 4.0))
         axes: Any = figure.add_axes((0, 0, 0.9, 1), projection="3d", computed_zorder=False)
-        axes.add_collection3d(_cells(terrain, height(terrain.loss)))
+        if np.isfinite(terrain.loss).any():
+            axes.add_collection3d(_cells(terrain, height(terrain.loss)))
         for i, (run, (_, x, y, true, projected)) in enumerate(terrain.paths.items()):
             colour = RUN_COLOURS[i % len(RUN_COLOURS)]
             label = "path at its true loss" if len(terrain.paths) == 1 else plain(run, 24)

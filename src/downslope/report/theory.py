@@ -169,10 +169,8 @@ class Spread(Display):
     @property
     def alt(self) -> str:
         last = self.theory.spreads[-1]
-        return (
-            f"Spread over He networks by layer. In layer {last.layer} the median is "
-            f"{number(last.median, 2)} of the mean, {number(last.predicted_median, 2)} predicted."
-        )
+        medians = f"{number(last.median, 2)}, {number(last.predicted_median, 2)} predicted"
+        return f"Spread over He networks by layer; median in layer {last.layer}: {medians}."
 
 
 @dataclass(frozen=True)
@@ -251,11 +249,8 @@ class Trainability(Display):
 
     @property
     def alt(self) -> str:
-        result = self.trainability
-        return (
-            f"Validation accuracy over n Var[w] and depth of {len(result.map)} "
-            f"{result.spec.activation} networks."
-        )
+        count, activation = len(self.trainability.map), self.trainability.spec.activation
+        return f"Validation accuracy over n Var[w] and depth of {count} {activation} networks."
 
 
 def verdict(theory: TheoryResult) -> str:
@@ -376,12 +371,12 @@ def _derivation(theory: TheoryResult) -> Iterator[Block]:
 
 
 def _trained(result: TrainabilityResult) -> Iterator[Block]:
-    rates = " or ".join(f"{rate:g}" for rate in result.spec.learning_rates)
+    spec, rates = result.spec, " or ".join(f"{rate:g}" for rate in result.spec.learning_rates)
     yield Paragraph(
-        f"{result.networks} networks of {result.spec.width} {result.spec.activation} units a layer "
-        f"were trained as one population: {plural(result.spec.epochs, 'epoch')} of plain SGD on "
-        f"{result.examples:,} examples, measured on {result.validation_examples:,}. For each we "
-        f"keep the learning rate ({rates}) with the lower training loss."
+        f"{result.networks} networks of {spec.width} {spec.activation} units a layer were trained "
+        f"as one population: {plural(spec.epochs, 'epoch')} of plain SGD on {result.examples:,} "
+        f"examples, measured on {result.validation_examples:,}. For each we keep the learning rate "
+        f"({rates}) with the lower training loss."
     )
     depths = sorted({network.depth for network in result.comparison})
     networks = {(n.initialization, n.depth): n for n in result.comparison}
