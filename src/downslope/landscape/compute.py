@@ -165,9 +165,7 @@ def compute_landscape(
         InputError: a setting out of range, see `check_settings`; examples that do not fit, see
             `fit_examples`; too few snapshots, or what the parts refuse.
     """
-    check_settings(
-        examples=subset, components=components, curvature=curvature_points, seed=seed
-    )
+    check_settings(examples=subset, components=components, curvature=curvature_points, seed=seed)
     options = LossOptions.of(loss)
     runs = {"": trajectories} if isinstance(trajectories, Trajectory) else dict(trajectories)
     if not runs:
