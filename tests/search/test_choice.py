@@ -10,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from downslope.data import Examples, Scaling
 from downslope.progress import drain
 from downslope.search import Choice, Round, SearchResult, Settings, choose, folds, search
+from downslope.statistics import mean_interval
 
 PROPOSALS = [
     Settings(hidden_layers=1, units=8, learning_rate=rate, epochs=2, batch_size=8)
@@ -73,6 +74,10 @@ def test_the_evidence_may_be_examples_that_ranked_nothing(
     made = choice(found, [Round(training, moved, 3)], tmp_path / "c.sqlite", evidence="second")
     assert made.optimism is not None and made.optimism > 0.05
     assert made.evidence == "second"
+    # What is asked is not only how other seeds would do, but on other examples.
+    first = made.candidates[0]
+    assert first.interval_method == "crossed"
+    assert first.interval == mean_interval(first.accuracies, examples=len(moved))
 
 
 def test_folds_hold_out_every_example_once(scaled: Examples) -> None:

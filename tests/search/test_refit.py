@@ -19,7 +19,7 @@ from downslope.search import (
     refit,
 )
 from downslope.search.refit import confusion_matrix
-from downslope.statistics.intervals import crossed_interval
+from downslope.statistics import accuracy_of
 
 PLAIN = Settings(hidden_layers=1, units=12, learning_rate=0.1, epochs=4, batch_size=24)
 UNIT = Scaling(divisor=16)
@@ -85,8 +85,8 @@ def test_accuracy_and_confusion_are_scikit_learns(make_digits: Callable[..., Dat
     found = done.result.test_accuracy
     assert found is not None
     assert found.per_seed == [metrics.accuracy_score(rows.targets, chosen[s]) for s in (5, 6)]
-    right = np.stack([rows.targets == chosen[seed] for seed in (5, 6)])
-    assert found.interval == crossed_interval(right) and found.interval_method == "crossed"
+    assert found == accuracy_of(np.array([chosen[s] == rows.targets for s in (5, 6)]))
+    assert found.interval_method == "crossed"
     theirs = metrics.confusion_matrix(rows.targets, chosen[5], labels=range(10))
     assert done.result.confusion == theirs.tolist()
 
