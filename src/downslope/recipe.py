@@ -12,7 +12,14 @@ from downslope.checked import NONE_TWICE, Checked, Count, Must, Seed, refused
 from downslope.data import Kind
 from downslope.errors import InputError
 from downslope.landscape import Statistics
-from downslope.landscape.settings import Components, CurvaturePoints, Margin, Points, Tolerance
+from downslope.landscape.settings import (
+    Components,
+    CurvaturePoints,
+    Margin,
+    Points,
+    Spacing,
+    Tolerance,
+)
 from downslope.networks import Initialization, Member, NetworkSpec, TrainingSpec
 from downslope.networks.specs import DecayOn, Factor, FactorOrZero, Optimizer, Schedule
 from downslope.reconstruction import Corruption
@@ -317,7 +324,7 @@ class LandscapeRecipe(Checked, frozen=True, kw_only=True):
     start: bool = True
     components: Components = (1, 2)
     origin: Literal["mean", "final"] = "mean"
-    spacing: Literal["linear", "log"] = "linear"
+    spacing: Spacing = "linear"
     tolerance: Tolerance = 0.0
     statistics: Statistics = "recomputed"
     curvature: CurvaturePoints = 6

@@ -11,6 +11,7 @@ from downslope.checked import Checked, Count, Must, Seed, checked
 MOST_POINTS = 1000
 """Columns or rows of a grid: a million points are eight megabytes an array, and hours of work."""
 
+Spacing = Literal["linear", "log"]
 Points = Annotated[int, Meta(ge=2, le=MOST_POINTS)]
 Margin = Annotated[float, Meta(ge=0, lt=100)]
 Tolerance = Annotated[float, Meta(ge=0, lt=1)]
@@ -45,7 +46,7 @@ class Grid(Checked, frozen=True):
     columns: Points = 25
     rows: Points = 25
     margin: Margin = 0.2
-    spacing: Literal["linear", "log"] = "linear"
+    spacing: Spacing = "linear"
     tolerance: Tolerance = 0.0
 
 

@@ -9,6 +9,7 @@ from torch import nn
 from downslope.engines import train
 from downslope.errors import InputError
 from downslope.landscape import Grid, LossOptions, Trajectory, compute_landscape
+from downslope.landscape.settings import Spacing
 from downslope.networks import build, flatten, load_state
 from downslope.progress import Progress, Steps
 from downslope.recipes.context import Context
@@ -51,7 +52,7 @@ def _module(context: Context, trained: RefitResult) -> nn.Module:
     return module
 
 
-def _grid(context: Context, spacing: str = "linear") -> Grid:
+def _grid(context: Context, spacing: Spacing = "linear") -> Grid:
     recipe = context.recipe.landscape
     return Grid(*recipe.grid, recipe.margin, spacing, recipe.tolerance)
 

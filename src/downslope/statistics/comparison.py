@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -157,7 +157,7 @@ def half_width(
     """
     level = (1 + CONFIDENCE) / 2 if comparisons < 2 else 1 - (1 - CONFIDENCE) / 2 / comparisons
 
-    def squared(freedom: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    def squared(freedom: NDArray[np.floating[Any]] | float) -> NDArray[np.float64]:
         return np.square(stdtrit(freedom, level))
 
     least = np.asarray(squared(examples - 1.0) * of_examples)
