@@ -100,7 +100,6 @@ def test_the_import_check_sees_a_violation(part: str, source: str, wrong: list[s
 def test_report_reads_results_never_models() -> None:
     for path in (SOURCE / "report").rglob("*.py"):
         assert not imports_of(path.read_text("utf-8")) & {"networks", "engines"}, path
-        # At the start of a line: report/snippets.py writes code that users run.
         assert not re.search(r"^\s*import torch", path.read_text("utf-8"), re.M), path
 
 

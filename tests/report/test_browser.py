@@ -229,7 +229,7 @@ def test_the_filter_is_one_row_that_stays_in_sight(page: Any) -> None:
 
 def test_outcomes_filter(page: Any) -> None:
     options = page.locator("#search-outcome option").all_inner_texts()
-    assert options == ["any", "completed", "pruned", "diverged"]  # none failed
+    assert options == ["any outcome", "completed", "pruned", "diverged"]  # none failed
     page.select_option("#search-outcome", "diverged")
     assert {*ids(page)} == {i for i in range(TRIALS) if i % 4 == 3}
 
@@ -280,6 +280,7 @@ def saved(page: Any, figure: str, kind: str) -> tuple[str, bytes]:
 
 
 def test_every_figure_is_saved_as_svg_and_csv(page: Any, report: Path) -> None:
+    page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
     figures = page.locator("figure[data-figure]").evaluate_all(
         "all => all.map(one => one.dataset.figure)"
     )

@@ -68,7 +68,7 @@ def said(results: Results, drawings: dict[str, Drawing] | None = None) -> tuple[
     document = compose(results, None, NOTHING)
     if drawings is None:
         drawings = {
-            d.name: Drawing(d.name, d.title, d.caption, d.alt, "<svg></svg>", "", d.wide)
+            d.name: Drawing(d.name, d.title, d.caption, d.alt, "<svg></svg>", "")
             for d in document.displays()
         }
     return render_page(document, drawings), render_source(document, drawings)

@@ -323,7 +323,7 @@ def test_a_search_without_trials_says_so(results: Results) -> None:
 def stub(section: Section) -> dict[str, Drawing]:
     displays = Document("", "", [], [section]).displays()
     svg = '<svg viewBox="0 0 1 1"></svg>'
-    return {d.name: Drawing(d.name, d.title, d.caption, d.alt, svg, "", d.wide) for d in displays}
+    return {d.name: Drawing(d.name, d.title, d.caption, d.alt, svg, "") for d in displays}
 
 
 def on_page(section: Section) -> str:

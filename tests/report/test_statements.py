@@ -53,7 +53,7 @@ class Blank(dict[str, Drawing]):
     """Drawings of nothing, by any name: words alone are tested."""
 
     def __missing__(self, name: str) -> Drawing:
-        return Drawing(name, "", "", "", "<svg></svg>", "", False)
+        return Drawing(name, "", "", "", "<svg></svg>", "")
 
 
 def as_page(results: Results) -> str:

@@ -111,7 +111,7 @@ class Facts(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """Displays beside each other, as many in a row as fit; a wide one has a row of its own."""
+    """Displays beside each other, as many in a row as fit."""
 
     displays: Sequence[Display]
 

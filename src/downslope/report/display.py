@@ -120,8 +120,6 @@ class Display(ABC):
     title: str
     """The question that the figure answers."""
     source: Source
-    wide: bool = False
-    """Whether it needs the full width of the page."""
 
     @abstractmethod
     def frame(self) -> Frame:
@@ -157,7 +155,6 @@ class Drawing:
     alt: str
     svg: str
     csv: str
-    wide: bool
 
 
 def write_figures(run: Run, displays: Iterable[Display]) -> dict[str, Drawing]:
@@ -185,14 +182,14 @@ def draw_all(displays: Iterable[Display]) -> dict[str, Drawing]:
 
 
 def _draw(display: Display) -> Drawing:
-    name, title, wide = display.name, display.title, display.wide
+    name, title = display.name, display.title
     try:
         frame = display.frame()
         with house_style():
             picture = svg(display.draw(frame))
-        return Drawing(name, title, display.caption, display.alt, picture, frame.csv(), wide)
+        return Drawing(name, title, display.caption, display.alt, picture, frame.csv())
     except Exception as error:  # of matplotlib too, at numbers that no axis can show
         reason = f"{type(error).__name__}: {error}"[:200]
         text = f"This figure cannot be drawn ({reason}). results.json holds the numbers."
         missing = svg(draw_missing("This figure cannot be drawn"))
-        return Drawing(name, title, text, f"{name} cannot be drawn.", missing, "", wide)
+        return Drawing(name, title, text, f"{name} cannot be drawn.", missing, "")

@@ -174,10 +174,9 @@ def _card(label: str, value: str, note: str, source: Source, *_: str) -> Markup:
 
 def _figure(drawing: Drawing, source: Source) -> Markup:
     return Markup(
-        '<figure class="{}" data-figure="{}">\n<p class="asks">{}</p>\n'
+        '<figure data-figure="{}">\n<p class="asks">{}</p>\n'
         '<div class="drawing">{}</div>\n<figcaption{}>{}</figcaption>\n</figure>'
     ).format(
-        "wide" if drawing.wide else "",
         drawing.name,
         drawing.title,
         inline(drawing.svg, drawing.name, drawing.alt),

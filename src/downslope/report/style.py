@@ -1,7 +1,7 @@
 """The house style of all static figures, and the way from a figure to SVG.
 
 A figure is 4.5 inches wide, as wide as a phone's page: there its letters have their size, and a
-wide screen shows three beside each other. A wide one has 7.4 inches, and scrolls on a phone.
+wide screen shows three beside each other.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from functools import wraps
-from typing import Any, Final, ParamSpec
+from typing import Any, Final
 
 import matplotlib
 import numpy as np
@@ -29,11 +28,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
-P = ParamSpec("P")
-
 WIDTH: Final = 4.5
-WIDE: Final = 7.4
-"""Inches of a figure in a column of the page, and of one across it."""
+"""Inches of a figure."""
 
 INK: Final = "#22303c"
 MUTED: Final = "#5f6b76"
@@ -116,29 +112,15 @@ def house_style() -> Generator[None]:
         yield
 
 
-def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Let a drawing function work in the house style and leave matplotlib's settings alone."""
-
-    @wraps(draw)
-    def within(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with house_style():
-            return draw(*args, **kwargs)
-
-    return within
-
-
-def panel(
-    xlabel: str, ylabel: str, *, height: float = 3.1, width: float = WIDTH
-) -> tuple[Figure, Axes]:
+def panel(xlabel: str, ylabel: str, *, height: float = 3.1) -> tuple[Figure, Axes]:
     """Make a figure of one panel with labelled axes.
 
     Args:
         xlabel: with its unit.
         ylabel: with its unit.
         height: in inches.
-        width: in inches: `WIDTH` or `WIDE`.
     """
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
@@ -232,7 +214,6 @@ def plain(text: str, longest: int = 18) -> str:
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 
-@styled
 def draw_missing(text: str) -> Figure:
     """Draw a line in place of a figure."""
     figure = Figure(figsize=(6.2, 0.6))

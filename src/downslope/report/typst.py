@@ -163,22 +163,14 @@ def _block(block: Block, drawings: Mapping[str, Drawing]) -> str:
 
 
 def _figures(displays: Sequence[Display], drawings: Mapping[str, Drawing]) -> str:
-    """Set figures in pairs, wide ones alone."""
-    rows: list[str] = []
-    waiting: list[str] = []
+    """Set figures in pairs."""
+    cells: list[str] = []
     for display in displays:
         drawing = drawings[display.name]
         file = quoted(f"figures/{drawing.name}.svg")
         caption = f"[#strong[{_text(drawing.title)}] {_text(drawing.caption)}]"
-        cell = f"({file}, {quoted(drawing.alt)}, {caption})"
-        if drawing.wide:
-            rows.append(_call("broad", cell))
-        else:
-            waiting.append(cell)
-        if len(waiting) == 2:
-            rows.append(_call("pair", *waiting))
-            waiting.clear()
-    return "\n".join([*rows, *(_call("pair", cell) for cell in waiting)])
+        cells.append(f"({file}, {quoted(drawing.alt)}, {caption})")
+    return "\n".join(_call("pair", *cells[i : i + 2]) for i in range(0, len(cells), 2))
 
 
 def _table(table: Table) -> str:

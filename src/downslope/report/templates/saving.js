@@ -8,7 +8,7 @@ const unpack = async (id) => {
 
 (() => {
   "use strict";
-  const SCALE = 3;
+  const SCALE = 4;
   const save = (name, content, type) => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([content], { type: `${type};charset=utf-8` }));
