@@ -169,6 +169,5 @@ def _program() -> list[str]:
 def _print_summary(results: Results, seconds: float) -> None:
     from downslope.report import summary
 
-    times = ", ".join(f"{stage} {spent:.0f} s" for stage, spent in results.seconds.items())
-    rows = [*summary(results), ("time", f"{seconds:.0f} s here; {times}")]
+    rows = [*summary(results), ("this command", f"{seconds:.0f} s")]
     show((Text(label, "bold"), text) for label, text in rows)

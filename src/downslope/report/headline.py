@@ -17,7 +17,6 @@ from downslope.report.formats import (
     percent,
     percent_interval,
     plural,
-    points,
     times,
 )
 from downslope.report.statements import (
@@ -159,11 +158,9 @@ def _facts(results: Results) -> Iterator[Fact]:
         ", ".join(f"{stage} {times(stages.count(stage))}" for stage in dict.fromkeys(stages)),
     )
     seconds = results.seconds
-    slowest = max(seconds, key=lambda stage: seconds[stage], default="")
-    note = f"of that, {slowest} {duration(seconds[slowest])}" if seconds else "no stage finished"
+    note = ", ".join(f"{stage} {duration(spent)}" for stage, spent in seconds.items())
     source = Source("results.json: seconds", "wall time of each finished stage")
-    detail = ", ".join(f"{stage} {duration(spent)}" for stage, spent in seconds.items())
-    yield Fact("time", duration(sum(seconds.values())), note, source, detail)
+    yield Fact("time", duration(sum(seconds.values())), note or "no stage finished", source)
 
 
 def _final_model(results: Results, refit: RefitResult) -> Fact:
@@ -203,8 +200,8 @@ def _variants(results: Results, variants: VariantsResult) -> Fact:
         return Fact("variants", "no test accuracy", trials, source, detail)
     note = "no baseline to compare with"
     if comparison is not None:
-        note = f"{comparison.verdict}: {points(comparison.difference)} points"
-        detail = f"{verdict(comparison)}; {trials}; {detail}"
+        note = verdict(comparison)
+        detail = f"{trials}; {detail}"
     value = percent(refit.test_accuracy.mean)
     return Fact("variants", value, note, source, f"of {network(results, 'variants')}; {detail}")
 
