@@ -12,8 +12,7 @@ import torch
 from torch import nn
 
 from downslope import Examples, Member, NetworkSpec, TrainingSpec, build, train
-from downslope.engines import describe_engine
-from downslope.installation import hardware, versions
+from downslope.engines import describe_engine, hardware, versions
 
 REPETITIONS, EPOCHS, ROWS, TARGET = 3, 20, 60_000, 1.5
 MEMBER = Member(

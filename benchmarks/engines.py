@@ -13,8 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from downslope.engines import cores, describe_engine, measure_rates
-from downslope.installation import hardware, versions
+from downslope.engines import cores, describe_engine, hardware, measure_rates, versions
 
 REPETITIONS = 5
 SHAPES = [

@@ -23,8 +23,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from downslope.engines import hardware, versions
 from downslope.estimators import MLPSearchClassifier, MLPSearchRegressor
-from downslope.installation import hardware, versions
 from downslope.search import Range
 
 SETS = ("iris", "wine", "breast_cancer", "digits", "diabetes")

@@ -18,10 +18,9 @@ import numpy as np
 
 from downslope import load, load_recipe
 from downslope.data import Examples, Scaling, split
-from downslope.engines import cores
-from downslope.installation import hardware, versions
+from downslope.engines import cores, hardware, versions
 from downslope.progress import drain
-from downslope.recipes.schema import SearchRecipe
+from downslope.recipe import SearchRecipe
 from downslope.search import Halving, Range, SearchResult, search
 
 METHODS = {

@@ -42,7 +42,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from downslope import Examples, NetworkSpec, build, drain
 from downslope.engines import instruction_sets
-from downslope.landscape import Measure, Plane, evaluate_surface, filter_normalized_plane
+from downslope.landscape import LossOptions, Plane, evaluate_surface, filter_normalized_plane
 from downslope.networks import load_flat, unflatten
 
 SIDE = 25
@@ -76,11 +76,11 @@ def vectors(plane: Plane) -> Iterator[np.ndarray]:
 
 
 def ours(engine: str = "auto", statistics: str = "kept") -> Way:
-    measure = Measure(engine=engine, statistics=statistics)  # type: ignore[arg-type]
+    options = LossOptions(engine=engine, statistics=statistics)  # type: ignore[arg-type]
 
     def run(module: nn.Module, plane: Plane, rows: Examples) -> np.ndarray:
         x, y = axes(plane)
-        return drain(evaluate_surface(module, plane, x, y, rows, measure)).loss.ravel()
+        return drain(evaluate_surface(module, plane, x, y, rows, options)).loss.ravel()
 
     return run
 

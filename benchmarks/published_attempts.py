@@ -14,8 +14,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from downslope import Examples, Member, train
-from downslope.engines import describe_engine
-from downslope.installation import hardware, versions
+from downslope.engines import describe_engine, hardware, versions
 from downslope.recipes import load_recipe
 
 REPETITIONS, WARM, SAMPLED, TARGET = 3, 20, 100, 35

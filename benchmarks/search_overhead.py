@@ -15,15 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from downslope import load
-from downslope.cluster import Cluster
 from downslope.data import Examples
-from downslope.engines import cores
-from downslope.installation import hardware, versions
+from downslope.engines import MakeRunner, cores, hardware, local_runner, versions
+from downslope.engines.ray import Cluster
 from downslope.progress import drain
-from downslope.search import Crew, Hire, SearchResult, Settings, search
+from downslope.search import SearchResult, Settings, search
 
 
-def timed(hire: Hire, trials: int, epochs: int, rows: int) -> tuple[float, SearchResult]:
+def timed(
+    make_runner: MakeRunner, trials: int, epochs: int, rows: int
+) -> tuple[float, SearchResult]:
     digits = load("digits").training
     part = Examples((digits.inputs[:rows] / 16).astype(np.float32), digits.targets[:rows])
     proposals = [Settings(units=8, epochs=epochs, learning_rate=0.05)] * trials
@@ -32,7 +33,7 @@ def timed(hire: Hire, trials: int, epochs: int, rows: int) -> tuple[float, Searc
         start = time.perf_counter()
         steps = search(
             proposals, part, part.take(np.arange(50)), classes=10, seed=1, store=store,
-            hire=hire,
+            make_runner=make_runner,
         )  # fmt: skip
         found = drain(steps)
         return time.perf_counter() - start, found
@@ -45,18 +46,18 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=40, help="how many longer trials")
     options = parser.parse_args()
     print(hardware(), versions())
-    contestants: list[tuple[str, Hire, int]] = [("local", Crew, cores())]
+    contestants: list[tuple[str, MakeRunner, int]] = [("local", local_runner, cores())]
     cluster = Cluster(options.address) if options.address else None
     if cluster is not None:
-        contestants.append(("ray", cluster.crew, cluster.cores))
-    for name, hire, size in contestants:
-        timed(hire, 20, 1, 200)  # warms up
+        contestants.append(("ray", cluster.runner, cluster.cores))
+    for name, make_runner, size in contestants:
+        timed(make_runner, 20, 1, 200)  # warms up
         for _ in range(3):
-            wall, found = timed(hire, 300, 1, 200)
+            wall, found = timed(make_runner, 300, 1, 200)
             trained = sum(trial.seconds for trial in found.trials) / size
             each = 1000 * (wall - trained) / 300
             print(f"{name}: 300 trials in {wall:.2f} s; {each:.2f} ms of overhead per trial")
-        wall, found = timed(hire, options.members, options.epochs, 1437)
+        wall, found = timed(make_runner, options.members, options.epochs, 1437)
         trained = sum(trial.seconds for trial in found.trials)
         print(
             f"{name}: {options.members} trials of {trained / options.members:.1f} s; "

@@ -1,21 +1,100 @@
-"""Hooks of the documentation's build: the command line from its source, long names in tables."""
+"""Hooks of the documentation's build: commands and keys from their source, long names in tables."""
 
+import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-MARK = "<!-- commands -->"
+import msgspec
+
+from downslope.checked import rules_of
+from downslope.networks import NetworkSpec, TrainingSpec
+from downslope.recipe import Recipe
+from downslope.search import Settings
+from downslope.toml import write_toml
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put what Typer writes of the commands in the place of the mark."""
-    if MARK not in markdown:
-        return markdown
+    """Put what is written from the source in the place of its mark."""
+    for mark, write in {
+        "<!-- commands -->": commands,
+        "<!-- keys -->": keys,
+        "<!-- settings -->": settings,
+    }.items():
+        if mark in markdown:
+            markdown = markdown.replace(mark, write())
+    return markdown
+
+
+def commands() -> str:
+    """Write what Typer says of the commands."""
     words = ["-m", "typer", "downslope.cli.application", "utils", "docs", "--name", "downslope"]
     done = subprocess.run([sys.executable, *words], text=True, capture_output=True, check=True)
     # The page has its own title, above which nothing may stand.
-    return markdown.replace(MARK, done.stdout.partition("\n")[2].replace("\n#", "\n##"))
+    return done.stdout.partition("\n")[2].replace("\n#", "\n##")
+
+
+def keys() -> str:
+    """Write a table of the keys of each table of a recipe: defaults, bounds, meaning."""
+    return "\n".join(_tables(Recipe, "", {}))
+
+
+def settings() -> str:
+    """Write a table of what may stand in the settings and the space of a search."""
+    return "\n".join(_table(Settings))
+
+
+def _tables(kind: type[msgspec.Struct], name: str, known: dict[type, str]) -> Iterator[str]:
+    """Write the table of a structure and those below it; `known` are those that are written."""
+    if name:
+        yield f"### `[{name}]`\n\n{_summary(kind)}\n"
+    like = next((known[each] for each in kind.__mro__ if each in known), "")
+    if like:
+        yield f"Keys as in `[{like}]`.\n"
+    yield from _table(kind, known)
+    for field in msgspec.structs.fields(kind):
+        if _is_struct(field.type):
+            below = f"{name}.{field.name}".lstrip(".")
+            yield from _tables(field.type, below, known)
+            known.setdefault(field.type, below)
+
+
+def _table(kind: type[msgspec.Struct], known: Iterable[type] = ()) -> Iterator[str]:
+    meanings = {
+        name: text
+        for each in (TrainingSpec, NetworkSpec, *reversed(kind.__mro__))
+        for name, text in _described(each)
+    }
+    elsewhere = {n for each in kind.__mro__ if each in known for n in each.__struct_fields__}
+    rows: list[str] = []
+    allowed, plain = rules_of(kind), kind()
+    for field in msgspec.structs.fields(kind):
+        if not _is_struct(field.type) and field.name not in elsewhere:
+            value = getattr(plain, field.name)
+            default = "" if value in (None, {}) else f"`{write_toml({'x': value}).strip()[4:]}`"
+            words = allowed[field.name].one.replace("*", r"\*")
+            rows.append(f"| `{field.name}` | {default} | {words} | {meanings[field.name]} |")
+    if rows:
+        yield "| key | default | it may be | |\n|---|---|---|---|"
+        yield "\n".join(rows) + "\n"
+
+
+def _summary(kind: type) -> str:
+    return (inspect.getdoc(kind) or "").partition("\n")[0]
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _described(kind: type) -> Iterator[tuple[str, str]]:
+    """Yield what a docstring says of each argument."""
+    text = (kind.__doc__ and inspect.getdoc(kind)) or ""
+    _, _, arguments = text.partition("Args:\n")
+    for name, said in re.findall(r"^    (\w+): (.*(?:\n     .*)*)", arguments, re.M):
+        yield name, " ".join(said.split())
 
 
 def on_page_content(html: str, **_: Any) -> str:

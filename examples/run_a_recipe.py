@@ -5,7 +5,7 @@ from pathlib import Path
 
 from downslope import Run, load, load_recipe, run_recipe
 
-recipe = load_recipe("quick", ["search.trials=3", "refit.epochs=5"])
+recipe = load_recipe("quick", {"search.trials": 3, "refit.epochs": 5})
 with tempfile.TemporaryDirectory() as folder:
     steps = run_recipe(recipe, load("digits"), Run(Path(folder)), stages=["refit"])
     for progress in steps:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import IO, get_type_hints
 
@@ -134,14 +135,18 @@ def test_quiet_prints_the_reports_path_alone(downslope) -> None:
 def test_without_out_a_run_goes_below_runs_and_is_found_again(downslope, tmp_path) -> None:
     assert downslope("theory", "tiny.toml").status == 0
     assert downslope("theory", "tiny.toml", "--quiet").out == "runs/tiny/report.html\n"
-    other = downslope("theory", "tiny.toml", "--seed", "7", "--quiet")
-    assert other.out == "runs/tiny-2/report.html\n"
-    assert Run(tmp_path / "runs" / "tiny-2").read_results().recipe["seed"] == 7
+    other = downslope("theory", "tiny.toml", "--seed", "7")
+    assert other.out.endswith("report: runs/tiny-2/report.html\n")
+    assert (
+        "run: runs/tiny-2, as runs/tiny holds a run of another recipe (seed = 541 there, 7 here)"
+        in other.err
+    )
+    assert Run(tmp_path / "runs" / "tiny-2").read_results().recipe.seed == 7
 
 
 @pytest.mark.slow
 def test_a_part_runs_what_it_builds_on_and_says_so(downslope, tmp_path: Path) -> None:
-    said = downslope("landscape", "tiny.toml", "--out", "out")
+    said = downslope("run", "tiny.toml", "--stages", "landscape", "--out", "out")
     assert "also running search, refit" in said.err
     assert list(Run(tmp_path / "out").read_results().seconds) == ["search", "refit", "landscape"]
 
@@ -151,7 +156,7 @@ def test_a_finished_run_only_gets_its_report_again(downslope, tmp_path: Path) ->
     before = Run(tmp_path / "out").read_results()
     said = downslope("search", "tiny.toml", "--out", "out")
     assert said.status == 0
-    assert "going on with it" in said.err
+    assert "run: out (resuming)" in said.err
     assert msgspec.json.encode(Run(tmp_path / "out").read_results()) == msgspec.json.encode(before)
 
 
@@ -325,12 +330,104 @@ def test_mistakes_are_one_line_and_status_2(downslope, tmp_path, arguments, name
 
 
 @pytest.mark.parametrize(
-    "arguments", [("run", "--threads", "0"), ("run", "--nosuch"), ("nosuch",), ("report",)]
+    ("arguments", "named"),
+    [
+        (("run", "--nosuch"), "No such option: --nosuch"),
+        (("run", "--threads"), "--threads"),
+        (("run", "--executor", "cloud"), "--executor: 'cloud'"),
+        (("run", "quick", "hw3"), "hw3"),
+        (("nosuch",), "No such command 'nosuch'"),
+        (("report",), "Missing argument 'DIR'"),
+        (("landscape", "net.py:make"), "--snapshots"),
+    ],
 )
-def test_wrong_usage_is_status_2_without_a_traceback(downslope, arguments) -> None:
+def test_wrong_usage_is_one_line_that_names_the_help(downslope, arguments, named) -> None:
+    line = one_line(downslope(*arguments))
+    assert named in line
+    assert re.search(r"; see 'downslope[ a-z]* --help'$", line)
+
+
+NUMBERS = {
+    ("run", "tiny.toml"): ["--trials", "--seed", "--threads"],
+    ("search", "tiny.toml"): ["--trials", "--seed", "--threads"],
+    ("diagnose", "net.py:make", "--data", "digits"): ["--networks", "--examples", "--seed"],
+    ("landscape", "net.py:make", "--snapshots", ".", "--data", "set.npz"): [
+        *("--margin", "--examples", "--tolerance", "--seed", "--threads", "--grid"),
+    ],
+}
+ALLOWED = {("--seed", "0"), ("--margin", "0"), ("--tolerance", "0")}
+
+
+def test_every_option_that_takes_a_number_is_tried() -> None:
+    for words, tried in NUMBERS.items():
+        command = typer.main.get_command(app).commands[words[0]]  # type: ignore[attr-defined]
+        metavars = {"N", "NxM", "SHARE"}
+        numbers = [p.opts[0] for p in command.params if p.metavar in metavars]
+        assert sorted(numbers) == sorted(tried)
+
+
+@pytest.mark.parametrize("value", ["-1", "0", "nan", "inf", "1e30", "x"])
+@pytest.mark.parametrize(
+    ("words", "option"), [(words, option) for words, tried in NUMBERS.items() for option in tried]
+)
+def test_a_number_that_is_not_allowed_is_one_line_with_its_value(
+    downslope, tmp_path: Path, words: tuple[str, ...], option: str, value: str
+) -> None:
+    (tmp_path / "net.py").write_text("def make(): raise RuntimeError('work has begun')")
+    if (option, value) in ALLOWED:
+        value = f"-{value}.5"
+    line = one_line(downslope(*words, option, value))
+    shown = value if value == "x" else str(float(value))
+    assert option.lstrip("-") in line
+    assert value in line or shown in line
+    assert "must be" in line
+    assert not (tmp_path / "runs").exists() and not (tmp_path / "landscape").exists()
+
+
+@pytest.mark.parametrize("arguments", [("-h",), ("--help",), (), ("run", "-h"), ("data",)])
+def test_help_is_shown_with_status_0(downslope, arguments) -> None:
     said = downslope(*arguments)
-    assert said.status == 2
-    assert "Traceback" not in said.err
+    assert (said.status, said.err) == (0, "")
+    assert "Usage: downslope" in said.out
+    assert "[[" not in said.out and "{" not in said.out and "<bool>" not in said.out
+
+
+def test_the_version_is_that_of_the_package(downslope) -> None:
+    said = downslope("--version")
+    assert (said.status, said.out) == (0, f"{metadata.version('downslope')}\n")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "key"),
+    [
+        ("--trials", "3", "search.trials"),
+        ("--seed", "3", "seed"),
+        ("--data", "digits", "data.name"),
+        ("--label", "y", "data.label"),
+    ],
+)
+def test_a_key_that_an_option_changes_is_not_set_as_well(
+    downslope, option: str, value: str, key: str
+) -> None:
+    line = one_line(downslope("run", "tiny.toml", option, value, "--set", f"{key}=7"))
+    assert f"--set {key}=7: has no effect beside {option}" in line
+
+
+def test_trials_has_an_option_of_its_own(downslope, tmp_path: Path) -> None:
+    assert downslope("search", "tiny.toml", "--trials", "1", "--out", "out").status == 0
+    results = Run(tmp_path / "out").read_results()
+    assert results.recipe.search.trials == 1
+    assert results.search is not None and len(results.search.trials) == 1
+
+
+def test_elsewhere_than_on_a_terminal_each_stage_and_each_row_is_one_line(downslope) -> None:
+    said = downslope("run", "tiny.toml", "--stages", "search", "--out", "out")
+    stages = [line for line in said.err.splitlines() if line.startswith("[")]
+    assert len(stages) == 1
+    assert re.match(r"\[1/1\] search: done in \d+ s; ", stages[0])
+    rows = said.out.splitlines()
+    assert [row.partition(" ")[0] for row in rows[:2]] == ["test", "data"]
+    assert not any(row.startswith(" ") or row.endswith(" ") for row in rows)
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_training(
@@ -452,8 +549,8 @@ def test_a_run_on_a_file_goes_on_from_any_folder(
     [
         ("run", "tiny.toml", "--out", "LONG"),
         ("run", "--resume", "LONG"),
-        ("landscape", "--module", "m.py:f", "--snapshots", ".", "--data", "d", "--out", "LONG"),
-        ("theory", "--module", "m.py:f", "--out", "LONG"),
+        ("landscape", "m.py:f", "--snapshots", ".", "--data", "d", "--out", "LONG"),
+        ("diagnose", "m.py:f", "--out", "LONG"),
         ("report", "LONG"),
         ("report", ".", ".", "--out", "LONG"),
         ("export", "LONG"),
@@ -594,6 +691,14 @@ def wait_for_line(child: subprocess.Popen[str], stream: IO[str] | None, start: s
     raise AssertionError(f"no line {start!r}: {''.join(lines)}")
 
 
+def wait_for_file(child: subprocess.Popen[str], path: Path) -> None:
+    """Wait until a child has written a file."""
+    end = time.monotonic() + PATIENCE
+    while not path.exists():
+        assert child.poll() is None and time.monotonic() < end, f"no {path}"
+        time.sleep(0.05)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "status"),
@@ -622,7 +727,7 @@ def test_an_interrupt_keeps_what_was_finished_and_says_how_to_go_on(
         _, err = child.communicate(timeout=PATIENCE)
     assert child.returncode == status, err
     assert "Traceback" not in err
-    assert "To go on: python -m downslope run --resume out" in err
+    assert "To resume: python -m downslope run --resume out" in err
     results = Run(tmp_path / "out").read_results()
     assert list(results.seconds) == ["theory"]
     assert results.search is not None and results.search.trials
@@ -636,7 +741,8 @@ def test_two_processes_on_one_run_are_told_apart(tmp_path: Path) -> None:
     long = ["--set", "search.space.epochs=[100000]", "--stages", "search", "--out", "out"]
     command = [sys.executable, "-m", "downslope", "run", "tiny.toml", *long]
     with started(*command, cwd=tmp_path) as first:
-        wait_for_line(first, first.stderr, "search: ")
+        wait_for_line(first, first.stderr, "run: out")
+        wait_for_file(first, tmp_path / "out" / "results.json")  # written with the lock
         second = subprocess.run(
             command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE
         )
@@ -670,7 +776,7 @@ def test_ctrl_c_while_starting_is_clean() -> None:
         assert child.returncode == 130, err
 
 
-def test_theory_of_a_module_names_the_layer_and_draws_it(
+def test_the_diagnosis_of_a_module_names_the_layer_and_draws_it(
     downslope: Callable[..., Said], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -680,12 +786,12 @@ def test_theory_of_a_module_names_the_layer_and_draws_it(
         "    hidden = [m for _ in range(8) for m in (nn.Linear(64, 64), nn.ReLU())]\n"
         "    return nn.Sequential(*hidden, nn.Linear(64, 10))\n"
     )
-    said = downslope("theory", "quick", "--module", "mine.py:deep", "--networks", "3")
+    said = downslope("diagnose", "mine.py:deep", "--data", "digits", "--networks", "3")
     assert said.status == 0
     assert "the signal dies at layer 8 (Linear)" in said.out
     assert Path("diagnosis/diagnosis.html").exists()
     assert not Path("runs").exists()
-    wrong = downslope("theory", "quick", "--module", "mine.py:shallow")
+    wrong = downslope("diagnose", "mine.py:shallow", "--data", "digits")
     assert wrong.status == 2 and "no function 'shallow'" in wrong.err
 
 

@@ -17,14 +17,13 @@ SOURCE = Path(downslope.__file__).parent
 # The design's flow, left to right; a package may import only what stands in an earlier row.
 FLOW = [
     {"errors", "progress", "_native"},
-    {"terminal"},
+    {"checked", "stages", "terminal", "toml"},
     {"files", "statistics"},
     {"data"},
     {"networks"},
     {"engines"},
-    {"installation"},
-    {"cluster"},
     {"theory", "search", "landscape", "reconstruction"},
+    {"recipe"},
     {"results"},
     {"runs"},
     {"recipes"},
@@ -69,11 +68,27 @@ def test_imports_point_only_to_the_right(path: Path) -> None:
     assert violations(part, path.read_text("utf-8")) == []
 
 
+STUDIES = {"theory", "search", "landscape", "reconstruction"}
+
+
+def test_the_studies_stand_side_by_side_right_of_the_engines() -> None:
+    assert STUDIES in FLOW
+    shared = set().union(*FLOW[: FLOW.index(STUDIES)])
+    for part in STUDIES:
+        for path in (SOURCE / part).rglob("*.py"):
+            assert imports_of(path.read_text("utf-8")) <= {*shared, part}, path
+    right = set().union(*FLOW[FLOW.index(STUDIES) + 1 :])
+    assert {"recipe", "results", "runs", "recipes", "report", "cli", "estimators"} <= right
+
+
 @pytest.mark.parametrize(
     ("part", "source", "wrong"),
     [
         ("networks", "from downslope.engines import train", ["engines"]),
         ("search", "def f():\n    import downslope.landscape.planes", ["landscape"]),
+        ("theory", "from downslope.search.settings import Settings", ["search"]),
+        ("landscape", "from downslope.recipe import Recipe", ["recipe"]),
+        ("results", "from downslope.recipe import Recipe", []),
         ("data", "from downslope import runs", ["runs"]),
         ("report", "from downslope.runs import Run", []),
     ],
@@ -85,7 +100,6 @@ def test_the_import_check_sees_a_violation(part: str, source: str, wrong: list[s
 def test_report_reads_results_never_models() -> None:
     for path in (SOURCE / "report").rglob("*.py"):
         assert not imports_of(path.read_text("utf-8")) & {"networks", "engines"}, path
-        # At the start of a line: report/snippets.py writes code that users run.
         assert not re.search(r"^\s*import torch", path.read_text("utf-8"), re.M), path
 
 

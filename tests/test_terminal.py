@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import sys
 import unicodedata
 from pathlib import Path
@@ -11,7 +12,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.table import Table
 from rich.text import Text
 
 import downslope
@@ -55,16 +55,27 @@ def test_a_line_stays_one_line_whatever_is_in_it(monkeypatch: pytest.MonkeyPatch
 def test_cells_of_tables_are_shown_as_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", out := stream())
     monkeypatch.setenv("COLUMNS", "2000")
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_row(HOSTILE)
-    table.add_row(Text(HOSTILE.replace("\n", "")))
-    table.add_row("[red]" + "9" * 5000)
-    show(table)
+    show([[HOSTILE], [Text(HOSTILE.replace("\n", ""))], ["[red]" + "9" * 5000]])
     plain, styled, long = (line.rstrip() for line in content(out).splitlines())
     assert plain == INERT
     assert styled == INERT.replace(r"\x07", "").replace(r"\r\x08", "").replace(r"\nb", "b")
     assert long.startswith("[red]999")
     assert len(long) == LONGEST
+
+
+@pytest.mark.parametrize(("terminal", "lines"), [(False, 3), (True, 5)])
+def test_a_long_row_is_one_line_unless_a_terminal_is_narrow(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool, lines: int
+) -> None:
+    monkeypatch.setattr(sys, "stdout", out := stream())
+    monkeypatch.setattr(out, "isatty", lambda: terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "60")
+    show([["first", "word " * 30], ["second", "1"]], "name", "value")
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", content(out)).splitlines()
+    assert len(shown) == lines
+    assert terminal or shown[1].split() == ["first", *["word"] * 30]
+    assert terminal or not any(line.endswith(" ") for line in shown)
 
 
 @pytest.mark.parametrize("terminal", [False, True])
@@ -90,9 +101,7 @@ def test_an_ascii_terminal_gets_ascii_that_says_the_same(monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "stderr", err := stream("ascii"))
     monkeypatch.setenv("TERM", "xterm")
     say("3×256, 89.2 ± 0.1 … 漢")
-    table = Table(title="é × 漢")
-    table.add_row("–")
-    show(table)
+    show([["–"]], "é × 漢")
 
     def steps() -> Steps[None]:
         yield Progress("training", 1, 2, "3×256 漢")
@@ -120,10 +129,9 @@ def test_a_full_disk_behind_standard_output_is_one_line(monkeypatch: pytest.Monk
 
 
 def test_a_reader_that_has_gone_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = Table("a")
     monkeypatch.setattr(sys, "stdout", Failing(32))
     with pytest.raises(ClosedOutputError):
-        show(table)
+        show([["a"]])
 
 
 def test_standard_error_that_cannot_be_written_stops_no_work(

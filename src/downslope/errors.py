@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, get_args
-
-import msgspec
+import difflib
+from collections.abc import Iterable
 
 LONGEST = 1500
 """Characters of a message; what is more is cut out of its middle."""
 
 
 class InputError(ValueError):
-    """Report a mistake in what the user gave: one line, what was wrong, where, what is allowed.
+    """A mistake in what the user gave: one line, what was wrong, where, what is allowed.
 
     The command line prints the message alone and exits with status 2; from Python it is an
     ordinary `ValueError`.
@@ -52,28 +50,18 @@ def one_line(error: BaseException, length: int = 200) -> str:
     return shortened(" ".join(str(error).split()), length) or type(error).__name__
 
 
-def explained(error: Exception, kind: Any) -> str:
-    """Return msgspec's message, with the words that are allowed where one is not.
+def nearest(word: str, words: Iterable[str], otherwise: str = "", *, cutoff: float = 0.6) -> str:
+    """End a message with the nearest of some words, as what may have been meant.
 
     Args:
-        error: from converting a value to a struct.
-        kind: the struct.
+        word: that is none of them.
+        words: that would be right.
+        otherwise: what to say where none is near.
+        cutoff: of `difflib.get_close_matches`.
 
-    >>> from typing import Literal
-    >>> Colour = msgspec.defstruct("Colour", [("name", Literal["red", "blue"])])
-    >>> try:
-    ...     msgspec.convert({"name": "rad"}, Colour)
-    ... except msgspec.ValidationError as error:
-    ...     print(explained(error, Colour))
-    'rad' is not allowed; one of red, blue - at `$.name`
+    >>> nearest("sedes", ["seeds", "epochs"])
+    "; did you mean 'seeds'?"
     """
-    message = str(error)
-    found = re.fullmatch(r"Invalid enum value ('.*')( - at `\$\.(.*)`)?", message, re.DOTALL)
-    if found is None:
-        return message
-    for name in (found[3] or "").split("."):
-        fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
-        if name not in fields:  # within a list or a table: msgspec says where, not which
-            return message
-        kind = fields[name]
-    return f"{found[1]} is not allowed; one of {', '.join(get_args(kind))}{found[2]}"
+    close = difflib.get_close_matches(word, list(words), 1, cutoff)
+    hint = f"did you mean {close[0]!r}?" if close else otherwise
+    return hint and f"; {hint}"

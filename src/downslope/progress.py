@@ -9,19 +9,21 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Say how much of one task is done, in units of expected work.
+    """How much of one task is done, in units of expected work.
 
     Args:
         task: what is being done, a few words.
         done: work finished so far, in the units of `total`.
         total: all the work of this task.
         note: the newest figure worth seeing, for example a validation accuracy.
+        stage: of a run that the task belongs to, with its number, such as "[3/6] final training".
     """
 
     task: str
     done: float
     total: float
     note: str = ""
+    stage: str = ""
 
 
 Steps = Generator[Progress, None, T]

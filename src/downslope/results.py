@@ -1,21 +1,19 @@
-"""What a run found: the structure of results.json."""
+"""The results of a run: the structure of results.json."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from downslope.data import Opening
 from downslope.landscape import LandscapeResult
 from downslope.networks import Member
+from downslope.recipe import Recipe
 from downslope.reconstruction import AutoencoderResult
-from downslope.search import (
-    RefitResult,
-    SearchResult,
-)
+from downslope.search import RefitResult, SearchResult
 from downslope.statistics import Comparison
 from downslope.theory import TheoryResult
 
@@ -25,7 +23,7 @@ MOST_TRIALS = 2**31
 
 
 class DataResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Describe the data of a run.
+    """The data of a run.
 
     Args:
         name: as asked for.
@@ -35,7 +33,7 @@ class DataResult(msgspec.Struct, frozen=True, kw_only=True):
         class_names: one per class.
         training: examples to train on in the search.
         validation: examples to choose on.
-        test: examples behind the seal.
+        test: examples of the sealed test set.
         class_counts: of the training and validation examples together.
         scaling: what was done to the inputs of the classifier, in words.
         notes: what was taken for what where the content of the files decided it.
@@ -55,7 +53,7 @@ class DataResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VariantsResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the search over variants, the refit of its best and how it compares.
+    """The search over variants, the final training of its best and how it compares.
 
     Args:
         search: all variant trials.
@@ -69,14 +67,14 @@ class VariantsResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SealResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Count the openings of the sealed test set, over all processes of the run."""
+    """The openings of the sealed test set, over all processes of the run."""
 
     examples: int
     openings: list[Opening]
 
 
 class Results(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """Hold everything a run found; `results.json` is this structure.
+    """All results of a run; `results.json` is this structure.
 
     A stage that has not finished is None and has no entry in `seconds`; an interrupted search
     keeps the trials that did finish. `joint_landscape` shows the refit's seeds in one plane,
@@ -84,7 +82,7 @@ class Results(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """
 
     schema: Literal["downslope.results/1"] = SCHEMA
-    recipe: dict[str, Any]
+    recipe: Recipe
     data: DataResult
     theory: TheoryResult | None = None
     search: SearchResult | None = None

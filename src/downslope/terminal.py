@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, redirect_stdout
 from pathlib import Path
 from typing import IO, cast
@@ -14,6 +14,7 @@ from typing import IO, cast
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 from downslope.errors import LONGEST, InputError, shortened
 
@@ -56,13 +57,35 @@ def say(text: str | Path, *, stderr: bool = False) -> None:
     stream.flush()
 
 
-def show(table: Table) -> None:
-    """Print a table.
+def show(rows: Iterable[Sequence[str | Text]], *headings: str, right: bool = False) -> None:
+    """Print a table; where nobody looks at a terminal, each row is one line.
+
+    Args:
+        rows: of as many cells each.
+        headings: of the columns; none leave them without.
+        right: align all columns but the first to the right, for numbers.
 
     Raises:
         InputError: as `say`.
     """
-    console().print(table)
+    rows = list(rows)
+    table = Table(box=None, pad_edge=False, show_header=bool(headings))
+    for i in range(max(map(len, rows), default=len(headings))):
+        heading = headings[i] if headings else ""
+        table.add_column(
+            heading, overflow="fold", justify="right" if right and i else "left", no_wrap=right
+        )
+    for row in rows:
+        table.add_row(*row)
+    screen = console()
+    if screen.is_terminal:
+        screen.print(table, soft_wrap=False)  # else cells would be cut
+        return
+    screen.width = 100_000
+    with screen.capture() as lines:
+        screen.print(table)
+    for line in lines.get().splitlines():
+        say(line.rstrip())
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -102,7 +125,9 @@ class _Harmless(Console):
             if segment.control or segment.text == "\n":
                 yield segment
             else:
-                yield Segment(harmless(segment.text), segment.style)
+                # What is left of line ends comes from wrapping a cell.
+                lines = map(harmless, segment.text.split("\n"))
+                yield Segment("\n".join(lines), segment.style)
 
 
 class _Stream:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from downslope.data import Dataset, fashion, fetch, find, load
+from downslope.data import Dataset, fashion_mnist, fetch, find, load
 from downslope.errors import InputError
 from downslope.progress import drain
 
@@ -61,9 +61,9 @@ def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(home)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
-    monkeypatch.delenv(fashion.VARIABLE, raising=False)
-    monkeypatch.setattr(fashion, "PACKAGE_FOLDER", home / "usr")
-    monkeypatch.setattr("downslope.data.fetching.ADDRESSES", ("http://127.0.0.1:9/",))
+    monkeypatch.delenv(fashion_mnist.VARIABLE, raising=False)
+    monkeypatch.setattr(fashion_mnist, "PACKAGE_FOLDER", home / "usr")
+    monkeypatch.setattr("downslope.data.fashion_mnist.ADDRESSES", ("http://127.0.0.1:9/",))
     monkeypatch.setattr("downslope.data.package.shutil.which", lambda name: None)
     return home / "cache" / "downslope"
 
@@ -74,7 +74,7 @@ def small_fashion(arrays: Arrays, monkeypatch: pytest.MonkeyPatch) -> Arrays:
     import hashlib
 
     digests = {r: hashlib.sha256(idx_bytes(a)).hexdigest() for r, a in arrays.items()}
-    monkeypatch.setattr(fashion, "DIGESTS", digests)
+    monkeypatch.setattr(fashion_mnist, "DIGESTS", digests)
     return arrays
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from downslope.data import arrays as module
+from downslope.data import files as module
 from downslope.data.arrays import parse_npy, read_npy_folder, read_npz
 from downslope.errors import InputError
 

@@ -3,6 +3,7 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from downslope.data.assembly import HOLD_OUT_SEED, Part, assemble
+from downslope.data.encoding import Labels
 from downslope.data.examples import content_digest
 from downslope.errors import InputError
 
@@ -10,10 +11,12 @@ LABELS = np.arange(20) % 2
 CLEAN = np.arange(60, dtype=np.float32).reshape(20, 3)
 
 
-def make(x, y=LABELS, test_x=None, test_y=None, **options):
+def make(x, y=LABELS, test_x=None, test_y=None, **known):
     x, y = np.asarray(x), np.asarray(y)
-    test = None if test_x is None else Part(np.asarray(test_x), np.asarray(test_y), "tx", "ty")
-    return assemble("n", "s", Part(x, y, "x", "y"), test, **options)
+    test = None
+    if test_x is not None:
+        test = Part(np.asarray(test_x), "tx", Labels(np.asarray(test_y), "ty"))
+    return assemble("n", "s", Part(x, "x", Labels(y, "y"), **known), test)
 
 
 def with_at(array, at, value):

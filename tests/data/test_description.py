@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from downslope.data import FileCheck, describe, fashion, list_datasets, load, verify
+from downslope.data import FileCheck, describe, fashion_mnist, list_datasets, load, verify
 from downslope.errors import InputError
 
 
@@ -13,8 +13,8 @@ def test_list(bare_machine, put_fashion):
     assert (missing.name, missing.found) == ("fashion-mnist", None)
     assert digits.found is not None
     assert (digits.examples, digits.download) == (len(load_digits().data), 0)
-    put_fashion(fashion.PACKAGE_FOLDER)
-    assert list_datasets()[0].found == fashion.PACKAGE_FOLDER
+    put_fashion(fashion_mnist.PACKAGE_FOLDER)
+    assert list_datasets()[0].found == fashion_mnist.PACKAGE_FOLDER
 
 
 def test_describe_keeps_the_seal():
@@ -35,7 +35,7 @@ def test_verify_named(bare_machine, put_fashion):
     folder = put_fashion(bare_machine / "fashion-mnist")
     checks = verify("fashion-mnist")
     assert [check.ok for check in checks] == [True] * 4
-    assert [check.sha256 for check in checks] == list(fashion.DIGESTS.values())
+    assert [check.sha256 for check in checks] == list(fashion_mnist.DIGESTS.values())
     damaged = folder / "train-labels-idx1-ubyte.gz"
     damaged.write_bytes(damaged.read_bytes()[:20])
     check = verify("fashion-mnist")[1]
@@ -51,7 +51,7 @@ def test_verify_a_path(idx_folder: Path, small_fashion, to_idx, monkeypatch):
     *_, last = verify(idx_folder)
     assert (last.ok, last.path) == (False, labels)
     assert last.note == "other content than Fashion-MNIST's test labels"
-    monkeypatch.setattr(fashion, "DIGESTS", dict.fromkeys(fashion.DIGESTS, "0"))
+    monkeypatch.setattr(fashion_mnist, "DIGESTS", dict.fromkeys(fashion_mnist.DIGESTS, "0"))
     checks = verify(idx_folder)
     assert [check.ok for check in checks] == [None] * 4
     assert all(check.sha256 for check in checks)

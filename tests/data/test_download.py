@@ -93,7 +93,7 @@ def test_no_answer_is_given_up_on(tmp_path: Path, monkeypatch):
 
 def test_a_name_that_takes_for_ever_to_resolve_is_given_up_on(tmp_path: Path, monkeypatch):
     resolving = threading.Event()
-    monkeypatch.setattr("pooch.HTTPDownloader.__call__", lambda *args: resolving.wait(10))
+    monkeypatch.setattr("requests.get", lambda *args, **more: resolving.wait(10))
     monkeypatch.setattr(module, "SILENCE_SECONDS", 0.1)
     with pytest.raises(InputError, match=r"^no answer$"):
         drain(download("http://127.0.0.1/a", tmp_path / "a", 1000))
@@ -103,7 +103,7 @@ def test_a_name_that_takes_for_ever_to_resolve_is_given_up_on(tmp_path: Path, mo
 
 def join_workers():
     for thread in threading.enumerate():
-        if "(work)" in thread.name:
+        if "(ask)" in thread.name:
             thread.join(5)
             assert not thread.is_alive()
 

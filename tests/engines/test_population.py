@@ -14,9 +14,16 @@ import pytest
 import torch
 
 from downslope import EpochRecord, Examples, InputError, Member, NetworkSpec, TrainingSpec
-from downslope.engines import Checkpoint, instruction_sets, population, train
+from downslope.engines import (
+    MISSING,
+    Checkpoint,
+    choose_engine,
+    instruction_sets,
+    native,
+    runner,
+    train,
+)
 from downslope.engines import workers as worker_processes
-from downslope.engines.native import MISSING
 
 generator = np.random.default_rng(0)
 DATA = Examples(
@@ -93,7 +100,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.fixture
 def workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let even small work go to worker processes."""
-    monkeypatch.setattr(population, "WORTH_WORKERS", 0)
+    monkeypatch.setattr(runner, "WORTH_WORKERS", 0)
 
 
 @pytest.mark.parametrize("engine", STARTING_WORKERS)
@@ -192,7 +199,7 @@ def test_a_killed_worker_is_replaced_and_changes_no_bit(workers) -> None:
 @linux
 def test_a_worker_that_always_ends_is_given_up(workers, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[object] = []
-    start = worker_processes._start_worker
+    start = worker_processes.start
 
     def short_lived(folder: Path) -> object:
         started.append(folder)
@@ -200,12 +207,12 @@ def test_a_worker_that_always_ends_is_given_up(workers, monkeypatch: pytest.Monk
         process.kill()
         return process
 
-    monkeypatch.setattr(worker_processes, "_start_worker", short_lived)
+    monkeypatch.setattr(worker_processes, "start", short_lived)
     records = list(train([make(1, 64, 1, 60)] * 2, DATA, threads=2, engine="pytorch"))
     assert [(r.outcome, r.epoch) for r in records] == [("failed", 0)] * 2
-    times = 1 + worker_processes.RETRIES
+    times = 1 + runner.RETRIES
     assert records[0].reason == f"its worker process ended {times} times in a row, with status -9"
-    assert len(started) == 2 + 2 * times
+    assert len(started) == 2 * times
 
 
 @pytest.mark.slow
@@ -224,8 +231,8 @@ def test_workers_end_when_their_parent_is_killed() -> None:
     program = """
 import numpy as np
 from downslope import *
-from downslope.engines import population
-population.WORTH_WORKERS = 0
+from downslope.engines import runner
+runner.WORTH_WORKERS = 0
 data = Examples(np.zeros((200, 12), np.float32), np.zeros(200, np.int64))
 member = lambda s: Member(network=NetworkSpec(widths=(12, 64, 4)),
     training=TrainingSpec(batch_size=1, epochs=500), seed=s)
@@ -373,10 +380,10 @@ def test_a_damaged_checkpoint_is_refused(damage: bytes | None) -> None:
 def test_an_engine_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="must be one of"):
         train(MEMBERS, DATA, engine="jax")
-    monkeypatch.setattr(population.native, "_native", None)
+    monkeypatch.setattr(native, "_native", None)
     with pytest.raises(InputError, match=MISSING[:30]):
         train(MEMBERS, DATA, engine="native")
-    assert population.choose_engine("auto") == "pytorch"
+    assert choose_engine("auto") == "pytorch"
     assert {r.outcome for r in train(MEMBERS[:1], DATA)} == {None, "completed"}
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from downslope import Examples, InputError, Member, NetworkSpec, TrainingSpec
-from downslope.engines import predict, train_member
+from downslope.engines import Job, predict, train, train_member
 from downslope.engines.pytorch import minibatch_order
 
 ROWS, FEATURES, CLASSES = 103, 12, 4  # 103 = 6 * 16 + 7: the last minibatch is short
@@ -158,7 +158,7 @@ CASES = {
 def test_the_trajectory_is_the_dataloader_loops_bit_for_bit(case: str, users_generator) -> None:
     data = examples()
     module, losses, rates, _ = users_loop(CASES[case], data)
-    records = list(train_member(CASES[case], data, snapshots_per_epoch=1))
+    records = list(train_member(Job(member=CASES[case], snapshots_per_epoch=1), data))
     for epoch, record in enumerate(records):
         assert record.batch_losses.tolist() == losses[epoch]
         assert record.learning_rate == rates[(epoch + 1) * len(losses[0]) - 1]
@@ -175,12 +175,12 @@ def test_an_evaluation_pass_moves_the_stream_only_if_asked(users_generator) -> N
     data, held_out = examples(), examples(1)
     plain, drawing = member(), member(evaluation_draw=True)
     _, losses, _, accuracies = users_loop(plain, data, held_out)
-    records = list(train_member(drawing, data, held_out))
+    records = list(train_member(Job(member=drawing), data, held_out))
     assert [r.batch_losses.tolist() for r in records] == losses
     assert [r.validation_accuracy for r in records] == accuracies
     # Without it, validation has no influence at all.
-    alone = [r.batch_losses.tolist() for r in train_member(plain, data)]
-    watched = [r.batch_losses.tolist() for r in train_member(plain, data, held_out)]
+    alone = [r.batch_losses.tolist() for r in train_member(Job(member=plain), data)]
+    watched = [r.batch_losses.tolist() for r in train_member(Job(member=plain), data, held_out)]
     assert alone == watched
     assert alone[1:] != losses[1:]
 
@@ -188,7 +188,7 @@ def test_an_evaluation_pass_moves_the_stream_only_if_asked(users_generator) -> N
 def test_global_state_is_left_alone() -> None:
     before = torch.get_rng_state()
     legacy = random.getstate()
-    list(train_member(CASES["everything"], examples()))
+    list(train_member(Job(member=CASES["everything"]), examples()))
     assert torch.equal(torch.get_rng_state(), before)
     assert random.getstate() == legacy
 
@@ -204,7 +204,7 @@ def test_the_minibatch_order_is_a_permutation_from_two_draws() -> None:
 
 @pytest.mark.parametrize(("k", "steps"), [(0, []), (1, [7]), (2, [4, 7]), (3, [2, 5, 7])])
 def test_snapshots_are_spread_over_the_epoch(k: int, steps: list[int]) -> None:
-    records = list(train_member(member(epochs=2), examples(), snapshots_per_epoch=k))
+    records = list(train_member(Job(member=member(epochs=2), snapshots_per_epoch=k), examples()))
     found = [s.step for r in records for s in r.snapshots]
     assert found == steps + [7 + s for s in steps]
     for record in records:
@@ -214,20 +214,20 @@ def test_snapshots_are_spread_over_the_epoch(k: int, steps: list[int]) -> None:
 
 
 def test_train_loss_weighs_the_short_minibatch_by_its_size() -> None:
-    record = next(train_member(member(epochs=1), examples()))
+    record = next(train_member(Job(member=member(epochs=1)), examples()))
     sizes = [16] * 6 + [7]
     expected = sum(s * float(x) for s, x in zip(sizes, record.batch_losses, strict=True)) / ROWS
     assert record.train_loss == pytest.approx(expected, rel=1e-12)
 
 
 def test_only_the_last_record_ends_the_member() -> None:
-    records = list(train_member(member(), examples()))
+    records = list(train_member(Job(member=member()), examples()))
     assert [r.outcome for r in records] == [None, None, "completed"]
     assert [r.state is None for r in records] == [True, True, False]
 
 
 def test_a_diverged_member_stops_and_names_the_step() -> None:
-    records = list(train_member(member(learning_rate=1e30, epochs=9), examples()))
+    records = list(train_member(Job(member=member(learning_rate=1e30, epochs=9)), examples()))
     last = records[-1]
     assert last.outcome == "diverged"
     assert len(records) < 9
@@ -247,7 +247,7 @@ def test_mean_squared_error_is_over_all_outputs(users_generator) -> None:
         training=TrainingSpec(loss="mean_squared_error", batch_size=40, epochs=1),
         seed=7,
     )
-    record = next(train_member(auto, Examples(inputs, inputs)))
+    record = next(train_member(Job(member=auto), Examples(inputs, inputs)))
     torch.manual_seed(7)
     module = nn.Sequential(nn.Linear(6, 3), nn.ReLU(), nn.Linear(3, 6), nn.Sigmoid())
     with torch.no_grad():
@@ -258,7 +258,7 @@ def test_mean_squared_error_is_over_all_outputs(users_generator) -> None:
 
 def test_predict_uses_running_statistics_and_no_dropout() -> None:
     chosen = CASES["everything"]
-    state = list(train_member(chosen, examples()))[-1].state
+    state = list(train_member(Job(member=chosen), examples()))[-1].state
     assert state is not None
     module = users_module(chosen).eval()
     module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()})
@@ -286,7 +286,7 @@ good = examples()
 )
 def test_data_that_do_not_fit_are_refused_in_one_line(data: Examples, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        list(train_member(member(), data))
+        train([member()], data, engine="pytorch")
     assert "\n" not in str(caught.value)
 
 
@@ -294,7 +294,7 @@ def test_autoencoder_targets_must_match() -> None:
     spec = TrainingSpec(loss="mean_squared_error")
     auto = Member(network=NetworkSpec(widths=(FEATURES, 3, 5)), training=spec, seed=0)
     with pytest.raises(InputError, match="float32 targets of shape"):
-        list(train_member(auto, Examples(good.inputs, good.inputs)))
+        train([auto], Examples(good.inputs, good.inputs), engine="pytorch")
 
 
 def test_counts_of_inputs_and_targets_must_agree() -> None:

@@ -14,16 +14,16 @@ from downslope.data import Examples
 from downslope.engines import instruction_sets
 from downslope.errors import InputError
 from downslope.landscape import (
-    Measure,
+    Losses,
+    LossOptions,
     Plane,
     Trajectory,
-    Values,
     evaluate,
     evaluate_surface,
     filter_normalized_plane,
     trace_path,
 )
-from downslope.landscape.shortcuts import split_affine
+from downslope.landscape.fast_paths import split_affine
 from downslope.networks import NetworkSpec, build, flatten, load_flat
 from downslope.progress import drain
 
@@ -110,8 +110,8 @@ def test_every_point_is_a_plain_forward_pass(kind: str, engine: Any, memory: int
     # Rectangular, odd, and not the same extent each way.
     x = np.linspace(-0.7, 1.0, 5) * plane.lengths[0]
     y = np.linspace(-0.4, 0.6, 3) * plane.lengths[1]
-    measure = Measure(engine=engine, memory=memory)
-    surface = drain(evaluate_surface(module, plane, x, y, examples, measure))
+    options = LossOptions(engine=engine, memory=memory)
+    surface = drain(evaluate_surface(module, plane, x, y, examples, options))
     assert surface.loss.shape == surface.accuracy.shape == (3, 5)
     other = MAKE[kind]()
     for j in range(3):
@@ -130,9 +130,9 @@ def test_the_same_bits_whatever_the_threads(kind: str, statistics: Any) -> None:
         np.random.default_rng(0).normal(size=(5, 2))
     )
 
-    def run(threads: int) -> Values:
-        measure = Measure(threads=threads, statistics=statistics)
-        return drain(evaluate(module, vectors, 5, examples, measure))
+    def run(threads: int) -> Losses:
+        options = LossOptions(threads=threads, statistics=statistics)
+        return drain(evaluate(module, vectors, 5, examples, options))
 
     one, three = run(1), run(3)
     assert one.loss.tobytes() == three.loss.tobytes()
@@ -188,7 +188,7 @@ def test_the_module_and_the_generators_come_back_to_the_bit(
         path.add(flatten(module) * (1 + 0.1 * step), step=step, loss=0.0)
     plane = filter_normalized_plane(module, 0)
     before = everything(module)
-    steps = trace_path(module, plane, path, examples, Measure(statistics=statistics))
+    steps = trace_path(module, plane, path, examples, LossOptions(statistics=statistics))
     if error is None:
         points = drain(steps)
         assert all(p.true_loss is not None for p in points)
@@ -203,14 +203,14 @@ def test_the_module_and_the_generators_come_back_to_the_bit(
 def test_a_module_that_draws_draws_the_same_at_every_point() -> None:
     module, examples = Interrupting(None), rows("convolutional")
     vectors = np.tile(flatten(module), (3, 1))
-    values = drain(evaluate(module, vectors, 3, examples, Measure(threads=3)))
+    values = drain(evaluate(module, vectors, 3, examples, LossOptions(threads=3)))
     assert len(set(values.loss.tolist())) == 1
 
 
 def test_running_statistics_are_recomputed_from_the_data_of_each_point() -> None:
     module, examples = convolutional(), rows("convolutional")
     vector = flatten(module) * 1.5
-    found = drain(evaluate(module, vector[None], 1, examples, Measure(statistics="recomputed")))
+    found = drain(evaluate(module, vector[None], 1, examples, LossOptions(statistics="recomputed")))
     other = convolutional()
     load_flat(other, vector)
     inputs, targets = torch.from_numpy(examples.inputs), torch.from_numpy(examples.targets)
@@ -233,16 +233,16 @@ def test_running_statistics_are_recomputed_from_the_data_of_each_point() -> None
 def test_a_dense_network_recomputes_its_statistics_the_compiled_way_where_they_are_of_one_chunk(
     monkeypatch: pytest.MonkeyPatch, memory: int, compiled: bool
 ) -> None:
-    from downslope.landscape import shortcuts
+    from downslope.landscape import fast_paths
 
     taken: list[bool] = []
-    whole = shortcuts.losses_on_plane
+    whole = fast_paths.losses_on_plane
 
     def spy(*args: Any, **more: Any) -> Any:
         taken.append(more["recompute"])
         return whole(*args, **more)
 
-    monkeypatch.setattr(shortcuts, "losses_on_plane", spy)
+    monkeypatch.setattr(fast_paths, "losses_on_plane", spy)
     spec = NetworkSpec(widths=(5, 8, 8, 3), normalization="batch", dropout=0.2)
     module, examples = build(spec, torch.Generator().manual_seed(0)), rows("dense")
     before = everything(module)
@@ -251,7 +251,7 @@ def test_a_dense_network_recomputes_its_statistics_the_compiled_way_where_they_a
         drain(
             evaluate_surface(
                 module, plane, axis, axis, examples,
-                Measure(statistics="recomputed", engine=engine, memory=memory),
+                LossOptions(statistics="recomputed", engine=engine, memory=memory),
             )
         )
         for engine in ("auto", "pytorch")
@@ -266,7 +266,7 @@ def test_without_running_statistics_both_choices_are_the_same() -> None:
     module, examples = transformer(), rows("transformer")
     vector = flatten(module)[None]
     kept, again = (
-        drain(evaluate(module, vector, 1, examples, Measure(statistics=s))).loss[0]
+        drain(evaluate(module, vector, 1, examples, LossOptions(statistics=s))).loss[0]
         for s in ("kept", "recomputed")
     )
     assert kept == again
@@ -286,21 +286,21 @@ def test_the_sampling_error_is_the_spread_over_the_root_of_the_count() -> None:
 def test_a_loss_of_ones_own_may_be_a_mean_or_one_per_example() -> None:
     module, examples = dense(), rows("dense")
     vector = flatten(module)[None]
-    named = drain(evaluate(module, vector, 1, examples, Measure(memory=20)))
+    named = drain(evaluate(module, vector, 1, examples, LossOptions(memory=20)))
     each = drain(
         evaluate(
             module, vector, 1, examples,
-            Measure(lambda o, t: functional.cross_entropy(o, t, reduction="none"), memory=20),
+            LossOptions(lambda o, t: functional.cross_entropy(o, t, reduction="none"), memory=20),
         )
     )  # fmt: skip
-    mean = drain(evaluate(module, vector, 1, examples, Measure(functional.cross_entropy)))
+    mean = drain(evaluate(module, vector, 1, examples, LossOptions(functional.cross_entropy)))
     assert each.loss[0] == named.loss[0]
     assert each.error[0] == named.error[0]
     assert mean.loss[0] == pytest.approx(named.loss[0], rel=1e-6)
     assert np.isnan(mean.error[0])
     assert np.isnan(each.accuracy[0])
     with pytest.raises(InputError, match=r"shape \(2, 3\); it must be \(2,\)"):
-        drain(evaluate(module, vector, 1, examples, Measure(lambda o, t: o)))
+        drain(evaluate(module, vector, 1, examples, LossOptions(lambda o, t: o)))
 
 
 def test_nan_and_infinity_are_shown_as_such() -> None:
@@ -326,11 +326,11 @@ def test_what_cannot_be_done_is_said_in_one_line() -> None:
     with pytest.raises(InputError, match="no examples"):
         drain(evaluate(nn.Linear(5, 3), vector, 1, examples.take(np.arange(0))))
     with pytest.raises(InputError, match="statistics = 'none'"):
-        Measure(statistics="none")  # pyright: ignore
+        LossOptions(statistics="none")  # pyright: ignore
     with pytest.raises(InputError, match="loss = 'hinge'"):
-        Measure("hinge")  # pyright: ignore
+        LossOptions("hinge")  # pyright: ignore
     with pytest.raises(InputError, match="memory = 0"):
-        Measure(memory=0)
+        LossOptions(memory=0)
 
 
 def test_a_plane_of_two_parameters_is_the_known_surface() -> None:
@@ -339,7 +339,9 @@ def test_a_plane_of_two_parameters_is_the_known_surface() -> None:
     examples = Examples(np.diag([1, 2]).astype(np.float32), np.array([[3], [4]], np.float32))
     plane = Plane(np.zeros(2), np.eye(2))
     x, y = np.linspace(-1, 5, 7), np.linspace(0, 3, 4)
-    surface = drain(evaluate_surface(module, plane, x, y, examples, Measure("mean_squared_error")))
+    surface = drain(
+        evaluate_surface(module, plane, x, y, examples, LossOptions("mean_squared_error"))
+    )
     expected = ((x[None] - 3) ** 2 + (2 * y[:, None] - 4) ** 2) / 2
     np.testing.assert_allclose(surface.loss, expected, rtol=1e-6, atol=1e-6)
     assert np.isnan(surface.accuracy).all()
@@ -347,7 +349,7 @@ def test_a_plane_of_two_parameters_is_the_known_surface() -> None:
 
 @pytest.mark.skipif(not instruction_sets(), reason="no compiled engine")
 def test_a_dense_network_takes_the_compiled_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    from downslope.landscape import shortcuts
+    from downslope.landscape import fast_paths
 
     taken: list[str] = []
 
@@ -356,11 +358,11 @@ def test_a_dense_network_takes_the_compiled_way(monkeypatch: pytest.MonkeyPatch)
         yield from ()
         return np.zeros(1), np.zeros(1)
 
-    monkeypatch.setattr(shortcuts, "losses_on_plane", spy)
+    monkeypatch.setattr(fast_paths, "losses_on_plane", spy)
     plane = filter_normalized_plane(dense(), 0)
     one = np.zeros(1)
     drain(evaluate_surface(dense(), plane, one, one, rows("dense")))
-    drain(evaluate_surface(dense(), plane, one, one, rows("dense"), Measure(engine="pytorch")))
+    drain(evaluate_surface(dense(), plane, one, one, rows("dense"), LossOptions(engine="pytorch")))
     drain(evaluate_surface(dense().double(), plane, one, one, double(rows("dense"))))
     assert taken == ["5-8-8-3"]
 
@@ -392,11 +394,13 @@ def test_a_linear_beginning_is_computed_once_and_gives_plain_forward_passes(
     assert plane.lengths
     x, y = np.linspace(-0.7, 1, 5) * plane.lengths[0], np.linspace(-0.4, 0.6, 3) * plane.lengths[1]
     at = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    assert (split_affine(module, plane, at, images, Measure(memory=memory)) is None) == (
+    assert (split_affine(module, plane, at, images, LossOptions(memory=memory)) is None) == (
         kind == "convolution" and memory < 2**20
     )
-    surface = drain(evaluate_surface(module, plane, x, y, images, Measure(memory=memory)))
-    one = drain(evaluate_surface(module, plane, x, y, images, Measure(memory=memory, threads=1)))
+    surface = drain(evaluate_surface(module, plane, x, y, images, LossOptions(memory=memory)))
+    one = drain(
+        evaluate_surface(module, plane, x, y, images, LossOptions(memory=memory, threads=1))
+    )
     assert everything(module) == before
     assert one.loss.tobytes() == surface.loss.tobytes()
     for point, loss, accuracy in zip(
@@ -412,20 +416,20 @@ def test_what_is_no_plain_linear_beginning_is_not_split() -> None:
     hooked = nn.Sequential(nn.Linear(64, 3))
     hooked[0].register_forward_hook(lambda *_: None)
     norm = nn.Sequential(nn.Linear(64, 3), nn.BatchNorm1d(3))
-    others: list[tuple[nn.Module, Measure]] = [
-        (nn.Sequential(nn.Linear(64, 3)).double(), Measure()),
-        (nn.Sequential(wide, nn.ReLU(), wide), Measure()),
-        (nn.Sequential(nn.ReLU(), nn.Linear(64, 3)), Measure()),
-        (nn.Sequential(nn.Conv2d(1, 3, 7)), Measure()),
-        (nn.Sequential(nn.Flatten()), Measure()),
-        (nn.Linear(64, 3), Measure()),
-        (hooked, Measure()),
-        (norm, Measure(statistics="recomputed")),
+    others: list[tuple[nn.Module, LossOptions]] = [
+        (nn.Sequential(nn.Linear(64, 3)).double(), LossOptions()),
+        (nn.Sequential(wide, nn.ReLU(), wide), LossOptions()),
+        (nn.Sequential(nn.ReLU(), nn.Linear(64, 3)), LossOptions()),
+        (nn.Sequential(nn.Conv2d(1, 3, 7)), LossOptions()),
+        (nn.Sequential(nn.Flatten()), LossOptions()),
+        (nn.Linear(64, 3), LossOptions()),
+        (hooked, LossOptions()),
+        (norm, LossOptions(statistics="recomputed")),
     ]
     rows = Examples(np.zeros((5, 64), np.float32), np.zeros(5, np.int64))
-    for module, measure in others:
+    for module, options in others:
         plane = Plane(np.zeros(9), np.eye(2, 9))  # never looked at
-        assert split_affine(module, plane, np.zeros((1, 2)), rows, measure) is None
+        assert split_affine(module, plane, np.zeros((1, 2)), rows, options) is None
 
 
 def double(examples: Examples) -> Examples:

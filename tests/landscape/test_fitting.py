@@ -12,10 +12,17 @@ from torch.nn import functional
 
 from downslope.data import Examples
 from downslope.errors import InputError
-from downslope.landscape import Measure, Plane, Trajectory, compute_landscape, evaluate
+from downslope.landscape import (
+    Grid,
+    LossOptions,
+    Plane,
+    Trajectory,
+    compute_landscape,
+    evaluate,
+)
 from downslope.landscape.evaluation import along_plane
+from downslope.landscape.fast_paths import evaluate_on_plane
 from downslope.landscape.fitting import fit_examples, loss_per_example
-from downslope.landscape.shortcuts import evaluate_on_plane
 from downslope.networks import flatten
 from downslope.progress import drain
 
@@ -54,7 +61,7 @@ def test_a_column_is_compared_with_a_column_on_every_way(way: str, shape: Any, k
     points = np.array([[0.0, 0.0], [0.1, -0.2]])
     values = drain(
         evaluate_on_plane(
-            module, plane, points, Examples(inputs, targets), Measure("mean_squared_error"),
+            module, plane, points, Examples(inputs, targets), LossOptions("mean_squared_error"),
             task="",
         )
     )  # fmt: skip
@@ -84,7 +91,7 @@ def test_mean_squared_error_compares_equal_shapes_or_refuses(
             fit_examples(Shaped(), rows, "mean_squared_error", None)
         return
     value = drain(
-        evaluate(Shaped(), [np.zeros(0, np.float32)], 1, rows, Measure("mean_squared_error"))
+        evaluate(Shaped(), [np.zeros(0, np.float32)], 1, rows, LossOptions("mean_squared_error"))
     )
     expected = functional.mse_loss(
         torch.ones(5, *outputs), torch.from_numpy(numbers.reshape(5, *outputs))
@@ -186,8 +193,8 @@ def landscape_of(module: nn.Module, **measured: Any) -> tuple[np.ndarray, float 
         path.add(start + change / 4, step=step, loss=0.0)
     drawn = drain(
         compute_landscape(
-            module, path, Examples(ROWS, CLASSES), grid=(3, 3), curvature_points=1,
-            loss=Measure(**measured),
+            module, path, Examples(ROWS, CLASSES), grid=Grid(3, 3), curvature_points=1,
+            loss=LossOptions(**measured),
         )
     )  # fmt: skip
     return drawn.surface.loss, drawn.result.curvature[0].trace
@@ -238,6 +245,9 @@ def test_absurd_settings_are_refused_before_any_work() -> None:
         with pytest.raises(InputError, match=words):
             landscape_of(plain(), **more)
     path = Trajectory()
-    for name, value in (("tolerance", 5), ("seed", -1), ("grid", (99999, 99999)), ("margin", -1)):
-        with pytest.raises(InputError, match=f"{name} = "):
-            drain(compute_landscape(plain(), path, Examples(ROWS, CLASSES), **{name: value}))
+    for words, more in (("rows = ", {"rows": 99999}), ("margin = ", {"margin": -1}),
+                        ("tolerance = ", {"tolerance": 5})):  # fmt: skip
+        with pytest.raises(InputError, match=words):
+            Grid(**more)
+    with pytest.raises(InputError, match="seed = "):
+        drain(compute_landscape(plain(), path, Examples(ROWS, CLASSES), seed=-1))

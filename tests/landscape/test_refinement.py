@@ -8,12 +8,11 @@ from torch import nn
 from downslope.data import Examples
 from downslope.errors import InputError
 from downslope.landscape import (
-    Measure,
+    LossOptions,
     Plane,
     evaluate_surface,
     filter_normalized_plane,
     interpolate,
-    refine_surface,
 )
 from downslope.networks import flatten
 from downslope.progress import drain
@@ -28,9 +27,9 @@ def bowl() -> tuple[nn.Module, Examples, Plane]:
 def test_a_bowl_needs_few_points_and_keeps_its_shape() -> None:
     module, rows, plane = bowl()
     x, y = np.linspace(-4, 2, 121), np.linspace(-3, 1, 90)
-    measure = Measure("mean_squared_error")
-    fine = drain(refine_surface(module, plane, x, y, rows, measure, tolerance=0.01))
-    whole = drain(evaluate_surface(module, plane, x, y, rows, measure))
+    options = LossOptions("mean_squared_error")
+    fine = drain(evaluate_surface(module, plane, x, y, rows, options, tolerance=0.01))
+    whole = drain(evaluate_surface(module, plane, x, y, rows, options))
     assert fine.loss.shape == (90, 121)
     assert fine.computed.mean() < 0.1
     assert np.array_equal(fine.loss[fine.computed], whole.loss[fine.computed])
@@ -60,7 +59,7 @@ def test_edges_are_computed_not_smeared() -> None:
     rows = Examples(np.zeros((2, 1), np.float32), np.zeros(2, np.int64))
     x, y = np.linspace(-1, 1, 70), np.linspace(-1, 1, 65)
     plane = Plane(np.zeros(2), np.eye(2))
-    fine = drain(refine_surface(Cliff(), plane, x, y, rows, Measure(level)))
+    fine = drain(evaluate_surface(Cliff(), plane, x, y, rows, LossOptions(level), tolerance=0.01))
     expected = np.where(x[None] > 0.3, 3.0, 1.0) + np.where(y[:, None] > 0.6, np.inf, 0.0)
     np.testing.assert_allclose(fine.loss, expected, rtol=0.02)
     assert fine.computed.mean() < 0.75
@@ -68,8 +67,8 @@ def test_edges_are_computed_not_smeared() -> None:
 
 def test_an_impossible_tolerance_is_refused() -> None:
     module, rows, plane = bowl()
-    with pytest.raises(InputError, match="tolerance = 0"):
-        drain(refine_surface(module, plane, np.zeros(2), np.zeros(2), rows, tolerance=0))
+    with pytest.raises(InputError, match="tolerance = -1"):
+        drain(evaluate_surface(module, plane, np.zeros(2), np.zeros(2), rows, tolerance=-1))
 
 
 def test_a_slice_is_plain_forward_passes_between_two_networks() -> None:
@@ -100,7 +99,7 @@ def test_a_random_plane_of_a_network_is_refined_within_its_stated_error() -> Non
     plane = filter_normalized_plane(module, 0)
     assert plane.lengths
     x, y = (np.linspace(-1, 1, 97) * length for length in plane.lengths)
-    fine = drain(refine_surface(module, plane, x, y, rows, tolerance=0.005))
+    fine = drain(evaluate_surface(module, plane, x, y, rows, tolerance=0.005))
     whole = drain(evaluate_surface(module, plane, x, y, rows))
     assert fine.computed.mean() < 0.3
     assert np.abs(fine.loss / whole.loss - 1).max() < 0.01

@@ -14,13 +14,14 @@ from torch.nn import functional
 from downslope.data import Examples
 from downslope.errors import InputError
 from downslope.landscape import (
-    Measure,
+    Grid,
+    LossOptions,
     Plane,
     Trajectory,
     compute_landscape,
+    evaluate,
     evaluate_surface,
     fit_grid,
-    losses_at,
     pca_plane,
     trace_path,
 )
@@ -73,7 +74,7 @@ def test_every_point_of_a_surface_is_a_plain_forward_pass(
     trajectory: Trajectory, examples: Examples
 ) -> None:
     plane = pca_plane(trajectory)
-    x, y = fit_grid(plane, trajectory, (4, 3), 0.2)
+    x, y = fit_grid(plane, trajectory, Grid(4, 3, 0.2))
     surface = drain(evaluate_surface(network(), plane, x, y, examples))
     assert surface.loss.shape == (3, 4)
     for j in range(3):
@@ -133,7 +134,8 @@ def test_a_bowl_is_the_bowl_and_not_its_transpose() -> None:
 def test_losses_that_are_not_finite_stay_so() -> None:
     module, rows, _ = bowl()
     vectors = np.array([[3, 2], [np.nan, 0], [3e38, 0], [np.inf, 0]], np.float32)
-    losses = drain(losses_at(module, vectors, rows, "mean_squared_error"))
+    values = drain(evaluate(module, vectors, len(vectors), rows, LossOptions("mean_squared_error")))
+    losses = values.loss
     assert losses[0] == 0
     assert np.isnan(losses[1])
     assert losses[2] == np.inf
@@ -170,11 +172,11 @@ def everything(module: nn.Module) -> list[Any]:
 
 Work = Callable[[nn.Module, Plane, Trajectory, Examples], Steps[Any]]
 WORK: dict[str, Work] = {
-    "surface": lambda m, p, t, e: evaluate_surface(m, p, *fit_grid(p, t, (3, 4), 0.1), e),
+    "surface": lambda m, p, t, e: evaluate_surface(m, p, *fit_grid(p, t, Grid(3, 4, 0.1)), e),
     "path": trace_path,
-    "losses": lambda m, p, t, e: losses_at(m, t.vectors, e),
+    "losses": lambda m, p, t, e: evaluate(m, t.vectors, len(t), e),
     "all in one": lambda m, p, t, e: compute_landscape(
-        m, t, e, validation=e, grid=(3, 4), tolerance=0.1, curvature_points=1
+        m, t, e, validation=e, grid=Grid(3, 4, tolerance=0.1), curvature_points=1
     ),
 }
 
@@ -209,7 +211,7 @@ def test_a_module_in_training_mode_is_evaluated_without_dropout_and_batch_statis
 ) -> None:
     training = network().train()
     before = everything(training)
-    losses = drain(losses_at(training, trajectory.vectors, examples))
+    losses = drain(evaluate(training, trajectory.vectors, len(trajectory), examples)).loss
     assert everything(training) == before
     assert losses == pytest.approx([directly(v, examples) for v in trajectory.vectors], rel=1e-6)
 
@@ -222,49 +224,49 @@ def test_tied_parameters_are_moved_together() -> None:
     weight = torch.from_numpy(vector.reshape(3, 3))
     outputs = torch.tanh(weight.T) @ weight.T
     expected = float(functional.cross_entropy(outputs, torch.arange(3)))
-    assert drain(losses_at(module, vector[None], rows))[0] == pytest.approx(expected, rel=1e-6)
+    assert drain(evaluate(module, vector[None], 1, rows)).loss[0] == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 def test_vectors_of_another_length_are_refused(examples: Examples) -> None:
     with pytest.raises(InputError, match=r"shape \(5,\) does not fit"):
-        drain(losses_at(network(), np.zeros((1, 5), np.float32), examples))
+        drain(evaluate(network(), np.zeros((1, 5), np.float32), 1, examples))
 
 
 def test_a_grid_spans_the_path_and_its_margin() -> None:
     path = Trajectory()
     for step, at in enumerate([(0, 0), (10, 1), (4, 5)]):
         path.add(np.array(at, np.float32), step=step, loss=0.0)
-    x, y = fit_grid(Plane(np.zeros(2), np.eye(2)), path, (7, 3), 0.2)
+    x, y = fit_grid(Plane(np.zeros(2), np.eye(2)), path, Grid(7, 3, 0.2))
     np.testing.assert_allclose(x, np.linspace(-2, 12, 7))
     np.testing.assert_allclose(y, np.linspace(-1, 6, 3))
-    x, y = fit_grid(Plane(np.zeros(2), np.eye(2)), path, (2, 2), 0)
+    x, y = fit_grid(Plane(np.zeros(2), np.eye(2)), path, Grid(2, 2, 0))
     assert (x.tolist(), y.tolist()) == ([0, 10], [0, 5])
 
 
 @pytest.mark.parametrize(
     ("shape", "margin", "message"),
     [
-        ((1, 5), 0.2, r"grid = \[1, 5\]"),
-        ((5, 0), 0.2, r"grid = \[5, 0\]"),
+        ((1, 5), 0.2, "columns = 1 "),
+        ((5, 0), 0.2, "rows = 0 "),
         ((5, 5), -0.1, "margin = -0.1"),
         ((5, 5), float("nan"), "margin = nan"),
         ((5, 5), float("inf"), "margin = inf"),
     ],
 )
-def test_an_impossible_grid_is_refused(
-    trajectory: Trajectory, shape: tuple[int, int], margin: float, message: str
-) -> None:
+def test_an_impossible_grid_is_refused(shape: tuple[int, int], margin: float, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        fit_grid(pca_plane(trajectory), trajectory, shape, margin)
+        Grid(*shape, margin)
 
 
 def test_progress_counts_every_point(trajectory: Trajectory, examples: Examples) -> None:
     plane = pca_plane(trajectory)
-    x, y = fit_grid(plane, trajectory, (4, 3), 0.2)
+    x, y = fit_grid(plane, trajectory, Grid(4, 3, 0.2))
     seen = list(evaluate_surface(network(), plane, x, y, examples))
     assert (seen[0].done, seen[-1].done) == (0, 12)
     assert [p.done for p in seen] == sorted(p.done for p in seen)
-    plain = Measure(engine="pytorch")
+    plain = LossOptions(engine="pytorch")
     each = evaluate_surface(network(), plane, x, y, examples, plain)
     assert sorted({p.done for p in each}) == list(range(13))
     assert {(p.task, p.total) for p in seen} == {("surface", 12)}
@@ -275,7 +277,7 @@ def test_a_saved_surface_is_gone_on_with_and_no_other(
 ) -> None:
     monkeypatch.setattr("downslope.landscape.surfaces.SAVE_EVERY", 0.0)
     plane = pca_plane(trajectory)
-    x, y = fit_grid(plane, trajectory, (40, 20), 0.2)
+    x, y = fit_grid(plane, trajectory, Grid(40, 20, 0.2))
     whole = drain(evaluate_surface(network(), plane, x, y, examples))
     path = tmp_path / "part.npz"
     steps = evaluate_surface(network(), plane, x, y, examples, save=path)
@@ -297,8 +299,8 @@ def test_a_saved_surface_is_gone_on_with_and_no_other(
 
 def test_a_logarithmic_grid_is_fine_near_the_end(trajectory: Trajectory) -> None:
     plane = pca_plane(trajectory)
-    even = fit_grid(plane, trajectory, (31, 21), 0.2)
-    axes = fit_grid(plane, trajectory, (31, 21), 0.2, spacing="log")
+    even = fit_grid(plane, trajectory, Grid(31, 21, 0.2))
+    axes = fit_grid(plane, trajectory, Grid(31, 21, 0.2, "log"))
     end = plane.project(trajectory.vectors[-1:])[0]
     for axis, straight, at in zip(axes, even, end, strict=True):
         assert (axis[0], axis[-1], len(axis)) == (straight[0], straight[-1], len(straight))
@@ -307,4 +309,4 @@ def test_a_logarithmic_grid_is_fine_near_the_end(trajectory: Trajectory) -> None
         assert abs(axis[gaps.argmin()] - at) < 0.05 * np.ptp(axis)
         assert gaps.min() < 0.3 * np.diff(straight)[0]
     with pytest.raises(InputError, match="spacing = 'even'"):
-        fit_grid(plane, trajectory, (3, 3), 0.2, spacing="even")
+        fit_grid(plane, trajectory, Grid(3, 3, 0.2, "even"))

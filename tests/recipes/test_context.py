@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from downslope.data import Dataset, Examples, Scaling, split
+from downslope.engines import versions
 from downslope.errors import InputError
-from downslope.installation import versions
 from downslope.progress import drain
 from downslope.recipes import Recipe, free_directory, parse_recipe, run_recipe, stages_again
 from downslope.recipes.context import differences, open_run, prepare
@@ -55,6 +55,15 @@ def test_a_table_is_standardized_by_its_training_rows_alone(
     np.testing.assert_allclose(means, 0, atol=1e-5)
     assert abs(context.validation.inputs.mean(axis=0)).max() > 0.01
     assert "standardized" in context.results.data.scaling
+
+
+def test_a_center_for_pixels_is_refused_on_a_table(
+    tiny_table: dict[str, Any], make_digits: Make, tmp_path: Path
+) -> None:
+    recipe = parse_recipe(tiny_table | {"data": {"center": 0.25}}, "tiny")
+    prepare(recipe, make_digits(), Run(tmp_path / "run"), 1)
+    with pytest.raises(InputError, match=r"data: center = 0\.25 has no effect on a table"):
+        prepare(recipe, replace(make_digits(), white=None), Run(tmp_path / "run"), 1)
 
 
 def test_the_data_are_described(tiny_recipe: Recipe, make_digits: Make, tmp_path: Path) -> None:
@@ -155,7 +164,7 @@ def test_another_engine_is_another_version(
 ) -> None:
     results = copied.read_results()
     del results.seconds["theory"]
-    monkeypatch.setattr("downslope.runs.directory.engine", lambda: "abacus")
+    monkeypatch.setattr("downslope.runs.directory.engine_name", lambda: "abacus")
     copied.commit(results, [])
     with pytest.raises(InputError, match=r"engine abacus there, .* here"):
         open_run(prepare(tiny_recipe, make_digits(), copied, 1), ["theory"])
@@ -183,16 +192,18 @@ def test_a_free_directory_is_new_empty_or_of_the_same_recipe(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     other = change(tiny_recipe, seed=8)
-    assert free_directory("tiny", tiny_recipe) == Path("runs/tiny")
+    assert free_directory("tiny", tiny_recipe) == (Path("runs/tiny"), "")
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "tiny").symlink_to(finished.path)
-    assert free_directory("tiny", tiny_recipe) == Path("runs/tiny")
-    assert free_directory("tiny", other) == Path("runs/tiny-2")
+    assert free_directory("tiny", tiny_recipe) == (Path("runs/tiny"), "")
+    path, taken = free_directory("tiny", other)
+    assert path == Path("runs/tiny-2")
+    assert taken == ", as runs/tiny holds a run of another recipe (seed = 7 there, 8 here)"
     (tmp_path / "runs" / "tiny-2").mkdir()
-    assert free_directory("tiny", other) == Path("runs/tiny-2")
+    assert free_directory("tiny", other)[0] == Path("runs/tiny-2")
     (tmp_path / "runs" / "tiny-2" / "thesis.tex").touch()
     (tmp_path / "runs" / "tiny-3").touch()
-    assert free_directory("tiny", other) == Path("runs/tiny-4")
+    assert free_directory("tiny", other)[0] == Path("runs/tiny-4")
 
 
 def more(table: dict[str, Any], **trials: int) -> Recipe:

@@ -25,7 +25,7 @@ def fashion() -> Dataset:
 
 
 def test_attempt_541_reaches_the_published_accuracy(fashion: Dataset, tmp_path: Path) -> None:
-    recipe = load_recipe("hw3", ["search.trials=1"])
+    recipe = load_recipe("hw3", {"search.trials": 1})
     results = drain(run_recipe(recipe, fashion, Run(tmp_path / "run"), stages=["search"]))
     assert results.search is not None
     assert results.search.best is not None
@@ -35,7 +35,7 @@ def test_attempt_541_reaches_the_published_accuracy(fashion: Dataset, tmp_path: 
 
 def test_the_autoencoder_begins_as_published(fashion: Dataset, tmp_path: Path) -> None:
     # Its seed is not known: the mean over ten is compared, and their spread is about 2 %.
-    recipe = load_recipe("hw3", ["autoencoder.training.epochs=1"])
+    recipe = load_recipe("hw3", {"autoencoder.training.epochs": 1})
     steps = run_recipe(recipe, fashion, Run(tmp_path / "run"), stages=["autoencoder"])
     coder = drain(steps).autoencoder
     assert coder is not None
@@ -45,7 +45,7 @@ def test_the_autoencoder_begins_as_published(fashion: Dataset, tmp_path: Path) -
 
 
 def test_the_refit_follows_the_published_table(fashion: Dataset, tmp_path: Path) -> None:
-    recipe = load_recipe("hw3", ["refit.epochs=3", "landscape.snapshots_per_epoch=1"])
+    recipe = load_recipe("hw3", {"refit.epochs": 3, "landscape.snapshots_per_epoch": 1})
     results = drain(run_recipe(recipe, fashion, Run(tmp_path / "run"), stages=["refit"]))
     assert results.refit is not None
     found = [(e.train_loss, e.test_accuracy) for e in results.refit.epochs]

@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 from downslope.data import Dataset, Scaling, SealedTestSet, load
-from downslope.engines import native, population, predict, pytorch
+from downslope.engines import native, predict, pytorch, runner
 from downslope.errors import InputError
 from downslope.networks import build, flatten, load_flat
 from downslope.progress import drain
@@ -58,7 +58,7 @@ def same_run(one: Run, other: Run) -> None:
 SHIPPED = {name: load_recipe(name) for name in ("hw3", "quick")}
 
 
-@given(st.lists(st.sampled_from(STAGES), min_size=1, max_size=8), st.booleans())
+@given(st.lists(st.sampled_from(list(STAGES)), min_size=1, max_size=8), st.booleans())
 def test_a_choice_of_stages_is_closed_and_in_order(chosen: list[str], fixed: bool) -> None:
     recipe = SHIPPED["hw3" if fixed else "quick"]
     order = needed(chosen, recipe)
@@ -78,7 +78,7 @@ def test_a_fixed_choice_needs_no_search() -> None:
 def test_examples_without_labels_are_for_autoencoders_alone(tmp_path: Path) -> None:
     pixels = load_digits().images
     np.save(tmp_path / "x.npy", pixels / 16)
-    recipe = load_recipe("quick", ["autoencoder.training.epochs=2", "autoencoder.code_sizes=[]"])
+    recipe = load_recipe("quick", {"autoencoder.training.epochs": 2, "autoencoder.code_sizes": []})
     data = load(tmp_path / "x.npy")
     run = Run(tmp_path / "run")
     with pytest.raises(InputError, match="holds no labels, so nothing but an autoencoder"):
@@ -88,7 +88,7 @@ def test_examples_without_labels_are_for_autoencoders_alone(tmp_path: Path) -> N
     assert coder is not None
     assert coder.test_mse is not None
     assert coder.probes == []
-    assert "without labels" in write_report(run).read_text()
+    assert "without labels" in write_report(run)[0].read_text()
     known = Scaling.unit(data.training, data.white).apply(data.training).inputs
     rest = pixels.reshape(-1, 64) / 16
     held = rest[[not (known == row.astype(np.float32)).all(1).any() for row in rest]]
@@ -190,7 +190,7 @@ def test_the_surface_and_the_path_are_those_of_the_weights(
 def test_hw3_draws_the_published_geometry(make_digits: Make, tmp_path: Path) -> None:
     data = make_digits(1437)
     data = replace(data, training=data.training.take(np.arange(2600) % 1437))
-    recipe = load_recipe("hw3", ["data.validation=100", "landscape.curvature=0"])
+    recipe = load_recipe("hw3", {"data.validation": 100, "landscape.curvature": 0})
     run = Run(tmp_path / "run")
     found = drain(run_recipe(recipe, data, run, stages=["landscape"])).landscape
     assert found is not None
@@ -312,8 +312,9 @@ def tasks(
 
 @pytest.mark.parametrize(
     "task",
-    ["verifying the derivation", "search", "refit", "variants", "variants refit", "surface",
-     "autoencoder"],
+    ["[1/6] theory: verifying the derivation", "[2/6] search", "[3/6] final training",
+     "[4/6] variants", "[4/6] variants final training", "[5/6] landscape: surface",
+     "[6/6] autoencoder"],
 )  # fmt: skip
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     finished: Run,
@@ -328,7 +329,7 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     broken = run_recipe(tiny_recipe, make_digits(), run, threads=1)
     for _ in range(inside[len(inside) // 2] + 1):
         next(broken)
-    if task in ("refit", "surface"):
+    if task in ("[3/6] final training", "[5/6] landscape: surface"):
         with pytest.raises(KeyboardInterrupt):
             broken.throw(KeyboardInterrupt())
     else:
@@ -360,7 +361,7 @@ def test_two_threads_find_the_same(
     recipe = parse_recipe(tiny_table, "tiny")
     one, two = Run(tmp_path / "one"), Run(tmp_path / "two")
     drain(run_recipe(recipe, make_digits(), one, stages=["landscape"], threads=1))
-    monkeypatch.setattr(population, "WORTH_WORKERS", 0)
+    monkeypatch.setattr(runner, "WORTH_WORKERS", 0)
     drain(run_recipe(recipe, make_digits(), two, stages=["landscape"], threads=2))
     same_run(two, one)
 
@@ -517,7 +518,7 @@ def test_a_search_in_which_nothing_completes_leaves_the_other_stages_to_run(
     assert results.variants.refit is not None
     assert advice(results).startswith("none of 2 trials completed (2 diverged) at learning rates")
     assert "search.space.learning_rate from 0.01 to 0.1" in advice(results)
-    assert b"none of 2 trials completed" in write_report(run).read_bytes()
+    assert b"none of 2 trials completed" in write_report(run)[0].read_bytes()
 
 
 def test_variants_that_all_diverge_are_stated_without_a_comparison(
@@ -581,7 +582,7 @@ def test_batch_norm_leaves_a_single_row_out_and_the_summary_says_so(
     results = drain(run_recipe(recipe, make_digits(), run, stages=["refit"], threads=1))
     assert results.refit is not None
     assert results.refit.test_accuracy is not None
-    assert "one row of each epoch left out" in dict(summary(results))["refit"]
+    assert "one row of each epoch left out" in dict(summary(results))["final model"]
 
 
 @pytest.mark.parametrize("rate", [1e38, 1e-37])

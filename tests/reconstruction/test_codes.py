@@ -6,11 +6,11 @@ from downslope.engines import predict
 from downslope.reconstruction import (
     Autoencoder,
     activity_of,
+    farthest_points,
     interpolate,
     map_codes,
     probe,
     ranked_examples,
-    spread_out,
     unit_pictures,
 )
 
@@ -39,7 +39,7 @@ def test_a_code_of_one_unit_has_a_map() -> None:
 
 def test_spread_points_are_different_ones() -> None:
     points = np.zeros((5, 2), np.float32)
-    assert sorted(spread_out(points, 9).tolist()) == [0, 1, 2, 3, 4]
+    assert sorted(farthest_points(points, 9).tolist()) == [0, 1, 2, 3, 4]
 
 
 def test_a_unit_draws_its_change(coder: Autoencoder, inputs: np.ndarray) -> None:

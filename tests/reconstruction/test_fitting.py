@@ -5,7 +5,7 @@ from sklearn.decomposition import PCA
 from downslope.errors import InputError
 from downslope.networks import TrainingSpec
 from downslope.progress import drain
-from downslope.reconstruction import Noise, fit_autoencoder
+from downslope.reconstruction import Corruption, fit_autoencoder
 
 FAST = TrainingSpec(
     loss="mean_squared_error", optimizer="adam", learning_rate=0.02, schedule="one_cycle",
@@ -42,7 +42,7 @@ def test_units_and_shapes_are_those_of_the_arrays() -> None:
 def test_the_same_seed_gives_the_same_bytes() -> None:
     raw = np.random.default_rng(1).random((50, 6))
     made = [
-        drain(fit_autoencoder(raw, hidden=(4,), seed=s, threads=t, noise=Noise(amount=0.1)))
+        drain(fit_autoencoder(raw, hidden=(4,), seed=s, threads=t, noise=Corruption(amount=0.1)))
         for s, t in ((1, 1), (1, 2), (2, 1))
     ]
     assert made[0].to_bytes() == made[1].to_bytes() != made[2].to_bytes()

@@ -8,15 +8,15 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from downslope.data import Examples
-from downslope.engines import EpochRecord, instruction_sets, train, train_member
+from downslope.engines import EpochRecord, Job, instruction_sets, train, train_member
 from downslope.errors import InputError
 from downslope.networks import Member, NetworkSpec, TrainingSpec
-from downslope.reconstruction import Noise, train_autoencoders
+from downslope.reconstruction import Corruption, train_autoencoders
 
 TRAINING = TrainingSpec(
     loss="mean_squared_error", optimizer="adam", learning_rate=0.01, epochs=3, batch_size=32
 )
-NOISE = Noise(kind="gaussian", amount=0.3)
+NOISE = Corruption(kind="gaussian", amount=0.3)
 
 
 def member(training: TrainingSpec = TRAINING, hidden: tuple[int, ...] = (16, 6, 16)) -> Member:
@@ -42,7 +42,7 @@ def test_plain_training_is_that_of_the_engine(inputs: np.ndarray) -> None:
 
 def test_a_vanishing_penalty_changes_nothing(inputs: np.ndarray) -> None:
     ours = list(train_autoencoders([member()], inputs, sparsity=1e-30))
-    theirs = list(train_member(member(), Examples(inputs, inputs)))
+    theirs = list(train_member(Job(member=member()), Examples(inputs, inputs)))
     assert losses(ours) == pytest.approx(losses(theirs), rel=1e-5)
     np.testing.assert_allclose(weights(ours), weights(theirs), atol=1e-4)
 
@@ -103,7 +103,7 @@ def test_noise_is_drawn_anew_for_each_epoch_and_targets_stay_clean(inputs: np.nd
 def test_schedules_go_on_from_epoch_to_epoch(inputs: np.ndarray, sparsity: float) -> None:
     """Without any effect of the noise, an epoch at a time is the whole training."""
     spec = msgspec.structs.replace(TRAINING, schedule="one_cycle", learning_rate=0.05)
-    faint = Noise(kind="salt_and_pepper", amount=1e-12)
+    faint = Corruption(kind="salt_and_pepper", amount=1e-12)
     one = list(train_autoencoders([member(spec)], inputs, noise=faint, sparsity=sparsity))
     whole = list(train_autoencoders([member(spec)], inputs, sparsity=sparsity))
     assert losses(one) == losses(whole)
@@ -124,7 +124,7 @@ def test_noise_trains_on_the_plain_engine_too(
     inputs: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     native = losses(train_autoencoders([member()], inputs, noise=NOISE))
-    monkeypatch.setattr("downslope.reconstruction.training.choose_engine", lambda _: "pytorch")
+    monkeypatch.setattr("downslope.engines.runner.choose_engine", lambda *_: "pytorch")
     plain = losses(train_autoencoders([member()], inputs, noise=NOISE))
     assert plain == pytest.approx(native, rel=1e-4)
     assert plain != native
@@ -139,7 +139,8 @@ def test_a_diverging_member_is_called_diverged(inputs: np.ndarray, kind: dict[st
         seed=0,
     )
     records = list(train_autoencoders([wild, member()], inputs, **kind))
-    assert [r.outcome for r in records if r.outcome] == ["diverged", "completed"]
+    outcomes = {r.member: r.outcome for r in records if r.outcome}
+    assert outcomes == {0: "diverged", 1: "completed"}
     assert "epoch 1" in next(r.reason for r in records if r.member == 0)
 
 

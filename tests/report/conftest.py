@@ -4,6 +4,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from downslope.cli.options import parse_changes
 from downslope.data import load
 from downslope.progress import drain
 from downslope.recipes import load_recipe, run_recipe
@@ -38,7 +39,7 @@ SMALL = [
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of every stage on digits; read only."""
     run = Run(tmp_path_factory.mktemp("runs") / "digits")
-    drain(run_recipe(load_recipe("quick", SMALL), load("digits"), run))
+    drain(run_recipe(load_recipe("quick", parse_changes(SMALL)), load("digits"), run))
     return run
 
 

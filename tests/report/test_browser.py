@@ -26,6 +26,7 @@ FLAGS = ["--no-sandbox", "--disable-background-networking", "--enable-unsafe-swi
 # What Chromium's software renderer says of itself where there is no graphics card.
 OF_THE_RENDERER = re.compile(r"GL Driver Message|WebGL.*software|willReadFrequently")
 TRIALS = 24
+HIDDEN = 3
 PATIENCE = 120_000
 """Milliseconds for what a busy machine without a graphics card may take; nothing is timed."""
 HOSTILE = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>&\"'"
@@ -57,6 +58,7 @@ def report(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
         settings = msgspec.structs.replace(
             model.settings,
             batch_size=(8, 16, 32)[i % 3],
+            hidden_layers=HIDDEN,
             units=10 + 10 * (i % 4),
             learning_rate=0.001 * 1.3**i,
         )
@@ -67,6 +69,7 @@ def report(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
                 model,
                 id=i,
                 settings=settings,
+                member=settings.member(64, 10, seed=model.member.seed),
                 outcome=outcome,
                 validation_accuracy=accuracy,
                 validation_loss=accuracy and 1 - accuracy,
@@ -75,11 +78,11 @@ def report(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     best = max(trials, key=lambda t: t.validation_accuracy or 0.0)
     results.search = msgspec.structs.replace(search, trials=trials, best=best, choice=None)
-    results.recipe["title"] = HOSTILE
+    results.recipe = msgspec.structs.replace(results.recipe, title=HOSTILE)
     names = [HOSTILE, *results.data.class_names[1:]]
     results.data = msgspec.structs.replace(results.data, source=HOSTILE, class_names=names)
     run.commit(results, [])
-    return write_report(run)
+    return write_report(run)[0]
 
 
 @contextmanager
@@ -133,7 +136,7 @@ def test_choosing_a_trial_marks_it_everywhere(page: Any) -> None:
     figures = page.locator("#search figure:has(.chosen)").evaluate_all(
         "all => all.map(one => one.dataset.figure)"
     )
-    assert {"search-curves", "search-parallel", "search-slices", "search-history"} <= {*figures}
+    assert {"search-slices"} <= {*figures} <= {"search-curves", "search-slices"}
     assert marked.count() == page.locator("#search [data-trial='search-5']").count()
     assert page.locator("#search [role=status]").inner_text().startswith("Trial 5: ")
     page.locator("#search .step[data-step='1']").click()
@@ -187,6 +190,10 @@ def test_headings_sort_with_what_is_missing_last(page: Any) -> None:
     [
         ("batch=16", {i for i in range(TRIALS) if i % 3 == 1}),
         ("rate<0.0015", {0, 1}),
+        ("lr<0.0015", {0, 1}),
+        ('"learning rate" < 0.0015', {0, 1}),
+        ("learning rate<0.0015", {0, 1}),
+        (f"hidden={HIDDEN}x20", {i for i in range(TRIALS) if i % 4 == 1}),
         ("batch=8 pruned", {i for i in range(TRIALS) if i % 3 == 0 and i % 4 == 2}),
         ("accuracy>=70", {i for i in range(TRIALS) if i % 4 < 2 and (7 * i) % TRIALS >= 20}),
         ("nothing-like-it", set()),
@@ -197,15 +204,32 @@ def test_the_filter_leaves_what_was_asked_for(page: Any, query: str, wanted: set
     page.fill("#search-filter", query)
     assert {*ids(page)} == wanted
     assert page.locator("#search output").first.inner_text() == f"{len(wanted)} of {TRIALS}"
-    faded = page.locator("figure[data-figure='search-parallel'] .out").evaluate_all(
+    faded = page.locator("figure[data-figure='search-slices'] .out").evaluate_all(
         "all => all.map(one => Number(one.dataset.trial.split('-')[1]))"
     )
-    assert {*faded} == {*range(TRIALS)} - wanted
+    pruned = {i for i in range(TRIALS) if i % 4 == 2}  # without an accuracy to be drawn at
+    assert {*faded} == {*range(TRIALS)} - wanted - pruned
+
+
+def test_an_unknown_column_is_named_beside_those_there_are(page: Any) -> None:
+    page.fill("#search-filter", "foo>3")
+    said = page.locator("#search [role=status]").inner_text()
+    assert "foo" in said and "val. accuracy" in said and "batch" in said
+    assert {*ids(page)} == {*range(TRIALS)}
+    page.fill("#search-filter", "batch=16")
+    assert "foo" not in page.locator("#search [role=status]").inner_text()
+
+
+def test_the_filter_is_one_row_that_stays_in_sight(page: Any) -> None:
+    finder = page.locator("#search .finder")
+    assert finder.bounding_box()["height"] < 60
+    page.locator("#search table.sortable").scroll_into_view_if_needed()
+    assert finder.bounding_box()["y"] < 60
 
 
 def test_outcomes_filter(page: Any) -> None:
     options = page.locator("#search-outcome option").all_inner_texts()
-    assert options == ["any", "completed", "pruned", "diverged"]  # none failed
+    assert options == ["any outcome", "completed", "pruned", "diverged"]  # none failed
     page.select_option("#search-outcome", "diverged")
     assert {*ids(page)} == {i for i in range(TRIALS) if i % 4 == 3}
 
@@ -214,7 +238,7 @@ def test_text_from_data_stays_text(page: Any) -> None:
     assert page.evaluate("window.hacked") is None
     assert page.locator("h1").inner_text() == HOSTILE
     assert page.locator("main img, main iframe, main script").count() == 0
-    assert HOSTILE in page.locator("#data").inner_text()
+    assert HOSTILE in page.locator("#provenance").inner_text()
     page.select_option("#search-outcome", "diverged")
     assert HOSTILE in page.locator("#search table.sortable").inner_text()
 
@@ -242,7 +266,7 @@ def test_paper_shows_everything_and_no_controls(page: Any) -> None:
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     assert page.locator("details:not([open])").count() == 0
     page.emulate_media(media="print", color_scheme="dark")
-    for hidden in ("nav", ".finder", ".save", ".controls"):
+    for hidden in ("nav", ".finder", ".save", ".copy", ".controls"):
         assert not page.locator(hidden).first.is_visible(), hidden
     assert page.locator("figure[data-figure='landscape-surface']").is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
@@ -256,10 +280,11 @@ def saved(page: Any, figure: str, kind: str) -> tuple[str, bytes]:
 
 
 def test_every_figure_is_saved_as_svg_and_csv(page: Any, report: Path) -> None:
+    page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
     figures = page.locator("figure[data-figure]").evaluate_all(
         "all => all.map(one => one.dataset.figure)"
     )
-    assert len(figures) > 30 and {"refit-calibration", "refit-mistakes"} <= {*figures}
+    assert len(figures) > 15 and {"refit-calibration", "refit-mistakes"} <= {*figures}
     for figure in figures:
         name, content = saved(page, figure, "CSV")
         assert name == f"{figure}.csv"
@@ -331,6 +356,26 @@ def test_axe_finds_no_violation(browser: Any, report: Path, width: int, scheme: 
         assert overflow <= width
 
 
+def test_a_phone_reaches_every_section_and_reads_every_figure(browser: Any, report: Path) -> None:
+    with opened(browser, report, viewport={"width": 390, "height": 844}) as page:
+        links = page.locator("nav a")
+        for box in [links.nth(i).bounding_box() for i in range(links.count())]:
+            assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+        page.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+        # Letters have at least 9.6 units of a drawing, which are pixels at its natural width.
+        scales = page.locator("figure[data-figure] .drawing > svg").evaluate_all(
+            "all => all.map(one => one.getBoundingClientRect().width / one.viewBox.baseVal.width)"
+        )
+        assert min(scales) * 9.6 >= 10
+
+
+def test_the_page_is_short_and_begins_with_the_result(page: Any) -> None:
+    assert page.evaluate("document.documentElement.scrollHeight") <= 14 * 900
+    for first in (".value", "figure[data-figure='landscape-surface']", "pre.toml"):
+        box = page.locator(f"#summary {first}").first.bounding_box()
+        assert box["y"] < 900, first
+
+
 def test_the_slider_and_the_button_move_the_path(page: Any) -> None:
     page.locator("#landscape").scroll_into_view_if_needed()
     page.wait_for_selector("#terrain-controls:not([hidden])")
@@ -338,7 +383,7 @@ def test_the_slider_and_the_button_move_the_path(page: Any) -> None:
     page.locator("#terrain-step").evaluate(
         "slider => { slider.value = 1; slider.dispatchEvent(new Event('input')); }"
     )
-    for kind in ("CSV", "PNG"):
+    for kind in ("PNG",):
         with page.expect_download() as waiting:
             page.get_by_role("button", name=f"Save the interactive landscape as {kind}").click()
         assert Path(waiting.value.path()).stat().st_size > 1000
@@ -385,6 +430,6 @@ def test_a_page_without_any_stage_is_silent(browser: Any, finished: Run, tmp_pat
     page.set_default_timeout(PATIENCE)
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
-    page.goto(write_report(run).as_uri())
+    page.goto(write_report(run)[0].as_uri())
     assert said == []
     page.close()

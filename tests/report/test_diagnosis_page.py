@@ -10,8 +10,12 @@ from typer.testing import CliRunner
 
 from downslope.cli import app
 from downslope.progress import drain
-from downslope.report.diagnosis_page import layer_table, write_diagnosis
-from downslope.report.figures.diagnosis import draw_strengths, strengths
+from downslope.report.diagnosis_page import (
+    GradientStrength,
+    SignalStrength,
+    layer_table,
+    write_diagnosis,
+)
 from downslope.runs import Run
 from downslope.theory import Diagnosis, diagnose
 
@@ -41,16 +45,20 @@ def test_the_page_holds_figures_and_layers_and_repeats(found: Diagnosis, tmp_pat
     assert all(f"<td>{layer.name}</td>" in page for layer in found.layers)
     saved = (tmp_path / "diagnosis.json").read_bytes()
     assert msgspec.json.decode(saved, type=Diagnosis) == found
-    assert len(list((tmp_path / "figures").iterdir())) == 2
+    assert len(list((tmp_path / "figures").iterdir())) == 4
     write_diagnosis(Run(tmp_path), found, "<b>net</b>")
     assert (tmp_path / "diagnosis.html").read_text() == page
 
 
 def test_the_curves_are_the_layers_own(found: Diagnosis) -> None:
-    for quantity in ("signal", "gradient"):
-        lines = draw_strengths(found, quantity).axes[0].get_lines()
-        for line, values in zip(lines, strengths(found, quantity), strict=True):
-            np.testing.assert_array_equal(line.get_ydata(), values)
+    for display in (SignalStrength(found), GradientStrength(found)):
+        frame = display.frame()
+        part = display.name.removeprefix("diagnosis-")
+        assert frame["as it is"] == [getattr(layer, part) for layer in found.layers]
+        mended = [getattr(layer, f"mended_{part}") for layer in found.layers]
+        assert frame["with the proposed gains"] == mended
+        for line, column in zip(display.plot().axes[0].get_lines(), frame.columns[2:], strict=True):
+            np.testing.assert_array_equal(line.get_ydata(), frame[column])
     table = layer_table(found)
     assert [len(row.cells) for row in table.rows] == [len(table.columns)] * 2
 
@@ -58,7 +66,7 @@ def test_the_curves_are_the_layers_own(found: Diagnosis) -> None:
 def test_the_command_names_the_layer_and_its_page(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(NETWORK)
     module = f"{tmp_path / 'net.py'}:make"
-    words = ["theory", "--module", module, "--data", "digits", "--out", str(tmp_path / "out")]
+    words = ["diagnose", module, "--data", "digits", "--out", str(tmp_path / "out")]
     said = CliRunner().invoke(app, words)
     assert said.exit_code == 0
     assert "the signal dies at layer" in said.output

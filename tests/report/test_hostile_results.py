@@ -8,11 +8,12 @@ import pytest
 
 from downslope.errors import InputError
 from downslope.report import summary
-from downslope.report.figures import history
-from downslope.report.gallery import Arrays, gallery
-from downslope.report.page import render
-from downslope.report.pdf import document
-from downslope.report.sections import search as search_section
+from downslope.report.arrays import Arrays
+from downslope.report.display import Drawing, Frame, draw_all
+from downslope.report.document import compose
+from downslope.report.html import render_page
+from downslope.report.search import Slices
+from downslope.report.typst import render_source
 from downslope.results import Results
 from downslope.runs import Run
 
@@ -62,21 +63,32 @@ def test_what_does_not_hold_together_is_refused_in_one_line(
     assert "\n" not in text and len(text) < 400
 
 
+def said(results: Results, drawings: dict[str, Drawing] | None = None) -> tuple[str, str]:
+    """Set a report as a page and on paper, its figures left out."""
+    document = compose(results, None, NOTHING)
+    if drawings is None:
+        drawings = {
+            d.name: Drawing(d.name, d.title, d.caption, d.alt, "<svg></svg>", "")
+            for d in document.displays()
+        }
+    return render_page(document, drawings), render_source(document, drawings)
+
+
 def test_a_figure_that_cannot_be_drawn_does_not_cost_the_page(
     results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(attempts: object) -> None:
+    def fail(display: Slices, frame: Frame) -> None:
         raise OverflowError("cannot convert float infinity to integer")
 
     results.theory = results.refit = results.variants = results.landscape = None
     results.joint_landscape = results.trials_landscape = results.autoencoder = None
-    monkeypatch.setattr(history, "draw_history", fail)
-    pictures = gallery(results, NOTHING)
-    assert {"search-curves", "search-settings", "search-missing"} == set(pictures)
-    said = "The figures after search-settings cannot be drawn (OverflowError: cannot convert"
-    assert said in pictures["search-missing"].caption
-    assert said in render(results, None, pictures, NOTHING)
-    assert said in document(results, None, pictures, NOTHING, "a4")
+    monkeypatch.setattr(Slices, "draw", fail)
+    drawings = draw_all(compose(results, None, NOTHING).displays())
+    assert "cannot be drawn" not in drawings["search-curves"].caption
+    words = "This figure cannot be drawn (OverflowError: cannot convert"
+    assert words in drawings["search-slices"].caption
+    for text in said(results, drawings):
+        assert words in text
 
 
 def test_enormous_rates_are_drawn_and_listed(results: Results) -> None:
@@ -90,10 +102,10 @@ def test_enormous_rates_are_drawn_and_listed(results: Results) -> None:
             member=msgspec.structs.replace(trials[i].member, training=training),
         )
     results.search = msgspec.structs.replace(results.search, trials=trials)
-    drawn = {picture.name: picture for picture in search_section.pictures(results)}
-    assert "1e+38" in drawn["search-settings"].data
-    assert "1e+38" in render(results, None, {}, NOTHING)
-    assert "1e+38" in document(results, None, {}, NOTHING, "a4")
+    drawing = draw_all([Slices(results.search)])["search-slices"]
+    assert "1e+38" in drawing.csv and "cannot be drawn" not in drawing.caption
+    for text in said(results):
+        assert "1e+38" in text
 
 
 def test_giant_names_and_losses_that_are_not_finite(results: Results) -> None:
@@ -106,7 +118,7 @@ def test_giant_names_and_losses_that_are_not_finite(results: Results) -> None:
     ]
     results.data = data
     results.refit = msgspec.structs.replace(results.refit, epochs=epochs)
-    results.recipe["title"] = name
-    assert "not finite" in dict(summary(results))["refit"]
-    assert "not finite" in render(results, None, {}, NOTHING)
-    assert "not finite" in document(results, None, {}, NOTHING, "a4")
+    results.recipe = msgspec.structs.replace(results.recipe, title=name)
+    assert "not finite" in dict(summary(results))["final model"]
+    for text in said(results):
+        assert "not finite" in text

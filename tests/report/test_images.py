@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from downslope.report.figures import autoencoder, codes, errors
-from downslope.report.figures.answers import draw_mistakes
-from downslope.report.figures.drawn import drawn
-from downslope.report.figures.images import arrange, is_picture, put, sheet
+from downslope.report.images import arrange, is_picture, picture_frame, pictures_of, put, sheet
+from downslope.report.reconstructions import CodeMap, Grid, Pairs, Ranked
+from downslope.report.refit import Mistakes
 
 RED, BLUE = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
 
@@ -67,53 +66,93 @@ def values(figure: Figure) -> list[NDArray[Any]]:
 
 
 def test_mistakes_in_colour_are_drawn_in_the_range_of_all() -> None:
-    scaled = np.stack([two_halves() - 0.5, np.full((4, 6, 3), 0.0)])
-    figure = draw_mistakes(scaled, ["a", "b"], ["b", "a"], [0.9, 0.8])
-    first, second = values(figure)
+    inputs = np.stack([two_halves() - 0.5, np.zeros((4, 6, 3))]).reshape(2, -1)
+    answers = {
+        "mistakes": np.array([0, 1]),
+        "mistake_inputs": inputs,
+        "truth": np.array([0, 1]),
+        "predictions": np.array([[1, 0]]),
+        "confidences": np.array([[0.9, 0.8]]),
+    }
+    display = Mistakes(answers, ["a", "b"], (4, 6, 3))
+    first, second = values(display.plot())
     np.testing.assert_array_equal(first, two_halves())
     np.testing.assert_array_equal(second, np.full((4, 6, 3), 0.5))
-    assert "taken for b, blue" in drawn(figure)
+    assert {"red", "green", "blue"} == {*display.frame()["channel"]}
+    assert {*display.frame()["label"]} == {"a", "b"}
+
+
+def coder_arrays(features: NDArray[np.float64], count: int) -> dict[str, NDArray[Any]]:
+    rows = np.stack([features] * count)
+    return {
+        "originals": rows,
+        "reconstructions": rows,
+        "pca_reconstructions": rows - 0.1,
+        "labels": np.arange(count) % 2,
+        "ranked": rows[None, :2].repeat(3, axis=0),
+        "ranked_reconstructions": rows[None, :2].repeat(3, axis=0),
+        "ranked_errors": np.arange(6.0).reshape(3, 2),
+        "map": np.array([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]]),
+        "map_labels": np.array([0, 1, 0]),
+        "map_pictured": np.array([2]),
+        "map_images": rows[:1],
+    }
 
 
 @pytest.mark.parametrize("layout", ["last", "first"])
 def test_reconstructions_in_colour(layout: str) -> None:
     features, shape = shapes(two_halves())[layout]
-    rows = np.stack([features, features, features])
-    arrays = {
-        "originals": rows,
-        "reconstructions": rows,
-        "pca_reconstructions": rows - 0.1,
-        "labels": np.zeros(3, np.int64),
-    }
-    pictures = autoencoder.pictures(arrays, shape, ["a"])
-    for image in values(autoencoder.draw_pairs(pictures)):
+    about = (coder_arrays(features, 6), shape, ["a", "b"])
+    for image in values(Pairs(*about).plot()):
         np.testing.assert_array_equal(image, two_halves())
-    grid = values(autoencoder.draw_grid(pictures))
+    grid = values(Grid(*about).plot())
     np.testing.assert_array_equal(grid[0], two_halves())
     np.testing.assert_allclose(grid[2], np.clip(two_halves() - 0.1, 0, 1))
-
-
-def test_code_units_in_colour_are_grey_where_nothing_changes() -> None:
-    units = np.zeros((2, 4, 6, 3))
-    units[0] = two_halves() * 0.4
-    first, second = values(codes.draw_units(units))
-    np.testing.assert_allclose(first[0, 0], (1.0, 0.5, 0.5))
-    np.testing.assert_array_equal(second, np.full((4, 6, 3), 0.5))
-
-
-def test_errors_of_pixels_are_means_over_colours() -> None:
-    own, pca = values(errors.draw_features(np.stack([two_halves(), two_halves() / 2])))
-    np.testing.assert_allclose(own, np.full((4, 6), 1 / 3))
-    np.testing.assert_allclose(pca, np.full((4, 6), 1 / 6))
-
-
-def test_maps_and_walks_take_colour() -> None:
-    two = np.stack([two_halves(), two_halves()])
-    points, labels = np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([0, 0])
-    codes.draw_map(points, labels, np.array([0, 1]), two, ["a"]).draw_without_rendering()
-    walks = codes.draw_walks(np.stack([two]), np.stack([two]))
-    for image in values(walks):
+    for image in values(Ranked(*about).plot()):
         np.testing.assert_array_equal(image, two_halves())
+
+
+@pytest.mark.parametrize(("shape", "image"), [((8, 8), (8, 8)), ((64,), (1, 64))])
+def test_pictures_have_the_shape_of_the_data(
+    shape: tuple[int, ...], image: tuple[int, int]
+) -> None:
+    features = np.linspace(0, 1, 64).round(2)
+    display = Pairs(coder_arrays(features, 4), shape, ["a", "b"])
+    pictures = pictures_of(display.frame())
+    assert [said["class"] for said, _ in pictures] == ["a", "a", "b", "b"]
+    for _, picture in pictures:
+        np.testing.assert_array_equal(picture, features.reshape(image))
+    titles = [axes.get_title() for axes in display.plot().axes]
+    assert titles == ["a: original", "b: original", "a: reconstruction", "b: reconstruction"]
+
+
+def test_noise_is_shown_before_what_it_becomes_without() -> None:
+    arrays = coder_arrays(np.linspace(0, 1, 64), 6)
+    arrays["noisy"], arrays["denoised"] = arrays["originals"], arrays["reconstructions"]
+    frame = Grid(arrays, (8, 8), ["a", "b"]).frame()
+    kinds = ["original", "with noise", "denoised", "autoencoder", "PCA"]
+    assert list(dict.fromkeys(frame["kind"])) == kinds
+
+
+def test_a_map_has_every_example_once_and_some_as_pictures() -> None:
+    features, shape = shapes(two_halves())["last"]
+    display = CodeMap(coder_arrays(features, 4), shape, ["a", "b"])
+    axes = display.plot().axes[0]
+    points = {str(line.get_label()): line.get_xydata().tolist() for line in axes.lines}
+    assert points == {"a": [[2.0, 0.0], [0.0, 0.0]], "b": [[1.0, 1.0]]}
+    assert len(axes.artists) == 1
+    display.plot().draw_without_rendering()
+
+
+def test_a_frame_of_pictures_gives_them_back() -> None:
+    pictures = [(("a", 0.5), two_halves()), (("b", None), np.zeros((4, 6, 3)))]
+    again = pictures_of(picture_frame(("class", "error"), pictures))
+    assert [said for said, _ in again] == [
+        {"class": "a", "error": 0.5},
+        {"class": "b", "error": None},
+    ]
+    for (_, picture), (_, expected) in zip(again, pictures, strict=True):
+        np.testing.assert_array_equal(picture, expected)
 
 
 def test_a_grey_picture_keeps_its_levels() -> None:

@@ -7,9 +7,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from downslope.report.figures.comparison import draw_losses
-from downslope.report.figures.landscape_doubts import draw_joint
+from downslope.report.comparison import RunLosses
 from downslope.report.interactive import Scene, scenes_json
+from downslope.report.terrain import Contour
 from downslope.results import Results
 from downslope.runs import Run
 
@@ -51,14 +51,14 @@ def test_a_run_has_one_colour_in_every_figure(scene: Scene, results: Results) ->
     runs = [msgspec.structs.replace(run, label=name) for name in "ABCDEF"]
     several = msgspec.structs.replace(scene.result, runs=runs)
     interactive = [run["colour"] for run in read(Scene("runs", several, scene.arrays))["runs"]]
-    drawn = draw_joint(several, scene.arrays)
-    lines = [line for line in drawn.axes[0].lines if str(line.get_label())[1:2] == ":"]
+    drawn = Contour(several, scene.arrays).plot()
+    lines = [line for line in drawn.axes[0].lines if str(line.get_label()) in "ABCDEF"]
     assert [line.get_color() for line in lines] == interactive
     assert results.refit and results.refit.test_accuracy
-    compared = draw_losses(dict.fromkeys("ABCDEF", results.refit)).axes[0]
+    compared = RunLosses(dict.fromkeys("ABCDEF", results.refit)).plot().axes[0]
     curves = [line for line in compared.lines if str(line.get_label()).startswith("run ")]
     assert [line.get_color() for line in curves] == interactive
-    (alone,) = draw_losses({"C": results.refit}).axes[0].get_lines()
+    (alone,) = RunLosses({"C": results.refit}).plot().axes[0].get_lines()
     assert alone.get_color() == interactive[2]
 
 

@@ -14,8 +14,9 @@ from torch import nn
 
 from downslope import Examples
 from downslope.landscape import (
+    Grid,
     Landscape,
-    Measure,
+    LossOptions,
     Plane,
     Trajectory,
     compute_landscape,
@@ -23,8 +24,8 @@ from downslope.landscape import (
     pca_plane,
 )
 from downslope.progress import drain
-from downslope.report.figures import landscape as figures
-from downslope.report.figures.landscape import Terrain, draw_contour, terrain
+from downslope.report import terrain
+from downslope.report.terrain import Contour, Surface
 
 AT = [(0.0, 0.0), (1.0, 1.5), (2.0, 1.0), (4.0, 2.0)]
 
@@ -42,13 +43,17 @@ def computed(rows: Examples, grid: tuple[int, int], **more: Any) -> Landscape:
     path = Trajectory()
     for step, at in enumerate(AT):
         path.add(np.array(at, np.float32), step=step, loss=0.0)
-    more = {"plane": Plane(np.zeros(2), np.eye(2)), "grid": grid, "margin": 0.5, **more}
+    more = {"plane": Plane(np.zeros(2), np.eye(2)), "grid": Grid(*grid, 0.5), **more}
     module = nn.Linear(2, 1, bias=False)
     return drain(compute_landscape(module, path, rows, loss="mean_squared_error", **more))
 
 
-def drawn(found: Landscape) -> Terrain:
-    return terrain(found.result, found.arrays())
+def contour(found: Landscape) -> Contour:
+    return Contour(found.result, found.arrays())
+
+
+def surface(found: Landscape) -> Surface:
+    return Surface(found.result, found.arrays())
 
 
 @pytest.mark.parametrize("grid", [(7, 4), (4, 7), (5, 5), (6, 3)])
@@ -56,10 +61,10 @@ def test_every_row_is_where_it_belongs_whatever_the_shape(
     rows: Examples, grid: tuple[int, int]
 ) -> None:
     """Alternate rows mirrored; grids that are not square transposed; odd sizes refused."""
-    surface = computed(rows, grid).surface
-    assert surface.loss.shape == (grid[1], grid[0])
-    for j, b in enumerate(surface.y):
-        np.testing.assert_allclose(surface.loss[j], bowl(surface.x, b), rtol=1e-6)
+    grid_of = computed(rows, grid).surface
+    assert grid_of.loss.shape == (grid[1], grid[0])
+    for j, b in enumerate(grid_of.y):
+        np.testing.assert_allclose(grid_of.loss[j], bowl(grid_of.x, b), rtol=1e-6)
 
 
 @pytest.fixture
@@ -67,13 +72,13 @@ def shapes(monkeypatch: pytest.MonkeyPatch) -> dict[str, NDArray[np.float64]]:
     """What is handed to the two collections of a drawing in three dimensions."""
     given: dict[str, NDArray[np.float64]] = {}
     for name in ("Poly3DCollection", "Line3DCollection"):
-        kind = getattr(figures, name)
+        kind = getattr(terrain, name)
 
         def spy(shapes: Any, *args: Any, name: str = name, kind: Any = kind, **more: Any) -> Any:
             given[name] = np.array(shapes)
             return kind(shapes, *args, **more)
 
-        monkeypatch.setattr(figures, name, spy)
+        monkeypatch.setattr(terrain, name, spy)
     return given
 
 
@@ -81,9 +86,8 @@ def shapes(monkeypatch: pytest.MonkeyPatch) -> dict[str, NDArray[np.float64]]:
 def test_the_drawn_surface_is_the_computed_one(
     rows: Examples, grid: tuple[int, int], shapes: dict[str, NDArray[np.float64]]
 ) -> None:
-    found = drawn(computed(rows, grid))
-    assert found.logarithmic
-    figures.draw_surface(found)
+    (axes,) = surface(computed(rows, grid)).plot().axes
+    assert "log scale" in axes.get_zlabel()  # type: ignore[attr-defined]
     corners = shapes["Poly3DCollection"].reshape(-1, 3)
     assert len(corners) == 4 * (grid[0] - 1) * (grid[1] - 1)
     np.testing.assert_allclose(10 ** corners[:, 2], bowl(*corners[:, :2].T), rtol=1e-5)
@@ -98,24 +102,24 @@ def test_each_axis_has_its_own_name(rows: Examples) -> None:
     for pair in ((1, 2), (2, 1)):
         found = drain(
             compute_landscape(
-                module, spread, rows, loss="mean_squared_error", components=pair, grid=(3, 4)
+                module, spread, rows, loss="mean_squared_error", components=pair, grid=Grid(3, 4)
             )
         )
         shares = pca_plane(spread, components=pair).explained_variance
         assert shares is not None
         names = [f"{('first', 'second')[c - 1]} principal" for c in pair]
-        axes = draw_contour(drawn(found)).axes[0]
+        axes = contour(found).plot().axes[0]
         for label, name, share in zip(
             (axes.get_xlabel(), axes.get_ylabel()), names, shares, strict=True
         ):
             assert label.startswith(name) and f"({100 * share:.1f} %" in label
-    axes = draw_contour(drawn(computed(rows, (3, 4)))).axes[0]
+    axes = contour(computed(rows, (3, 4))).plot().axes[0]
     assert axes.get_xlabel() == "first direction of the plane"
     assert axes.get_ylabel() == "second direction of the plane"
 
 
-def path_of(found: Terrain) -> NDArray[np.float64]:
-    return np.array(draw_contour(found).axes[0].lines[0].get_xydata())
+def path_of(display: Contour) -> NDArray[np.float64]:
+    return np.array(display.plot().axes[0].lines[0].get_xydata())
 
 
 def test_the_path_lies_in_the_frame_of_the_surface(
@@ -125,14 +129,14 @@ def test_the_path_lies_in_the_frame_of_the_surface(
     turn = np.array([[0.6, 0.8], [-0.8, 0.6]])
     origin = np.array([1.0, -2.0])
     found = computed(rows, (9, 8), plane=Plane(origin, turn))
-    places = path_of(drawn(found))
+    places = path_of(contour(found))
     weights = origin + places @ turn
     np.testing.assert_allclose(weights, AT, atol=1e-6)
     for point, at, (a, b) in zip(found.result.path, places, AT, strict=True):
         assert (point.x, point.y) == pytest.approx(tuple(at))
         assert point.true_loss == pytest.approx(bowl(a, b), rel=1e-6, abs=1e-9)
         assert point.projected_loss == pytest.approx(bowl(a, b), rel=1e-5, abs=1e-6)
-    figures.draw_surface(drawn(found))
+    surface(found).plot()
     for end in (0, 1):
         ends = shapes["Line3DCollection"][:, end]
         np.testing.assert_allclose(origin + ends[:, :2] @ turn, AT, atol=1e-6)
@@ -143,7 +147,7 @@ def test_a_point_beyond_the_grid_is_not_put_on_its_edge(rows: Examples) -> None:
     whole = computed(rows, (5, 4))
     arrays = whole.arrays()
     small = {**arrays, "x": arrays["x"] * 0.1, "y": arrays["y"] * 0.1}
-    np.testing.assert_allclose(path_of(terrain(whole.result, small)), AT, atol=1e-12)
+    np.testing.assert_allclose(path_of(Contour(whole.result, small)), AT, atol=1e-12)
 
 
 @pytest.mark.parametrize("tolerance", [None, 0.01])
@@ -161,18 +165,18 @@ def test_no_value_takes_the_place_of_one_that_is_not_finite(
         path.add(np.array(at, np.float32), step=step, loss=0.0)
     found = drain(
         compute_landscape(
-            nn.Linear(2, 1, bias=False), path, rows, loss=Measure(wild), margin=0.5,
-            plane=Plane(np.zeros(2), np.eye(2)), grid=(40, 30), tolerance=tolerance,
+            nn.Linear(2, 1, bias=False), path, rows, loss=LossOptions(wild),
+            plane=Plane(np.zeros(2), np.eye(2)), grid=Grid(40, 30, 0.5, tolerance=tolerance or 0.0),
         )
     )  # fmt: skip
-    surface = found.surface
-    for j, b in enumerate(surface.y):
+    grid = found.surface
+    for j, b in enumerate(grid.y):
         if 2 * b > 5:
-            assert np.isnan(surface.loss[j]).all()
+            assert np.isnan(grid.loss[j]).all()
         else:
-            np.testing.assert_allclose(surface.loss[j], bowl(surface.x, b), rtol=2e-2, atol=1e-2)
-    assert found.result.not_finite == np.isnan(surface.loss).sum() > 0
-    corner = (surface.x[0], surface.y[0])
+            np.testing.assert_allclose(grid.loss[j], bowl(grid.x, b), rtol=2e-2, atol=1e-2)
+    assert found.result.not_finite == np.isnan(grid.loss).sum() > 0
+    corner = (grid.x[0], grid.y[0])
     assert found.result.loss_range[1] == pytest.approx(bowl(*corner), rel=1e-6)
 
 
@@ -188,8 +192,8 @@ def test_running_statistics_are_no_parameters(statistics: Any) -> None:
     before = {name: value.clone() for name, value in module.state_dict().items()}
     directions = np.linalg.qr(draw.normal(size=(size, 2)))[0].T
     for engine in ("auto", "pytorch"):
-        measure = Measure(statistics=statistics, engine=engine)  # type: ignore[arg-type]
+        options = LossOptions(statistics=statistics, engine=engine)  # type: ignore[arg-type]
         plane = Plane(np.zeros(size), directions)
-        drain(evaluate_surface(module, plane, np.arange(3.0), np.arange(4.0), some, measure))
+        drain(evaluate_surface(module, plane, np.arange(3.0), np.arange(4.0), some, options))
     for name, value in module.state_dict().items():
         assert torch.equal(value, before[name]), name

@@ -8,10 +8,11 @@ from msgspec.structs import replace
 from pypdf import PdfReader
 
 from downslope.errors import InputError
-from downslope.report import write_pdf
-from downslope.report.gallery import arrays, gallery
-from downslope.report.pdf import Paper, compile_document, document
-from downslope.report.picture import Picture
+from downslope.report import write_report
+from downslope.report.arrays import arrays
+from downslope.report.display import Drawing, draw_all
+from downslope.report.document import compose
+from downslope.report.typst import Paper, compile_source, render_source
 from downslope.results import Results
 from downslope.runs import Run
 from downslope.search import SearchResult
@@ -24,33 +25,32 @@ def words(reader: PdfReader) -> str:
 
 
 @pytest.fixture(scope="session")
-def pictures(finished: Run) -> dict[str, Picture]:
+def drawings(finished: Run) -> dict[str, Drawing]:
     results = finished.read_results()
-    return gallery(results, arrays(finished, results))
+    return draw_all(compose(results, None, arrays(finished, results)).displays())
 
 
 @pytest.fixture(scope="session")
-def printed(finished: Run, pictures: dict[str, Picture]) -> PdfReader:
+def printed(finished: Run, drawings: dict[str, Drawing]) -> PdfReader:
     results = finished.read_results()
-    held = arrays(finished, results)
-    text = document(results, finished.read_manifest(), pictures, held)
-    drawings = {name: picture.drawing for name, picture in pictures.items()}
-    return PdfReader(io.BytesIO(compile_document(text, drawings)))
+    document = compose(results, finished.read_manifest(), arrays(finished, results))
+    return PdfReader(io.BytesIO(compile_source(render_source(document, drawings), drawings)))
 
 
 Changed = Callable[[Callable[[Results], None]], str]
 
 
 @pytest.fixture
-def changed(results: Results, finished: Run, pictures: dict[str, Picture]) -> Changed:
+def changed(results: Results, finished: Run, drawings: dict[str, Drawing]) -> Changed:
     """Print a changed run and return what it says; its figures stay those of the run."""
 
     def build(change: Callable[[Results], None]) -> str:
-        held = arrays(finished, results)
+        stored = arrays(finished, results)
         change(results)
-        drawings = {name: picture.drawing for name, picture in pictures.items()}
-        text = document(results, finished.read_manifest(), pictures, held)
-        return words(PdfReader(io.BytesIO(compile_document(text, drawings))))
+        document = compose(results, finished.read_manifest(), stored)
+        return words(
+            PdfReader(io.BytesIO(compile_source(render_source(document, drawings), drawings)))
+        )
 
     return build
 
@@ -71,7 +71,7 @@ def test_every_stage_shows_its_numbers(printed: PdfReader, results: Results) -> 
     for opening in results.test_set.openings:
         assert opening.reason in text
     assert results.data.sha256 in text
-    assert "compute_landscape(" in text
+    assert "yield from" in text, "the code of the stages"
 
 
 def test_it_is_set_for_readers_who_listen(printed: PdfReader) -> None:
@@ -85,18 +85,18 @@ def test_it_is_set_for_readers_who_listen(printed: PdfReader) -> None:
 
 @pytest.mark.parametrize(("paper", "size"), [("a4", (595.28, 841.89)), ("letter", (612, 792))])
 def test_paper_sizes_and_the_same_bytes_again(
-    run: Run, pictures: dict[str, Picture], paper: Paper, size: tuple[float, float]
+    run: Run, paper: Paper, size: tuple[float, float]
 ) -> None:
-    content = write_pdf(run, paper, pictures).read_bytes()
+    content = write_report(run, ["pdf"], paper)[0].read_bytes()
     box = PdfReader(io.BytesIO(content)).pages[0].mediabox
     assert (float(box.width), float(box.height)) == pytest.approx(size, abs=0.01)
-    assert write_pdf(run, paper, pictures).read_bytes() == content
+    assert write_report(run, ["pdf"], paper)[0].read_bytes() == content
 
 
 @pytest.mark.slow
 def test_text_from_data_stays_text(changed: Changed) -> None:
     def change(results: Results) -> None:
-        results.recipe["title"] = HOSTILE
+        results.recipe = replace(results.recipe, title=HOSTILE)
         results.data.class_names[:2] = [HOSTILE, "日本語"]
         assert results.theory
         results.theory.steps[0] = replace(results.theory.steps[0], assumptions=(HOSTILE,))
@@ -145,10 +145,10 @@ def test_a_run_whose_trials_all_diverged(changed: Changed) -> None:
 
 
 def test_damaged_arrays_are_said(
-    finished: Run, results: Results, pictures: dict[str, Picture]
+    finished: Run, results: Results, drawings: dict[str, Drawing]
 ) -> None:
-    held = dataclasses.replace(arrays(finished, results), surface=None, images=None)
-    text = document(results, None, pictures, held)
+    stored = dataclasses.replace(arrays(finished, results), surface=None, images=None)
+    text = render_source(compose(results, None, stored), drawings)
     assert "landscape/surface.npz is missing or damaged" in text
     assert "autoencoder/images.npz is missing or damaged" in text
 
@@ -158,4 +158,4 @@ def test_without_typst_one_line_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "typst", None)
     with pytest.raises(InputError, match=r"pip install 'downslope\[pdf\]'"):
-        write_pdf(run)
+        write_report(run, ["pdf"])

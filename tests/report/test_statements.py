@@ -2,6 +2,7 @@
 
 import html
 import re
+import tomllib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,17 +11,19 @@ import numpy as np
 import pytest
 
 from downslope.report import statements, summary
+from downslope.report.arrays import Arrays
 from downslope.report.comparison import Side, score_table
+from downslope.report.display import Drawing
+from downslope.report.document import compose
 from downslope.report.export import exported
-from downslope.report.gallery import Arrays
-from downslope.report.page import cards, render
-from downslope.report.pdf import document
-from downslope.report.sections import autoencoder as autoencoder_section
-from downslope.report.sections import search as search_section
-from downslope.report.sections import variants as variants_section
-from downslope.report.wording import describe, in_a_sentence, percent
+from downslope.report.formats import percent
+from downslope.report.headline import answer, best, configuration, headline
+from downslope.report.html import render_page
+from downslope.report.statements import describe
+from downslope.report.typst import render_source
 from downslope.results import Results
 from downslope.runs import Run
+from downslope.search import Settings
 
 NOTHING = Arrays(surface=None, joint=None, trials=None, images=None, answers=None)
 
@@ -46,13 +49,20 @@ def sentences(text: str) -> Iterator[str]:
     yield from re.split(r"(?<=[a-z)%])\.\s|\n\n|</p>|</td>|</h3>", html.unescape(text))
 
 
+class Blank(dict[str, Drawing]):
+    """Drawings of nothing, by any name: words alone are tested."""
+
+    def __missing__(self, name: str) -> Drawing:
+        return Drawing(name, "", "", "", "<svg></svg>", "")
+
+
 def as_page(results: Results) -> str:
-    page = render(results, None, {}, NOTHING)
-    return re.sub(r"<sup.*?</sup>|<script.*?</script>", "", page, flags=re.DOTALL)
+    page = render_page(compose(results, None, NOTHING), Blank())
+    return re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
 
 
 def as_typst(results: Results) -> str:
-    return document(results, None, {}, NOTHING, "a4")
+    return render_source(compose(results, None, NOTHING), Blank())
 
 
 def as_closing_table(results: Results) -> str:
@@ -60,8 +70,8 @@ def as_closing_table(results: Results) -> str:
 
 
 def as_alternatives(results: Results) -> str:
-    pictures = [*search_section.pictures(results), *variants_section.pictures(results)]
-    return "\n\n".join(f"{p.alternative}\n\n{p.caption}" for p in pictures)
+    displays = compose(results, None, NOTHING).displays()
+    return "\n\n".join(f"{display.alt}\n\n{display.caption}" for display in displays)
 
 
 @pytest.mark.parametrize("text_of", [as_page, as_typst, as_closing_table, as_alternatives])
@@ -94,10 +104,27 @@ def test_the_closing_table_and_the_page_describe_what_was_trained(parted: Result
     assert parted.variants and parted.variants.refit and parted.variants.refit.test_accuracy
     trained = describe(parted.variants.refit)
     row = dict(summary(parted))["variants"]
-    assert row.index(trained) < row.index(percent(parted.variants.refit.test_accuracy.mean))
-    card = next(c for c in cards(parted) if c.label.startswith("Chosen variant"))
-    assert trained in card.note
-    assert parted.refit and describe(parted.refit) in in_a_sentence(parted)
+    assert row.startswith(percent(parted.variants.refit.test_accuracy.mean))
+    assert row.partition("; ")[2].startswith(f"of {trained}")
+    fact = next(fact for fact in headline(parted) if fact.label == "variants")
+    assert trained in fact.detail
+    assert parted.refit and describe(parted.refit) in answer(parted)
+
+
+def test_the_configuration_to_copy_is_the_best_on_validation_data(parted: Results) -> None:
+    assert parted.variants and parted.search and parted.search.choice and parted.refit
+    first = best(parted)
+    assert first is not None and first[1] is parted.variants.refit
+    higher = [msgspec.structs.replace(c, mean=0.99) for c in parted.search.choice.candidates]
+    choice = msgspec.structs.replace(parted.search.choice, candidates=higher)
+    parted.search = msgspec.structs.replace(parted.search, choice=choice)
+    second = best(parted)
+    assert second is not None and second[1] is parted.refit
+    for _, trained in (first, second):
+        fields = tomllib.loads(configuration(trained))["refit"]["choice"]
+        inputs, outputs = (trained.member.network.widths[i] for i in (0, -1))
+        member = Settings().replace(fields).member(inputs, outputs, trained.member.seed)
+        assert member == trained.member
 
 
 def test_where_the_settings_of_a_final_training_are_from_is_said(parted: Results) -> None:
@@ -110,7 +137,8 @@ def test_where_the_settings_of_a_final_training_are_from_is_said(parted: Results
     text = statements.network(parted, "search")
     assert "77 epochs" in text
     assert text.endswith(f"; the settings of trial {number} with epochs = 77")
-    parted.recipe["refit"]["choice"] = {"units": 3}
+    refit = msgspec.structs.replace(parted.recipe.refit, choice={"units": 3})
+    parted.recipe = msgspec.structs.replace(parted.recipe, refit=refit)
     assert statements.network(parted, "search").endswith(
         "set by the recipe, whatever a search finds"
     )
@@ -120,8 +148,8 @@ def test_a_comparison_names_the_network_of_each_score(parted: Results, finished:
     table = score_table({"A": Side(finished, parted, None, None)})
     cells = {row.cells[0]: row.cells[1] for row in table.rows}
     assert parted.refit and parted.variants and parted.variants.refit
-    assert describe(parted.refit) in cells["final network"]
-    assert describe(parted.variants.refit) in cells["chosen variant"]
+    assert describe(parted.refit) in cells["final model"]
+    assert describe(parted.variants.refit) in cells["variants"]
     assert parted.search and parted.search.best
     assert describe(parted.search.best) in cells["search"]
     assert percent(parted.search.best.validation_accuracy) in cells["search"]
@@ -163,11 +191,9 @@ def test_errors_of_one_seed_and_means_of_several_are_told_apart(results: Results
     coder = results.autoencoder
     assert coder
     coder = msgspec.structs.replace(coder, test_mses=[0.02, None, 0.04], seeds=[5, 6, 7], dead=3)
-    drawn = autoencoder_section.drawings(coder, None, results.data.shape, results.data.class_names)
-    captions = {name: caption for name, _, _, caption in drawn}
+    results.autoencoder = coder
+    captions = {d.name: d.caption for d in compose(results, None, NOTHING).displays()}
     training = captions["autoencoder-training"]
     assert f"(seed {coder.member.seed}), on the test examples (mean of 2 seeds)" in training
-    assert "of the first seed that completed" in captions["autoencoder-classes"]
-    results.autoencoder = coder
     for text in (html.unescape(as_page(results)), as_typst(results)):
-        assert "errors by class, pixel and example, are of the first seed that completed" in text
+        assert "errors by class and example, are of the first seed that completed" in text

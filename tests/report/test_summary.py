@@ -3,14 +3,13 @@ import numpy as np
 import pytest
 
 from downslope.report import summary
-from downslope.report.wording import points
+from downslope.report.formats import points
 from downslope.results import Results
 from downslope.search import (
     SearchResult,
 )
+from downslope.stages import STAGES
 from downslope.statistics import Accuracy, compare
-
-STAGES = ("theory", "search", "refit", "variants", "landscape", "autoencoder")
 
 
 def test_every_stage_has_its_row_the_answer_first(results: Results) -> None:
@@ -18,13 +17,14 @@ def test_every_stage_has_its_row_the_answer_first(results: Results) -> None:
     assert labels == [
         "test accuracy",
         "data",
+        "final model",
         "search",
-        "refit",
         "variants",
         "landscape",
         "autoencoder",
         "theory",
         "test set",
+        "time",
     ]
 
 
@@ -37,8 +37,8 @@ def test_the_numbers_are_those_of_the_results(results: Results) -> None:
     assert results.search and results.search.best
     assert results.search.best.validation_accuracy is not None
     assert f"{100 * results.search.best.validation_accuracy:.2f} %" in rows["search"]
-    assert "3 trials: 3 completed" in rows["search"]
-    assert "64-" in rows["refit"] and "2 seeds" in rows["refit"]
+    assert rows["search"].startswith("3 trials, 3 completed")
+    assert "64-" in rows["final model"] and "2 seeds" in rows["final model"]
     assert results.landscape
     for share in results.landscape.explained_variance:
         assert f"{100 * share:.1f} %" in rows["landscape"]
@@ -46,7 +46,7 @@ def test_the_numbers_are_those_of_the_results(results: Results) -> None:
     assert f"{results.landscape.path[-1].projected_loss:.4f}" in rows["landscape"]
     assert "16 components" in rows["autoencoder"]
     # once monitored by epoch, once per seed of the variant, once for the autoencoder
-    assert rows["test set"] == "360 examples, opened 4 times"
+    assert rows["test set"].startswith("opened 4 times, 360 examples")
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -59,8 +59,8 @@ def test_nothing_run(results: Results) -> None:
     for stage in STAGES:
         setattr(results, stage, None)
     rows = dict(summary(results))
-    assert list(rows) == ["test accuracy", "data", "test set", "not run"]
-    assert rows["test accuracy"].startswith("no test accuracy")
+    assert list(rows) == ["test accuracy", "data", "test set", "time", "not run"]
+    assert rows["test accuracy"].startswith("none")
 
 
 def hits(seeds: int, count: int) -> np.ndarray:
@@ -74,22 +74,22 @@ def hits(seeds: int, count: int) -> np.ndarray:
         (
             hits(3, 1740),
             hits(3, 1768),
-            "better than the plain winner by +1.40 points, 95 % int",
+            "better than the baseline by +1.40 points, 95 % int",
         ),
         (
             hits(3, 1768),
             hits(3, 1740),
-            "worse than the plain winner by −1.40 points, 95 % int",
+            "worse than the baseline by −1.40 points, 95 % int",
         ),
         (
             hits(3, 1740),
             hits(3, 1741),
-            "undecided: +0.05 points against the plain winner, 95",
+            "undecided: +0.05 points against the baseline, 95",
         ),
         (
             hits(1, 1720),
             hits(1, 1800),
-            "undecided: +4.00 points against the plain winner, but a",
+            "undecided: +4.00 points against the baseline, but a",
         ),
     ],
 )
@@ -109,12 +109,13 @@ def test_diverged_trials_are_counted_and_none_is_best(results: Results) -> None:
     assert results.search
     results.search = diverged(results.search)
     row = dict(summary(results))["search"]
-    assert row == "3 trials: 3 diverged; no best, as none completed"
+    assert row == "3 trials, 3 diverged; no best, as none completed"
 
 
 def test_an_interrupted_search_says_how_many_were_planned(results: Results) -> None:
     del results.seconds["search"]
-    results.recipe["search"]["trials"] = 50
+    search = msgspec.structs.replace(results.recipe.search, trials=50)
+    results.recipe = msgspec.structs.replace(results.recipe, search=search)
     assert "interrupted, 50 were planned" in dict(summary(results))["search"]
 
 
@@ -140,8 +141,8 @@ def test_a_refit_without_a_completed_seed(results: Results) -> None:
         results.refit, test_accuracy=None, stopped=["seed 541 diverged: loss was nan"]
     )
     rows = dict(summary(results))
-    assert rows["test accuracy"] == "no test accuracy: seed 541 diverged: loss was nan"
-    assert "seed 541 diverged" in rows["refit"]
+    assert rows["test accuracy"] == "none, seed 541 diverged: loss was nan"
+    assert "seed 541 diverged" in rows["final model"]
 
 
 def test_one_seed_has_no_spread(results: Results) -> None:

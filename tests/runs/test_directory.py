@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from safetensors import numpy as safetensors
 
+from downslope.engines import hardware, versions
 from downslope.errors import InputError
-from downslope.installation import hardware, versions
 from downslope.recipes import Recipe, load_recipe
 from downslope.results import Results
-from downslope.runs import Run, recipe_toml, without_none
+from downslope.runs import Run
+from downslope.toml import write_toml
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -549,8 +550,8 @@ def test_the_recipe_written_runs_again_as_the_same(finished: Run, tiny_recipe: R
     assert load_recipe(str(finished.path / "recipe.toml")) == tiny_recipe
 
 
-def written(folder: Path, recipe: dict[str, Any]) -> None:
-    (folder / "recipe.toml").write_text(recipe_toml(without_none(recipe)), "utf-8")
+def written(folder: Path, recipe: Recipe | dict[str, Any]) -> None:
+    (folder / "recipe.toml").write_text(write_toml(recipe), "utf-8")
 
 
 def test_a_changed_recipe_file_is_written_again(copied: Run) -> None:
@@ -563,7 +564,7 @@ def test_a_changed_recipe_file_is_written_again(copied: Run) -> None:
 @pytest.mark.parametrize("name", ["fashion-mnist", "hw3", "quick"])
 def test_a_shipped_recipe_comes_back_from_its_file(tmp_path: Path, name: str) -> None:
     recipe = load_recipe(name)
-    written(tmp_path, msgspec.to_builtins(recipe))
+    written(tmp_path, recipe)
     again = load_recipe(str(tmp_path / "recipe.toml"))
     assert again == recipe
     # The order of a space decides what is drawn.
@@ -593,5 +594,19 @@ def test_a_space_is_written_in_its_own_order(
     }
     written(tmp_path, table)
     again = tomllib.loads((tmp_path / "recipe.toml").read_text("utf-8"))
-    assert again == without_none(table)
+    assert again == {**table, "data": {"name": title}}
     assert list(again["search"]["space"]) == list(space)
+
+
+def test_results_of_an_earlier_version_are_read_with_the_defaults_of_new_keys(copied: Run) -> None:
+    path = copied.path / "results.json"
+    table = msgspec.json.decode(path.read_bytes())
+    before = copied.read_results()
+    for part, name in (("data", "kind"), ("landscape", "trials"), ("search", "choice")):
+        del table["recipe"][part][name]
+    path.write_bytes(msgspec.json.encode(table))
+    assert copied.read_results().recipe == before.recipe
+    table["recipe"]["search"]["trials"] = 0
+    path.write_bytes(msgspec.json.encode(table))
+    with pytest.raises(InputError, match=r"results.json: damaged or of another version .*trials"):
+        copied.read_results()

@@ -128,7 +128,9 @@ def test_an_interrupted_search_ends_as_an_uninterrupted_one(
 def test_no_finished_stretch_is_trained_again(
     parts: tuple[Examples, Examples], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from downslope.search import TrialStore, crew
+    from downslope.engines import Job
+    from downslope.engines.runner import Runner
+    from downslope.search import TrialStore
 
     begun: list[tuple[int, int]] = []
     reached: dict[int, int] = {}  # the epoch of the last rung of each trial that waits at one
@@ -144,14 +146,14 @@ def test_no_finished_stretch_is_trained_again(
 
     monkeypatch.setattr(TrialStore, "pause", paused)
     monkeypatch.setattr(TrialStore, "add", ended)
-    original = crew.Crew.submit
+    original = Runner.submit
 
-    def submit(own: crew.Crew, stretch: crew.Stretch) -> None:
-        after = 0 if stretch.checkpoint is None else stretch.checkpoint.epoch
-        begun.append((stretch.trial, after))
-        original(own, stretch)
+    def submit(own: Runner, job: Job) -> None:
+        after = 0 if job.checkpoint is None else job.checkpoint.epoch
+        begun.append((job.index, after))
+        original(own, job)
 
-    monkeypatch.setattr(crew.Crew, "submit", submit)
+    monkeypatch.setattr(Runner, "submit", submit)
     store = tmp_path / "t.sqlite"
     broken = start(parts, store, "halving")
     for _ in range(14):  # the start and 13 epochs: first rungs, and a beginning of second ones

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from downslope.data import Dataset, Examples, Scaling, SealedTestSet
-from downslope.engines import EpochRecord, predict, train
+from downslope.engines import EpochRecord, Runner, local_runner, predict
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import drain
@@ -167,15 +167,23 @@ def test_the_own_seed_of_the_member_is_replaced(make_digits: Callable[..., Datas
 def test_where_one_seed_fails_the_others_are_stated(
     make_digits: Callable[..., Dataset],
 ) -> None:
-    def one_fails(members: Any, *args: Any, **kwargs: Any) -> Iterator[EpochRecord]:
-        if len(members) == 1:  # the path of the seed that completed, once more
-            yield from train(members, *args, **kwargs)
-            return
-        yield from (r for r in train(members, *args, **kwargs) if r.member == 1)
-        yield EpochRecord(member=0, epoch=0, step=0, outcome="failed", reason="no memory")
+    made: list[Runner] = []
+
+    def one_fails(*arguments: Any) -> Runner:
+        runner = local_runner(*arguments)
+        original = runner.records
+
+        def records() -> Iterator[EpochRecord]:
+            yield from (r for r in original() if r.member == 1)
+            yield EpochRecord(member=0, epoch=0, step=0, outcome="failed", reason="no memory")
+
+        if not made:  # then the path of the seed that completed, once more
+            runner.records = records
+        made.append(runner)
+        return runner
 
     data = make_digits()
-    done = run(member(), [5, 6], data, snapshots_per_epoch=2, trainer=one_fails)
+    done = run(member(), [5, 6], data, snapshots_per_epoch=2, make_runner=one_fails)
     result = done.result
     assert result.stopped == ["seed 5 failed: no memory"]
     assert result.test_accuracy is not None

@@ -107,7 +107,7 @@ NAN, INF = float("nan"), float("inf")
     ],
 )
 def test_a_range_that_holds_nothing_is_refused(low: float, high: float, log: bool) -> None:
-    with pytest.raises(InputError, match="range"):
+    with pytest.raises(InputError, match="Range: "):
         Range(low=low, high=high, log=log)
 
 
@@ -165,3 +165,9 @@ def test_a_setting_is_as_in_the_base_where_its_condition_does_not_hold() -> None
     )
     assert space.settings({"units": 4, "dropout": 0.2}).dropout == 0.05
     assert space.settings({"units": 8, "dropout": 0.2}).dropout == 0.2
+
+
+@pytest.mark.parametrize("values", [{"units": 8}, {"units": "8"}, [1], {"units": None}])
+def test_a_space_of_another_form_is_refused(values: Any) -> None:
+    with pytest.raises(InputError, match=r"^Space: values = .* it must be a table of lists"):
+        Space(base=Settings(), values=values)

@@ -1,5 +1,6 @@
 import sqlite3
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import torch
 from sklearn.metrics import accuracy_score, log_loss
 
 from downslope.data import Examples
-from downslope.engines import instruction_sets, native, population
+from downslope.engines import EpochRecord, Job, instruction_sets, memory, memory_of, runner
+from downslope.engines.runner import Runner, ThreadRunner
 from downslope.errors import InputError
 from downslope.progress import Progress, Steps, drain
-from downslope.search import SearchResult, Settings, Trial, best_of, crew, search
+from downslope.search import Halving, SearchResult, Settings, Trial, TrialStore, best_of, search
 
 PROPOSALS = [
     Settings(hidden_layers=1, units=8, learning_rate=rate, epochs=2)
@@ -109,14 +111,14 @@ def test_no_finished_trial_is_trained_again(
 ) -> None:
     trained: list[int] = []
 
-    def counting(own: crew.Crew) -> Any:
-        record = original(own)
-        if record.outcome is not None:
-            trained.append(5 + record.member)
-        return record
+    def counting(own: Runner) -> Iterator[EpochRecord]:
+        for record in original(own):
+            if record.outcome is not None:
+                trained.append(5 + record.member)
+            yield record
 
-    original = crew.Crew.next
-    monkeypatch.setattr(crew.Crew, "next", counting)
+    original = Runner.records
+    monkeypatch.setattr(Runner, "records", counting)
     broken = steps(parts, tmp_path / "t.sqlite")
     for _ in range(6):  # the start and five epochs: two trials of two epochs have ended
         next(broken)
@@ -144,7 +146,7 @@ def test_threads_do_not_change_what_is_found(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(population, "WORTH_WORKERS", 0)
+    monkeypatch.setattr(runner, "WORTH_WORKERS", 0)
     found = drain(steps(parts, tmp_path / "t.sqlite", threads=2))
     assert timeless(found) == timeless(whole)
 
@@ -305,7 +307,7 @@ def test_targets_that_the_caller_changes_do_not_reach_a_running_search(
 ) -> None:
     own = tuple(Examples(part.inputs, part.targets.copy()) for part in parts)
     running = steps((own[0], own[1]), tmp_path / "t.sqlite")
-    next(running)  # the crew is there
+    next(running)  # the runner is there
     for part in own:
         part.targets[:] = 0
     assert timeless(drain(running)) == timeless(whole)
@@ -316,12 +318,37 @@ def test_the_interpreter_ends_the_threads_of_a_search_too(
     parts: tuple[Examples, Examples],
 ) -> None:
     before = set(threading.enumerate())
-    one = crew.Crew(*parts, 2)
+    one = ThreadRunner(*parts, 2)
     member = Settings(epochs=100_000).member(64, 10, seed=1)
     for number in range(2):
-        one.submit(crew.Stretch(number, member, 100_000, None, (0.0,)))
-    one.next()
+        one.submit(Job(member=member, index=number))
+    records = one.records()
+    next(records)
     started = set(threading.enumerate()) - before
     assert len(started) == 2
-    native._end_all()
+    runner._end_all()
     assert not any(thread.is_alive() for thread in started)
+
+
+def test_trials_that_do_not_fit_side_by_side_are_refused_before_any_trains(
+    parts: tuple[Examples, Examples], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Settings(hidden_layers=2, units=300, epochs=1)
+    bytes_of_one = sum(memory_of(one.member(64, 10, seed=5), len(parts[0])).values())
+    monkeypatch.setattr(memory, "memory_here", lambda: 3 * bytes_of_one)
+    with pytest.raises(InputError, match=r"^memory: .*; lower threads = 4$"):
+        drain(steps(parts, tmp_path / "t.sqlite", [one] * 4, threads=4))
+    with TrialStore(tmp_path / "t.sqlite") as store:
+        assert store.trials() == []
+    assert drain(steps(parts, tmp_path / "t.sqlite", [one] * 4, threads=2)).best is not None
+
+
+def test_a_trial_that_goes_on_at_a_rung_takes_its_memory_once(
+    parts: tuple[Examples, Examples], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Settings(hidden_layers=2, units=300, epochs=4)
+    bytes_of_one = sum(memory_of(one.member(64, 10, seed=5), len(parts[0])).values())
+    monkeypatch.setattr(memory, "memory_here", lambda: 3 * bytes_of_one)
+    halving = Halving(method="halving")
+    found = drain(steps(parts, tmp_path / "t.sqlite", [one] * 3, threads=4, halving=halving))
+    assert {trial.outcome for trial in found.trials} == {"completed", "pruned"}

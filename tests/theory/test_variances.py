@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from downslope.networks import Initialization, initialize
-from downslope.theory import bias_variance, predict_backward, predict_forward, weight_variance
+from downslope.networks import Initialization, bias_variance, initialize, weight_variance
+from downslope.theory import predict_backward, predict_forward
 
 ALL: tuple[Initialization, ...] = get_args(Initialization)
 

@@ -18,7 +18,7 @@ CoderArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run with an autoencoder, or its .safetensors.")
 ]
 ExamplesArgument = Annotated[
-    list[Path], typer.Argument(metavar="FILE...", help="One .npy of examples, or grey images.")
+    list[Path], typer.Argument(metavar="FILE", help="One .npy of examples, or grey images.")
 ]
 
 
@@ -31,11 +31,11 @@ def encode(
     from downslope.reconstruction import open_autoencoder, read_examples, write_array
 
     _check_out(out, ".npy")
-    found = open_autoencoder(coder)
+    autoencoder = open_autoencoder(coder)
     with _warnings_in_a_line():
-        codes = found.encode(read_examples(files, found))
+        codes = autoencoder.encode(read_examples(files, autoencoder))
     write_array(out, codes)
-    say(f"{len(codes)} codes of {found.code_size}: {out}")
+    say(f"{len(codes)} codes of {autoencoder.code_size}: {out}")
 
 
 def decode(
@@ -45,16 +45,16 @@ def decode(
 ) -> None:
     """Turn codes into what a trained autoencoder makes of them."""
     from downslope.reconstruction import open_autoencoder, read_codes, write_array, write_sheet
-    from downslope.report.wording import plural
+    from downslope.report.formats import plural
 
     _check_out(out, ".npy", ".png")
-    found = open_autoencoder(coder)
-    made = found.decode(read_codes(codes))
+    autoencoder = open_autoencoder(coder)
+    decoded = autoencoder.decode(read_codes(codes))
     if out.suffix.lower() == ".png":
-        write_sheet(out, [made], found)
+        write_sheet(out, [decoded], autoencoder)
     else:
-        write_array(out, made)
-    say(f"{plural(len(made), 'example')}: {out}")
+        write_array(out, decoded)
+    say(f"{plural(len(decoded), 'example')}: {out}")
 
 
 def reconstruct(
@@ -69,19 +69,19 @@ def reconstruct(
 ) -> None:
     """Send arrays or images through a trained autoencoder and back."""
     from downslope.reconstruction import open_autoencoder, read_examples, write_array, write_sheet
-    from downslope.report.wording import plural
+    from downslope.report.formats import plural
 
     _check_out(out, ".npy", ".png")
-    found = open_autoencoder(coder)
-    raw = read_examples(files, found)
+    autoencoder = open_autoencoder(coder)
+    raw = read_examples(files, autoencoder)
     with _warnings_in_a_line():
-        made = found.reconstruct(raw)
-        error = found.error(raw).mean()
+        decoded = autoencoder.reconstruct(raw)
+        error = autoencoder.error(raw).mean()
     if out.suffix.lower() == ".png":
-        write_sheet(out, [raw, made], found)
+        write_sheet(out, [raw, decoded], autoencoder)
     else:
-        write_array(out, made)
-    say(f"{plural(len(made), 'example')}, mean squared error {error:.5f}: {out}")
+        write_array(out, decoded)
+    say(f"{plural(len(decoded), 'example')}, mean squared error {error:.5f}: {out}")
 
 
 @contextmanager

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from downslope.cli.options import KindOption, LabelOption, QuietOption
-from downslope.cli.recipes import load_dataset
 from downslope.errors import InputError
 from downslope.terminal import say, show
 from downslope.watch import watch
+
+if TYPE_CHECKING:
+    from downslope.data import Dataset, Kind
+
+
+def load_dataset(name: str, label: str | None, kind: Kind | None, quiet: bool) -> Dataset:
+    """Load a data set by name or path, fetched first where it is known and not here."""
+    from downslope.data import fetch, find, list_datasets, load
+
+    if name in {listing.name for listing in list_datasets()} and find(name) is None:
+        watch(fetch(name), quiet)
+    return load(name, label=label, kind=kind)
 
 
 def list_data() -> None:
     """List the data sets known by name and where they are."""
     from downslope.data import list_datasets
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "examples", "found", "what it is"):
-        table.add_column(heading, overflow="fold")
-    for listing in list_datasets():
-        found = str(listing.found) if listing.found else "no; downslope data fetch"
-        row = (listing.name, f"{listing.examples:,}", found, listing.description)
-        table.add_row(*row)
-    show(table)
+    rows = (
+        (
+            each.name,
+            f"{each.examples:,}",
+            str(each.found or "no; downslope data fetch"),
+            each.description,
+        )
+        for each in list_datasets()
+    )
+    show(rows, "name", "examples", "found", "what it is")
 
 
 def fetch_data(
@@ -49,15 +61,17 @@ def verify_data(
     """Check the content of a data set, file by file."""
     from downslope.data import verify
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("content", "file", "SHA-256"):
-        table.add_column(heading, overflow="fold")
     checks = verify(name)
     words = {True: ("as published", "green"), False: ("wrong", "red"), None: ("readable", "")}
-    for check in checks:
-        text = Text.assemble(words[check.ok], f": {check.note}" if check.note else "")
-        table.add_row(text, str(check.path), check.sha256)
-    show(table)
+    rows = (
+        (
+            Text.assemble(words[check.ok], f": {check.note}" if check.note else ""),
+            str(check.path),
+            check.sha256,
+        )
+        for check in checks
+    )
+    show(rows, "content", "file", "SHA-256")
     if wrong := [check for check in checks if check.ok is False]:
         raise InputError(
             f"{wrong[0].path}: not the published content; fetch it again with 'downslope data "
@@ -74,23 +88,19 @@ def describe_data(
     """Describe a data set; the test set stays sealed."""
     from downslope.data import describe
 
-    seen = describe(load_dataset(name, label, kind, quiet))
-    table = Table(box=None, show_header=False, pad_edge=False)
-    shape = " x ".join(map(str, seen.shape))
+    data = describe(load_dataset(name, label, kind, quiet))
+    shape = f"{' x '.join(map(str, data.shape))} = " if len(data.shape) > 1 else ""
     rows = [
-        ("name", seen.name),
-        ("source", seen.source),
-        ("training", f"{seen.training:,} examples, validation included"),
-        ("test", f"{seen.test:,} examples, sealed"),
+        ("name", data.name),
+        ("source", data.source),
+        ("training", f"{data.training:,} examples, validation included"),
+        ("test", f"{data.test:,} examples, sealed"),
         (
             "one example",
-            f"{shape} = {seen.features} {seen.dtype} from {seen.lowest:g} to {seen.highest:g}",
+            f"{shape}{data.features} {data.dtype} from {data.lowest:g} to {data.highest:g}",
         ),
-        ("SHA-256", seen.sha256),
-        *(("read as", note) for note in seen.notes),
+        ("SHA-256", data.sha256),
+        *(("read as", note) for note in data.notes),
+        *(("class", f"{c.name}: {c.training:,} training examples") for c in data.classes),
     ]
-    for row in rows:
-        table.add_row(*row)
-    for count in seen.classes:
-        table.add_row("class", f"{count.name}: {count.training:,} training examples")
-    show(table)
+    show(rows)

@@ -1,121 +1,95 @@
-"""The command of landscapes: the refit's, or those of any network."""
+"""The command of the landscape of any network."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from downslope.cli.options import (
-    AddressOption,
-    DataOption,
-    ExecutorOption,
-    LabelOption,
-    OutOption,
-    QuietOption,
-    RecipeArgument,
-    SeedOption,
-    SetOption,
-    ThreadsOption,
-    refuse_idle,
-)
-from downslope.cli.recipes import run_stages
+from downslope.checked import Count, Seed
+from downslope.cli.options import QuietOption, ThreadsOption, number
 from downslope.errors import InputError
 from downslope.terminal import own_output, say
 from downslope.watch import watch
 
-_OWN = ("validation", "loss", "output", "grid", "margin", "examples", "tolerance", "statistics")
-
 
 def landscape(
-    context: typer.Context,
-    recipe: RecipeArgument = "fashion-mnist",
-    data: DataOption = None,
-    label: LabelOption = None,
-    out: OutOption = None,
-    changes: SetOption = None,
-    seed: SeedOption = None,
-    threads: ThreadsOption = None,
-    executor: ExecutorOption = "local",
-    address: AddressOption = None,
-    quiet: QuietOption = False,
     module: Annotated[
-        str | None,
-        typer.Option(metavar="FILE.py:NAME", help="Your network: a function that makes it."),
-    ] = None,
+        str, typer.Argument(metavar="FILE.py:NAME", help="Your function that makes the network.")
+    ],
     snapshots: Annotated[
-        Path | None,
+        Path,
         typer.Option(metavar="DIR", help="Its saved states: .pt, .pth, .ckpt, .safetensors."),
-    ] = None,
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(metavar="FILE.npz", help="`inputs` and `targets` as the network takes them."),
+    ],
     validation: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.npz", help="For --module: examples for a second surface."),
+        Path | None, typer.Option(metavar="FILE.npz", help="Examples for a second surface.")
     ] = None,
     loss: Annotated[
-        str, typer.Option(help="For --module: cross_entropy or mean_squared_error.")
+        Literal["cross_entropy", "mean_squared_error"], typer.Option(help="Of the training.")
     ] = "cross_entropy",
     output: Annotated[
         str | None,
-        typer.Option(help="For --module: which output, where it returns several, such as logits."),
+        typer.Option(
+            metavar="NAME", help="Which output, where it returns several, such as logits."
+        ),
     ] = None,
-    grid: Annotated[str, typer.Option(help="For --module: columns x rows.")] = "25x25",
-    margin: Annotated[float, typer.Option(help="For --module: share of the path's extent.")] = 0.2,
-    examples: Annotated[int, typer.Option(help="For --module: examples behind each loss.")] = 2500,
+    grid: Annotated[str, typer.Option(metavar="NxM", help="Columns x rows.")] = "25x25",
+    margin: Annotated[float, number(float, "Added around the path, of its extent.", "SHARE")] = 0.2,
+    examples: Annotated[int, number(Count, "Examples behind each loss.")] = 2500,
     tolerance: Annotated[
         float | None,
-        typer.Option(
-            help="For --module: compute points only where the surface bends, the others to this "
-            "share of the loss, such as 0.01. For fine grids."
+        number(
+            float,
+            "Compute points only where the surface bends, the others to this share of the loss, "
+            "such as 0.01. For fine grids.",
+            "SHARE",
         ),
     ] = None,
     statistics: Annotated[
-        str, typer.Option(help="For --module, of batch norm: recomputed or kept.")
+        Literal["recomputed", "kept"],
+        typer.Option(help="Of batch norm: anew at each point, or as they were saved."),
     ] = "recomputed",
+    seed: Annotated[int, number(Seed, "Of the choice of examples and of the network.")] = 0,
+    threads: ThreadsOption = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the page goes.")] = Path(
+        "landscape"
+    ),
+    quiet: QuietOption = False,
 ) -> None:
-    """Draw the loss landscape under the path of the refit, or of any network of yours.
+    """Draw the loss landscape under the training path of your own network.
 
-    For your own: downslope landscape --module FILE.py:NAME --snapshots DIR --data FILE.npz, where
-    the file holds `inputs` and `targets` as the network takes them.
+    The landscape of a recipe's final model: downslope run --stages landscape.
     """
-    if module is None and snapshots is None:
-        refuse_idle(context, _OWN, "without --module; a recipe has its own, as landscape.grid")
-        where = (threads, executor, address)
-        run_stages(recipe, ["landscape"], data, label, out, changes, seed, where, quiet)
-        return
-    if module is None or snapshots is None or data is None:
-        raise InputError("landscape: --module, --snapshots and --data belong together")
-    refuse_idle(context, ("recipe", "label", "changes", "executor", "address"), "beside --module")
-    from downslope.landscape import draw_foreign
+    from downslope.landscape import Grid, LossOptions, landscape_from_files
     from downslope.report.landscape_page import write_landscape
     from downslope.runs import Run
 
     columns, _, rows = grid.partition("x")
     if not (columns.isdecimal() and rows.isdecimal()):
         raise InputError(f"--grid {grid}: must be columns x rows, as in 25x25")
-    folder = Run(out or Path("landscape"))
+    folder = Run(out)
     folder.check_name()
-    steps = draw_foreign(
+    steps = landscape_from_files(
         module,
         snapshots,
-        Path(data),
+        data,
         folder.path,
         validation=validation,
-        tolerance=tolerance,
-        loss=loss,
-        output=output,
-        grid=(int(columns), int(rows)),
-        margin=margin,
+        options=LossOptions(loss, statistics, threads=threads, output=output),  # pyright: ignore[reportArgumentType] - checked there
+        grid=Grid(int(columns), int(rows), margin, tolerance=tolerance or 0.0),
         examples=examples,
-        statistics=statistics,
-        seed=seed or 0,
-        threads=threads,
+        seed=seed,
     )
     try:
         with own_output():
             drawn = watch(steps, quiet)
     except SystemExit:
-        say("stopped; repeat the command to go on", stderr=True)
+        say("stopped; repeat the command to resume", stderr=True)
         raise
     write_landscape(folder, drawn.result, drawn.arrays())
     page = folder.path / "landscape.html"

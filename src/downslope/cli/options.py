@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from downslope.checked import Seed, Threads, rule
 from downslope.errors import InputError
+from downslope.toml import parse_toml
 
-RecipeArgument = Annotated[
-    str, typer.Argument(metavar="[RECIPE]", help="fashion-mnist, quick, hw3 or a TOML file.")
-]
+KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
+
+
+def number(kind: Any, help: str, metavar: str = "N") -> Any:
+    """Make an option for a number within the bounds of an annotation."""
+
+    def read(text: Any) -> Any:
+        allowed = rule(kind)
+        try:
+            value = float(text) if kind is float else int(text)
+        except ValueError:
+            value = None
+        if value is None or not allowed.test(value):
+            raise typer.BadParameter(f"{text!r} is not allowed; it must be {allowed.one}")
+        return value
+
+    return typer.Option(metavar=metavar, help=help, parser=read)
+
+
 DataOption = Annotated[
     str | None, typer.Option("--data", metavar="PATH", help="A data set's name or path.")
 ]
@@ -23,28 +44,91 @@ KindOption = Annotated[
     Literal["images", "table"] | None,
     typer.Option("--kind", help="What arrays hold, where their content does not tell."),
 ]
-OutOption = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="DIR", help="Run directory; an unfinished run goes on."),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a key, as search.trials=20."),
-]
-SeedOption = Annotated[int | None, typer.Option("--seed", metavar="N", help="The recipe's seed.")]
 ThreadsOption = Annotated[
-    int | None,
-    typer.Option("--threads", metavar="N", min=1, help="Members at a time; default all cores."),
+    int | None, number(Threads, "What is computed in parallel; default all cores.")
 ]
-ExecutorOption = Annotated[
-    Literal["local", "ray"],
-    typer.Option("--executor", help="Train on this machine, or on a Ray cluster."),
+# Without a word for its type: it is a flag.
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", metavar="", help="Print only the path of what was written.")
 ]
-AddressOption = Annotated[
-    str | None,
-    typer.Option("--address", metavar="HOST:PORT", help="Of the Ray cluster; auto for one here."),
-]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="Print the report's path alone.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of every command that runs a recipe; see `with_options`."""
+
+    data: DataOption = None
+    label: LabelOption = None
+    trials: Annotated[int | None, number(int, "Trials of the search.")] = None
+    seed: Annotated[int | None, number(Seed, "The recipe's seed.")] = None
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key, as refit.epochs=20."),
+    ] = None
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", help="Run directory; an unfinished run in it is resumed."
+        ),
+    ] = None
+    threads: ThreadsOption = None
+    executor: Annotated[
+        Literal["local", "ray"],
+        typer.Option("--executor", help="Train on this machine, or on a Ray cluster."),
+    ] = "local"
+    address: Annotated[
+        str | None,
+        typer.Option("--address", metavar="HOST:PORT", help="Ray address, or auto."),
+    ] = None
+    quiet: QuietOption = False
+
+    def recipe_changes(self) -> dict[str, Any]:
+        """Return what the options change in a recipe, by dotted key.
+
+        Raises:
+            InputError: `--set` is not written so, or an option says the same.
+        """
+        changes = parse_changes(self.changes or [])
+        for option, key, value in (
+            ("--data", "data.name", None if self.data is None else absolute(self.data)),
+            ("--label", "data.label", self.label),
+            ("--trials", "search.trials", self.trials),
+            ("--seed", "seed", self.seed),
+        ):
+            if value is not None and key in changes:
+                raise InputError(f"--set {key}={changes[key]}: has no effect beside {option}")
+            if value is not None:
+                changes[key] = value
+        return changes
+
+    def to_repeat(self) -> list[str]:
+        """Return the options that a resumed run is not told by its directory."""
+        named = {"--threads": self.threads, "--address": self.address}
+        named["--executor"] = None if self.executor == "local" else self.executor
+        return [word for k, v in named.items() if v is not None for word in (k, str(v))]
+
+
+def with_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the fields of `Options` in place of its parameter `options`."""
+    hints = get_type_hints(Options, include_extras=True)
+    hints_of_command = get_type_hints(function, include_extras=True)
+    parameters = [
+        p.replace(annotation=hints_of_command[p.name])
+        for p in inspect.signature(function).parameters.values()
+        if p.name != "options"
+    ] + [
+        inspect.Parameter(f.name, KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
+        for f in fields(Options)
+    ]
+
+    @wraps(function)
+    def command(**values: Any) -> None:
+        shared = {f.name: values.pop(f.name) for f in fields(Options)}
+        function(**values, options=Options(**shared))
+
+    command.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue] - Typer reads it
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
 
 
 def names_of(text: str, allowed: Sequence[str], option: str) -> list[str]:
@@ -56,28 +140,46 @@ def names_of(text: str, allowed: Sequence[str], option: str) -> list[str]:
     >>> names_of("pdf, html", ("html", "pdf"), "--format")
     ['html', 'pdf']
     """
-    given = [name.strip() for name in text.split(",") if name.strip()]
-    wrong = next((name for name in given if name not in allowed), None)
-    if wrong is not None or not given:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    wrong = next((name for name in names if name not in allowed), None)
+    if wrong is not None or not names:
         raise InputError(
             f"{option}: {text if wrong is None else wrong!r} is not allowed; "
             f"it takes some of {', '.join(allowed)}, with commas between"
         )
-    return [name for name in allowed if name in given]
+    return [name for name in allowed if name in names]
 
 
-def refuse_idle(context: typer.Context, names: Sequence[str], why: str) -> None:
-    """Refuse options that were given and cannot act.
-
-    Args:
-        context: of the command.
-        names: its parameters, by their names in Python.
-        why: the end of the message.
+def parse_changes(texts: Sequence[str]) -> dict[str, Any]:
+    """Read changes of a recipe, each KEY=VALUE; of two of the same key the last one counts.
 
     Raises:
-        InputError: the first of them that stands on the command line.
+        InputError: one is not written so.
+
+    >>> parse_changes(["search.trials=20", "title=A word without quotes is a string"])
+    {'search.trials': 20, 'title': 'A word without quotes is a string'}
     """
-    for parameter in context.command.params:
-        source = context.get_parameter_source(parameter.name or "")
-        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
-            raise InputError(f"{parameter.opts[0]}: has no effect {why}")
+    changes: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        names = [name.strip() for name in key.split(".")]
+        if not equals or not all(names):
+            raise InputError(f"--set {text!r}: write key=value, for example search.trials=20")
+        changes.pop(".".join(names), None)  # its place is that of the last one, too
+        try:
+            changes[".".join(names)] = parse_toml(f"value = {value}")["value"]
+        except InputError:
+            changes[".".join(names)] = value
+    return changes
+
+
+def absolute(data: str) -> str:
+    """Return the whole path of a data set, since a run is resumed from any folder."""
+    from downslope.data import list_datasets
+
+    if data in {listing.name for listing in list_datasets()}:
+        return data
+    try:
+        return str(Path(data).expanduser().resolve(strict=True))
+    except (OSError, RuntimeError, ValueError):  # not there, or no path: said by who loads it
+        return data

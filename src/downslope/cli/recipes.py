@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import time
@@ -12,114 +11,77 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
-from downslope.cli.options import (
-    AddressOption,
-    DataOption,
-    ExecutorOption,
-    LabelOption,
-    OutOption,
-    QuietOption,
-    RecipeArgument,
-    SeedOption,
-    SetOption,
-    ThreadsOption,
-)
+from downslope.cli.data import load_dataset
+from downslope.cli.options import Options, with_options
 from downslope.errors import InputError
+from downslope.stages import STAGES
 from downslope.terminal import say, show
 from downslope.watch import watch
 
 if TYPE_CHECKING:
-    from downslope.cluster import Trainer
-    from downslope.data import Dataset, Kind
+    from downslope.engines import MakeRunner
     from downslope.results import Results
-    from downslope.search import Hire
+
+RecipeArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="RECIPE",
+        help="fashion-mnist (the default), quick, hw3 (a published homework) or a TOML file.",
+    ),
+]
 
 
+@with_options
 def run(
-    recipe: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[RECIPE]",
-            help="fashion-mnist, quick, hw3 or a TOML file.",
-            show_default="fashion-mnist",
-        ),
-    ] = None,
-    data: DataOption = None,
-    label: LabelOption = None,
-    out: OutOption = None,
+    recipe: RecipeArgument = None,
     resume: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Go on with this run, its recipe and its stages."),
+        typer.Option(metavar="DIR", help="Resume an interrupted run: its recipe, its stages."),
     ] = None,
     stages: Annotated[
         str | None,
-        typer.Option(metavar="a,b", help="theory, search, refit, variants, landscape, autoencoder"),
+        typer.Option(metavar="NAMES", help=f"Some of {', '.join(STAGES)}, with commas between."),
     ] = None,
-    changes: SetOption = None,
-    seed: SeedOption = None,
-    threads: ThreadsOption = None,
-    executor: ExecutorOption = "local",
-    address: AddressOption = None,
-    quiet: QuietOption = False,
+    *,
+    options: Options,
 ) -> None:
-    """Run a recipe, all of it or some stages, and write a report. Repeat to resume."""
-    from downslope.recipes import STAGES
+    """Run a recipe, all of it or some stages, and write a report; repeated, it resumes."""
     from downslope.runs import Run
 
-    chosen = STAGES if stages is None else [s.strip() for s in stages.split(",") if s.strip()]
+    chosen = list(STAGES)
+    if stages is not None:
+        chosen = [name.strip() for name in stages.split(",") if name.strip()]
+    out = options.out
     if resume is not None:
         if recipe is not None or out is not None:
             raise InputError(
                 f"--resume {resume}: the run holds its recipe; leave out RECIPE, --out"
             )
-        held = Run(resume)
+        interrupted = Run(resume)
         if not (resume / "recipe.toml").is_file():
-            if not held.exists:
-                raise InputError(f"{resume}: holds no run to go on with (no recipe.toml)")
-            held.write_recipe(held.read_results())
-        recipe, out, manifest = str(resume / "recipe.toml"), resume, held.read_manifest()
+            if not interrupted.exists:
+                raise InputError(f"{resume}: holds no run to resume (no recipe.toml)")
+            interrupted.write_recipe(interrupted.read_results())
+        recipe, out, manifest = str(resume / "recipe.toml"), resume, interrupted.read_manifest()
         if stages is None and manifest is not None:
             chosen = manifest.stages
-    where = (threads, executor, address)
-    run_stages(recipe or "fashion-mnist", chosen, data, label, out, changes, seed, where, quiet)
+    _run_stages(recipe or "fashion-mnist", chosen, out, options)
 
 
-def part(stage: str, what: str) -> Callable[..., None]:
+def stage_command(stage: str) -> Callable[..., None]:
     """Make the command that runs one stage, and what it builds on."""
 
-    def command(
-        recipe: RecipeArgument = "fashion-mnist",
-        data: DataOption = None,
-        label: LabelOption = None,
-        out: OutOption = None,
-        changes: SetOption = None,
-        seed: SeedOption = None,
-        threads: ThreadsOption = None,
-        executor: ExecutorOption = "local",
-        address: AddressOption = None,
-        quiet: QuietOption = False,
-    ) -> None:
-        where = (threads, executor, address)
-        run_stages(recipe, [stage], data, label, out, changes, seed, where, quiet)
+    @with_options
+    def command(recipe: RecipeArgument = None, *, options: Options) -> None:
+        _run_stages(recipe or "fashion-mnist", [stage], options.out, options)
 
-    command.__doc__ = what
     return command
 
 
-def run_stages(
-    recipe: str,
-    stages: Sequence[str],
-    data: str | None,
-    label: str | None,
-    out: Path | None,
-    changes: list[str] | None,
-    seed: int | None,
-    where: tuple[int | None, str, str | None],
-    quiet: bool,
-) -> None:
-    """Begin or go on with a run, train its stages, write its report and say what came out."""
+def _run_stages(recipe: str, stages: Sequence[str], out: Path | None, options: Options) -> None:
+    """Begin or resume a run, train its stages, write its report and say what came out."""
     from downslope.engines import MISSING, choose_engine
     from downslope.recipes import (
         free_directory,
@@ -131,88 +93,71 @@ def run_stages(
     from downslope.report import advice, write_report
     from downslope.runs import Run
 
-    chosen = load_recipe(recipe, edits(changes, data, label, seed))
-    order = needed(stages, chosen)
-    dataset = load_dataset(chosen.data.name, chosen.data.label, chosen.data.kind, quiet)
-    path = out or free_directory(Path(recipe).stem, chosen)
-    held = Run(path)
-
     def note(text: str) -> None:
-        if not quiet:
+        if not options.quiet:
             say(text, stderr=True)
 
+    chosen = load_recipe(recipe, options.recipe_changes())
+    order = needed(stages, chosen)
+    dataset = load_dataset(chosen.data.name, chosen.data.label, chosen.data.kind, options.quiet)
+    path, taken = (out, "") if out is not None else free_directory(Path(recipe).stem, chosen)
+    directory = Run(path)
     if added := [s for s in order if s not in stages]:
         note(f"also running {', '.join(added)}: {', '.join(stages)} builds on it")
-    note(f"run: {path}" + (" (going on with it)" if held.exists else ""))
+    note(f"run: {path}{' (resuming)' if directory.exists else ''}{taken}")
     for line in dataset.notes:
         note(f"data: {line}")
-    if again := stages_again(held, chosen):
+    if again := stages_again(directory, chosen):
         note(f"trials are added, so these are done again: {', '.join(again)}")
     if choose_engine("auto") != "native":
         note(MISSING)
     start = time.perf_counter()
-    threads, executor, address = where
     try:
-        with _executor(executor, address) as (trainer, hire):
+        with _executor(options.executor, options.address) as make_runner:
             steps = run_recipe(
-                chosen, dataset, held, stages=stages, threads=threads, trainer=trainer, hire=hire
+                chosen,
+                dataset,
+                directory,
+                stages=stages,
+                threads=options.threads,
+                make_runner=make_runner,
             )
-            results = watch(steps, quiet)
-        with held.locked():
-            page = write_report(held)
-            held.refresh_manifest()
+            results = watch(steps, options.quiet)
+        with directory.locked():
+            (page,) = write_report(directory)
+            directory.refresh_manifest()
     except SystemExit:
-        options = {"threads": threads, "executor": executor if executor != "local" else None}
-        options["address"] = address
-        again = ["run", "--resume", str(path)]
-        for name, value in options.items():
-            again += [f"--{name}", str(value)] if value is not None else []
-        if held.exists:
-            command = shlex.join([*_program(), *again])
-            say(f"stopped; what was finished is kept. To go on: {command}", stderr=True)
+        if directory.exists:
+            words = [*_program(), "run", "--resume", str(path), *options.to_repeat()]
+            say(f"stopped; what was finished is kept. To resume: {shlex.join(words)}", stderr=True)
         raise
     except InputError:
-        if held.written:  # what did finish is still worth a page; a run that was refused is left
-            with suppress(InputError), held.locked():
-                write_report(held)
-                held.refresh_manifest()
+        if directory.written:  # a page of what did finish; a run that was refused is left alone
+            with suppress(InputError), directory.locked():
+                write_report(directory)
+                directory.refresh_manifest()
         raise
-    if not quiet:
+    if not options.quiet:
         _print_summary(results, time.perf_counter() - start)
-    say(page if quiet else f"report: {page}")
-    if tried := advice(results):
-        say(f"downslope: {tried}", stderr=True)
+    say(page if options.quiet else f"report: {page}")
+    if reason := advice(results):
+        say(f"downslope: {reason}", stderr=True)
         sys.exit(1)
 
 
 @contextmanager
-def _executor(executor: str, address: str | None) -> Generator[tuple[Trainer, Hire], None, None]:
+def _executor(executor: str, address: str | None) -> Generator[MakeRunner, None, None]:
     """Choose what trains; a cluster is left when its work is done."""
-    from downslope.cluster import Cluster
-    from downslope.engines import train
-    from downslope.search import Crew
+    from downslope.engines import local_runner
+    from downslope.engines.ray import Cluster
 
     if executor != "ray":
         if address is not None:
             raise InputError(f"--address {address}: only with --executor ray")
-        yield train, Crew
+        yield local_runner
         return
     with Cluster(address) as cluster:
-        yield cluster.train, cluster.crew
-
-
-def edits(
-    changes: list[str] | None, data: str | None, label: str | None, seed: int | None
-) -> list[str]:
-    """Write the options that stand for keys as changes of the recipe."""
-    edits = list(changes or [])
-    if data is not None:
-        edits.append(f"data.name={_quoted(_anywhere(data))}")
-    if label is not None:
-        edits.append(f"data.label={_quoted(label)}")
-    if seed is not None:
-        edits.append(f"seed={seed}")
-    return edits
+        yield cluster.runner
 
 
 def _program() -> list[str]:
@@ -221,42 +166,9 @@ def _program() -> list[str]:
     return ["python", "-m", "downslope"] if started.name == "__main__.py" else [sys.argv[0]]
 
 
-def _anywhere(data: str) -> str:
-    """Return the whole path of a data set, since a run is gone on with from any folder."""
-    from downslope.data import list_datasets
-
-    path = Path(data).expanduser()
-    if data in {listing.name for listing in list_datasets()}:
-        return data
-    there = os.path.exists(path)  # noqa: PTH110 - Path.exists raises on an overlong name
-    return str(path.resolve()) if there else data
-
-
-def _quoted(text: str) -> str:
-    """Write a string as TOML, so that a path of digits is not taken for a number."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def load_dataset(name: str, label: str | None, kind: Kind | None, quiet: bool) -> Dataset:
-    """Load a data set by name or path, fetched first where it is known and not here."""
-    from downslope.data import fetch, find, list_datasets, load
-
-    if name in {listing.name for listing in list_datasets()} and find(name) is None:
-        watch(fetch(name), quiet)
-    return load(name, label=label, kind=kind)
-
-
 def _print_summary(results: Results, seconds: float) -> None:
     from downslope.report import summary
 
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    for row in summary(results):
-        table.add_row(*row)
-    table.add_row(
-        "time",
-        f"{seconds:.0f} s here; "
-        + ", ".join(f"{stage} {spent:.0f} s" for stage, spent in results.seconds.items()),
-    )
-    show(table)
+    times = ", ".join(f"{stage} {spent:.0f} s" for stage, spent in results.seconds.items())
+    rows = [*summary(results), ("time", f"{seconds:.0f} s here; {times}")]
+    show((Text(label, "bold"), text) for label, text in rows)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def report(
     directories: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="A run directory; several to compare.")
+        list[Path], typer.Argument(metavar="DIR", help="A run directory; several to compare.")
     ],
     formats: Annotated[
         str, typer.Option("--format", metavar="NAMES", help="html, pdf or html,pdf.")
@@ -51,26 +51,19 @@ def _undamaged(directory: Path) -> Run:
     """Open a run whose files are as it wrote them."""
     from downslope.runs import Run
 
-    held = Run(directory)
-    if held.exists:  # otherwise its reader says what is missing
-        held.check()
-    return held
+    run = Run(directory)
+    if run.exists:  # otherwise its reader says what is missing
+        run.check()
+    return run
 
 
 def _write(directory: Path, formats: list[str], paper: Literal["a4", "letter"]) -> list[Path]:
-    from downslope.report import write_pdf, write_report
-    from downslope.report.gallery import arrays, gallery
+    from downslope.report import write_report
 
-    held = _undamaged(directory)
-    results = held.read_results()
-    drawn = gallery(results, arrays(held, results))
-    paths: list[Path] = []
-    if "html" in formats:
-        paths.append(write_report(held, drawn))
-    if "pdf" in formats:
-        paths.append(write_pdf(held, paper, drawn))
-    with suppress(InputError), held.locked():  # a process that still writes lists it at its end
-        held.refresh_manifest()
+    run = _undamaged(directory)
+    paths = write_report(run, formats, paper)
+    with suppress(InputError), run.locked():  # a process that still writes lists it at its end
+        run.refresh_manifest()
     return paths
 
 
@@ -115,9 +108,9 @@ def verify(
     """Check every file of a run against the SHA-256 in its manifest."""
     from downslope.runs import Run
 
-    held = Run(directory)
-    held.read_results()
-    if wrong := held.damaged():
+    run = Run(directory)
+    run.read_results()
+    if wrong := run.damaged():
         raise InputError(
             f"{directory}: not what the run wrote: {', '.join(wrong)}; 'downslope run --resume' "
             "makes report.html and figures again, and recipe.toml once it is removed; the rest "

@@ -1,5 +1,6 @@
 """Data sets by name or path, splits, scaling and the sealed test set."""
 
+from downslope.data.arrays import read_examples
 from downslope.data.assembly import Kind, white_level
 from downslope.data.description import (
     ClassCount,
@@ -10,14 +11,9 @@ from downslope.data.description import (
     list_datasets,
     verify,
 )
-from downslope.data.examples import (
-    Dataset,
-    Examples,
-    Opening,
-    SealedTestSet,
-    content_digest,
-)
+from downslope.data.examples import Dataset, Examples, Opening, SealedTestSet, content_digest
 from downslope.data.fetching import fetch, find
+from downslope.data.files import finite_rows
 from downslope.data.loading import load
 from downslope.data.preparation import Range, Scaling, split
 
@@ -37,8 +33,10 @@ __all__ = [
     "describe",
     "fetch",
     "find",
+    "finite_rows",
     "list_datasets",
     "load",
+    "read_examples",
     "split",
     "verify",
     "white_level",

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from downslope.data.files import MAXIMUM_BYTES, fault, open_plain, read_whole
+from downslope.data.examples import Examples
+from downslope.data.files import fault, open_plain, read_bounded, read_whole
 from downslope.data.idx import ROLES, list_folder
-from downslope.errors import InputError
+from downslope.errors import InputError, one_line
 
 NPZ_KEYS: tuple[tuple[str, ...], ...] = (
     ("x_train", "y_train", "x_test", "y_test"),
@@ -37,15 +38,7 @@ _NPY_NAME = re.compile(r"(?P<prefix>.*?)(?P<part>train|test)_(?P<what>images|lab
 
 
 def parse_npy(data: bytes, where: Path | str, *, text: bool = False) -> NDArray[Any]:
-    """Return the array in the bytes of a .npy file.
-
-    Args:
-        data: of the whole file.
-        where: the file, and the key in it, for errors.
-        text: whether strings are allowed, as labels may be.
-
-    Raises:
-        InputError: the bytes are no .npy, are truncated, or hold Python objects.
+    """Return the array in the bytes of a .npy file; of strings only where it may be `text`.
 
     >>> stream = io.BytesIO(); np.save(stream, np.arange(3)); parse_npy(stream.getvalue(), "a.npy")
     array([0, 1, 2])
@@ -78,12 +71,12 @@ def parse_npy(data: bytes, where: Path | str, *, text: bool = False) -> NDArray[
         strings = ", and strings where they are labels" if text else ""
         raise fault(where, f"has dtype {dtype}; only whole and floating numbers{strings} are read")
     size = prod(shape) * dtype.itemsize
-    held = len(data) - stream.tell()
-    if min(shape, default=0) < 0 or size != held:
+    present = len(data) - stream.tell()
+    if min(shape, default=0) < 0 or size != present:
         raise fault(
             where,
-            f"{'is truncated' if held < size else 'is damaged'}: its header promises {size:,} "
-            f"bytes of shape {shape} and dtype {dtype}, it holds {held:,}; get the file again",
+            f"{'is truncated' if present < size else 'is damaged'}: its header promises {size:,} "
+            f"bytes of shape {shape} and dtype {dtype}, it holds {present:,}; get the file again",
         )
     array = np.frombuffer(data, dtype, offset=stream.tell())
     return array.reshape(shape, order="F" if fortran else "C")
@@ -95,27 +88,24 @@ def read_npy_folder(folder: Path) -> tuple[str, dict[str, tuple[Path, NDArray[An
     Returns:
         The prefix and, by role in the order of `ROLES`, each path and its array; None where the
         folder has no file of such a name.
-
-    Raises:
-        InputError: some of the four are missing, there are several sets, or as `parse_npy`.
     """
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     prefixes: set[str] = set()
     for path in list_folder(folder):
         if match := _NPY_NAME.fullmatch(path.name):
             prefixes.add(match["prefix"])
-            found[f"{match['part']} {match['what']}"] = path
-    if not found:
+            paths[f"{match['part']} {match['what']}"] = path
+    if not paths:
         return None
     if len(prefixes) > 1:
         names = ", ".join(f"{prefix}train_images.npy" for prefix in sorted(prefixes))
         raise fault(folder, f"holds several sets ({names}); put each in a folder of its own")
     prefix = prefixes.pop()
-    missing = [f"{prefix}{r.replace(' ', '_')}.npy" for r in ROLES if r not in found]
+    missing = [f"{prefix}{r.replace(' ', '_')}.npy" for r in ROLES if r not in paths]
     if missing:
         raise fault(folder, f"lacks {', '.join(missing)}; a set is four .npy files")
     return prefix, {
-        role: (found[role], parse_npy(read_whole(found[role]), found[role], text="labels" in role))
+        role: (paths[role], parse_npy(read_whole(paths[role]), paths[role], text="labels" in role))
         for role in ROLES
     }
 
@@ -126,10 +116,6 @@ def read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
     Returns:
         The arrays by key in lower case, in the order of the set of keys: four with a test set,
         two without; and a note on arrays that are neither inputs nor labels and not read.
-
-    Raises:
-        InputError: the file is no .npz or damaged, its keys are not accepted, two sets of keys or
-            an array of examples besides are there, or as `parse_npy`.
     """
     with open_plain(path) as stream:
         try:
@@ -144,6 +130,34 @@ def read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
             raise fault(
                 path, f"is not a readable .npz ({error}); write it with numpy.savez"
             ) from None
+
+
+def read_examples(path: Path) -> Examples:
+    """Read a .npz with arrays `inputs` and `targets`, of the shapes that a module takes.
+
+    Arrays of numbers are kept as they are, whatever they are for.
+
+    Raises:
+        InputError: it is missing or damaged, lacks an array, or their lengths differ.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            missing = {"inputs", "targets"} - set(arrays.files)
+            if missing:
+                raise InputError(
+                    f"{path}: lacks {', '.join(sorted(missing))}; it has {', '.join(arrays.files)}"
+                )
+            inputs, targets = arrays["inputs"], arrays["targets"]
+    except InputError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise InputError(
+            f"{path}: cannot be read as npz ({type(error).__name__}: {one_line(error)})"
+        ) from None
+    for name, array in (("inputs", inputs), ("targets", targets)):
+        if array.dtype.kind not in "fiub" or array.ndim < 1:
+            raise InputError(f"{path}: {name} is of type {array.dtype}; numbers are needed")
+    return Examples(inputs, targets)
 
 
 def _choose(
@@ -180,7 +194,5 @@ def _read_member(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str, key: str
 ) -> NDArray[Any]:
     with archive.open(info) as stream:
-        data = stream.read(MAXIMUM_BYTES + 1)
-    if len(data) > MAXIMUM_BYTES:
-        raise fault(where, f"is larger than {MAXIMUM_BYTES:,} bytes, the most that is read")
+        data = read_bounded(stream, where)
     return parse_npy(data, where, text=key.startswith("y") or key.endswith("labels"))

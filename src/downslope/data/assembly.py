@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
 from typing import Any, Literal, cast
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from downslope.data.encoding import Labels, encode, listed
 from downslope.data.examples import Dataset, Examples, SealedTestSet, content_digest
-from downslope.data.fashion import CLASS_NAMES, is_fashion_mnist
-from downslope.data.files import fault
+from downslope.data.files import fault, finite_rows
 from downslope.data.preparation import Range
 
 HOLD_OUT = 0.2
@@ -36,59 +35,45 @@ COUNTS = 16
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One pair of arrays as read, and the words by which an error names each.
+    """One array of examples as read, with what its format knows of it.
 
     Args:
         inputs: shape (examples, ...), any numeric type.
-        targets: the labels; None if there are none, else see `Labels`.
-        inputs_at: the file, and the key in it, of the inputs.
-        targets_at: the same of the targets.
-        place: names a row by its index.
+        at: the file, and the key in it, by which an error names the inputs.
+        labels: None if there are none.
+        kind: what the inputs are; None decides by type, dimensions and values.
+        class_names: known names; if empty, the labels as written.
+        white: the grey level of full white, where it is known.
+        columns: names of the features of a table.
+        notes: what the reader has decided already.
     """
 
     inputs: NDArray[Any]
-    targets: NDArray[Any] | None
-    inputs_at: str
-    targets_at: str
-    place: Callable[[int], str] = lambda row: f"row {row} (from 0)"
+    at: str
+    labels: Labels | None
+    kind: Kind | None = None
+    class_names: tuple[str, ...] = ()
+    white: float | None = None
+    columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def assemble(
-    name: str,
-    source: str,
-    training: Part,
-    test: Part | None,
-    *,
-    kind: Kind | None = None,
-    class_names: tuple[str, ...] = (),
-    white: float | None = None,
-    notes: Sequence[str] = (),
-) -> Dataset:
+def assemble(name: str, source: str, training: Part, test: Part | None = None) -> Dataset:
     """Check arrays against each other and make a data set of them.
 
     Labels are encoded by `encode`. What is decided from values is decided from training rows:
     whether flat bytes are pictures (`_decide`) and which level is white. White is 255 where bytes
     exceed 127, 1 where pictures lie in [0, 1], and the brightest value between; pictures with
     negative values or values above 255 have none, nor has a table. Square flat pictures get their
-    sides back as shape.
+    sides back as shape. Without a test part a stratified fifth of the training part is held out.
 
     Args:
         name: of the data set.
         source: in words for the report.
-        training: the training arrays.
-        test: the test arrays; None holds out a stratified fifth of the training arrays.
-        kind: what the inputs are; None decides by type, dimensions and values.
-        class_names: known names. If empty, Fashion-MNIST's where the arrays are exactly those,
-            else the labels as written.
-        white: the grey level of full white, where it is known.
-        notes: what the reader has decided already.
-
-    Raises:
-        InputError: a wrong number of dimensions or type, a value that is not finite, differing
-            counts or shapes, labels that cannot be encoded, bytes that may be pictures or a table,
-            or too few rows to hold a test set out.
+        training: the training arrays, and what is known of them.
+        test: the test arrays.
     """
-    said = list(notes)
+    said = list(training.notes)
     parts = [training] if test is None else [training, test]
     for part in parts:
         _check(part)
@@ -102,9 +87,10 @@ def assemble(
             f"no test set of its own: a fifth of the rows ({len(held_out):,}), stratified, was "
             "held out"
         )
-    seen = training.inputs if kept is None else training.inputs[kept]
+    kind, white = training.kind, training.white
     if kind is None:
-        kind, why = _decide(seen, training.inputs_at)
+        seen = training.inputs if kept is None else training.inputs[kept]
+        kind, why = _decide(seen, training.at)
         said.append(f"inputs taken for {'a table' if kind == 'table' else 'images'}: {why}")
     images = kind == "images"
     arrays = _inputs(parts, images)
@@ -114,18 +100,22 @@ def assemble(
         everything = Examples(arrays[0], targets[0])
         trained, sealed = everything.take(kept), everything.take(held_out)
     if images and white is None:
-        white = _white(trained.inputs, said)
+        white = white_level(trained.inputs)
+        low, high = cast(float, trained.inputs.min()), cast(float, trained.inputs.max())
+        said.append(
+            f"pixels from {low:g} to {high:g} have no level of white; each is standardized"
+            if white is None
+            else f"white is {white:g}; the brightest training pixel is {high:g}"
+        )
     said += [
-        f"the test set beside the training set: {doubt}"
-        for doubt in Range.of(trained.inputs).doubts(sealed.inputs)
+        f"the test set beside the training set: {warning}"
+        for warning in Range.of(trained.inputs).scale_warnings(sealed.inputs)
     ]
-    if names and not class_names and is_fashion_mnist(trained, sealed):
-        class_names = CLASS_NAMES
     return Dataset(
         name=name,
         source=source,
         shape=_shape(training, images),
-        class_names=class_names or names,
+        class_names=training.class_names or names,
         training=trained,
         test=SealedTestSet(sealed),
         white=white,
@@ -135,7 +125,7 @@ def assemble(
 
 
 def _check(part: Part) -> None:
-    raw, at = part.inputs, part.inputs_at
+    raw, at, labels = part.inputs, part.at, part.labels
     if not 2 <= raw.ndim <= 4:
         raise fault(
             at,
@@ -146,14 +136,12 @@ def _check(part: Part) -> None:
         raise fault(at, f"holds nothing (shape {raw.shape}); it needs examples with features")
     if raw.dtype.kind not in "biuf":
         raise fault(at, f"has dtype {raw.dtype}; only whole and floating numbers are read")
-    if part.targets is not None and part.targets.ndim > 0:
-        shape = part.targets.shape
+    if labels is not None and labels.values.ndim > 0:
+        shape = labels.values.shape
         count = shape[1] if len(shape) == 2 and shape[0] == 1 else shape[0]
         if len(raw) != count:
             raise fault(
-                at,
-                f"{len(raw)} examples but {count} labels in {part.targets_at}; the counts must "
-                "agree",
+                at, f"{len(raw)} examples but {count} labels in {labels.at}; the counts must agree"
             )
 
 
@@ -161,25 +149,22 @@ def _check_shapes(training: Part, test: Part) -> None:
     expected, shape = (part.inputs.shape[1:] for part in (training, test))
     if shape != expected:
         raise fault(
-            test.inputs_at,
+            test.at,
             f"test examples of shape {shape}, training examples of {expected}; they must have the "
             "same features",
         )
-    if (training.inputs.dtype == np.uint8) != (test.inputs.dtype == np.uint8):
+    wanted, kind = (part.inputs.dtype for part in (training, test))
+    if (kind == np.uint8) != (wanted == np.uint8):
         raise fault(
-            test.inputs_at,
-            f"test examples of type {test.inputs.dtype}, training examples of "
-            f"{training.inputs.dtype}; save both with one type and scale",
+            test.at,
+            f"test examples of type {kind}, training examples of {wanted}; save both with one type "
+            "and scale",
         )
 
 
 def _encode(parts: list[Part], said: list[str]) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
     """Return the targets of each part and the names of the classes; zeros where none are given."""
-    labels = [
-        Labels(part.targets, part.targets_at, part.place)
-        for part in parts
-        if part.targets is not None
-    ]
+    labels = [part.labels for part in parts if part.labels is not None]
     if len(labels) < len(parts):
         return [np.zeros(len(part.inputs), np.int64) for part in parts], ()
     targets, names = encode(*labels)
@@ -191,11 +176,7 @@ def _encode(parts: list[Part], said: list[str]) -> tuple[list[NDArray[np.int64]]
 
 
 def _decide(raw: NDArray[Any], at: str) -> tuple[Kind, str]:
-    """Decide whether inputs are pictures or a table, and say why.
-
-    Raises:
-        InputError: they may be either.
-    """
+    """Decide whether inputs are pictures or a table, and say why."""
     if raw.ndim > 2:
         return "images", f"each example has {raw.ndim - 1} dimensions"
     width = raw.shape[1]
@@ -227,25 +208,11 @@ def _inputs(parts: Sequence[Part], images: bool) -> list[Inputs]:
     ):
         # PyTorch warns of read-only arrays.
         return [np.require(rows, np.uint8, ["C", "W"]) for rows in flat]
-    wide = [_finite(rows, part) for rows, part in zip(flat, parts, strict=True)]
+    wide = [finite_rows(rows, part.at) for rows, part in zip(flat, parts, strict=True)]
     with np.errstate(over="ignore"):
         narrow = [rows.astype(np.float32) for rows in wide]
     exact = all(np.array_equal(a, b) for a, b in zip(narrow, wide, strict=True))
     return [np.require(rows, None, ["C", "W"]) for rows in (narrow if exact else wide)]
-
-
-def _finite(rows: NDArray[Any], part: Part) -> NDArray[np.float64]:
-    with np.errstate(over="ignore", invalid="ignore"):
-        wide = rows.astype(np.float64)
-    finite = np.isfinite(wide)
-    if not finite.all():
-        row, column = np.unravel_index(int(np.argmin(finite)), finite.shape)
-        raise fault(
-            part.inputs_at,
-            f"row {row}, column {column} (both from 0) holds {rows[row, column]}; every value "
-            "must be a finite number",
-        )
-    return wide
 
 
 def _shape(part: Part, images: bool) -> tuple[int, ...]:
@@ -273,17 +240,6 @@ def white_level(inputs: NDArray[Any]) -> float | None:
     return max(1.0, float(high))
 
 
-def _white(inputs: Inputs, said: list[str]) -> float | None:
-    white = white_level(inputs)
-    low, high = cast(float, inputs.min()), cast(float, inputs.max())
-    said.append(
-        f"pixels from {low:g} to {high:g} have no level of white; each is standardized"
-        if white is None
-        else f"white is {white:g}; the brightest training pixel is {high:g}"
-    )
-    return white
-
-
 def _hold_out(
     part: Part, targets: NDArray[np.int64], names: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -295,7 +251,7 @@ def _hold_out(
     if rarest < 2 or len(targets) < 5 * classes:
         which = f" ({names[int(counts.argmin())]!r})" if names else ""
         raise fault(
-            part.targets_at,
+            part.labels.at if part.labels else part.at,
             f"has {len(targets)} rows of {classes} classes, {rarest} of the rarest{which}; to hold "
             f"a test set out it needs at least 2 of each class and {5 * classes} in all",
         )

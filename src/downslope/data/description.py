@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from downslope.data import fashion
+from downslope.data import fashion_mnist
 from downslope.data.examples import Dataset
 from downslope.data.fetching import NAMES, find
 from downslope.data.files import fault, open_decompressed
@@ -20,17 +21,8 @@ DIGITS_SHA256 = "6ebb3d2fee246a4e99363262ddf8a00a3c41bee6014c373ed9d9216ba7f651b
 """Of scikit-learn's digits.csv once decompressed, the same in every release so far."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """Describe one data set that is known by name.
-
-    Args:
-        name: for `load`.
-        found: where it lies on this machine, or None.
-        description: one line.
-        examples: training and test examples together.
-        download: bytes to fetch, 0 where nothing is.
-    """
+class Listing(NamedTuple):
+    """A data set that is known by name: where it lies, if it does, and the bytes to fetch else."""
 
     name: str
     found: Path | None
@@ -39,12 +31,11 @@ class Listing:
     download: int
 
 
-@dataclass(frozen=True, slots=True)
-class FileCheck:
-    """Hold the check of one file.
+class FileCheck(NamedTuple):
+    """The check of one file, or of the name of one that is missing.
 
     Args:
-        path: of the file, or the name of what is missing.
+        path: of the file.
         sha256: of the decompressed bytes; empty where they cannot be read.
         ok: whether they are what was published; None where nothing is published to compare with.
         note: what is wrong, in one line.
@@ -56,9 +47,8 @@ class FileCheck:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ClassCount:
-    """Count the training examples of one class."""
+class ClassCount(NamedTuple):
+    """How many training examples a class has."""
 
     name: str
     training: int
@@ -66,22 +56,10 @@ class ClassCount:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """Describe a data set; of the test set only its size, so that it stays sealed.
+    """What a data set is like; of the test set only its size, so that it stays sealed.
 
-    Args:
-        name: as given to `load`.
-        source: where it came from.
-        shape: of one example.
-        features: the product of `shape`.
-        training: number of training examples, validation included.
-        test: number of test examples.
-        classes: training examples per class.
-        dtype: of the inputs.
-        lowest: smallest input of the training examples.
-        highest: largest input of the training examples.
-        white: grey level of full white, None for a table.
-        sha256: of all arrays.
-        notes: what was taken for what where the content decided it.
+    Training examples include those for validation; `lowest`, `highest` and `classes` are of them
+    alone. The other fields are those of `Dataset`.
     """
 
     name: str
@@ -127,13 +105,13 @@ def verify(name_or_path: str | Path) -> tuple[FileCheck, ...]:
         assert path is not None
         sha256 = _sha256(path)
         return (FileCheck(path, sha256, sha256 == DIGITS_SHA256),)
-    if name == fashion.NAME:
-        copy = fashion.find_copy()
+    if name == fashion_mnist.NAME:
+        copy = fashion_mnist.find_copy()
         if copy is None:
             raise fault(
                 name, f"is not on this machine; run `downslope data fetch {name}` to get it"
             )
-        return _verify_idx(copy[1], fashion.remedy(copy[0]))
+        return _verify_idx(copy[1], fashion_mnist.remedy(copy[0]))
     path = Path(name_or_path).expanduser()
     for folder in idx_folders(path) if path.is_dir() else ():
         if len(find_idx(folder)) == len(ROLES):
@@ -175,21 +153,23 @@ def describe(dataset: Dataset) -> Description:
 
 def _verify_idx(folder: Path, remedy: str) -> tuple[FileCheck, ...]:
     checks: list[FileCheck] = []
-    for role, path in sorted(find_idx(folder).items(), key=lambda item: ROLES.index(item[0])):
+    paths = find_idx(folder)
+    for role in filter(paths.get, ROLES):
+        path = paths[role]
         try:
             file = read_idx(path, 3 if "images" in role else 1)
         except InputError as error:
             checks.append(FileCheck(path, "", False, f"{error}; {remedy}".rstrip("; ")))
             continue
-        ok = file.sha256 == fashion.DIGESTS[role]
+        ok = file.sha256 == fashion_mnist.DIGESTS[role]
         note = f"other content than Fashion-MNIST's {role}; {remedy}".rstrip("; ")
         checks.append(FileCheck(path, file.sha256, ok, "" if ok else note))
     return tuple(checks)
 
 
 def _is_data(path: Path) -> bool:
-    names = (".npy", ".npz", ".csv", ".gz", ".idx", "ubyte")
-    return path.is_file() and path.name.lower().endswith(names)
+    endings = (".npy", ".npz", ".csv", ".gz", ".idx", "ubyte")
+    return path.is_file() and path.name.lower().endswith(endings)
 
 
 def _sha256(path: Path) -> str:

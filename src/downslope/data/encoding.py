@@ -38,7 +38,7 @@ class Labels:
 
     values: NDArray[Any]
     at: str
-    place: Callable[[int], str]
+    place: Callable[[int], str] = lambda row: f"row {row} (from 0)"
 
 
 def encode(training: Labels, *others: Labels) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
@@ -49,10 +49,6 @@ def encode(training: Labels, *others: Labels) -> tuple[list[NDArray[np.int64]], 
 
     Returns:
         int64 classes of the training labels and of each of the others, and the names by class.
-
-    Raises:
-        InputError: labels of no usable kind, a fraction, a missing label, or a label in the others
-            that the training labels do not have.
 
     >>> labels = Labels(np.array(["3", "01", "1.0"]), "a.csv", str)
     >>> encode(labels)
@@ -116,21 +112,14 @@ def _column(labels: Labels) -> NDArray[Any]:
         )
     if values.ndim == 2 and 1 in values.shape:
         return values.reshape(-1)
+    wrong = f"has {values.ndim} dimensions, shape {values.shape}"
     if values.ndim == 2 and values.dtype.kind in "biuf":
         if ((values == 0) | (values == 1)).all() and (values.sum(axis=1) == 1).all():
             return values.argmax(axis=1)
-        raise fault(
-            labels.at,
-            f"has shape {values.shape} and is not one-hot (one 1 in each row, else 0); labels must "
-            "be one class per example, shape (n,)",
-        )
-    if values.ndim != 1:
-        raise fault(
-            labels.at,
-            f"has {values.ndim} dimensions, shape {values.shape}; labels must be one class per "
-            "example, shape (n,)",
-        )
-    return values
+        wrong = f"has shape {values.shape} and is not one-hot (one 1 in each row, else 0)"
+    elif values.ndim == 1:
+        return values
+    raise fault(labels.at, f"{wrong}; labels must be one class per example, shape (n,)")
 
 
 def _wrong_number(value: float) -> str:

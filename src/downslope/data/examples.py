@@ -13,7 +13,7 @@ from downslope.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Hold inputs and their targets, whole in memory.
+    """Inputs and their targets, whole in memory.
 
     Args:
         inputs: shape (examples, features); as read uint8, or floating, float64 where float32
@@ -44,13 +44,13 @@ class Examples:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Record one opening of the sealed test set."""
+    """One opening of the sealed test set."""
 
     reason: str
 
 
 class SealedTestSet:
-    """Keep the test examples where only `open` reaches them, and count every opening.
+    """The test examples, where only `open` reaches them; every opening is counted.
 
     >>> rows = Examples(np.zeros((2, 3), np.float32), np.zeros(2, np.int64))
     >>> test = SealedTestSet(rows)
@@ -87,7 +87,7 @@ class SealedTestSet:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Hold a whole data set: what may be trained and validated on, and the sealed test set.
+    """A whole data set: what may be trained and validated on, and the sealed test set.
 
     Args:
         name: as given to `load`.

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from downslope.data import fashion
+from downslope.data import fashion_mnist
 from downslope.data.download import download
 from downslope.data.files import fault
 from downslope.data.idx import find_idx, read_idx_folder
@@ -20,12 +20,6 @@ from downslope.progress import Progress, Steps
 
 NAMES = ("fashion-mnist", "digits")
 """The data sets that are known by name."""
-
-ADDRESSES = (
-    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
-)
-"""The publisher's two addresses of the folder with the four files."""
 
 _LARGEST_FILE = 64_000_000  # the publisher's largest has 26 MB
 _STALE_SECONDS = 86_400.0
@@ -46,7 +40,7 @@ def find(name: str) -> Path | None:
         import sklearn.datasets
 
         return Path(sklearn.datasets.__file__).parent / "data" / "digits.csv.gz"
-    copy = fashion.find_copy()
+    copy = fashion_mnist.find_copy()
     return None if copy is None else copy[1]
 
 
@@ -73,7 +67,7 @@ def fetch(name: str) -> Steps[Path]:
     there = find(name)
     if there is not None and (name == "digits" or _intact(there)):
         return there
-    cache = fashion.cache_folder()
+    cache = fashion_mnist.cache_folder()
     try:
         cache.mkdir(parents=True, exist_ok=True)
         _sweep(cache)
@@ -82,7 +76,7 @@ def fetch(name: str) -> Steps[Path]:
         raise fault(
             cache,
             f"the cache cannot be written ({error.strerror or error}); set XDG_CACHE_HOME to a "
-            f"folder that can, or {fashion.VARIABLE} to one with the data",
+            f"folder that can, or {fashion_mnist.VARIABLE} to one with the data",
         ) from None
     try:
         return (yield from _fetch_into(cache, work))
@@ -95,45 +89,44 @@ def fetch(name: str) -> Steps[Path]:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that is not in `NAMES`.
-
-    Raises:
-        InputError: the name is unknown.
-    """
+    """Refuse a name that is not in `NAMES`."""
     if name not in NAMES:
         raise fault("data", f"{name!r} is not the name of a data set; names are {', '.join(NAMES)}")
 
 
 def _fetch_into(cache: Path, work: Path) -> Steps[Path]:
     tried: list[str] = []
-    sources: list[tuple[str, Callable[[Path], Steps[Path]]]] = [
-        *((address, lambda folder, a=address: _from_web(a, folder)) for address in ADDRESSES),
+    mirrors: list[tuple[str, Callable[[Path], Steps[Path]]]] = [
+        *(
+            (address, lambda folder, a=address: _from_web(a, folder))
+            for address in fashion_mnist.ADDRESSES
+        ),
         (f"apt-get download {PACKAGE}", unpack_package),
     ]
-    for number, (source, get) in enumerate(sources):
+    for number, (source, get) in enumerate(mirrors):
         place = work / str(number)
         place.mkdir()
         try:
             folder = yield from get(place)
             yield Progress("verifying Fashion-MNIST", 0, 1)
-            fashion.check_content("", read_idx_folder(folder))
+            fashion_mnist.check_content("", read_idx_folder(folder))
         except InputError as error:
             tried.append(f"{source} ({error})")
             continue
         yield Progress("verifying Fashion-MNIST", 1, 1)
-        return _place(folder, work, cache / fashion.NAME)
-    looked = ", ".join(dict.fromkeys(str(folder) for _, folder in fashion.places()))
+        return _place(folder, work, cache / fashion_mnist.NAME)
+    looked = ", ".join(dict.fromkeys(str(folder) for _, folder in fashion_mnist.places()))
     raise fault(
-        fashion.NAME,
+        fashion_mnist.NAME,
         f"not found and not fetched; looked in {looked}; tried {'; '.join(tried)}; connect once "
-        f"and run `downslope data fetch {fashion.NAME}`, or set {fashion.VARIABLE} to a folder "
-        "with the four IDX files, or use the data set digits, which needs no network",
+        f"and run `downslope data fetch {fashion_mnist.NAME}`, or set {fashion_mnist.VARIABLE} to "
+        "a folder with the four IDX files, or use the data set digits, which needs no network",
     )
 
 
 def _from_web(address: str, folder: Path) -> Steps[Path]:
     # Smallest first: an address that does not work shows it at once.
-    for file in sorted(fashion.FILES.values(), key=lambda file: "images" in file):
+    for file in sorted(fashion_mnist.FILES.values(), key=lambda file: "images" in file):
         yield from download(address + file, folder / file, _LARGEST_FILE)
     return folder
 
@@ -143,7 +136,7 @@ def _place(folder: Path, work: Path, target: Path) -> Path:
     ready = work / "ready"
     ready.mkdir()
     for role, path in find_idx(folder).items():
-        name = fashion.FILES[role] if path.suffix == ".gz" else fashion.FILES[role][:-3]
+        name = fashion_mnist.FILES[role] if path.suffix == ".gz" else fashion_mnist.FILES[role][:-3]
         path.rename(ready / name)
         _sync(ready / name)
     _sync(ready)
@@ -170,11 +163,10 @@ def _sync(path: Path) -> None:
 
 
 def _intact(folder: Path) -> bool:
-    try:
-        fashion.check_content("", read_idx_folder(folder))
-    except InputError:
-        return False
-    return True
+    with contextlib.suppress(InputError):
+        fashion_mnist.check_content("", read_idx_folder(folder))
+        return True
+    return False
 
 
 def _sweep(cache: Path) -> None:

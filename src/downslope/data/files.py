@@ -8,6 +8,10 @@ import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from downslope.errors import InputError
 
@@ -26,13 +30,33 @@ def fault(where: Path | str, what: str) -> InputError:
     return InputError("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
 
 
-@contextmanager
-def open_plain(path: Path) -> Generator[io.BufferedIOBase, None, None]:
-    """Open a regular file for reading bytes; what the system refuses becomes an `InputError`.
+def finite_rows(rows: NDArray[Any], where: Path | str) -> NDArray[np.float64]:
+    """Return rows of numbers, of shape (rows, columns), in float64.
 
     Raises:
-        InputError: the path is missing, not a regular file, unreadable or empty.
+        InputError: a value that is no finite number; the message names its place.
+
+    >>> finite_rows(np.array([[1, 2], [3, np.nan]]), "a.npy")
+    Traceback (most recent call last):
+    ...
+    downslope.errors.InputError: a.npy: row 1, column 1 (both from 0) holds nan; every value must...
     """
+    with np.errstate(over="ignore", invalid="ignore"):
+        wide = rows.astype(np.float64)
+    finite = np.isfinite(wide)
+    if not finite.all():
+        row, column = np.unravel_index(int(np.argmin(finite)), finite.shape)
+        raise fault(
+            where,
+            f"row {row}, column {column} (both from 0) holds {rows[row, column]}; every value "
+            "must be a finite number",
+        )
+    return wide
+
+
+@contextmanager
+def open_plain(path: Path) -> Generator[io.BufferedIOBase, None, None]:
+    """Open a regular file for reading bytes; what the system refuses becomes an `InputError`."""
     try:
         if path.is_dir():
             raise fault(path, "is a folder, where a file is needed")
@@ -52,11 +76,7 @@ def open_plain(path: Path) -> Generator[io.BufferedIOBase, None, None]:
 
 @contextmanager
 def open_decompressed(path: Path) -> Generator[io.BufferedIOBase, None, None]:
-    """Open a file for reading its bytes, through gzip where its first two bytes say so.
-
-    Raises:
-        InputError: as `open_plain`, or the gzip data is truncated or damaged.
-    """
+    """Open a file for reading its bytes, through gzip where its first two bytes say so."""
     with open_plain(path) as stream:
         compressed = stream.read(2) == b"\x1f\x8b"
         stream.seek(0)
@@ -73,15 +93,9 @@ def open_decompressed(path: Path) -> Generator[io.BufferedIOBase, None, None]:
 
 
 def read_text(path: Path) -> str:
-    """Read a file of UTF-8 text, plain or gzip, of at most `MAXIMUM_BYTES` once decompressed.
-
-    Raises:
-        InputError: as `open_decompressed`, or the file is larger or no UTF-8 text.
-    """
+    """Read a file of UTF-8 text, plain or gzip, of at most `MAXIMUM_BYTES` once decompressed."""
     with open_decompressed(path) as stream:
-        data = stream.read(MAXIMUM_BYTES + 1)
-    if len(data) > MAXIMUM_BYTES:
-        raise fault(path, f"is larger than {MAXIMUM_BYTES:,} bytes, the most that is read")
+        data = read_bounded(stream, path)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -89,13 +103,14 @@ def read_text(path: Path) -> str:
 
 
 def read_whole(path: Path) -> bytes:
-    """Read a plain file of at most `MAXIMUM_BYTES`.
-
-    Raises:
-        InputError: as `open_plain`, or the file is larger.
-    """
+    """Read a plain file of at most `MAXIMUM_BYTES`."""
     with open_plain(path) as stream:
-        data = stream.read(MAXIMUM_BYTES + 1)
+        return read_bounded(stream, path)
+
+
+def read_bounded(stream: IO[bytes] | io.BufferedIOBase, where: Path | str) -> bytes:
+    """Read a stream of at most `MAXIMUM_BYTES`."""
+    data = stream.read(MAXIMUM_BYTES + 1)
     if len(data) > MAXIMUM_BYTES:
-        raise fault(path, f"is larger than {MAXIMUM_BYTES:,} bytes, the most that is read")
+        raise fault(where, f"is larger than {MAXIMUM_BYTES:,} bytes, the most that is read")
     return data

@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from downslope.data.files import MAXIMUM_BYTES, fault, open_decompressed
 from downslope.errors import InputError
 
-ROLES = ("train images", "train labels", "test images", "test labels")
+USUAL_NAMES = {
+    "train images": "train-images-idx3-ubyte",
+    "train labels": "train-labels-idx1-ubyte",
+    "test images": "t10k-images-idx3-ubyte",
+    "test labels": "t10k-labels-idx1-ubyte",
+}
+ROLES = tuple(USUAL_NAMES)
 """What the four files of a set hold, in the order of every digest."""
 
 _NAME = re.compile(
@@ -27,13 +33,7 @@ _NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class IdxFile:
-    """Hold what one IDX file says.
-
-    Args:
-        path: of the file.
-        array: uint8, of the shape in the header.
-        sha256: of the decompressed bytes, header included.
-    """
+    """What one IDX file holds; the SHA-256 is that of the decompressed bytes, header included."""
 
     path: Path
     array: NDArray[np.uint8]
@@ -49,23 +49,10 @@ def idx_header(shape: tuple[int, ...]) -> bytes:
     return struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
 
 
-def idx_digest(array: NDArray[np.uint8]) -> str:
-    """Return the SHA-256 that an IDX file with this array has."""
-    digest = hashlib.sha256(idx_header(array.shape))
-    digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
 def read_idx(path: Path, dimensions: int) -> IdxFile:
-    """Read one IDX file, plain or gzip; no more is read than its header allows.
+    """Read one IDX file, plain or gzip, of 3 dimensions (images) or 1 (labels).
 
-    Args:
-        path: of the file.
-        dimensions: 3 for images, 1 for labels.
-
-    Raises:
-        InputError: the file is missing, unreadable, empty, truncated or damaged, its magic number
-            is not the one that is needed, or it is longer than its header says.
+    No more is read than its header allows.
     """
     with open_decompressed(path) as stream:
         header = stream.read(4 + 4 * dimensions)
@@ -112,11 +99,8 @@ def find_idx(folder: Path) -> dict[str, Path]:
 
     A plain file wins over a compressed one of the same role. Spellings such as
     train-images-idx3-ubyte.gz, train-images.idx3-ubyte and test_labels.idx all count.
-
-    Raises:
-        InputError: the folder cannot be listed, or holds several sets.
     """
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     prefixes: set[str] = set()
     for path in list_folder(folder):
         match = _NAME.fullmatch(path.name)
@@ -125,23 +109,19 @@ def find_idx(folder: Path) -> dict[str, Path]:
         prefixes.add(match["prefix"])
         part = "train" if match["part"].lower() == "train" else "test"
         role = f"{part} {match['what'].lower()}"
-        if role not in found or found[role].suffix.lower() == ".gz":
-            found[role] = path
+        if role not in paths or paths[role].suffix.lower() == ".gz":
+            paths[role] = path
     if len(prefixes) > 1:
         raise fault(
             folder,
             f"holds IDX files of several sets ({', '.join(sorted(map(repr, prefixes)))} before "
             "'train'); put each in a folder of its own",
         )
-    return found
+    return paths
 
 
 def idx_folders(folder: Path) -> list[Path]:
-    """Return where IDX files lie: a folder itself, its raw/, or the */raw/ of a torchvision root.
-
-    Raises:
-        InputError: the folder cannot be listed, or holds several sets.
-    """
+    """Return where IDX files lie: a folder, its raw/, or the */raw/ of a torchvision root."""
     for pattern in (".", "raw", "*/raw"):
         candidates = sorted(folder.glob(pattern)) if pattern != "." else [folder]
         if there := [at for at in candidates if at.is_dir() and find_idx(at)]:
@@ -150,11 +130,7 @@ def idx_folders(folder: Path) -> list[Path]:
 
 
 def list_folder(folder: Path) -> list[Path]:
-    """List a folder, sorted by name.
-
-    Raises:
-        InputError: the folder cannot be listed.
-    """
+    """List a folder, sorted by name."""
     try:
         return sorted(folder.iterdir())
     except OSError as error:
@@ -162,16 +138,12 @@ def list_folder(folder: Path) -> list[Path]:
 
 
 def read_idx_folder(folder: Path) -> dict[str, IdxFile]:
-    """Read the four IDX files of a folder, by role in the order of `ROLES`.
-
-    Raises:
-        InputError: a file is missing, or as `read_idx`.
-    """
-    found = find_idx(folder)
-    missing = [role for role in ROLES if role not in found]
+    """Read the four IDX files of a folder, by role in the order of `ROLES`."""
+    paths = find_idx(folder)
+    missing = [role for role in ROLES if role not in paths]
     if missing:
         raise InputError(missing_files(folder, missing))
-    return {role: read_idx(found[role], 3 if "images" in role else 1) for role in ROLES}
+    return {role: read_idx(paths[role], 3 if "images" in role else 1) for role in ROLES}
 
 
 def is_idx_name(name: str) -> bool:
@@ -185,13 +157,7 @@ def is_idx_name(name: str) -> bool:
 
 def missing_files(folder: Path, missing: list[str]) -> str:
     """Say in one line which of the four files a folder lacks."""
-    usual = {
-        "train images": "train-images-idx3-ubyte",
-        "train labels": "train-labels-idx1-ubyte",
-        "test images": "t10k-images-idx3-ubyte",
-        "test labels": "t10k-labels-idx1-ubyte",
-    }
-    names = ", ".join(usual[role] for role in missing)
+    names = ", ".join(USUAL_NAMES[role] for role in missing)
     return str(fault(folder, f"lacks {names} (with or without .gz); a set is four IDX files"))
 
 

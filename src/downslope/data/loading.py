@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from downslope.data import fashion
+from downslope.data import fashion_mnist
 from downslope.data.arrays import parse_npy, read_npy_folder, read_npz
 from downslope.data.assembly import Kind, Part, assemble
+from downslope.data.encoding import Labels
 from downslope.data.examples import Dataset
 from downslope.data.fetching import NAMES, fetch
 from downslope.data.files import fault, read_whole
@@ -24,7 +28,7 @@ from downslope.data.idx import (
     stray_label,
 )
 from downslope.data.table import read_csv
-from downslope.errors import InputError
+from downslope.errors import InputError, nearest
 from downslope.progress import drain
 
 _ALLOWED = (
@@ -74,36 +78,38 @@ def load(
     if named:
         return _load_digits() if name == "digits" else _load_fashion_mnist()
     if not path.exists():
-        near = difflib.get_close_matches(name.lower(), NAMES, 1, cutoff=0.5)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
+        meant = nearest(name.lower(), NAMES, cutoff=0.5)
         raise fault(
-            "data",
-            f"{name!r} is neither a file or folder nor one of {', '.join(NAMES)}{meant}",
+            "data", f"{name!r} is neither a file or folder nor one of {', '.join(NAMES)}{meant}"
         )
     if path.is_dir():
-        return _load_folder(name, path, kind)
-    return _load_file(name, path, label, kind)
+        dataset = _load_folder(name, path, kind)
+    else:
+        dataset = _load_file(name, path, label, kind)
+    if dataset.sha256 == fashion_mnist.SHA256:
+        dataset = replace(dataset, class_names=fashion_mnist.CLASS_NAMES)
+    return dataset
 
 
 def _load_digits() -> Dataset:
     from sklearn.datasets import load_digits
 
     pixels, classes = load_digits(return_X_y=True)
-    part = Part(np.asarray(pixels, np.uint8), np.asarray(classes), "digits", "digits")
+    labels = Labels(np.asarray(classes), "digits")
     # Each grey level counts the white ones of 4x4 black and white pixels.
-    source = "scikit-learn's bundled 8x8 digits"
-    return assemble("digits", source, part, None, kind="images", white=16.0)
+    part = Part(np.asarray(pixels, np.uint8), "digits", labels, "images", white=16.0)
+    return assemble("digits", "scikit-learn's bundled 8x8 digits", part)
 
 
 def _load_fashion_mnist() -> Dataset:
-    found = fashion.find_copy()
-    kind, folder = found or ("the user's cache", drain(fetch(fashion.NAME)))
+    name = fashion_mnist.NAME
+    place, folder = fashion_mnist.find_copy() or (fashion_mnist.CACHE, drain(fetch(name)))
     try:
         files = read_idx_folder(folder)
     except InputError as error:
-        raise fault("fashion-mnist", f"{error}; {fashion.remedy(kind)}") from None
-    fashion.check_content(kind, files)
-    return _from_idx(fashion.NAME, f"{kind}, {folder}", files)
+        raise fault(name, f"{error}; {fashion_mnist.remedy(place)}") from None
+    fashion_mnist.check_content(place, files)
+    return _from_idx(name, f"{place}, {folder}", files)
 
 
 def _is_csv(path: Path) -> bool:
@@ -124,58 +130,44 @@ def _load_folder(name: str, folder: Path, kind: Kind | None) -> Dataset:
         single = [at for at in list_folder(folder) if _is_csv(at) or at.suffix.lower() == ".npz"]
         hint = f"give a file of it, {single[0]}" if single else _ALLOWED
         raise InputError(f"{missing_files(folder, list(ROLES))}; {hint}")
-    x, y, test_x, test_y = (arrays[1][role] for role in ROLES)
-    return assemble(
-        name,
-        f"NumPy arrays in {folder}",
-        Part(x[1], y[1], str(x[0]), str(y[0])),
-        Part(test_x[1], test_y[1], str(test_x[0]), str(test_y[0])),
-        kind=kind or "images",
-    )
+    paths, values = zip(*arrays[1].values(), strict=True)
+    training, test = _parts(values, paths, kind or "images")
+    return assemble(name, f"NumPy arrays in {folder}", training, test)
+
+
+def _parts(
+    arrays: Sequence[NDArray[Any]], names: Sequence[Path | str], kind: Kind | None
+) -> list[Part]:
+    """Pair inputs with the labels that follow them."""
+    return [
+        Part(arrays[i], str(names[i]), Labels(arrays[i + 1], str(names[i + 1])), kind)
+        for i in range(0, len(arrays), 2)
+    ]
 
 
 def _from_idx(name: str, source: str, files: dict[str, IdxFile], kind: Kind = "images") -> Dataset:
-    x, y, test_x, test_y = (files[role] for role in ROLES)
-    known = all(file.sha256 == fashion.DIGESTS[role] for role, file in files.items())
-    if stray := stray_label(y.array):
-        raise fault(y.path, stray)
-    return assemble(
-        name,
-        source,
-        Part(x.array, y.array, str(x.path), str(y.path)),
-        Part(test_x.array, test_y.array, str(test_x.path), str(test_y.path)),
-        kind=kind,
-        class_names=fashion.CLASS_NAMES if known else (),
-        white=255.0 if known else None,
-    )
+    ordered = [files[role] for role in ROLES]
+    if stray := stray_label(ordered[1].array):
+        raise fault(ordered[1].path, stray)
+    training, test = _parts([file.array for file in ordered], [f.path for f in ordered], kind)
+    if all(file.sha256 == fashion_mnist.DIGESTS[role] for role, file in files.items()):
+        training = replace(training, class_names=fashion_mnist.CLASS_NAMES, white=255.0)
+    return assemble(name, source, training, test)
 
 
 def _load_file(name: str, path: Path, label: str | None, kind: Kind | None) -> Dataset:
     suffix = path.suffix.lower()
     if _is_csv(path):
-        table = read_csv(path, label)
-        labels = table.labels
-        part = Part(table.features, labels.values, str(path), labels.at, labels.place)
-        return assemble(name, f"table {path}", part, None, kind="table", notes=table.notes)
+        return assemble(name, f"table {path}", read_csv(path, label))
     if suffix == ".npz":
         arrays, notes = read_npz(path)
         keys = tuple(arrays)
-        pairs = [
-            Part(arrays[x], arrays[y], f"{path}: {x}", f"{path}: {y}")
-            for x, y in zip(keys[::2], keys[1::2], strict=True)
-        ]
-        return assemble(
-            name,
-            f"NumPy archive {path}",
-            pairs[0],
-            pairs[1] if len(pairs) > 1 else None,
-            kind=kind or ("images" if "images" in keys[0] else None),
-            notes=notes,
-        )
+        kind = kind or ("images" if "images" in keys[0] else None)
+        training, *test = _parts([*arrays.values()], [f"{path}: {key}" for key in keys], kind)
+        return assemble(name, f"NumPy archive {path}", replace(training, notes=notes), *test)
     if suffix == ".npy":
-        array = parse_npy(read_whole(path), path)
-        part = Part(array, None, str(path), str(path))
-        return assemble(name, f"NumPy array {path}", part, None, kind=kind)
+        part = Part(parse_npy(read_whole(path), path), str(path), None, kind)
+        return assemble(name, f"NumPy array {path}", part)
     if is_idx_name(path.name):
         hint = "give the folder that holds it and its three companions"
     elif suffix == ".gz":

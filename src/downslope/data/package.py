@@ -28,18 +28,11 @@ def unpack_package(work: Path) -> Steps[Path]:
     The package lists, the cache and the state are private to `work`, so neither root nor a lock is
     needed, and hooks that the system runs after an update are left out.
 
-    Args:
-        work: an empty folder that the caller removes.
-
     Yields:
         Bytes so far.
 
     Returns:
         The folder with the four files.
-
-    Raises:
-        InputError: the system has no apt-get, or one of its steps failed; the message is the
-            reason alone, a few words.
     """
     apt, dpkg = shutil.which("apt-get"), shutil.which("dpkg-deb")
     if apt is None or dpkg is None:

@@ -52,7 +52,7 @@ def split(
 
 
 class Scaling(msgspec.Struct, frozen=True, kw_only=True):
-    """Map raw inputs to float32: (raw / divisor - shift) / spread.
+    """A map of raw inputs to float32: (raw / divisor - shift) / spread.
 
     Args:
         divisor: 255 for grey levels kept as bytes, else 1.
@@ -165,7 +165,7 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
         low, high = (inputs.min(axis=0), inputs.max(axis=0))
         return Range(low=low.astype(np.float64).tolist(), high=high.astype(np.float64).tolist())
 
-    def doubts(self, inputs: NDArray[Any]) -> list[str]:
+    def scale_warnings(self, inputs: NDArray[Any]) -> list[str]:
         """Say where new inputs, shape (examples, features), are on another scale than these.
 
         A value is far outside where it leaves the range of its column by more than the range of
@@ -181,10 +181,11 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
                 f"no value is beyond {new:g} in magnitude, while those fitted on reach {most:g}; "
                 "is it on another scale?"
             )
-        span = high - low
-        constant = span <= 1e-6 * np.maximum(np.abs(low), np.abs(high))
-        span = np.where(constant, max(float(high.max() - low.min()), most), span)
-        outside = (inputs < low - span) | (inputs > high + span)
+        with np.errstate(over="ignore"):  # what is beyond float64 is infinite: nothing lies outside
+            span = high - low
+            constant = span <= 1e-6 * np.maximum(np.abs(low), np.abs(high))
+            span = np.where(constant, max(float(high.max() - low.min()), most), span)
+            outside = (inputs < low - span) | (inputs > high + span)
         if outside.any():
             row, column = np.argwhere(outside)[0]
             count = int(outside.any(axis=1).sum())

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from downslope.data.assembly import Part
 from downslope.data.encoding import Labels, is_number
 from downslope.data.files import fault, read_text
+from downslope.errors import nearest
 
 LABEL_NAMES = ("label", "target", "class", "y")
 """Names, in any case, by which a label column is known."""
@@ -22,24 +21,7 @@ LABEL_NAMES = ("label", "target", "class", "y")
 _UNNAMED = re.compile(r"(Unnamed: \d+)?")  # what pandas writes, and reads, above its index
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A CSV as read.
-
-    Args:
-        features: float64, shape (rows, features), all finite.
-        columns: a name per feature.
-        labels: of the rows, as written.
-        notes: which column was taken for what.
-    """
-
-    features: NDArray[np.float64]
-    columns: tuple[str, ...]
-    labels: Labels
-    notes: tuple[str, ...]
-
-
-def read_csv(path: Path, label: str | None = None) -> Table:
+def read_csv(path: Path, label: str | None = None) -> Part:
     """Read a CSV in UTF-8, comma-separated, plain or gzip.
 
     The first row is the header unless it reads as the others do; then columns are called
@@ -50,10 +32,6 @@ def read_csv(path: Path, label: str | None = None) -> Table:
         path: of the file.
         label: the name of the column with the classes, strings or whole numbers; if None, the one
             column that has one of `LABEL_NAMES`, else the last one.
-
-    Raises:
-        InputError: the file is unreadable, empty or ragged, it is not certain which row is the
-            header or which column holds the labels, or a cell is not a finite number.
     """
     numbered = list(_rows(path, read_text(path)))
     if not numbered:
@@ -80,22 +58,22 @@ def read_csv(path: Path, label: str | None = None) -> Table:
         else "no header: the first row reads as the others do and is an example",
         f"labels from the column {header[label_at]!r}{why}",
     ]
-    kept: list[int] = []
+    features: list[int] = []
     for at, name in enumerate(header):
         if at == label_at:
             continue
         if has_header and _UNNAMED.fullmatch(name.strip()) and _is_index(columns[at]):
             notes.append(f"column {at + 1} has no name and numbers the rows: left out as an index")
         else:
-            kept.append(at)
-    if not kept:
+            features.append(at)
+    if not features:
         raise fault(path, "has no feature beside its labels and its index; it needs at least one")
 
     def place(row: int) -> str:
         return f"row {row + 1} (line {rows[row][0]})"
 
-    values = np.empty((len(rows), len(kept)), np.float64)
-    for to, at in enumerate(kept):
+    values = np.empty((len(rows), len(features)), np.float64)
+    for to, at in enumerate(features):
         cells = columns[at]
         wrong = next((i for i, cell in enumerate(cells) if not is_number(cell)), None)
         if wrong is None:
@@ -114,7 +92,8 @@ def read_csv(path: Path, label: str | None = None) -> Table:
         str(path),
         lambda row: f"{place(row)}, label column {header[label_at]!r}",
     )
-    return Table(values, tuple(header[at] for at in kept), labels, tuple(notes))
+    names = tuple(header[at] for at in features)
+    return Part(values, str(path), labels, "table", columns=names, notes=tuple(notes))
 
 
 def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
@@ -128,11 +107,7 @@ def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _has_header(path: Path, rows: Sequence[Sequence[str]]) -> bool:
-    """Tell whether the first row names the columns: it has text where numbers follow.
-
-    Raises:
-        InputError: it may be either.
-    """
+    """Tell whether the first row names the columns: it has text where numbers follow."""
     first, others = rows[0], rows[1:]
     if not others:
         return not all(map(is_number, first))
@@ -184,8 +159,7 @@ def _label_column(path: Path, header: Sequence[str], label: str | None) -> tuple
                 path, f"has {header.count(label)} columns named {label!r}; rename all but one"
             )
         if label not in header:
-            near = difflib.get_close_matches(label, header, 1)
-            meant = f"; did you mean {near[0]!r}?" if near else ""
+            meant = nearest(label, header)
             raise fault(path, f"has no label column {label!r}; its columns are {shown}{meant}")
         return header.index(label), ", as asked for"
     plain = [name.strip().lower() for name in header]

@@ -1,8 +1,19 @@
 """Engines: they train populations and yield epoch records."""
 
+from downslope.engines.benchmark import Rates, describe_engine, measure_rates
 from downslope.engines.checkpoints import Checkpoint
-from downslope.engines.diagnosis import Rates, describe_engine, measure_rates
-from downslope.engines.memory import check_memory, memory_here, memory_of
+from downslope.engines.environment import (
+    Engine,
+    choose_engine,
+    cores,
+    engine_name,
+    fingerprint,
+    first_difference,
+    hardware,
+    versions,
+)
+from downslope.engines.job import EpochRecord, Job, Outcome, Snapshot
+from downslope.engines.memory import memory_here, memory_of
 from downslope.engines.native import (
     MISSING,
     instruction_set,
@@ -10,9 +21,9 @@ from downslope.engines.native import (
     train_member_natively,
 )
 from downslope.engines.planes import losses_on_plane
-from downslope.engines.population import Engine, choose_engine, cores, train
-from downslope.engines.pytorch import check_fit, predict, train_member
-from downslope.engines.records import EpochRecord, Outcome, Snapshot
+from downslope.engines.population import run_jobs, train
+from downslope.engines.pytorch import predict, train_member
+from downslope.engines.runner import MakeRunner, Runner, local_runner
 from downslope.engines.schedules import learning_rates
 
 __all__ = [
@@ -20,23 +31,31 @@ __all__ = [
     "Checkpoint",
     "Engine",
     "EpochRecord",
+    "Job",
+    "MakeRunner",
     "Outcome",
     "Rates",
+    "Runner",
     "Snapshot",
-    "check_fit",
-    "check_memory",
     "choose_engine",
     "cores",
     "describe_engine",
+    "engine_name",
+    "fingerprint",
+    "first_difference",
+    "hardware",
     "instruction_set",
     "instruction_sets",
     "learning_rates",
+    "local_runner",
     "losses_on_plane",
     "measure_rates",
     "memory_here",
     "memory_of",
     "predict",
+    "run_jobs",
     "train",
     "train_member",
     "train_member_natively",
+    "versions",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -20,7 +21,7 @@ _MOMENTS["adamw"] = _MOMENTS["adam"]
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold all that is needed to go on with a member after an epoch, to the same bits.
+    """All that is needed to go on with a member after an epoch, to the same bits.
 
     Args:
         member: what is being trained.
@@ -65,28 +66,17 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
             raise InputError(f"checkpoint: damaged or none ({error})") from None
 
 
-def take(
-    member: Member,
-    module: nn.Sequential,
-    optimizer: torch.optim.Optimizer,
-    generator: torch.Generator,
-    epoch: int,
-) -> Checkpoint:
-    """Take a checkpoint of a training in PyTorch, after an epoch."""
-    norms = [layer for layer in module if isinstance(layer, nn.BatchNorm1d)]
+def statistics_of(module: nn.Module) -> NDArray[np.float32]:
+    """Return batch norm's running statistics as `load_statistics` takes them."""
+    norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm1d)]
     buffers = [b for n in norms for b in (n.running_mean, n.running_var) if b is not None]
-    arrays: dict[str, NDArray[np.generic]] = {
-        "parameters": flatten(module),
-        "buffers": torch.cat(buffers).cpu().numpy() if buffers else np.empty(0, np.float32),
-        "generator": generator.get_state().numpy().copy(),
-    }
-    for which, name in enumerate(_MOMENTS[member.training.optimizer]):
-        states = [optimizer.state[p].get(name) for p in module.parameters()]
-        if all(state is not None for state in states):
-            flat = torch.cat([state.reshape(-1) for state in states])
-            arrays[f"moment{which}"] = flat.cpu().numpy()
-    rate = float(optimizer.param_groups[0]["lr"])
-    return Checkpoint(member=member, epoch=epoch, rate=rate, arrays=arrays)
+    return torch.cat(buffers).cpu().numpy() if buffers else np.empty(0, np.float32)
+
+
+def load_checkpoint(module: nn.Sequential, checkpoint: Checkpoint, steps: int) -> None:
+    """Put a checkpoint's weights and statistics, of after `steps` minibatches, into a module."""
+    load_flat(module, np.asarray(checkpoint.arrays["parameters"], np.float32))
+    load_statistics(module, np.asarray(checkpoint.arrays["buffers"], np.float32), steps)
 
 
 def load_statistics(module: nn.Sequential, buffers: NDArray[np.float32], steps: int) -> None:
@@ -110,30 +100,55 @@ def load_statistics(module: nn.Sequential, buffers: NDArray[np.float32], steps: 
             layer.num_batches_tracked.fill_(steps)
 
 
-def put_back(
-    checkpoint: Checkpoint,
-    module: nn.Sequential,
-    optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler | None,
-    generator: torch.Generator,
-    steps: int,
-) -> None:
-    """Put a training in PyTorch where a checkpoint was taken, `steps` after its start."""
-    arrays = checkpoint.arrays
-    load_flat(module, np.asarray(arrays["parameters"], np.float32))
-    load_statistics(module, np.asarray(arrays["buffers"], np.float32), steps)
-    for which, name in enumerate(_MOMENTS[checkpoint.member.training.optimizer]):
-        if f"moment{which}" not in arrays:
-            continue
-        flat = torch.from_numpy(np.array(arrays[f"moment{which}"], np.float32))
-        parts = flat.split([p.numel() for p in module.parameters()])
-        for parameter, part in zip(module.parameters(), parts, strict=True):
-            state = optimizer.state[parameter]
-            state[name] = part.reshape(parameter.shape).to(parameter.device, copy=True)
-            if name != "momentum_buffer":
-                state["step"] = torch.tensor(float(steps))
-    for group in optimizer.param_groups:
-        group["lr"] = checkpoint.rate
-    if scheduler is not None:
-        scheduler.last_epoch = steps
-    generator.set_state(torch.from_numpy(np.array(arrays["generator"], np.uint8)))
+@dataclass(frozen=True, slots=True)
+class TorchState:
+    """A member in training in PyTorch: what its next epoch depends on."""
+
+    member: Member
+    module: nn.Sequential
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None
+    generator: torch.Generator
+
+    def parameters(self) -> NDArray[np.float32]:
+        """Return the parameters as a flat vector."""
+        return flatten(self.module)
+
+    def state_dict(self) -> dict[str, NDArray[np.generic]]:
+        """Return the module's state by name, as arrays."""
+        return {name: v.cpu().numpy().copy() for name, v in self.module.state_dict().items()}
+
+    def checkpoint(self, epoch: int) -> Checkpoint:
+        """Take a checkpoint after an epoch."""
+        arrays: dict[str, NDArray[np.generic]] = {
+            "parameters": self.parameters(),
+            "buffers": statistics_of(self.module),
+            "generator": self.generator.get_state().numpy().copy(),
+        }
+        for which, name in enumerate(_MOMENTS[self.member.training.optimizer]):
+            states = [self.optimizer.state[p].get(name) for p in self.module.parameters()]
+            if all(state is not None for state in states):
+                flat = torch.cat([state.reshape(-1) for state in states])
+                arrays[f"moment{which}"] = flat.cpu().numpy()
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        return Checkpoint(member=self.member, epoch=epoch, rate=rate, arrays=arrays)
+
+    def restore(self, checkpoint: Checkpoint, steps: int) -> None:
+        """Go to where a checkpoint was taken, `steps` after the start."""
+        arrays = checkpoint.arrays
+        load_checkpoint(self.module, checkpoint, steps)
+        for which, name in enumerate(_MOMENTS[self.member.training.optimizer]):
+            if f"moment{which}" not in arrays:
+                continue
+            flat = torch.from_numpy(np.array(arrays[f"moment{which}"], np.float32))
+            parts = flat.split([p.numel() for p in self.module.parameters()])
+            for parameter, part in zip(self.module.parameters(), parts, strict=True):
+                state = self.optimizer.state[parameter]
+                state[name] = part.reshape(parameter.shape).to(parameter.device, copy=True)
+                if name != "momentum_buffer":
+                    state["step"] = torch.tensor(float(steps))
+        for group in self.optimizer.param_groups:
+            group["lr"] = checkpoint.rate
+        if self.scheduler is not None:
+            self.scheduler.last_epoch = steps
+        self.generator.set_state(torch.from_numpy(np.array(arrays["generator"], np.uint8)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,43 +45,51 @@ def memory_of(member: Member, rows: int, snapshots_per_epoch: int = 0) -> dict[s
     }
 
 
-def check_memory(
-    members: Sequence[Member], rows: int, threads: int, snapshots_per_epoch: int = 0
-) -> None:
-    """Refuse members that do not fit into the memory of this machine, before anything is built.
+class MemoryBudget:
+    """The memory of this machine, as members that are trained at the same time take of it.
 
     Args:
-        members: what is trained.
         rows: training examples.
         threads: members trained at the same time.
-        snapshots_per_epoch: of each member; those of one member are kept to its end.
-
-    Raises:
-        InputError: the message names the setting that takes most.
     """
-    parts = [memory_of(member, rows, snapshots_per_epoch) for member in members]
-    kept = max((part["snapshots_per_epoch"] for part in parts), default=0)
-    working = sorted(
-        ((part["widths"] + part["batch_size"], i) for i, part in enumerate(parts)), reverse=True
-    )[:threads]
-    needed, available = kept + sum(size for size, _ in working), memory_here()
-    if needed <= available:
-        return
-    largest = parts[working[0][1]]
-    by_size = largest | {"snapshots_per_epoch": kept}
-    name = max(by_size, key=lambda key: by_size[key])
-    member = members[working[0][1]]
-    value = {
-        "widths": f"widths = {member.network.label[:80]} (units, hidden_layers)",
-        "batch_size": f"batch_size = {member.training.batch_size}",
-        "snapshots_per_epoch": f"snapshots_per_epoch = {snapshots_per_epoch}",
-    }[name]
-    if len(working) > 1 and needed - available < needed - kept - working[0][0]:
-        value = f"threads = {threads}"
-    raise InputError(
-        f"memory: the training needs about {needed / 2**30:.1f} GiB and {available / 2**30:.1f} "
-        f"GiB are here; lower {value}"
-    )
+
+    def __init__(self, rows: int, threads: int) -> None:
+        self._rows, self._threads = rows, threads
+        self._largest: list[tuple[int, Member]] = []
+        self._kept = self._snapshots_per_epoch = 0
+
+    def add(self, member: Member, snapshots_per_epoch: int = 0) -> None:
+        """Count a member; the snapshots of one member are kept to its end.
+
+        Raises:
+            InputError: it does not fit, alone or beside the largest before it; the message names
+                the setting that takes most.
+        """
+        parts = memory_of(member, self._rows, snapshots_per_epoch)
+        if parts["snapshots_per_epoch"] > self._kept:
+            self._kept = parts["snapshots_per_epoch"]
+            self._snapshots_per_epoch = snapshots_per_epoch
+        self._largest.append((parts["widths"] + parts["batch_size"], member))
+        self._largest.sort(key=lambda pair: -pair[0])
+        del self._largest[self._threads :]
+        needed, available = self._kept + sum(size for size, _ in self._largest), memory_here()
+        if needed > available:
+            raise InputError(
+                f"memory: the training needs about {needed / 2**30:.1f} GiB and "
+                f"{available / 2**30:.1f} GiB are here; lower {self._setting(available)}"
+            )
+
+    def _setting(self, available: int) -> str:
+        """Name the setting that takes most, with its value."""
+        size, member = self._largest[0]
+        if len(self._largest) > 1 and self._kept + size <= available:
+            return f"threads = {self._threads}"
+        parts = memory_of(member, self._rows) | {"snapshots_per_epoch": self._kept}
+        return {
+            "widths": f"widths = {member.network.label[:80]} (units, hidden_layers)",
+            "batch_size": f"batch_size = {member.training.batch_size}",
+            "snapshots_per_epoch": f"snapshots_per_epoch = {self._snapshots_per_epoch}",
+        }[max(parts, key=lambda name: parts[name])]
 
 
 def memory_here() -> int:

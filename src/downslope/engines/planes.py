@@ -9,9 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downslope.data import Examples
-from downslope.engines.native import Stop, instruction_set, instruction_sets, make_core
-from downslope.engines.population import cores
-from downslope.engines.pytorch import check_fit
+from downslope.engines.environment import cores
+from downslope.engines.job import check_fit
+from downslope.engines.native import (
+    CancelToken,
+    instruction_set,
+    instruction_sets,
+    make_trainer,
+)
 from downslope.errors import InputError
 from downslope.networks import Loss, Member, NetworkSpec, TrainingSpec
 from downslope.progress import Progress, Steps
@@ -80,19 +85,21 @@ def losses_on_plane(
     points = np.ascontiguousarray(points, np.float64)
     # A copy: classes are indices, and the core reads them while the caller goes on.
     inputs, targets = np.ascontiguousarray(examples.inputs), np.array(examples.targets)
-    stop = Stop()
+    token = CancelToken()
     isa = instruction_set()
 
     def compute(piece: tuple[slice, slice]) -> Any:
         rows, at = piece
-        core = make_core(member, isa)
+        trainer = make_trainer(member, isa)
         if buffers is not None:
-            core.buffers = np.ascontiguousarray(buffers, np.float32)
-        stop.watch(core)
+            trainer.buffers = np.ascontiguousarray(buffers, np.float32)
+        token.register(trainer)
         try:
-            return core.losses_on_plane(vectors, points[at], inputs[rows], targets[rows], recompute)
+            return trainer.losses_on_plane(
+                vectors, points[at], inputs[rows], targets[rows], recompute
+            )
         finally:
-            stop.forget(core)
+            token.unregister(trainer)
 
     all_rows, all_points = slice(0, everything), slice(0, len(points))
     if recompute:
@@ -110,7 +117,7 @@ def losses_on_plane(
     except ValueError as error:  # the core's own words about shapes
         raise InputError(f"losses on a plane: {error}") from None
     finally:
-        stop.ask()
+        token.cancel()
         pool.shutdown(cancel_futures=True)
     accuracies = correct / everything
     return sums / everything, accuracies if loss == "cross_entropy" else accuracies * np.nan

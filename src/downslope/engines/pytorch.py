@@ -19,128 +19,84 @@ from torch import nn
 from torch.nn import functional
 
 from downslope.data import Examples
-from downslope.engines.checkpoints import Checkpoint, put_back, take
-from downslope.engines.records import (
-    EpochRecord,
-    Snapshot,
-    divergence,
-    minibatch_sizes,
-    snapshot_steps,
-)
-from downslope.errors import InputError
-from downslope.networks import Loss, Member, NetworkSpec, TrainingSpec, build, flatten
+from downslope.engines.checkpoints import TorchState
+from downslope.engines.job import EpochRecord, Job, Snapshot, close_epoch, snapshot_steps
+from downslope.networks import Loss, NetworkSpec, TrainingSpec, build, flatten
 
 EVALUATION_ROWS = 4096  # a fixed chunk, so that sums do not depend on how much memory is free
 
 
 def train_member(
-    member: Member,
-    training: Examples,
-    validation: Examples | None = None,
-    *,
-    index: int = 0,
-    snapshots_per_epoch: int = 0,
-    checkpoint_every: int = 0,
-    resume: Checkpoint | None = None,
-    device: str = "cpu",
+    job: Job, training: Examples, validation: Examples | None = None, *, device: str = "cpu"
 ) -> Iterator[EpochRecord]:
-    """Train one member and yield a record per epoch.
+    """Train one member in PyTorch and yield a record per epoch.
 
     Args:
-        member: network, training and seed.
-        training: scaled examples, float32 inputs of shape (examples, features).
+        job: what to train.
+        training: scaled examples that fit it, float32 inputs of shape (examples, features).
         validation: evaluated after each epoch; it does not influence the training.
-        index: the member's position in its population, copied to the records.
-        snapshots_per_epoch: flat parameter vectors to keep per epoch, evenly spaced; the last is
-            the end of the epoch.
-        checkpoint_every: epochs between checkpoints in the records; 0 for none.
-        resume: a checkpoint of this member to go on from.
         device: where to train; data and network are moved there whole.
-
-    Raises:
-        InputError: the data do not fit the network.
     """
-    check_fit(member, training)
-    if validation is not None:
-        check_fit(member, validation)
-    spec = member.training
-    generator = torch.Generator().manual_seed(member.seed)
-    module = build(member.network, generator).to(device)
+    spec, seed = job.member.training, job.member.seed
+    generator = torch.Generator().manual_seed(seed)
+    module = build(job.member.network, generator).to(device)
+    steps = job.member.steps_per_epoch(len(training))
+    optimizer = make_optimizer(module, spec)
+    scheduler = make_scheduler(optimizer, spec, steps)
+    state = TorchState(job.member, module, optimizer, scheduler, generator)
+    if job.checkpoint is not None:
+        state.restore(job.checkpoint, job.checkpoint.epoch * steps)
     inputs, targets = _tensors(training, device)
     held_out = None if validation is None else _tensors(validation, device)
-    steps_per_epoch = member.steps_per_epoch(len(training))
-    optimizer = make_optimizer(module, spec)
-    scheduler = make_scheduler(optimizer, spec, steps_per_epoch)
-    taken = snapshot_steps(snapshots_per_epoch, steps_per_epoch)
-    first, last_finite = 1, math.nan
-    if resume is not None:
-        first = resume.epoch + 1
-        put_back(resume, module, optimizer, scheduler, generator, resume.epoch * steps_per_epoch)
-    step = (first - 1) * steps_per_epoch
-    for epoch in range(first, spec.epochs + 1):
-        start = time.perf_counter()
-        rate = spec.learning_rate
+    snapshot_after = snapshot_steps(job.snapshots_per_epoch, steps)
+    record = None
+    for epoch in job.epochs:
+        start, rate = time.perf_counter(), spec.learning_rate
         losses: list[float] = []
         snapshots: list[Snapshot] = []
+        if job.corrupt is not None:
+            clean = np.asarray(training.inputs, np.float32)
+            inputs = torch.from_numpy(job.corrupt(clean, seed, epoch)).to(device)
         module.train()
         order = minibatch_order(len(training), generator).to(device)
-        for rows in order.split(spec.batch_size)[:steps_per_epoch]:
+        for rows in order.split(spec.batch_size)[:steps]:
             optimizer.zero_grad()
-            outputs = forward(module, inputs[rows], generator)
-            loss = loss_of(spec.loss, outputs, targets[rows], spec.label_smoothing)
-            loss.backward()
+            outputs = layer_outputs(module, inputs[rows], generator)
+            loss = loss_of(spec.loss, outputs[-1], targets[rows], spec.label_smoothing)
+            (loss if job.penalty is None else loss + job.penalty(outputs)).backward()
             if spec.clip_norm > 0:
                 nn.utils.clip_grad_norm_(module.parameters(), spec.clip_norm)
             optimizer.step()
-            step += 1
             losses.append(loss.item())
             rate = optimizer.param_groups[0]["lr"]
             if not math.isfinite(losses[-1]):
                 break
-            last_finite = losses[-1]
-            if len(losses) in taken:
+            if len(losses) in snapshot_after:
+                step = (epoch - 1) * steps + len(losses)
                 snapshots.append(Snapshot(step=step, loss=losses[-1], parameters=flatten(module)))
             if scheduler is not None:
                 scheduler.step()
-        batch_losses = np.array(losses, np.float32)
-        sizes = minibatch_sizes(member, len(training))[: len(losses)]
-        held_out_loss, held_out_accuracy = math.nan, math.nan
-        if held_out is not None:
-            outputs = predict_module(module, held_out[0])
-            held_out_loss = float(loss_of(spec.loss, outputs, held_out[1]))
-            if spec.loss == "cross_entropy":
-                held_out_accuracy = float((outputs.argmax(1) == held_out[1]).double().mean())
+        scores = None if held_out is None else _evaluate(module, *held_out, spec.loss)
         if spec.evaluation_draw:
             base_seed(generator)
-        diverged = not math.isfinite(losses[-1]) or (
-            held_out is not None and not math.isfinite(held_out_loss)
-        )
-        last = diverged or epoch == spec.epochs
-        if last and not diverged:  # the very last update has no loss after it
-            diverged = not np.isfinite(flatten(module)).all()
-        checkpoint = None
-        if checkpoint_every and not last and epoch % checkpoint_every == 0:
-            checkpoint = take(member, module, optimizer, generator, epoch)
-        yield EpochRecord(
-            member=index,
-            epoch=epoch,
-            step=step,
-            train_loss=float(np.average(batch_losses.astype(np.float64), weights=sizes)),
-            batch_losses=batch_losses,
-            validation_loss=held_out_loss,
-            validation_accuracy=held_out_accuracy,
-            learning_rate=rate,
-            seconds=time.perf_counter() - start,
-            snapshots=tuple(snapshots),
-            state={k: v.cpu().numpy().copy() for k, v in module.state_dict().items()}
-            if last
-            else None,
-            checkpoint=checkpoint,
-            outcome=("diverged" if diverged else "completed") if last else None,
-            reason=divergence(step, epoch, last_finite) if diverged else "",
-        )
-        if last:
+        record = close_epoch(
+            job, epoch, losses, rows=len(training), rate=rate, start=start, state=state,
+            previous=record, validation=scores, snapshots=snapshots,
+        )  # fmt: skip
+        yield record
+        if record.outcome is not None:
             return
+
+
+def _evaluate(
+    module: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, loss: Loss
+) -> tuple[float, float]:
+    """Return loss and accuracy in evaluation mode; the accuracy is NaN without classes."""
+    outputs = predict_module(module, inputs)
+    accuracy = math.nan
+    if loss == "cross_entropy":
+        accuracy = float((outputs.argmax(1) == targets).double().mean())
+    return float(loss_of(loss, outputs, targets)), accuracy
 
 
 def predict(
@@ -162,21 +118,23 @@ def predict_module(module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     return outputs
 
 
-def forward(
+def layer_outputs(
     module: nn.Sequential, inputs: torch.Tensor, generator: torch.Generator
-) -> torch.Tensor:
-    """Run a network in training mode with dropout masks drawn from the member's own stream.
+) -> list[torch.Tensor]:
+    """Run a network in training mode and return what each of its layers gives.
 
-    `nn.Dropout` would draw the same mask from the global generator.
+    Dropout masks are drawn from the member's own stream; `nn.Dropout` would draw the same ones
+    from the global generator.
     """
+    outputs = [inputs]
     for layer in module:
         if isinstance(layer, nn.Dropout):
             keep = 1 - layer.p
-            mask = torch.empty(inputs.shape).bernoulli_(keep, generator=generator).div_(keep)
-            inputs = inputs * mask.to(inputs.device)
+            mask = torch.empty(outputs[-1].shape).bernoulli_(keep, generator=generator).div_(keep)
+            outputs.append(outputs[-1] * mask.to(inputs.device))
         else:
-            inputs = layer(inputs)
-    return inputs
+            outputs.append(layer(outputs[-1]))
+    return outputs[1:]
 
 
 def loss_of(
@@ -255,41 +213,6 @@ def make_scheduler(
                 total_steps=total + 1,
                 cycle_momentum=False,
             )
-
-
-def check_fit(member: Member, examples: Examples) -> None:
-    """Check that examples fit a member's network and loss.
-
-    Raises:
-        InputError: inputs of another width or type, targets that the loss cannot take.
-    """
-    inputs, targets = examples.inputs, examples.targets
-    widths = member.network.widths
-    if len(examples) == 0:
-        raise InputError("examples: there are none; at least one row is needed")
-    if inputs.dtype != np.float32:
-        raise InputError(f"examples: inputs are {inputs.dtype}; scale them to float32 first")
-    if inputs.ndim != 2 or inputs.shape[1] != widths[0]:
-        raise InputError(
-            f"examples: inputs of shape {inputs.shape} do not fit a network with {widths[0]} "
-            f"inputs; they must be (rows, {widths[0]})"
-        )
-    if member.training.loss == "cross_entropy":
-        if targets.ndim != 1 or targets.dtype != np.int64:
-            raise InputError(
-                f"examples: cross_entropy needs int64 classes of shape (rows,), not "
-                f"{targets.dtype} of shape {targets.shape}"
-            )
-        if targets.min() < 0 or targets.max() >= widths[-1]:
-            raise InputError(
-                f"examples: classes {targets.min()} to {targets.max()} do not fit a network with "
-                f"{widths[-1]} outputs; they must be 0 to {widths[-1] - 1}"
-            )
-    elif targets.shape != (len(examples), widths[-1]) or targets.dtype != np.float32:
-        raise InputError(
-            f"examples: mean_squared_error needs float32 targets of shape "
-            f"({len(examples)}, {widths[-1]}), not {targets.dtype} of shape {targets.shape}"
-        )
 
 
 def _tensors(examples: Examples, device: str) -> tuple[torch.Tensor, torch.Tensor]:

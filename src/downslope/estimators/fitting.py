@@ -11,7 +11,6 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import Any, Self, cast
 
-import msgspec
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -20,16 +19,18 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from downslope.checked import read
 from downslope.data import Examples
 from downslope.engines import Checkpoint, EpochRecord, learning_rates, train
+from downslope.engines.checkpoints import load_checkpoint, statistics_of
 from downslope.engines.pytorch import predict_module
-from downslope.errors import InputError, explained
+from downslope.errors import InputError
 from downslope.estimators.preparation import (
     Standardization,
     check_inputs,
     hold_out,
 )
-from downslope.networks import Member, NetworkSpec, TrainingSpec, build, flatten, load_flat
+from downslope.networks import Member, NetworkSpec, TrainingSpec, build, flatten
 from downslope.terminal import say
 
 # Predicting sets torch's thread count and puts it back: two threads at once would mix that up.
@@ -130,19 +131,9 @@ class MLP(BaseEstimator, ABC):
         network = {k: own[k] for k in NetworkSpec.__struct_fields__ if k in own}
         training = {k: own[k] for k in TrainingSpec.__struct_fields__ if k in own}
         training |= {"loss": loss, "label_smoothing": smoothing}
-        try:
-            widths = (inputs, *[_plain(w) for w in hidden], outputs)
-            # Through convert: the specs check values, msgspec their types.
-            return msgspec.convert(
-                {
-                    "network": {**network, "widths": widths},
-                    "training": training,
-                    "seed": seed,
-                },
-                Member,
-            )
-        except msgspec.ValidationError as error:
-            raise InputError(f"{type(self).__name__}: {explained(error, Member)}") from None
+        widths = (inputs, *[_plain(w) for w in hidden], outputs)
+        table = {"network": {**network, "widths": widths}, "training": training, "seed": seed}
+        return read(Member, table, type(self).__name__)
 
     def _fit(
         self,
@@ -238,7 +229,7 @@ class MLP(BaseEstimator, ABC):
                     )
         if best_checkpoint is not None:
             steps = member.steps_per_epoch(len(training)) * best_epoch
-            _load(module, best_checkpoint, steps)
+            load_checkpoint(module, best_checkpoint, steps)
         self.module_ = module.eval()
         self.network_ = member.network
         self.n_iter_ = len(losses)
@@ -274,8 +265,6 @@ def _beginning(member: Member, module: nn.Module, rows: int) -> Checkpoint:
     """Make the checkpoint before a member's first epoch that has the weights of a module."""
     generator = torch.Generator().manual_seed(member.seed)
     build(member.network, generator)  # the draws that an initialization makes
-    norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm1d)]
-    buffers = [b.numpy() for n in norms for b in (n.running_mean, n.running_var) if b is not None]
     flat = flatten(module)
     steps = member.steps_per_epoch(rows)
     return Checkpoint(
@@ -284,24 +273,9 @@ def _beginning(member: Member, module: nn.Module, rows: int) -> Checkpoint:
         rate=float(learning_rates(member.training, steps)[0]),
         arrays={
             "parameters": flat,
-            "buffers": np.concatenate(buffers) if buffers else np.empty(0, np.float32),
+            "buffers": statistics_of(module),
             "generator": generator.get_state().numpy().copy(),
             "moment0": np.zeros_like(flat),
             "moment1": np.zeros_like(flat),
         },
     )
-
-
-def _load(module: nn.Sequential, checkpoint: Checkpoint, steps: int) -> None:
-    """Write the weights and running statistics of a checkpoint into a module."""
-    load_flat(module, np.asarray(checkpoint.arrays["parameters"], np.float32))
-    buffers = torch.from_numpy(np.array(checkpoint.arrays["buffers"], np.float32))
-    for layer in module:
-        if isinstance(layer, nn.BatchNorm1d):
-            assert layer.running_mean is not None and layer.running_var is not None
-            assert layer.num_batches_tracked is not None
-            n = layer.num_features
-            layer.running_mean.copy_(buffers[:n])
-            layer.running_var.copy_(buffers[n : 2 * n])
-            layer.num_batches_tracked.fill_(steps)
-            buffers = buffers[2 * n :]

@@ -19,8 +19,9 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from downslope.checked import read
 from downslope.data import Examples
-from downslope.errors import InputError, explained, one_line
+from downslope.errors import InputError, one_line
 from downslope.estimators.fitting import check_count, seed_of
 from downslope.estimators.plain import MLPClassifier, MLPRegressor
 from downslope.estimators.preparation import (
@@ -209,11 +210,7 @@ class _MLPSearch(BaseEstimator, ABC):
         self.best_estimator_: Any = plain(chosen.settings, seed).fit(rows, targets)
 
     def _halving(self) -> Halving:
-        try:
-            return msgspec.convert({"method": self.halving}, Halving)
-        except msgspec.ValidationError as error:
-            text = explained(error, Halving).partition(" - at ")[0]
-            raise InputError(f"{type(self).__name__}: halving: {text}") from None
+        return read(Halving, {"method": self.halving}, f"{type(self).__name__}: halving")
 
     def _best_trials(self, found: SearchResult) -> list[Trial]:
         """Return the best completed trials, of different settings each."""

@@ -17,7 +17,7 @@ from torch.func import functional_call
 from downslope.data import Examples
 from downslope.engines.pytorch import one_thread
 from downslope.errors import InputError
-from downslope.landscape.evaluation import Measure, even_chunks, seed_all
+from downslope.landscape.evaluation import LossOptions, even_chunks, seed_all
 from downslope.landscape.fitting import (
     LossFunction,
     copy_of,
@@ -37,7 +37,7 @@ Vector = NDArray[np.float64]
 
 
 class CurvaturePoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the curvature of the loss at one snapshot.
+    """The curvature of the loss at one snapshot.
 
     Args:
         step: minibatches seen.
@@ -59,7 +59,7 @@ def curvature(
     module: nn.Module,
     trajectory: Trajectory,
     examples: Examples,
-    loss: Loss | Measure = "cross_entropy",
+    loss: Loss | LossOptions = "cross_entropy",
     *,
     eigenvalues: int = 2,
     probes: int = 20,
@@ -76,7 +76,7 @@ def curvature(
 
     Args:
         module: the network; it comes back exactly as it was.
-        trajectory: where to measure.
+        trajectory: where to options.
         examples: scaled examples behind the loss.
         loss: the loss.
         eigenvalues: how many, at most the number of parameters less one.
@@ -88,28 +88,27 @@ def curvature(
     Raises:
         InputError: a count that is not allowed.
     """
-    measure = loss if isinstance(loss, Measure) else Measure(loss)
     size = trajectory.vectors.shape[1]
     if not 1 <= eigenvalues < size:
         raise InputError(f"curvature: eigenvalues = {eigenvalues}; 1 to {size - 1}")
     if probes < 2:
         raise InputError(f"curvature: probes = {probes}; 2 or more, for an error")
-    found: list[CurvaturePoint] = []
+    points: list[CurvaturePoint] = []
     chosen = list(range(len(trajectory)) if rows is None else rows)
-    bend = Bend(module, examples, measure, chunk)
+    hessian = HessianOperator(module, examples, LossOptions.of(loss), chunk)
     for done, row in enumerate(chosen, 1):
-        bend.move_to(trajectory.vectors[row])
+        hessian.move_to(trajectory.vectors[row])
         generator = np.random.default_rng(seed)
-        norm = float(np.linalg.norm(bend.gradient()))
+        norm = float(np.linalg.norm(hessian.gradient()))
         values: list[float] = []
         trace = error = math.nan
         if math.isfinite(norm):
-            values = [float(v) for v in bend.top(eigenvalues, generator)[0]]
+            values = [float(v) for v in hessian.top_eigenpairs(eigenvalues, generator)[0]]
             signs = [generator.choice([-1.0, 1.0], size) for _ in range(probes)]
-            samples = [float(v @ bend.product(v)) for v in signs]
+            samples = [float(v @ hessian.product(v)) for v in signs]
             trace = float(np.mean(samples))
             error = float(np.std(samples, ddof=1) / math.sqrt(probes))
-        found.append(
+        points.append(
             CurvaturePoint(
                 step=trajectory.steps[row],
                 eigenvalues=values,
@@ -119,13 +118,13 @@ def curvature(
             )
         )
         yield Progress("curvature", done, len(chosen))
-    return found
+    return points
 
 
 def hessian_plane(
     module: nn.Module,
     examples: Examples,
-    loss: Loss | Measure = "cross_entropy",
+    loss: Loss | LossOptions = "cross_entropy",
     *,
     chunk: int = 1024,
     seed: int = 0,
@@ -135,28 +134,29 @@ def hessian_plane(
     Raises:
         InputError: fewer than three parameters, or eigenvalues that did not converge.
     """
-    measure = loss if isinstance(loss, Measure) else Measure(loss)
     at = flatten(module)
     if at.size < 3:
         raise InputError(f"hessian plane: {at.size} parameters; 3 or more")
-    bend = Bend(module, examples, measure, chunk)
-    bend.move_to(at)
-    values, vectors = bend.top(2, np.random.default_rng(seed))
+    hessian = HessianOperator(module, examples, LossOptions.of(loss), chunk)
+    hessian.move_to(at)
+    values, vectors = hessian.top_eigenpairs(2, np.random.default_rng(seed))
     if len(values) < 2:
         raise InputError("hessian plane: the eigenvalues did not converge; take more examples")
     return Plane(at.astype(np.float64), orthonormal(vectors.T))
 
 
-class Bend:
-    """Compute gradients and Hessian-vector products of a copy of a module."""
+class HessianOperator:
+    """Gradients and Hessian-vector products of a copy of a module."""
 
-    def __init__(self, module: nn.Module, examples: Examples, measure: Measure, chunk: int) -> None:
-        examples = measure.fit(module, examples)
+    def __init__(
+        self, module: nn.Module, examples: Examples, options: LossOptions, chunk: int
+    ) -> None:
+        examples = options.fit(module, examples)
         self.module = copy_of(module)
         if any(p.dtype in (torch.float16, torch.bfloat16) for p in module.parameters()):
             self.module.float()  # second derivatives of half precision would be noise
-        self.loss: Loss | LossFunction = measure.loss
-        self.output = measure.output
+        self.loss: Loss | LossFunction = options.loss
+        self.output = options.output
         self.device = device_of(module)
         self.inputs = input_tensor(self.module, examples.inputs)
         self.targets = target_tensor(examples.targets, self.device)
@@ -188,7 +188,7 @@ class Bend:
 
         return self._sum(derive)
 
-    def top(self, count: int, generator: np.random.Generator) -> tuple[Vector, Vector]:
+    def top_eigenpairs(self, count: int, generator: np.random.Generator) -> tuple[Vector, Vector]:
         """Return the algebraically largest eigenvalues and their vectors, largest first."""
         size = sum(t.numel() for t in self._tensors())
         operator: Any = LinearOperator((size, size), matvec=self.product, dtype=np.float64)  # pyright: ignore

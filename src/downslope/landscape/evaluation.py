@@ -10,13 +10,12 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage] - their base
 
 from downslope.data import Examples
 from downslope.engines import Engine, cores
@@ -34,7 +33,7 @@ from downslope.landscape.fitting import (
     target_tensor,
 )
 from downslope.landscape.planes import Plane
-from downslope.networks import Loss, guarded, load_flat
+from downslope.networks import Loss, batch_norms, guarded, load_flat
 from downslope.progress import Progress, Steps
 
 Statistics = Literal["kept", "recomputed"]
@@ -50,8 +49,8 @@ BYTES_PER_OUTPUT = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Measure:
-    """Say what is measured at every point, and how.
+class LossOptions:
+    """What is measured at every point, and how.
 
     Args:
         loss: "cross_entropy" of logits with classes along axis 1, "mean_squared_error", or a
@@ -78,22 +77,23 @@ class Measure:
     output: str | None = None
 
     def __post_init__(self) -> None:
-        if not callable(self.loss) and self.loss not in ("cross_entropy", "mean_squared_error"):
-            raise InputError(
-                f"landscape: loss = {self.loss!r}; it must be 'cross_entropy', "
-                "'mean_squared_error' or a function of outputs and targets"
-            )
-        if self.statistics not in ("kept", "recomputed"):
-            raise InputError(
-                f"landscape: statistics = {self.statistics!r}; it must be 'kept' or 'recomputed'"
-            )
-        if self.memory < 1:
-            raise InputError(f"landscape: memory = {self.memory} bytes; it must be 1 or more")
-        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
-            raise InputError(
-                f"landscape: threads = {self.threads} is not allowed; it must be 1 to "
-                f"{MOST_THREADS}"
-            )
+        loss, threads = self.loss, self.threads
+        for name, value, allowed, words in (
+            ("loss", repr(loss), callable(loss) or loss in get_args(Loss),
+             "'cross_entropy', 'mean_squared_error' or a function of outputs and targets"),
+            ("statistics", repr(self.statistics), self.statistics in get_args(Statistics),
+             "'kept' or 'recomputed'"),
+            ("memory", f"{self.memory} bytes", self.memory >= 1, "1 or more"),
+            ("threads", f"{threads} is not allowed",
+             threads is None or 1 <= threads <= MOST_THREADS, f"1 to {MOST_THREADS}"),
+        ):  # fmt: skip
+            if not allowed:
+                raise InputError(f"landscape: {name} = {value}; it must be {words}")
+
+    @staticmethod
+    def of(loss: Loss | LossFunction | LossOptions) -> LossOptions:
+        """Take a loss by name or function, all else by default."""
+        return loss if isinstance(loss, LossOptions) else LossOptions(loss)
 
     def fit(self, module: nn.Module, examples: Examples) -> Examples:
         """Check a module and examples together, before any work; see `fit_examples`."""
@@ -101,8 +101,8 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class Values:
-    """Hold what was measured at n points; not finite where the network's loss is not.
+class Losses:
+    """What was measured at n points; not finite where the network's loss is not.
 
     Args:
         loss: mean over the examples, shape (n,).
@@ -115,16 +115,21 @@ class Values:
     accuracy: NDArray[np.float64]
     error: NDArray[np.float64]
 
+    @staticmethod
+    def none(count: int) -> Losses:
+        """Return values that are nowhere known."""
+        return Losses(*np.full((3, count), np.nan))
+
 
 def evaluate(
     module: nn.Module,
     vectors: Iterable[NDArray[np.float32]],
     count: int,
     examples: Examples,
-    measure: Measure | None = None,
+    options: LossOptions | None = None,
     *,
     task: str = "losses",
-) -> Steps[Values]:
+) -> Steps[Losses]:
     """Compute the loss of a module at many parameter vectors on the same examples.
 
     The module given is copied and only read: parameters, buffers, modes, gradients and hooks stay
@@ -136,18 +141,18 @@ def evaluate(
 
     Args:
         module: the network.
-        vectors: count flat vectors; asked for when they are needed.
+        vectors: flat vectors; asked for when they are needed.
         count: how many.
         examples: inputs as the module takes them, their first axis the examples.
-        measure: what to compute; by default cross-entropy.
+        options: what to compute; by default cross-entropy.
         task: the name shown with the progress.
 
     Raises:
         InputError: no examples, vectors of another length than the module has parameters, a
             module that cannot be copied, or examples that do not fit; see `fit_examples`.
     """
-    measure = measure or Measure()
-    workers = _Workers(module, measure.fit(module, examples), measure)
+    options = options or LossOptions()
+    workers = _Workers(module, options.fit(module, examples), options)
     loss, accuracy, error = (np.full(count, np.nan) for _ in range(3))
     done, source, batch = 0, iter(vectors), len(workers)
     try:
@@ -163,14 +168,14 @@ def evaluate(
                 batch = max(len(workers), min(2 * batch, workers.most))
     finally:
         workers.close()
-    return Values(loss, accuracy, error)
+    return Losses(loss, accuracy, error)
 
 
 class _Workers:
-    """Copies of one module that measure side by side, a thread and a copy each."""
+    """Copies of one module that evaluate side by side, a thread and a copy each."""
 
-    def __init__(self, module: nn.Module, examples: Examples, measure: Measure) -> None:
-        self.measure = measure
+    def __init__(self, module: nn.Module, examples: Examples, options: LossOptions) -> None:
+        self.options = options
         self.device = device = device_of(module)
         self.inputs = input_tensor(module, examples.inputs)
         self.targets = target_tensor(examples.targets, device)
@@ -179,10 +184,10 @@ class _Workers:
             before = _states()
             per_example = _activation_bytes(first, self.inputs[:2])
             draws = _states() != before
-        rows = max(1, measure.memory // max(1, per_example))
+        rows = max(1, options.memory // max(1, per_example))
         self.chunks = even_chunks(len(examples), rows)
         # A module that draws needs the one global generator to itself; a device is shared badly.
-        wanted = 1 if draws or device.type != "cpu" else (measure.threads or cores())
+        wanted = 1 if draws or device.type != "cpu" else (options.threads or cores())
         self.copies: queue.SimpleQueue[nn.Module] = queue.SimpleQueue()
         self.copies.put(first)
         for _ in range(wanted - 1):
@@ -190,7 +195,7 @@ class _Workers:
         self.count = wanted
         # Vectors that wait may take as much memory as activations.
         size = 4 * sum(p.numel() for p in first.parameters())
-        self.most = min(16 * wanted, measure.memory // max(1, size))
+        self.most = min(16 * wanted, options.memory // max(1, size))
         self.pool = ThreadPoolExecutor(wanted, initializer=torch.set_num_threads, initargs=(1,))
 
     def __len__(self) -> int:
@@ -200,23 +205,23 @@ class _Workers:
         with one_thread():
             if self.count == 1:
                 with same_draws(self.device):
-                    return [self._measure(vector) for vector in vectors]
+                    return [self._evaluate(vector) for vector in vectors]
             waiting: list[Future[tuple[float, float, float]]] = [
-                self.pool.submit(self._measure, vector) for vector in vectors
+                self.pool.submit(self._evaluate, vector) for vector in vectors
             ]
             return [future.result() for future in waiting]
 
     def close(self) -> None:
         self.pool.shutdown(cancel_futures=True)
 
-    def _measure(self, vector: NDArray[np.float32]) -> tuple[float, float, float]:
+    def _evaluate(self, vector: NDArray[np.float32]) -> tuple[float, float, float]:
         module = self.copies.get()
         try:
             with torch.no_grad(), guarded("landscape: the module"):
                 load_flat(module, vector)
                 if self.count == 1:
                     seed_all(self.device)
-                if self.measure.statistics == "recomputed":
+                if self.options.statistics == "recomputed":
                     recompute_statistics(module, self.inputs, self.chunks)
                 return self._pass(module)
         finally:
@@ -226,30 +231,27 @@ class _Workers:
         total = squares = right = 0.0
         count = len(self.inputs)
         for rows in self.chunks:
-            outputs = pick_output(module(self.inputs[rows]), self.measure.output)
-            losses = loss_per_example(self.measure.loss, outputs, self.targets[rows])
+            outputs = pick_output(module(self.inputs[rows]), self.options.output)
+            losses = loss_per_example(self.options.loss, outputs, self.targets[rows])
             size = rows.stop - rows.start
             if losses.dim() == 0:
                 total, squares = total + float(losses) * size, math.nan
             else:
                 wide = losses.double()
                 total, squares = total + float(wide.sum()), squares + float((wide**2).sum())
-            if self.measure.loss == "cross_entropy":
+            if self.options.loss == "cross_entropy":
                 hits = (outputs.argmax(dim=1) == self.targets[rows]).double()
                 right += float(hits.reshape(size, -1).mean(dim=1).sum())
         mean = total / count
         spread = squares / count - mean**2
-        error = math.sqrt(max(spread, 0) / (count - 1)) if count > 1 else math.nan
-        classes = self.measure.loss == "cross_entropy"
-        # max() turns a NaN into 0.
-        error = error if math.isfinite(spread) else math.nan
-        return mean, right / count if classes else math.nan, error
+        known = count > 1 and math.isfinite(spread)  # max() turns a NaN into 0
+        error = math.sqrt(max(spread, 0) / (count - 1)) if known else math.nan
+        return mean, right / count if self.options.loss == "cross_entropy" else math.nan, error
 
 
 def recompute_statistics(module: nn.Module, inputs: torch.Tensor, chunks: list[slice]) -> None:
     """Replace batch norm's running statistics by those of a pass over examples, in place."""
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]
-    norms = [m for m in norms if m.track_running_stats]
+    norms = [norm for norm in batch_norms(module) if norm.track_running_stats]
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]
@@ -281,8 +283,8 @@ def seed_all(device: torch.device) -> None:
 def _states() -> tuple[Any, ...]:
     """Return the states of the global generators of the CPU, to compare."""
     numpy_state: Any = np.random.get_state()  # noqa: NPY002
-    held = numpy_state[1].tobytes(), *numpy_state[2:]
-    return torch.get_rng_state().numpy().tobytes(), held, random.getstate()
+    words = numpy_state[1].tobytes(), *numpy_state[2:]
+    return torch.get_rng_state().numpy().tobytes(), words, random.getstate()
 
 
 def _activation_bytes(module: nn.Module, inputs: torch.Tensor) -> int:

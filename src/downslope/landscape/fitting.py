@@ -29,21 +29,11 @@ def fit_examples(
 ) -> Examples:
     """Check that a module and a loss take some examples, and bring targets to the outputs' shape.
 
-    Two rows are run through a copy of the module. Classes may be of any numeric type, of shape
-    (rows,) or (rows, 1), or one-hot; they become int64 of shape (rows,). Numbers for
-    "mean_squared_error" become floats of the outputs' shape, which may differ by axes of length 1
-    alone. A loss that is a function gets targets as they are.
-
-    Args:
-        module: it is only read.
-        examples: inputs as the module takes them; whole numbers go in as int64, others in the
-            type of its parameters.
-        loss: what will be computed.
-        output: the key of the module's output, see `Measure`.
-
-    Raises:
-        InputError: the module fails on the inputs or returns something else than a tensor with a
-            row an example, or the targets do not fit its outputs.
+    Two rows are run through a copy of the module; whole numbers go in as int64, others in the type
+    of its parameters. Classes may be of any numeric type, of shape (rows,) or (rows, 1), or
+    one-hot; they become int64 of shape (rows,). Numbers for "mean_squared_error" become floats of
+    the outputs' shape, which may differ by axes of length 1 alone. A loss that is a function gets
+    targets as they are.
 
     >>> column = Examples(np.ones((3, 2), np.float32), np.zeros(3, np.float32))
     >>> fit_examples(nn.Linear(2, 1), column, "mean_squared_error", None).targets.shape
@@ -101,9 +91,6 @@ def _required(module: nn.Module) -> list[str]:
 def pick_output(outputs: Any, key: str | None) -> Any:
     """Take what a key names from a module's outputs: of a mapping, or by position of a tuple.
 
-    Raises:
-        InputError: there is no such output.
-
     >>> pick_output({"logits": 1, "hidden": 2}, "logits"), pick_output((3, 4), "1")
     (1, 4)
     """
@@ -121,9 +108,9 @@ def _named_outputs(outputs: Any) -> dict[str, Any]:
     if isinstance(outputs, Mapping):
         return {str(k): v for k, v in cast(Mapping[Any, Any], outputs).items()}
     if isinstance(outputs, tuple | list):
-        row = list(cast("tuple[Any, ...]", outputs))
+        parts = list(cast("tuple[Any, ...]", outputs))
         names: tuple[str, ...] = getattr(cast(Any, outputs), "_fields", ())
-        return {**{str(i): v for i, v in enumerate(row)}, **dict(zip(names, row, strict=False))}
+        return dict(zip([*map(str, range(len(parts))), *names], parts + parts, strict=False))
     return {}
 
 
@@ -162,18 +149,19 @@ def _classes(targets: NDArray[Any], outputs: torch.Tensor) -> NDArray[np.int64]:
             )
         values = values.argmax(axis=1)
     values = _shaped(values, row, f"cross_entropy takes classes of shape {_rows(row)}")
-    if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.floor(values))).all():
-        wrong = values[~(np.isfinite(values) & (values == np.floor(values)))][0]
-        raise InputError(
-            f"landscape: a target is {wrong:g}; cross_entropy takes whole numbers for classes; for "
-            "real numbers take mean_squared_error"
-        )
+    if values.dtype.kind == "f":
+        whole = np.isfinite(values) & (values == np.floor(values))
+        if not whole.all():
+            raise InputError(
+                f"landscape: a target is {values[~whole][0]:g}; cross_entropy takes whole numbers "
+                "for classes; for real numbers take mean_squared_error"
+            )
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= count:
-        one = f"; if they count from 1, subtract 1 (largest {high})" if low == 1 else ""
+        hint = f"; if they count from 1, subtract 1 (largest {high})" if low == 1 else ""
         raise InputError(
             f"landscape: classes {low} to {high} do not fit a module with {count} outputs; they "
-            f"must be 0 to {count - 1}{one}"
+            f"must be 0 to {count - 1}{hint}"
         )
     return np.ascontiguousarray(values, np.int64)
 
@@ -207,9 +195,6 @@ def loss_per_example(
     """Compute a loss for each example, shape (examples,), or as a scalar if the function does so.
 
     Outputs of half precision are compared in float32.
-
-    Raises:
-        InputError: shapes that do not fit; nothing is broadcast.
 
     >>> loss_per_example("mean_squared_error", torch.ones(2, 3), torch.zeros(2, 3)).tolist()
     [1.0, 1.0]
@@ -261,21 +246,17 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def copy_of(module: nn.Module) -> nn.Module:
-    """Copy a module, in evaluation mode; its parameters take no gradients.
-
-    Raises:
-        InputError: it cannot be copied.
-    """
+    """Copy a module, in evaluation mode; its parameters take no gradients."""
     # Results that a module keeps, such as the weight of the old `weight_norm`, refuse to be copied
     # with their history; they are computed anew at each pass.
-    kept: dict[int, Any] = {
+    memo: dict[int, Any] = {
         id(value): value.detach().clone()
         for part in module.modules()
         for value in vars(part).values()
         if isinstance(value, torch.Tensor) and not value.is_leaf
     }
     try:
-        return copy.deepcopy(module, kept).eval().requires_grad_(False)
+        return copy.deepcopy(module, memo).eval().requires_grad_(False)
     except Exception as error:
         raise InputError(
             f"landscape: the module cannot be copied ({one_line(error)}); it must work with "

@@ -38,15 +38,8 @@ def order_by_step(
     number that varies across the names. Where several of these apply and put the files in
     different orders, none is believed.
 
-    Args:
-        folder: names them in messages.
-        files: paths with what they hold, one or more.
-
     Returns:
         Steps and paths, by increasing step.
-
-    Raises:
-        InputError: a file without a number, two of one step, or an order that is not clear.
 
     >>> names = ["net_epoch10_loss0.31.pt", "net_epoch9_loss1.09.pt", "net_epoch1_loss2.3.pt"]
     >>> [step for step, _ in order_by_step(Path("saved"), [(Path(n), {}) for n in names])]
@@ -85,8 +78,10 @@ def _unclear(
 
 def _held(states: Sequence[Mapping[str, Any]]) -> Readings:
     """Return what all files hold, by key."""
-    found = {f'"{key}" in the files': [_whole(state.get(key)) for state in states] for key in KEYS}
-    return _complete(found)
+    readings = {
+        f'"{key}" in the files': [_whole(state.get(key)) for state in states] for key in KEYS
+    }
+    return _complete(readings)
 
 
 def _whole(value: object) -> int | None:
@@ -98,19 +93,15 @@ def _whole(value: object) -> int | None:
 
 
 def _named(folder: Path, paths: Sequence[Path]) -> Readings:
-    """Return the numbers that follow a word, by word, where every name has one.
-
-    Raises:
-        InputError: names have different words.
-    """
-    found = {
+    """Return the numbers that follow a word, by word, where every name has one."""
+    readings = {
         f'the number after "{word}"': [_after(word, path) for path in paths] for word in _WORDS
     }
-    complete = _complete(found)
-    some = [where for where, steps in found.items() if any(step is not None for step in steps)]
+    complete = _complete(readings)
+    some = [where for where, steps in readings.items() if any(step is not None for step in steps)]
     if not complete and len(some) > 1:
         examples = [
-            next(p.name for p, s in zip(paths, found[where], strict=True) if s is not None)
+            next(p.name for p, s in zip(paths, readings[where], strict=True) if s is not None)
             for where in some[:2]
         ]
         raise InputError(
@@ -129,11 +120,7 @@ def _after(word: str, path: Path) -> int | None:
 
 
 def _varying(folder: Path, paths: Sequence[Path]) -> Readings:
-    """Return the only number that varies across names.
-
-    Raises:
-        InputError: a name without a number, or several that vary.
-    """
+    """Return the only number that varies across names."""
     rows = [_NUMBER.findall(path.stem) for path in paths]
     for path, row in zip(paths, rows, strict=True):
         if not row:

@@ -5,22 +5,19 @@ from __future__ import annotations
 import math
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from downslope.data import Examples
-from downslope.landscape.components import share_in_plane
-from downslope.landscape.evaluation import Measure, Values, evaluate
+from downslope.landscape.evaluation import Losses, LossOptions, evaluate
+from downslope.landscape.fast_paths import evaluate_on_plane
 from downslope.landscape.planes import Plane
-from downslope.landscape.shortcuts import evaluate_on_plane
 from downslope.landscape.trajectory import Trajectory
 from downslope.networks import Loss
 from downslope.progress import Steps
 
 
 class PathPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Place one snapshot over the plane.
+    """One snapshot over the plane.
 
     Args:
         step: minibatches seen.
@@ -54,7 +51,7 @@ class PathPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunPath(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold one run's path over a plane.
+    """One run's path over a plane.
 
     Args:
         label: names the run.
@@ -67,59 +64,31 @@ class RunPath(msgspec.Struct, frozen=True, kw_only=True):
     share: float
 
 
-def losses_at(
-    module: nn.Module,
-    vectors: NDArray[np.float32],
-    examples: Examples,
-    loss: Loss | Measure = "cross_entropy",
-    *,
-    task: str = "losses",
-) -> Steps[NDArray[np.float64]]:
-    """Compute the loss of a network at many parameter vectors on the same examples.
-
-    Args:
-        module: the network; it comes back exactly as it was. See `evaluate`.
-        vectors: shape (n, parameters).
-        examples: scaled examples.
-        loss: what to compute.
-        task: the name shown with the progress.
-
-    Returns:
-        Losses, shape (n,); not finite where the network's loss is not.
-
-    Raises:
-        InputError: see `evaluate`.
-    """
-    measure = loss if isinstance(loss, Measure) else Measure(loss)
-    values = yield from evaluate(module, vectors, len(vectors), examples, measure, task=task)
-    return values.loss
-
-
 def trace_path(
     module: nn.Module,
     plane: Plane,
     trajectory: Trajectory,
     examples: Examples,
-    loss: Loss | Measure = "cross_entropy",
+    loss: Loss | LossOptions = "cross_entropy",
     validation: Examples | None = None,
 ) -> Steps[list[PathPoint]]:
     """Place a trajectory over a plane, with both its true and its projected losses."""
-    measure = loss if isinstance(loss, Measure) else Measure(loss)
+    options = LossOptions.of(loss)
     vectors = trajectory.vectors
-    coordinates = plane.project(vectors)
-    true = yield from evaluate(module, vectors, len(vectors), examples, measure, task="path")
-    projected = yield from evaluate_on_plane(
-        module, plane, coordinates, examples, measure, task="projected path"
-    )
-    held, projected_held = _nothing(len(vectors)), _nothing(len(vectors))
-    if validation is not None:
-        held = yield from evaluate(
-            module, vectors, len(vectors), validation, measure, task="validation path"
+    coordinates, residuals = plane.project(vectors), plane.residuals(vectors)
+
+    def losses(rows: Examples | None, name: str) -> Steps[tuple[Losses, Losses]]:
+        """Compute the losses of the snapshots, and those of their projections."""
+        if rows is None:
+            return Losses.none(len(vectors)), Losses.none(len(vectors))
+        true = yield from evaluate(module, vectors, len(vectors), rows, options, task=name)
+        projected = yield from evaluate_on_plane(
+            module, plane, coordinates, rows, options, task=f"projected {name}"
         )
-        projected_held = yield from evaluate_on_plane(
-            module, plane, coordinates, validation, measure, task="projected validation path"
-        )
-    residuals = plane.residuals(vectors)
+        return true, projected
+
+    true, projected = yield from losses(examples, "path")
+    true_held, projected_held = yield from losses(validation, "validation path")
     return [
         PathPoint(
             step=step,
@@ -131,32 +100,13 @@ def trace_path(
             standard_error=_finite(true.error[i]),
             true_accuracy=_finite(true.accuracy[i]),
             projected_accuracy=_finite(projected.accuracy[i]),
-            validation_loss=_finite(held.loss[i]),
+            validation_loss=_finite(true_held.loss[i]),
             projected_validation_loss=_finite(projected_held.loss[i]),
-            validation_accuracy=_finite(held.accuracy[i]),
+            validation_accuracy=_finite(true_held.accuracy[i]),
             projected_validation_accuracy=_finite(projected_held.accuracy[i]),
         )
         for i, step in enumerate(trajectory.steps)
     ]
-
-
-def trace_run(
-    label: str,
-    module: nn.Module,
-    plane: Plane,
-    trajectory: Trajectory,
-    examples: Examples,
-    measure: Measure,
-    validation: Examples | None = None,
-) -> Steps[RunPath]:
-    """Place one of several runs over a plane; see `trace_path`."""
-    path = yield from trace_path(module, plane, trajectory, examples, measure, validation)
-    return RunPath(label=label, path=path, share=share_in_plane(trajectory, plane))
-
-
-def _nothing(count: int) -> Values:
-    none = np.full(count, np.nan)
-    return Values(none, none, none)
 
 
 def _finite(value: float) -> float | None:

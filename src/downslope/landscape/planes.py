@@ -6,14 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from downslope.errors import InputError
+from downslope.networks import flatten
 
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """Hold an origin and two orthonormal directions in parameter space.
+    """An origin and two orthonormal directions in parameter space.
 
     Directions that are not orthonormal are refused, never mended in silence: `orthonormal` does it
     where that is wanted.
@@ -24,7 +27,7 @@ class Plane:
         explained_variance: share of the trajectory's variance along each direction, or None for
             a plane that was not fitted to one.
         components: which principal components the directions are, counted from 1.
-        lengths: of the directions before they were made unit vectors, where that length means
+        lengths: of the directions before they were unit unit vectors, where that length means
             something: coordinates (lengths[0], 0) are one whole direction away.
 
     Raises:
@@ -90,16 +93,16 @@ def orthonormal(directions: NDArray[np.floating]) -> NDArray[np.float64]:
     sizes = np.abs(directions).max(axis=1, keepdims=True)
     if not (np.isfinite(sizes).all() and (sizes > 0).all()):
         raise InputError("plane: a direction is zero or not finite")
-    made = np.asarray(directions, np.float64) / sizes
-    made /= np.linalg.norm(made, axis=1, keepdims=True)
-    beside = made[1] - (made[1] @ made[0]) * made[0]
+    unit = np.asarray(directions, np.float64) / sizes
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    beside = unit[1] - (unit[1] @ unit[0]) * unit[0]
     length = float(np.linalg.norm(beside))
     if length < 1e-7:
         raise InputError("plane: the two directions are parallel, which spans no plane")
     beside /= length
-    beside -= (beside @ made[0]) * made[0]  # again: the subtraction above loses digits
-    made[1] = beside / np.linalg.norm(beside)
-    return made
+    beside -= (beside @ unit[0]) * unit[0]  # again: the subtraction above loses digits
+    unit[1] = beside / np.linalg.norm(beside)
+    return unit
 
 
 def plane_through(
@@ -130,3 +133,44 @@ def plane_through(
         return Plane(origin, orthonormal(np.stack([second - origin, third - origin])))
     except InputError:
         raise InputError("plane: the three points lie on one line, which spans no plane") from None
+
+
+def filter_normalized_plane(module: nn.Module, seed: int, *, biases: bool = False) -> Plane:
+    """Draw a plane of two random directions, filter-normalized (Li et al. 2018, section 4).
+
+    Each filter of a direction (a row of a matrix, an output channel of a convolution) is scaled
+    to the norm of the module's filter. `Plane.lengths` are the directions' lengths, so that
+    coordinates (lengths[0], 0) are where Li et al. write (1, 0). What the second direction has
+    along the first, by chance about 1/sqrt(parameters) of it, is taken away.
+
+    Args:
+        module: where the plane lies; it is only read.
+        seed: of the draw.
+        biases: let vectors (biases, slopes, norm layers) vary too; else they stay as they are.
+
+    Raises:
+        InputError: no parameter varies.
+
+    >>> plane = filter_normalized_plane(nn.Linear(3, 2), seed=0)
+    >>> np.allclose(plane.directions @ plane.directions.T, np.eye(2), atol=1e-12)
+    True
+    """
+    generator = torch.Generator().manual_seed(seed)
+    raw = np.stack([_direction(module, generator, biases) for _ in range(2)])
+    first, second = map(float, np.linalg.norm(raw, axis=1))
+    return Plane(flatten(module).astype(np.float64), orthonormal(raw), lengths=(first, second))
+
+
+def _direction(module: nn.Module, generator: torch.Generator, biases: bool) -> NDArray[np.float64]:
+    parts: list[torch.Tensor] = []
+    for parameter in module.parameters():
+        weights = parameter.detach().to("cpu", torch.float64)
+        if weights.dim() < 2 and not biases:
+            parts.append(torch.zeros(weights.numel(), dtype=torch.float64))
+            continue
+        drawn = torch.randn(weights.shape, generator=generator, dtype=torch.float64)
+        rows = drawn.reshape(weights.shape[0] if weights.dim() > 1 else 1, -1)
+        filters = weights.reshape(rows.shape)
+        scale = filters.norm(dim=1, keepdim=True) / rows.norm(dim=1, keepdim=True)
+        parts.append((rows * scale).reshape(-1))
+    return torch.cat(parts).numpy()

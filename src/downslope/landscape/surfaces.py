@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import os
-import tempfile
 import time
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from downslope.data import Examples
-from downslope.errors import InputError
-from downslope.landscape.evaluation import Measure
+from downslope.data import Examples, content_digest
+from downslope.files import write_whole
+from downslope.landscape.evaluation import LossOptions
+from downslope.landscape.fast_paths import evaluate_on_plane
 from downslope.landscape.planes import Plane
-from downslope.landscape.settings import check_settings
-from downslope.landscape.shortcuts import evaluate_on_plane
+from downslope.landscape.refinement import refine
+from downslope.landscape.settings import Grid
 from downslope.landscape.trajectory import Trajectory
 from downslope.networks import Loss
 from downslope.progress import Progress, Steps
@@ -32,7 +31,7 @@ SAVE_EVERY = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """Hold losses on a rectangular grid.
+    """Losses on a rectangular grid.
 
     Args:
         x: coordinates along the first direction, shape (columns,).
@@ -54,40 +53,22 @@ class Surface:
 
 
 def fit_grid(
-    plane: Plane,
-    trajectories: Trajectory | Sequence[Trajectory],
-    shape: tuple[int, int],
-    margin: float,
-    *,
-    spacing: str = "linear",
+    plane: Plane, trajectories: Trajectory | Sequence[Trajectory], grid: Grid
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the axes of a grid that spans the projected paths plus a margin on each side.
-
-    Args:
-        plane: to project onto.
-        trajectories: the path or paths.
-        shape: (columns, rows), along the first and second direction.
-        margin: share of the path's extent added on each side, for example 0.2.
-        spacing: "linear", or "log" for points that lie closer the nearer they are to the end of
-            the (first) path, where a valley is narrow.
-
-    Raises:
-        InputError: a grid or a margin out of range, see `check_settings`, or another spacing.
-    """
-    check_settings("landscape", grid=shape, margin=margin)
-    if spacing not in ("linear", "log"):
-        raise InputError(f"landscape: spacing = {spacing!r}; it must be 'linear' or 'log'")
+    """Return the axes of a grid that spans one or several projected paths and its margin."""
     runs = [trajectories] if isinstance(trajectories, Trajectory) else list(trajectories)
     coordinates = np.concatenate([plane.project(run.vectors) for run in runs])
     low, high = coordinates.min(axis=0), coordinates.max(axis=0)
-    room = margin * (high - low)
+    room = grid.margin * (high - low)
     low, high = low - room, high + room
-    if spacing == "linear":
-        return np.linspace(low[0], high[0], shape[0]), np.linspace(low[1], high[1], shape[1])
-    end = plane.project(runs[0].vectors[-1:])[0]
-    return _log_axis(low[0], high[0], end[0], shape[0]), _log_axis(
-        low[1], high[1], end[1], shape[1]
+    center = plane.project(runs[0].vectors[-1:])[0]
+    x, y = (
+        np.linspace(low[i], high[i], count)
+        if grid.spacing == "linear"
+        else _log_axis(low[i], high[i], center[i], count)
+        for i, count in enumerate((grid.columns, grid.rows))
     )
+    return x, y
 
 
 def _log_axis(low: float, high: float, center: float, count: int) -> NDArray[np.float64]:
@@ -105,12 +86,14 @@ def evaluate_surface(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
     examples: Examples,
-    loss: Loss | Measure = "cross_entropy",
+    loss: Loss | LossOptions = "cross_entropy",
     *,
+    tolerance: float = 0.0,
+    seed: int = 0,
     save: Path | None = None,
     task: str = "surface",
 ) -> Steps[Surface]:
-    """Compute the loss and the accuracy at every point of a rectangular grid over a plane.
+    """Compute the loss and the accuracy on a rectangular grid over a plane.
 
     Args:
         module: the network; it comes back exactly as it was.
@@ -118,32 +101,45 @@ def evaluate_surface(
         x: coordinates along the first direction, shape (columns,).
         y: coordinates along the second direction, shape (rows,).
         examples: scaled examples.
-        loss: what to compute, by name or as a `Measure`.
-        save: an npz file for what is finished, written every few seconds. Where it exists and was
-            begun for the same work, its points are not computed again.
+        loss: what to compute, by name or as a `LossOptions`.
+        tolerance: 0 computes every point; above it only those where the surface bends, the others
+            are interpolated to this share of a loss; see `refine`.
+        seed: of the interpolated points that are checked.
+        save: an npz file for what is finished, written every few seconds where every point is
+            computed. Where it exists and was begun for the same work, its points are not computed
+            again.
         task: the name shown with the progress.
 
     Raises:
-        InputError: see `evaluate`; `save` cannot be written.
+        InputError: a tolerance out of range; see `evaluate`; `save` cannot be written.
     """
-    check_settings("landscape", grid=(max(2, len(x)), max(2, len(y))))  # one point may be alone
-    measure = loss if isinstance(loss, Measure) else Measure(loss)
-    examples = measure.fit(module, examples)
-    grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    losses, accuracies = np.full(len(grid), np.nan), np.full(len(grid), np.nan)
-    key = "" if save is None else _fingerprint(module, plane, grid, examples, measure)
-    done = 0
+    # One point may be alone.
+    Grid(columns=max(2, len(x)), rows=max(2, len(y)), tolerance=tolerance)
+    options = LossOptions.of(loss)
+    examples = options.fit(module, examples)
+    if tolerance:
+        refined = refine(
+            lambda points, task: evaluate_on_plane(
+                module, plane, points, examples, options, task=task
+            ),
+            x, y, tolerance, seed, task,
+        )  # fmt: skip
+        return Surface(x, y, *(yield from refined))
+    points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    losses, accuracies = np.full(len(points), np.nan), np.full(len(points), np.nan)
+    key, done = "", 0
     if save is not None:
-        held, held_accuracy = _saved(save, key, len(grid))
-        done = len(held)
-        losses[:done], accuracies[:done] = held, held_accuracy
+        key = _fingerprint(module, plane, points, examples, options)
+        finished = _saved(save, key, len(points))
+        done = finished.shape[1]
+        losses[:done], accuracies[:done] = finished
     # In one piece where nothing is saved on the way: the compiled engine goes by examples.
-    yield Progress(task, done, len(grid))
-    piece = len(grid) if save is None else 256
+    yield Progress(task, done, len(points))
+    piece = len(points) if save is None else 256
     written = time.monotonic()
-    while done < len(grid):
-        part = slice(done, min(done + piece, len(grid)))
-        steps = evaluate_on_plane(module, plane, grid[part], examples, measure, task=task)
+    while done < len(points):
+        part = slice(done, min(done + piece, len(points)))
+        steps = evaluate_on_plane(module, plane, points[part], examples, options, task=task)
         while True:
             try:
                 within = next(steps)
@@ -151,10 +147,10 @@ def evaluate_surface(
                 values = end.value
                 break
             share = within.done / within.total
-            yield Progress(task, done + share * (part.stop - done), len(grid))
+            yield Progress(task, done + share * (part.stop - done), len(points))
         losses[part], accuracies[part] = values.loss, values.accuracy
         done = part.stop
-        if save is not None and (done == len(grid) or time.monotonic() - written > SAVE_EVERY):
+        if save is not None and (done == len(points) or time.monotonic() - written > SAVE_EVERY):
             _write(save, key, losses[:done], accuracies[:done])
             written = time.monotonic()
     shape = (len(y), len(x))
@@ -164,44 +160,29 @@ def evaluate_surface(
 def _fingerprint(
     module: nn.Module,
     plane: Plane,
-    grid: NDArray[np.float64],
+    points: NDArray[np.float64],
     examples: Examples,
-    measure: Measure,
+    options: LossOptions,
 ) -> str:
-    digest = hashlib.sha256()
-    name = measure.loss if isinstance(measure.loss, str) else getattr(measure.loss, "__name__", "")
-    digest.update(f"{module!r} {name} {measure.statistics}".encode())
-    arrays = [plane.origin, plane.directions, grid, examples.inputs, examples.targets]
-    arrays += [buffer.detach().cpu().numpy() for buffer in module.buffers()]
-    for array in arrays:
-        digest.update(f"{array.shape}{array.dtype}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    name = options.loss if isinstance(options.loss, str) else getattr(options.loss, "__name__", "")
+    words = np.array(f"{module!r} {name} {options.statistics}")
+    arrays = (plane.origin, plane.directions, points, examples.inputs, examples.targets)
+    buffers = (buffer.detach().cpu().numpy() for buffer in module.buffers())
+    return content_digest(words, *arrays, *buffers)
 
 
-def _saved(path: Path, key: str, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Read the points of a surface that are finished; none if they are of other work."""
-    none = np.empty(0), np.empty(0)
-    try:
-        with np.load(path, allow_pickle=False) as held:
-            if str(held["key"]) != key or len(held["loss"]) > count:
-                return none
-            return held["loss"], held["accuracy"]
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
-        return none
+def _saved(path: Path, key: str, count: int) -> NDArray[np.float64]:
+    """Read the losses and accuracies that are finished; none if they are of other work."""
+    damage = suppress(OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile)
+    with damage, np.load(path, allow_pickle=False) as arrays:
+        if str(arrays["key"]) == key and len(arrays["loss"]) <= count:
+            return np.stack([arrays["loss"], arrays["accuracy"]])
+    return np.empty((2, 0))
 
 
 def _write(path: Path, key: str, loss: NDArray[np.float64], accuracy: NDArray[np.float64]) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, key=np.array(key), loss=loss, accuracy=accuracy)
-    try:
+    with suppress(OSError):  # where it fails, so does the writing, which says why
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Whole under a temporary name, then renamed: an interrupt leaves the old file or the new.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".")
-        with os.fdopen(handle, "wb") as file:
-            file.write(buffer.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    write_whole(path, buffer.getvalue())

@@ -16,8 +16,17 @@ from downslope.files import inside
 from downslope.networks import flatten
 
 
+def evenly(length: int, count: int) -> list[int]:
+    """Return at most `count` positions of a sequence, evenly, the first and last among them.
+
+    >>> evenly(5, 3), evenly(2, 3)
+    ([0, 2, 4], [0, 1])
+    """
+    return np.unique(np.linspace(0, length - 1, count).round().astype(int)).tolist()
+
+
 class Trajectory:
-    """Record flat parameter vectors along a training, from any loop.
+    """Flat parameter vectors along a training, recorded from any loop.
 
     Args:
         directory: where to keep the vectors; in memory where it is None. A directory that holds
@@ -49,6 +58,19 @@ class Trajectory:
         trajectory = Trajectory()
         for snapshot in snapshots:
             trajectory.add(snapshot.parameters, step=snapshot.step, loss=snapshot.loss)
+        return trajectory
+
+    @staticmethod
+    def from_arrays(
+        steps: NDArray[np.generic],
+        vectors: NDArray[np.generic],
+        losses: NDArray[np.generic] | None = None,
+    ) -> Trajectory:
+        """Collect vectors, shape (snapshots, parameters), with their steps and losses, if known."""
+        trajectory = Trajectory()
+        for i, vector in enumerate(np.asarray(vectors, np.float32)):
+            loss = np.nan if losses is None else float(losses[i])
+            trajectory.add(vector, step=int(steps[i]), loss=loss)
         return trajectory
 
     def record(self, module: nn.Module, step: int, loss: float) -> None:
@@ -84,6 +106,20 @@ class Trajectory:
     def __len__(self) -> int:
         return len(self.steps)
 
+    def thinned(self, count: int) -> Trajectory:
+        """Return at most `count` of the snapshots, evenly, the first and the last among them.
+
+        >>> path = Trajectory()
+        >>> for step in range(9):
+        ...     path.add(np.zeros(1, np.float32), step=step, loss=0.0)
+        >>> path.thinned(3).steps
+        [0, 4, 8]
+        """
+        some, vectors = Trajectory(), self.vectors
+        for at in evenly(len(self), count):
+            some.add(vectors[at], step=self.steps[at], loss=self.losses[at])
+        return some
+
     @property
     def vectors(self) -> NDArray[np.float32]:
         """Return the vectors, shape (snapshots, parameters); from disk, read where touched."""
@@ -103,14 +139,14 @@ class Trajectory:
             self.steps = [int(row["step"]) for row in rows]
             self.losses = [float(row["loss"]) for row in rows]
             self._size = int(rows[0]["parameters"]) if rows else 0
-            held = inside(directory, "vectors.f32").stat().st_size if rows else 0
+            size = inside(directory, "vectors.f32").stat().st_size if rows else 0
         except OSError as error:
             raise InputError(f"{directory}: cannot be used ({error.strerror})") from None
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{index}: damaged ({error})") from None
-        if held < 4 * self._size * len(rows):
+        if size < 4 * self._size * len(rows):
             raise InputError(
-                f"{directory / 'vectors.f32'}: {held:,} bytes, too short for {len(rows)} snapshots"
+                f"{directory / 'vectors.f32'}: {size:,} bytes, too short for {len(rows)} snapshots"
             )
 
     def _append(self, vector: NDArray[np.float32], step: int, loss: float) -> None:

@@ -3,9 +3,14 @@
 from downslope.networks.factories import load_factory, make_module
 from downslope.networks.flat import flatten, load_flat, unflatten
 from downslope.networks.guard import guarded
-from downslope.networks.modules import activation_module, build, initialize
+from downslope.networks.modules import (
+    activation_module,
+    bias_variance,
+    build,
+    initialize,
+    weight_variance,
+)
 from downslope.networks.specs import (
-    MOST_SEED,
     Activation,
     DecayOn,
     Initialization,
@@ -18,9 +23,15 @@ from downslope.networks.specs import (
     Schedule,
     TrainingSpec,
 )
+from downslope.networks.state import (
+    batch_norms,
+    has_batch_norm,
+    load_running_statistics,
+    load_state,
+    running_statistics,
+)
 
 __all__ = [
-    "MOST_SEED",
     "Activation",
     "DecayOn",
     "Initialization",
@@ -33,12 +44,19 @@ __all__ = [
     "Schedule",
     "TrainingSpec",
     "activation_module",
+    "batch_norms",
+    "bias_variance",
     "build",
     "flatten",
     "guarded",
+    "has_batch_norm",
     "initialize",
     "load_factory",
     "load_flat",
+    "load_running_statistics",
+    "load_state",
     "make_module",
+    "running_statistics",
     "unflatten",
+    "weight_variance",
 ]

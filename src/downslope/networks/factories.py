@@ -30,20 +30,20 @@ def load_factory(reference: str) -> Callable[[], object]:
     """
     name, colon, function = reference.rpartition(":")
     if not colon or not name or not function.isidentifier():
-        raise InputError(f"--module {reference!r}: write FILE.py:function")
+        raise InputError(f"{reference!r}: write FILE.py:function")
     if not os.path.isfile(name):  # noqa: PTH113 - Path.is_file raises on an overlong name
-        raise InputError(f"--module {reference!r}: there is no file {name}")
+        raise InputError(f"{reference!r}: there is no file {name}")
     path = Path(name).resolve()
     spec = importlib.util.spec_from_file_location(f"downslope_user_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise InputError(f"--module {reference!r}: {name} is not a Python file")
+        raise InputError(f"{reference!r}: {name} is not a Python file")
     source = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = source  # as an import would: dataclasses look their module up there
-    with _neighbours(path.parent), guarded(f"--module {reference!r}: {name}"):
+    with _neighbours(path.parent), guarded(f"{reference!r}: {name}"):
         spec.loader.exec_module(source)
     factory: Callable[[], object] | None = getattr(source, function, None)
     if factory is None or not callable(factory):
-        raise InputError(f"--module {reference!r}: {name} has no function {function!r}")
+        raise InputError(f"{reference!r}: {name} has no function {function!r}")
 
     @functools.wraps(factory)
     def make() -> object:

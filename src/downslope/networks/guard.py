@@ -28,11 +28,11 @@ def guarded(what: str) -> Generator[None]:
     Raises:
         InputError: the code raised something.
 
-    >>> with guarded("--module net.py:make: make()"):
+    >>> with guarded("net.py:make: make()"):
     ...     {}["width"]
     Traceback (most recent call last):
     ...
-    downslope.errors.InputError: --module net.py:make: make() fails with KeyError: 'width'
+    downslope.errors.InputError: net.py:make: make() fails with KeyError: 'width'
     """
     try:
         yield

@@ -71,14 +71,45 @@ def build(spec: NetworkSpec, generator: torch.Generator) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def weight_variance(initialization: Initialization, fan_in: int, fan_out: int) -> float:
+    """Return Var[w] of a Linear layer's weights.
+
+    He et al. (2015), equation 10; Glorot and Bengio (2010), equation 12; LeCun et al. (1998);
+    Saxe et al. (2014), with gain sqrt(2). PyTorch's default is Kaiming-uniform with a = sqrt(5):
+    uniform on +-1/sqrt(fan_in), of variance 1/(3 fan_in).
+
+    >>> weight_variance("he", 200, 100), weight_variance("xavier", 200, 100)
+    (0.01, 0.006666666666666667)
+    """
+    match initialization:
+        case "he":
+            return 2 / fan_in
+        case "xavier":
+            return 2 / (fan_in + fan_out)
+        case "lecun":
+            return 1 / fan_in
+        case "orthogonal":
+            return 2 / max(fan_in, fan_out)
+        case "pytorch":
+            return 1 / (3 * fan_in)
+
+
+def bias_variance(initialization: Initialization, fan_in: int) -> float:
+    """Return Var[b] of a Linear layer's biases: 1/(3 fan_in) for "pytorch", else 0.
+
+    >>> bias_variance("he", 200)
+    0.0
+    """
+    return 1 / (3 * fan_in) if initialization == "pytorch" else 0.0
+
+
 def initialize(
     linear: nn.Linear, initialization: Initialization, generator: torch.Generator
 ) -> None:
     """Draw the parameters of one Linear layer in place.
 
-    Sources: He et al. (2015), eq. 10, variance 2/fan_in; Glorot and Bengio (2010), eq. 12 (its
-    variance, drawn normal), 2/(fan_in + fan_out); LeCun et al. (1998), 1/fan_in; Saxe et al.
-    (2014), orthogonal. "pytorch" is uniform on +-1/sqrt(fan_in) for weights and biases.
+    "he", "xavier" and "lecun" are normal with `weight_variance`, "orthogonal" has gain sqrt(2);
+    "pytorch" is uniform on +-1/sqrt(fan_in) for weights and biases.
 
     Raises:
         InputError: a layer without inputs or outputs.
@@ -96,10 +127,6 @@ def initialize(
         if initialization == "orthogonal":
             nn.init.orthogonal_(weight, gain=math.sqrt(2), generator=generator)
         else:
-            variance = {
-                "he": 2 / fan_in,
-                "xavier": 2 / (fan_in + fan_out),
-                "lecun": 1 / fan_in,
-            }[initialization]
+            variance = weight_variance(initialization, fan_in, fan_out)
             nn.init.normal_(weight, std=math.sqrt(variance), generator=generator)
         bias.zero_()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Literal, get_args
+from collections.abc import Iterator
+from typing import Annotated, Literal
 
-import msgspec
-from msgspec.structs import FieldInfo, fields
+from msgspec import Meta
 
-from downslope.errors import InputError
+from downslope.checked import Checked, Count, Must, refused
 
 Activation = Literal["relu", "leaky_relu", "elu", "prelu", "gelu", "tanh"]
 Normalization = Literal["none", "batch"]
@@ -22,53 +21,22 @@ DecayOn = Literal["weights", "all"]
 WIDEST = 2**20
 """Units that a layer may have, inputs and outputs included."""
 
+Width = Annotated[int, Meta(ge=1, le=WIDEST)]
 
-def _require(condition: bool, spec: str, field: str, value: object, allowed: str) -> None:
-    if not condition:
-        raise InputError(f"{spec}: {field} = {value!r} is not allowed; {field} must be {allowed}")
-
-
-def _check_kinds(spec: msgspec.Struct) -> None:
-    """Refuse a number of another kind than its field's: they reach compiled code as they are."""
-    name = type(spec).__name__
-    for field in _fields_of(type(spec)):
-        value = getattr(spec, field.name)
-        if field.type is int:
-            right = isinstance(value, int) and not isinstance(value, bool)
-            _require(right, name, field.name, value, "a whole number")
-        elif field.type is float:
-            right = isinstance(value, (int, float)) and not isinstance(value, bool)
-            _require(right, name, field.name, value, "a number")
+# The engines compute in float32: a share must stay below 1 there, a factor neither 0 nor infinite.
+Share = Annotated[float, Meta(ge=0, lt=1 - 2**-25)]
+_FLOAT32 = "which float32 can hold"
+Factor = Annotated[float, Meta(ge=1e-37, le=1e38, description=_FLOAT32)]
+FactorOrZero = Annotated[
+    float,
+    Must(
+        lambda value: value == 0 or 1e-37 <= value <= 1e38, f"0 or from 1e-37 to 1e38, {_FLOAT32}"
+    ),
+]
 
 
-@cache
-def _fields_of(spec: type[msgspec.Struct]) -> tuple[FieldInfo, ...]:
-    return fields(spec)
-
-
-def _below_one(value: float) -> bool:
-    """Tell whether a share stays below 1 in the float32 of the engines."""
-    return 0 <= value < 1 - 2**-25
-
-
-def _in_float32(value: float) -> bool:
-    """Tell whether the float32 of the engines holds a number above 0 in full precision."""
-    return 1e-37 <= value <= 1e38
-
-
-MOST_SEED = 2**62
-"""Above every seed that a user gives: trials and refits count up from it, within 64 bits."""
-
-_FLOAT32 = "from 1e-37 to 1e38, which float32 can hold"
-
-
-def _choice(spec: str, field: str, value: object, choices: object) -> None:
-    allowed = get_args(choices)
-    _require(value in allowed, spec, field, value, "one of " + ", ".join(map(repr, allowed)))
-
-
-class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Describe a dense network.
+class NetworkSpec(Checked, frozen=True, kw_only=True):
+    """A dense network.
 
     Each hidden layer is Linear, normalization, activation, dropout; the last layer is Linear and
     the output function.
@@ -94,33 +62,15 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     31810
     """
 
-    widths: tuple[int, ...]
+    widths: Annotated[
+        tuple[Width, ...], Meta(min_length=2, description="inputs, hidden layers, outputs")
+    ]
     activation: Activation = "relu"
     normalization: Normalization = "none"
-    dropout: float = 0.0
+    dropout: Share = 0.0
     output: Output = "logits"
     initialization: Initialization = "pytorch"
-    weight_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        name = "NetworkSpec"
-        _check_kinds(self)
-        _require(
-            len(self.widths) >= 2
-            and all(isinstance(w, int) and 1 <= w <= WIDEST for w in self.widths),  # pyright: ignore[reportUnnecessaryIsInstance] - not checked by msgspec
-            name,
-            "widths",
-            self.widths,
-            f"at least two whole numbers from 1 to {WIDEST}: inputs, hidden layers, outputs",
-        )
-        _choice(name, "activation", self.activation, Activation)
-        _choice(name, "normalization", self.normalization, Normalization)
-        dropout = self.dropout
-        _require(_below_one(dropout), name, "dropout", dropout, "at least 0 and below 1")
-        _choice(name, "output", self.output, Output)
-        _choice(name, "initialization", self.initialization, Initialization)
-        scale = self.weight_scale
-        _require(_in_float32(scale), name, "weight_scale", scale, _FLOAT32)
+    weight_scale: Factor = 1.0
 
     @property
     def parameters(self) -> int:
@@ -137,8 +87,8 @@ class NetworkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return "-".join(map(str, self.widths))
 
 
-class TrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Describe how a network is trained.
+class TrainingSpec(Checked, frozen=True, kw_only=True):
+    """How a network is trained.
 
     Args:
         loss: "cross_entropy" on logits and integer classes, or "mean_squared_error" over all
@@ -174,95 +124,55 @@ class TrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     loss: Loss = "cross_entropy"
     optimizer: Optimizer = "sgd"
-    learning_rate: float = 0.01
+    learning_rate: Factor = 0.01
     schedule: Schedule = "constant"
-    momentum: float = 0.0
+    momentum: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     nesterov: bool = False
-    weight_decay: float = 0.0
+    weight_decay: FactorOrZero = 0.0
     decay_on: DecayOn = "weights"
-    label_smoothing: float = 0.0
-    clip_norm: float = 0.0
-    batch_size: int = 32
-    epochs: int = 20
+    label_smoothing: Share = 0.0
+    clip_norm: FactorOrZero = 0.0
+    batch_size: Count = 32
+    epochs: Count = 20
     evaluation_draw: bool = False
 
-    def __post_init__(self) -> None:
-        name = "TrainingSpec"
-        _check_kinds(self)
-        _choice(name, "loss", self.loss, Loss)
-        _choice(name, "optimizer", self.optimizer, Optimizer)
-        rate = self.learning_rate
-        _require(_in_float32(rate), name, "learning_rate", rate, _FLOAT32)
-        _choice(name, "schedule", self.schedule, Schedule)
-        _require(0 <= self.momentum < 1, name, "momentum", self.momentum, "at least 0 and below 1")
-        _require(
-            self.momentum == 0 or self.optimizer == "sgd",
-            name,
-            "momentum",
-            self.momentum,
-            f"0 with optimizer {self.optimizer!r}; it belongs to 'sgd'",
-        )
-        _require(
-            not self.nesterov or self.momentum > 0,
-            name,
-            "nesterov",
-            self.nesterov,
-            "false unless momentum is above 0",
-        )
-        decay = self.weight_decay
-        allowed = f"0, or {_FLOAT32}"
-        fits = decay == 0 or _in_float32(decay)
-        _require(fits, name, "weight_decay", decay, allowed)
-        _choice(name, "decay_on", self.decay_on, DecayOn)
-        smoothing, clip = self.label_smoothing, self.clip_norm
-        _require(
-            _below_one(smoothing), name, "label_smoothing", smoothing, "at least 0 and below 1"
-        )
-        _require(
-            smoothing == 0 or self.loss == "cross_entropy",
-            name,
-            "label_smoothing",
-            smoothing,
-            f"0 with loss {self.loss!r}; it belongs to 'cross_entropy'",
-        )
-        _require(clip == 0 or _in_float32(clip), name, "clip_norm", clip, allowed)
-        _require(self.batch_size >= 1, name, "batch_size", self.batch_size, "1 or more")
-        _require(self.epochs >= 1, name, "epochs", self.epochs, "1 or more")
+    def faults(self) -> Iterator[str]:
+        """Yield what belongs to another optimizer or loss."""
+        if self.momentum and self.optimizer != "sgd":
+            allowed = f"0 with optimizer {self.optimizer!r}; it belongs to 'sgd'"
+            yield refused("momentum", self.momentum, allowed)
+        if self.nesterov and not self.momentum:
+            yield refused("nesterov", self.nesterov, "false unless momentum is above 0")
+        if self.label_smoothing and self.loss != "cross_entropy":
+            allowed = f"0 with loss {self.loss!r}; it belongs to 'cross_entropy'"
+            yield refused("label_smoothing", self.label_smoothing, allowed)
 
 
-class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Join a network, a training and a seed: the unit of all work.
+class Member(Checked, frozen=True, kw_only=True):
+    """A network, a training and a seed: the unit of all work.
 
     The seed is that of `torch.manual_seed` in the PyTorch loop that this member equals.
 
     >>> Member(network=NetworkSpec(widths=(4, 3)), training=TrainingSpec(), seed=-1)
     Traceback (most recent call last):
     ...
-    downslope.errors.InputError: Member: seed = -1 is not allowed; seed must be from 0 to 2**63 - 1
+    downslope.errors.InputError: Member: seed = -1 is not allowed; it must be a whole number...
     """
 
     network: NetworkSpec
     training: TrainingSpec
-    seed: int
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
-    def __post_init__(self) -> None:
-        _check_kinds(self)
-        _require(0 <= self.seed < 2**63, "Member", "seed", self.seed, "from 0 to 2**63 - 1")
-        _require(
-            self.network.normalization != "batch" or self.training.batch_size > 1,
-            "Member",
-            "training.batch_size",
-            self.training.batch_size,
-            "2 or more with normalization 'batch', which cannot take the variance of one row",
-        )
-        classes = self.training.loss == "cross_entropy"
-        _require(
-            not (classes and self.network.output == "sigmoid"),
-            "Member",
-            "network.output",
-            self.network.output,
-            "'logits' with loss 'cross_entropy'",
-        )
+    def faults(self) -> Iterator[str]:
+        """Yield what of the training does not go with the network."""
+        if self.network.normalization == "batch" and self.training.batch_size == 1:
+            yield refused(
+                "training.batch_size",
+                1,
+                "2 or more with normalization 'batch', which cannot take the variance of one row",
+            )
+        if self.training.loss == "cross_entropy" and self.network.output == "sigmoid":
+            yield refused("network.output", "sigmoid", "'logits' with loss 'cross_entropy'")
 
     def steps_per_epoch(self, examples: int) -> int:
         """Count the minibatches of a pass over some examples.

@@ -1,9 +1,10 @@
 """Recipes: what a whole run does, as TOML, and the stages that do it."""
 
+from downslope.recipe import Recipe
 from downslope.recipes.context import free_directory, stages_again
 from downslope.recipes.loading import load_recipe, parse_recipe, shipped
-from downslope.recipes.schema import Recipe
-from downslope.recipes.stages import STAGES, needed, run_recipe
+from downslope.recipes.stages import needed, run_recipe
+from downslope.stages import STAGES
 
 __all__ = [
     "STAGES",

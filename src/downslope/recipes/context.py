@@ -12,29 +12,25 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from downslope.cluster import Trainer
 from downslope.data import Dataset, Examples, Scaling, split
-from downslope.engines import train
+from downslope.engines import MakeRunner, local_runner
 from downslope.errors import InputError
-from downslope.recipes.schema import Recipe
+from downslope.recipe import DataRecipe, Recipe
 from downslope.results import DataResult, Results, SealResult
 from downslope.runs import Run
-from downslope.search import Crew, Hire
-
-STAGES = ("theory", "search", "refit", "variants", "landscape", "autoencoder")
+from downslope.stages import STAGES
 
 
 @dataclass(slots=True)
 class Context:
-    """Hold what the stages share: the recipe, the data as networks see them, the run."""
+    """What the stages share: the recipe, the data as networks see them, the run."""
 
     recipe: Recipe
     dataset: Dataset
     run: Run
     results: Results
     threads: int | None
-    trainer: Trainer
-    hire: Hire
+    make_runner: MakeRunner
     scaling: Scaling
     training: Examples = field(repr=False)
     validation: Examples = field(repr=False)
@@ -51,20 +47,18 @@ def prepare(
     dataset: Dataset,
     run: Run,
     threads: int | None,
-    trainer: Trainer = train,
-    hire: Hire = Crew,
+    make_runner: MakeRunner = local_runner,
 ) -> Context:
     """Split and scale the data; the run is not touched yet.
 
     Raises:
-        InputError: the data cannot be split so.
+        InputError: the data cannot be split or scaled so.
     """
     seed = recipe.seed if recipe.data.split_seed is None else recipe.data.split_seed
     rows, held_out = split(dataset.training, recipe.data.validation, seed)
     raw = dataset.training.take(rows)
-    scaling = Scaling.fit(raw, dataset.white, recipe.data.center)
+    scaling = fit_scaling(recipe, dataset, raw)
     everything = scaling.apply(dataset.training)
-    table: dict[str, Any] = msgspec.to_builtins(recipe)
     data = DataResult(
         name=dataset.name,
         source=dataset.source,
@@ -86,7 +80,7 @@ def prepare(
         notes=list(dataset.notes),
     )
     fresh = Results(
-        recipe=table, data=data, test_set=SealResult(examples=len(dataset.test), openings=[])
+        recipe=recipe, data=data, test_set=SealResult(examples=len(dataset.test), openings=[])
     )
     return Context(
         recipe=recipe,
@@ -94,13 +88,27 @@ def prepare(
         run=run,
         results=fresh,
         threads=threads,
-        trainer=trainer,
-        hire=hire,
+        make_runner=make_runner,
         scaling=scaling,
         training=everything.take(rows),
         validation=everything.take(held_out),
         everything=everything,
     )
+
+
+def fit_scaling(recipe: Recipe, dataset: Dataset, examples: Examples) -> Scaling:
+    """Choose the scaling that a recipe asks for, from some training examples.
+
+    Raises:
+        InputError: the recipe centers pixels, and the data are a table.
+    """
+    center = recipe.data.center
+    if dataset.white is None and center != DataRecipe().center:
+        raise InputError(
+            f"data: center = {center:g} has no effect on a table, whose columns are standardized; "
+            "leave it out"
+        )
+    return Scaling.fit(examples, dataset.white, center)
 
 
 def open_run(context: Context, stages: Sequence[str]) -> list[str]:
@@ -128,13 +136,13 @@ def open_run(context: Context, stages: Sequence[str]) -> list[str]:
             for r in (results, fresh)
         )
         raise InputError(new_start.format(f"on other data ({differences(old, new, 'data')})"))
-    # JSON has no tuples: compare what both look like once written.
-    same = msgspec.json.decode(msgspec.json.encode(fresh.recipe))
-    longer = _longer(results.recipe, same)
-    if different := differences(_with_trials(results.recipe, same, longer), same):
+    longer = _longer(results.recipe, fresh.recipe)
+    if different := differences(
+        _table(_with_trials(results.recipe, fresh.recipe)), _table(fresh.recipe)
+    ):
         raise InputError(new_start.format(f"of another recipe ({different})"))
     for part in longer:
-        _check_longer(context, part, results.recipe[part]["trials"])
+        _check_longer(context, part, getattr(results.recipe, part).trials)
     again = stages_again(run, context.recipe)
     if longer and (different := manifest.made_elsewhere()):
         raise InputError(new_start.format(f"of other versions ({different})"))
@@ -151,7 +159,12 @@ def open_run(context: Context, stages: Sequence[str]) -> list[str]:
     return left
 
 
-_BUILT_ON = {"search": ("search", "refit", "variants", "landscape"), "variants": ("variants",)}
+def built_on(stage: str, recipe: Recipe) -> set[str]:
+    """Name a stage and all those that it builds on."""
+    needs = STAGES[stage].needs
+    if stage == "refit" and recipe.refit.choice is not None:
+        needs = ()
+    return {stage}.union(*(built_on(other, recipe) for other in needs))
 
 
 def stages_again(run: Run, recipe: Recipe) -> list[str]:
@@ -165,26 +178,30 @@ def stages_again(run: Run, recipe: Recipe) -> list[str]:
     if not run.exists:
         return []
     results = run.read_results()
-    table = msgspec.json.decode(msgspec.json.encode(recipe))
-    longer = _longer(results.recipe, table)
-    if differences(_with_trials(results.recipe, table, longer), table):
+    if _with_trials(results.recipe, recipe) != recipe:
         return []
-    again = {stage for part in longer for stage in _BUILT_ON[part]}
-    if recipe.refit.choice is not None and "search" in again:  # nothing builds on its outcome
-        again -= {"refit", "landscape"}
-        again -= {"variants"} - set(longer)
-    return [stage for stage in STAGES if stage in again and stage in results.seconds]
+    longer = {*_longer(results.recipe, recipe)}
+    return [stage for stage in results.seconds if built_on(stage, recipe) & longer]
 
 
-def _longer(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+def _longer(old: Recipe, new: Recipe) -> list[str]:
     """Name the searches of which a recipe has more trials than a run."""
-    return [part for part in _BUILT_ON if new[part]["trials"] > old[part]["trials"]]
+    return [p for p in ("search", "variants") if getattr(new, p).trials > getattr(old, p).trials]
 
 
-def _with_trials(old: dict[str, Any], new: dict[str, Any], parts: Sequence[str]) -> dict[str, Any]:
-    """Return a run's recipe with the numbers of trials of another one."""
-    changed = {part: {**old[part], "trials": new[part]["trials"]} for part in parts}
-    return {key: changed.get(key, value) for key, value in old.items()}
+def _with_trials(old: Recipe, new: Recipe) -> Recipe:
+    """Return a run's recipe with the numbers of trials of another one, where that has more."""
+    return msgspec.structs.replace(
+        old,
+        **{
+            part: msgspec.structs.replace(getattr(old, part), trials=getattr(new, part).trials)
+            for part in _longer(old, new)
+        },
+    )
+
+
+def _table(recipe: Recipe) -> dict[str, Any]:
+    return msgspec.to_builtins(recipe)
 
 
 def _check_longer(context: Context, part: str, trials: int) -> None:
@@ -237,16 +254,25 @@ def differences(old: Any, new: Any, key: str = "") -> str:
     return "" if old == new and type(old) is type(new) else f"{key} = {old!r} there, {new!r} here"
 
 
-def free_directory(name: str, recipe: Recipe) -> Path:
-    """Choose runs/NAME, or the first runs/NAME-2, ... that is free or holds this very recipe."""
-    table = msgspec.json.decode(msgspec.json.encode(recipe))
+def free_directory(name: str, recipe: Recipe) -> tuple[Path, str]:
+    """Choose runs/NAME, or the first runs/NAME-2, ... that is free or holds this very recipe.
+
+    Returns:
+        The directory, and why it is not the first one; empty where it is.
+    """
+    taken = ""
     for number in count(1):
         path = Path("runs") / (name if number == 1 else f"{name}-{number}")
         run = Run(path)
         if run.exists:
-            with suppress(InputError):  # damaged or of another version: not this one
-                if not differences(run.read_results().recipe, table):
-                    return path
+            why = "damaged or of another version"
+            with suppress(InputError):
+                why = differences(_table(run.read_results().recipe), _table(recipe))
+                if not why:
+                    return path, taken
+            taken = taken or f", as {path} holds a run of another recipe ({why})"
         elif not path.exists() or (path.is_dir() and not any(path.iterdir())):
-            return path
+            return path, taken
+        else:
+            taken = taken or f", as {path} holds other files"
     raise AssertionError("count() has no end")

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from downslope.data import load
-from downslope.engines import train
 from downslope.errors import InputError
-from downslope.landscape import Landscape, Measure, Trajectory, compute_landscape
-from downslope.networks import build
+from downslope.landscape import Grid, Landscape, LossOptions, Trajectory, compute_landscape
+from downslope.networks import build, load_state
 from downslope.progress import Steps
 from downslope.recipes.context import prepare
 from downslope.recipes.landscapes import JOINT
-from downslope.recipes.loading import parse_recipe
 from downslope.results import Results
-from downslope.runs import Run, without_none
+from downslope.runs import Run
 
 
 def why_not_joint(results: Mapping[str, Results]) -> str:
@@ -57,26 +53,25 @@ def joint_landscape(runs: Mapping[str, Run], threads: int | None = None) -> Step
     if reason := why_not_joint(results):
         raise InputError(f"landscape: no plane holds these runs: {reason}")
     first = next(iter(results.values()))
-    recipe = parse_recipe(without_none(first.recipe), "results.json: recipe")
-    dataset = load(recipe.data.name, label=recipe.data.label)
+    recipe = first.recipe
+    dataset = load(recipe.data.name, label=recipe.data.label, kind=recipe.data.kind)
     if dataset.sha256 != first.data.sha256:
         raise InputError(f"landscape: {dataset.name}: the data have changed since the runs")
-    context = prepare(recipe, dataset, next(iter(runs.values())), threads, train)
+    context = prepare(recipe, dataset, next(iter(runs.values())), threads)
     paths = {label: _path(run) for label, run in runs.items()}
     assert first.refit is not None
     member = first.refit.member
     module = build(member.network, torch.Generator().manual_seed(member.seed))
     state = next(iter(runs.values())).read_weights(f"refit/seed-{member.seed}.safetensors")
-    module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()})
+    load_state(module, state)
     asked = recipe.landscape
     return (
         yield from compute_landscape(
             module,
             paths,
             context.everything,
-            loss=Measure(statistics=asked.statistics, threads=threads),
-            grid=asked.grid,
-            margin=asked.margin,
+            loss=LossOptions(statistics=asked.statistics, threads=threads),
+            grid=Grid(*asked.grid, asked.margin),
             subset=asked.examples,
             seed=recipe.seed,
             label=member.network.label,
@@ -86,9 +81,6 @@ def joint_landscape(runs: Mapping[str, Run], threads: int | None = None) -> Step
 
 def _path(run: Run) -> Trajectory:
     """Read the path of a run's final model, some snapshots of it."""
-    held = run.read_arrays("refit/trajectory.npz", ("steps", "losses", "vectors"))
-    steps: NDArray[np.int64] = held["steps"]
-    path = Trajectory()
-    for at in np.unique(np.linspace(0, len(steps) - 1, JOINT).round().astype(int)):
-        path.add(held["vectors"][at], step=int(steps[at]), loss=float(held["losses"][at]))
-    return path
+    arrays = run.read_arrays("refit/trajectory.npz", ("steps", "losses", "vectors"))
+    path = Trajectory.from_arrays(arrays["steps"], arrays["vectors"], arrays["losses"])
+    return path.thinned(JOINT)

@@ -6,9 +6,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from downslope.engines import train
 from downslope.errors import InputError
-from downslope.landscape import Measure, Trajectory, compute_landscape
-from downslope.networks import build, flatten
+from downslope.landscape import Grid, LossOptions, Trajectory, compute_landscape
+from downslope.landscape.settings import Spacing
+from downslope.networks import build, flatten, load_state
 from downslope.progress import Progress, Steps
 from downslope.recipes.context import Context
 from downslope.search import RefitResult, Trial
@@ -27,12 +29,12 @@ def draw_landscapes(context: Context) -> Steps[None]:
     trained = context.results.refit
     assert trained is not None
     module = _module(context, trained)
-    measure = Measure(statistics=recipe.statistics, threads=context.threads)
-    yield from _draw_refit(context, trained, module, measure)
+    options = LossOptions(statistics=recipe.statistics, threads=context.threads)
+    yield from _draw_refit(context, trained, module, options)
     if recipe.seeds:
-        yield from _draw_seeds(context, trained, module, measure)
+        yield from _draw_seeds(context, trained, module, options)
     if recipe.trials:
-        yield from _draw_trials(context, measure)
+        yield from _draw_trials(context, options)
 
 
 def _module(context: Context, trained: RefitResult) -> nn.Module:
@@ -41,7 +43,7 @@ def _module(context: Context, trained: RefitResult) -> nn.Module:
     if (context.run.path / weights).exists():  # buffers of batch norm, at the end of training
         state = context.run.read_weights(weights)
         try:
-            module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()})
+            load_state(module, state)
         except RuntimeError:
             raise InputError(
                 f"{context.run.path / weights}: weights of another network; begin in "
@@ -50,28 +52,26 @@ def _module(context: Context, trained: RefitResult) -> nn.Module:
     return module
 
 
+def _grid(context: Context, spacing: Spacing = "linear") -> Grid:
+    recipe = context.recipe.landscape
+    return Grid(*recipe.grid, recipe.margin, spacing, recipe.tolerance)
+
+
 def _draw_refit(
-    context: Context, trained: RefitResult, module: nn.Module, measure: Measure
+    context: Context, trained: RefitResult, module: nn.Module, options: LossOptions
 ) -> Steps[None]:
     recipe = context.recipe.landscape
     arrays = context.run.read_arrays("refit/trajectory.npz", ("steps", "losses", "vectors"))
-    trajectory = Trajectory()
-    for step, loss, vector in zip(
-        arrays["steps"], arrays["losses"], arrays["vectors"], strict=True
-    ):
-        trajectory.add(vector, step=int(step), loss=float(loss))
+    trajectory = Trajectory.from_arrays(arrays["steps"], arrays["vectors"], arrays["losses"])
     drawn = yield from compute_landscape(
         module,
         trajectory,
         context.everything,
-        loss=measure,
+        loss=options,
         components=recipe.components,
         origin=recipe.origin,
-        grid=recipe.grid,
-        margin=recipe.margin,
-        spacing=recipe.spacing,
+        grid=_grid(context, recipe.spacing),
         subset=recipe.examples,
-        tolerance=recipe.tolerance or None,
         seed=context.recipe.seed,
         curvature_points=recipe.curvature,
         label=f"{trained.member.network.label}, seed {trained.member.seed}",
@@ -81,30 +81,27 @@ def _draw_refit(
 
 
 def _draw_seeds(
-    context: Context, trained: RefitResult, module: nn.Module, measure: Measure
+    context: Context, trained: RefitResult, module: nn.Module, options: LossOptions
 ) -> Steps[None]:
     """Draw the refit's seeds in their joint plane, if there are at least two."""
     recipe = context.recipe.landscape
     if not (context.run.path / "refit/seeds.npz").exists():
         return
-    held = context.run.read_arrays("refit/seeds.npz")
-    runs: dict[str, Trajectory] = {}
-    for each in trained.seeds:
-        if f"steps-{each}" in held:
-            runs[f"seed {each}"] = path = Trajectory()
-            for step, vector in zip(held[f"steps-{each}"], held[f"vectors-{each}"], strict=True):
-                path.add(vector, step=int(step), loss=np.nan)
+    arrays = context.run.read_arrays("refit/seeds.npz")
+    runs = {
+        f"seed {seed}": Trajectory.from_arrays(arrays[f"steps-{seed}"], arrays[f"vectors-{seed}"])
+        for seed in trained.seeds
+        if f"steps-{seed}" in arrays
+    }
     if len(runs) < 2:
         return
     joint = yield from compute_landscape(
         module,
         runs,
         context.everything,
-        loss=measure,
-        grid=recipe.grid,
-        margin=recipe.margin,
+        loss=options,
+        grid=_grid(context),
         subset=recipe.examples,
-        tolerance=recipe.tolerance or None,
         seed=context.recipe.seed,
         label=trained.member.network.label,
     )
@@ -112,7 +109,7 @@ def _draw_seeds(
     context.results.joint_landscape = joint.result
 
 
-def _draw_trials(context: Context, measure: Measure) -> Steps[None]:
+def _draw_trials(context: Context, options: LossOptions) -> Steps[None]:
     """Draw the best trials of the search in their joint plane, if two of one network completed.
 
     A search keeps no paths: its members are trained once more, to the same bits.
@@ -132,8 +129,12 @@ def _draw_trials(context: Context, measure: Measure) -> Steps[None]:
     task, total = "best trials again", sum(member.training.epochs for member in members)
     done, state = 0, None
     yield Progress(task, done, total)
-    for record in context.trainer(
-        members, context.training, None, threads=context.threads, snapshots_per_epoch=1
+    for record in train(
+        members,
+        context.training,
+        threads=context.threads,
+        snapshots_per_epoch=1,
+        make_runner=context.make_runner,
     ):
         for snapshot in record.snapshots:
             runs[names[record.member]].add(
@@ -145,17 +146,15 @@ def _draw_trials(context: Context, measure: Measure) -> Steps[None]:
         yield Progress(task, done, total, names[record.member])
     module = build(members[0].network, torch.Generator().manual_seed(members[0].seed))
     if state is not None:
-        module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in state.items()})
+        load_state(module, state)
     joint = yield from compute_landscape(
         module,
-        {name: _thinned(path) for name, path in runs.items()},
+        {name: path.thinned(JOINT) for name, path in runs.items()},
         context.training,
         validation=context.validation,
-        loss=measure,
-        grid=recipe.grid,
-        margin=recipe.margin,
+        loss=options,
+        grid=_grid(context),
         subset=recipe.examples,
-        tolerance=recipe.tolerance or None,
         seed=context.recipe.seed,
         label=members[0].network.label,
     )
@@ -171,11 +170,3 @@ def comparable(trials: list[Trial]) -> list[Trial]:
     completed = [trial for trial in trials if trial.outcome == "completed"]
     completed.sort(key=lambda trial: (-(trial.validation_accuracy or 0), trial.id))
     return [trial for trial in completed if trial.member.network == completed[0].member.network]
-
-
-def _thinned(path: Trajectory) -> Trajectory:
-    """Keep some snapshots, the first and the last among them."""
-    kept = Trajectory()
-    for at in np.unique(np.linspace(0, len(path) - 1, JOINT).round().astype(int)):
-        kept.add(path.vectors[int(at)], step=path.steps[int(at)], loss=path.losses[int(at)])
-    return kept

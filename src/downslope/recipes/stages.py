@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -11,23 +12,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from downslope.cluster import Trainer
 from downslope.data import Dataset, Examples, Scaling
-from downslope.engines import Snapshot, train
+from downslope.engines import MakeRunner, Snapshot, local_runner
 from downslope.errors import InputError, one_line
 from downslope.files import inside
 from downslope.landscape import Trajectory
 from downslope.networks import build, flatten
 from downslope.progress import Steps
-from downslope.recipes.context import STAGES, Context, open_run, prepare
+from downslope.recipe import Recipe, RefitRecipe
+from downslope.recipes.context import Context, built_on, fit_scaling, open_run, prepare
 from downslope.recipes.landscapes import JOINT, draw_landscapes
-from downslope.recipes.schema import Recipe, RefitRecipe
 from downslope.reconstruction import autoencode
 from downslope.results import Results, SealResult, VariantsResult
 from downslope.runs import Run
 from downslope.search import (
-    Crew,
-    Hire,
     Refit,
     RefitResult,
     Round,
@@ -42,8 +40,9 @@ from downslope.search import (
     round_store,
     search,
 )
+from downslope.stages import STAGES
 from downslope.statistics import compare
-from downslope.theory import study, train_deep_networks
+from downslope.theory import run_theory, train_deep_networks
 
 
 def needed(stages: Sequence[str], recipe: Recipe) -> list[str]:
@@ -60,11 +59,7 @@ def needed(stages: Sequence[str], recipe: Recipe) -> list[str]:
     for stage in stages:
         if stage not in STAGES:
             raise InputError(f"stages: {stage!r} is no stage; stages: {', '.join(STAGES)}")
-    wanted = set(stages)
-    if wanted & {"variants", "landscape"}:
-        wanted.add("refit")
-    if "refit" in wanted and recipe.refit.choice is None:
-        wanted.add("search")
+    wanted = {stage for asked in stages for stage in built_on(asked, recipe)}
     return [stage for stage in STAGES if stage in wanted]
 
 
@@ -73,10 +68,9 @@ def run_recipe(
     dataset: Dataset,
     run: Run,
     *,
-    stages: Sequence[str] = STAGES,
+    stages: Sequence[str] = tuple(STAGES),
     threads: int | None = None,
-    trainer: Trainer = train,
-    hire: Hire = Crew,
+    make_runner: MakeRunner = local_runner,
 ) -> Steps[Results]:
     """Run the stages of a recipe that the run does not hold yet.
 
@@ -89,8 +83,7 @@ def run_recipe(
         run: the directory; made here.
         stages: which stages; those they build on are added.
         threads: members trained at the same time, by default one per core.
-        trainer: what trains the members of refits, here or on a cluster.
-        hire: makes the crew that trains the members of searches, likewise.
+        make_runner: makes what trains the members of searches and refits, here or on a cluster.
 
     Raises:
         InputError: the directory cannot be written, holds a run of another recipe, data or
@@ -103,7 +96,7 @@ def run_recipe(
             f"{dataset.name}: holds no labels, so nothing but an autoencoder can learn from it; "
             "'downslope autoencode' does"
         )
-    context = prepare(recipe, dataset, run, threads, trainer, hire)
+    context = prepare(recipe, dataset, run, threads, make_runner)
     run.prepare()
     with run.locked():
         left = open_run(context, order)
@@ -113,14 +106,14 @@ def run_recipe(
 
 def _run_stages(context: Context, left: Sequence[str], order: Sequence[str]) -> Steps[Results]:
     run, dataset, results = context.run, context.dataset, context.results
-    for stage in left:
+    for number, stage in enumerate(left, 1):
         if _blocked(context, stage):
             continue
         start = time.perf_counter()
         before = list(results.test_set.openings)
         elsewhere = len(dataset.test.openings)  # already counted, or of another run
         try:
-            yield from _STAGES[stage](context)
+            yield from _numbered(_STAGES[stage](context), f"[{number}/{len(left)}]", stage)
             results.seconds[stage] = time.perf_counter() - start
         except BaseException as error:
             _keep_finished_trials(context)
@@ -136,6 +129,18 @@ def _run_stages(context: Context, left: Sequence[str], order: Sequence[str]) -> 
             results.test_set = SealResult(examples=len(dataset.test), openings=[*kept, *opened])
             run.commit(results, order)
     return results
+
+
+def _numbered(steps: Steps[None], number: str, stage: str) -> Steps[None]:
+    """Say of each step of which stage it is."""
+    title = STAGES[stage].title
+    try:
+        for step in steps:
+            task = step.task.replace("refit", STAGES["refit"].title)
+            task = task if task.startswith(title) else f"{title}: {task}"
+            yield replace(step, task=f"{number} {task}", stage=f"{number} {title}")
+    finally:
+        steps.close()
 
 
 def _blocked(context: Context, stage: str) -> bool:
@@ -160,7 +165,7 @@ def _out_of_room(error: BaseException) -> str:
 def _theory(context: Context) -> Steps[None]:
     recipe = context.recipe.theory
     seed = context.recipe.seed
-    found = yield from study(
+    found = yield from run_theory(
         np.asarray(context.training.inputs, np.float32),
         depth=recipe.depth,
         width=recipe.width,
@@ -200,7 +205,7 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
         store=context.run.file(f"{part}/trials.sqlite"),
         threads=context.threads,
         task=part,
-        hire=context.hire,
+        make_runner=context.make_runner,
     )
     context.run.record(f"{part}/trials.sqlite")
     found = msgspec.structs.replace(
@@ -210,13 +215,12 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     if choice.top == 1 or found.best is None:
         return found
     if choice.folds:
-        white, center = context.dataset.white, context.recipe.data.center
         evidence = "folds"
         rounds = folds(
             context.dataset.training,
             choice.folds,
             seed,
-            lambda rows: Scaling.fit(rows, white, center),
+            lambda rows: fit_scaling(context.recipe, context.dataset, rows),
         )
     else:
         evidence = "second" if choice.second else "validation"
@@ -234,8 +238,8 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
         seed=first,
         store=again,
         threads=context.threads,
-        task=f"{part}: the best again",
-        hire=context.hire,
+        task=f"{part}: retraining the top {choice.top}",
+        make_runner=context.make_runner,
     )
     for number in range(len(rounds)):
         context.run.record(f"{part}/{round_store(Path('choice.sqlite'), number)}")
@@ -306,9 +310,9 @@ def _write_seeds(context: Context, done: Refit, first: Trajectory) -> None:
             module = build(member.network, torch.Generator().manual_seed(seed))
             path = {0: flatten(module), **path}
         steps = np.array(list(path), np.int64)
-        chosen = np.unique(np.linspace(0, len(steps) - 1, JOINT).round().astype(int))
-        paths[f"steps-{seed}"] = steps[chosen]
-        paths[f"vectors-{seed}"] = np.stack([path[int(step)] for step in steps[chosen]])
+        thinned = Trajectory.from_arrays(steps, np.stack([*path.values()])).thinned(JOINT)
+        paths[f"steps-{seed}"] = np.array(thinned.steps, np.int64)
+        paths[f"vectors-{seed}"] = thinned.vectors
     context.run.write_arrays("refit/seeds.npz", paths)
 
 
@@ -325,7 +329,7 @@ def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: s
         snapshots_per_epoch=context.recipe.landscape.snapshots_per_epoch if part == "refit" else 0,
         threads=context.threads,
         task=part,
-        trainer=context.trainer,
+        make_runner=context.make_runner,
     )
     folder = part.partition(" ")[0]
     for seed, state in done.states.items():

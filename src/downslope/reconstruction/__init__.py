@@ -4,56 +4,54 @@ from downslope.reconstruction.autoencoder import Autoencoder, code_layer
 from downslope.reconstruction.codes import (
     Activity,
     activity_of,
+    farthest_points,
     interpolate,
     map_codes,
-    spread_out,
     unit_pictures,
 )
+from downslope.reconstruction.compare import (
+    AutoencoderComparison,
+    AutoencoderEpoch,
+    AutoencoderResult,
+    Rival,
+    autoencode,
+)
+from downslope.reconstruction.corruption import Corruption, CorruptionKind
 from downslope.reconstruction.errors import (
     errors_by_class,
-    errors_by_example,
-    errors_by_feature,
     mean_squared_error,
     ranked_examples,
     shown_examples,
+    squared_errors,
 )
-from downslope.reconstruction.exchange import (
+from downslope.reconstruction.fitting import fit_autoencoder
+from downslope.reconstruction.io import (
     open_autoencoder,
     read_codes,
     read_examples,
     write_array,
     write_sheet,
 )
-from downslope.reconstruction.fitting import fit_autoencoder
 from downslope.reconstruction.linear import LinearCodes
-from downslope.reconstruction.noise import Noise, NoiseKind
 from downslope.reconstruction.probe import ProbeResult, probe
-from downslope.reconstruction.study import (
-    AutoencoderEpoch,
-    AutoencoderResult,
-    AutoencoderStudy,
-    Rival,
-    autoencode,
-)
 from downslope.reconstruction.training import train_autoencoders
 
 __all__ = [
     "Activity",
     "Autoencoder",
+    "AutoencoderComparison",
     "AutoencoderEpoch",
     "AutoencoderResult",
-    "AutoencoderStudy",
+    "Corruption",
+    "CorruptionKind",
     "LinearCodes",
-    "Noise",
-    "NoiseKind",
     "ProbeResult",
     "Rival",
     "activity_of",
     "autoencode",
     "code_layer",
     "errors_by_class",
-    "errors_by_example",
-    "errors_by_feature",
+    "farthest_points",
     "fit_autoencoder",
     "interpolate",
     "map_codes",
@@ -64,7 +62,7 @@ __all__ = [
     "read_codes",
     "read_examples",
     "shown_examples",
-    "spread_out",
+    "squared_errors",
     "train_autoencoders",
     "unit_pictures",
     "write_array",

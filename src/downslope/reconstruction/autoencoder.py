@@ -17,10 +17,11 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 from torch import nn
 
-from downslope.data import Examples, Range, Scaling
+from downslope.data import Examples, Range, Scaling, finite_rows
 from downslope.engines.pytorch import predict_module
 from downslope.errors import InputError
-from downslope.networks import NetworkSpec, build
+from downslope.networks import NetworkSpec, build, load_state
+from downslope.reconstruction.errors import squared_errors
 
 
 def code_layer(network: NetworkSpec) -> int:
@@ -53,7 +54,7 @@ def halves(module: nn.Sequential, network: NetworkSpec) -> tuple[nn.Sequential, 
 
 @dataclass(frozen=True, slots=True)
 class Autoencoder:
-    """Hold a trained autoencoder; raw examples go in and come out in the units of the data.
+    """A trained autoencoder; raw examples go in and come out in the units of the data.
 
     Args:
         network: its shape.
@@ -81,18 +82,17 @@ class Autoencoder:
 
     def __post_init__(self) -> None:
         code_layer(self.network)
-        expected = {n: tuple(p.shape) for n, p in _meta(self.network).state_dict().items()}
-        found = {name: value.shape for name, value in self.state.items()}
-        if expected != found:
+        module = build(self.network, torch.Generator())
+        shapes = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+        if shapes != {name: value.shape for name, value in self.state.items()}:
             raise InputError(f"autoencoder: the weights are not those of {self.network.label}")
         if int(np.prod(self.shape)) != self.network.widths[0]:
             raise InputError(
                 f"autoencoder: examples of shape {self.shape} do not fit {self.network.label}"
             )
-        if self.fitted and {len(self.fitted.low), len(self.fitted.high)} != {
-            self.network.widths[0]
-        }:
-            raise InputError(f"autoencoder: the ranges are not of {self.network.widths[0]} columns")
+        columns = self.network.widths[0]
+        if self.fitted and not len(self.fitted.low) == len(self.fitted.high) == columns:
+            raise InputError(f"autoencoder: the ranges are not of {columns} columns")
 
     @property
     def code_size(self) -> int:
@@ -142,7 +142,7 @@ class Autoencoder:
         """Return the mean squared error of each raw example, per value in [0, 1]."""
         scaled = self.scale(raw)
         decoded = self.decode_scaled(self.encode_scaled(scaled))
-        return np.square(scaled.astype(np.float64) - decoded).mean(axis=1)
+        return squared_errors(scaled, decoded).mean(axis=1)
 
     def scale(self, raw: NDArray[Any]) -> NDArray[np.float32]:
         """Return raw examples as the network sees them, shape (examples, features).
@@ -162,18 +162,18 @@ class Autoencoder:
             )
         rows = _finite(raw.reshape(len(raw), -1), "encode")
         if self.fitted is not None and len(rows):
-            for doubt in self.fitted.doubts(rows):
-                warnings.warn(f"encode: {doubt}", stacklevel=3)
+            for warning in self.fitted.scale_warnings(rows):
+                warnings.warn(f"encode: {warning}", stacklevel=3)
         scaled = self.scaling.apply(Examples(rows, np.zeros(len(rows), np.int64))).inputs
         return np.asarray(scaled, np.float32)
 
     def encode_scaled(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the codes of examples that are scaled already."""
-        return self._half(inputs, encoder=True)
+        return self._half(inputs, 0)
 
     def decode_scaled(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the scaled examples that codes stand for, shape (examples, features)."""
-        return self._half(codes, encoder=False)
+        return self._half(codes, 1)
 
     def to_bytes(self) -> bytes:
         """Return the autoencoder as one safetensors file; `from_bytes` reads it."""
@@ -213,10 +213,10 @@ class Autoencoder:
                 "give a run whose autoencoder stage has finished, or its weights.safetensors"
             ) from None
 
-    def _half(self, rows: NDArray[np.float32], *, encoder: bool) -> NDArray[np.float32]:
+    def _half(self, rows: NDArray[np.float32], which: int) -> NDArray[np.float32]:
         module = build(self.network, torch.Generator())
-        module.load_state_dict({k: torch.from_numpy(np.array(v)) for k, v in self.state.items()})
-        half = halves(module, self.network)[0 if encoder else 1]
+        load_state(module, self.state)
+        half = halves(module, self.network)[which]
         # Arrays that were read from files may be read-only, which torch warns of.
         return predict_module(
             half, torch.from_numpy(np.require(rows, requirements=["C", "W"]))
@@ -229,16 +229,5 @@ class Autoencoder:
 def _finite(rows: NDArray[Any], what: str) -> NDArray[Any]:
     if rows.dtype.kind not in "biuf":
         raise InputError(f"{what}: values of type {rows.dtype}; they must be numbers")
-    with np.errstate(over="ignore"):
-        finite = np.isfinite(rows.astype(np.float64))
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
-        raise InputError(
-            f"{what}: row {row}, column {column} (both from 0) holds {rows[row, column]}; every "
-            "value must be a finite number"
-        )
+    finite_rows(rows, what)
     return rows
-
-
-def _meta(network: NetworkSpec) -> nn.Module:
-    return build(network, torch.Generator())

@@ -13,7 +13,7 @@ from downslope.reconstruction.autoencoder import Autoencoder
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Say how codes use their units.
+    """How codes use their units.
 
     Args:
         active: mean share of an example's units that are not zero.
@@ -99,10 +99,10 @@ def map_codes(codes: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
         return np.asarray(tsne.fit_transform(codes), np.float32)
 
 
-def spread_out(points: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+def farthest_points(points: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """Choose points that lie far from each other, the first always (Gonzalez 1985).
 
-    >>> spread_out(np.array([[0, 0], [1, 0], [9, 0], [5, 0]], np.float32), 3).tolist()
+    >>> farthest_points(np.array([[0, 0], [1, 0], [9, 0], [5, 0]], np.float32), 3).tolist()
     [0, 2, 3]
     """
     chosen: list[int] = []

@@ -12,17 +12,12 @@ def mean_squared_error(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     >>> mean_squared_error(np.zeros((2, 2), np.float32), np.ones((2, 2), np.float32))
     1.0
     """
-    return float(np.mean(np.square(a.astype(np.float64) - b)))
+    return float(squared_errors(a, b).mean())
 
 
-def errors_by_example(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Average the squared difference over features, shape (examples,)."""
-    return np.square(a.astype(np.float64) - b).mean(axis=1)
-
-
-def errors_by_feature(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Average the squared difference over examples, shape (features,)."""
-    return np.square(a.astype(np.float64) - b).mean(axis=0)
+def squared_errors(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the squared differences in double precision, shape (examples, features)."""
+    return np.square(a.astype(np.float64) - b)
 
 
 def errors_by_class(

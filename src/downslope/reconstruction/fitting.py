@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from downslope.data import Examples, Range, Scaling, white_level
+from downslope.data import Examples, Range, Scaling, finite_rows, white_level
 from downslope.errors import InputError
 from downslope.networks import Member, NetworkSpec, TrainingSpec
 from downslope.progress import Progress, Steps
 from downslope.reconstruction.autoencoder import Autoencoder
-from downslope.reconstruction.noise import Noise
+from downslope.reconstruction.corruption import Corruption
 from downslope.reconstruction.training import PLAIN, train_autoencoders
 
 
@@ -22,7 +22,7 @@ def fit_autoencoder(
     *,
     hidden: Sequence[int] = (128, 64, 128),
     training: TrainingSpec | None = None,
-    noise: Noise = PLAIN,
+    noise: Corruption = PLAIN,
     sparsity: float = 0.0,
     seed: int = 541,
     threads: int | None = None,
@@ -59,14 +59,7 @@ def fit_autoencoder(
         )
     shape = raw.shape[1:]
     rows = raw.reshape(len(raw), -1)
-    with np.errstate(over="ignore"):
-        finite = np.isfinite(rows.astype(np.float64))
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
-        raise InputError(
-            f"autoencoder: row {row}, column {column} (both from 0) holds {rows[row, column]}; "
-            "every value must be a finite number"
-        )
+    finite_rows(rows, "autoencoder")
     examples = Examples(rows, np.zeros(len(rows), np.int64))
     unit = bool(rows.min() >= 0 and rows.max() <= 1)
     white = white_level(rows) if raw.dtype == np.uint8 else 1.0 if unit else None

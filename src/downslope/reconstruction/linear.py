@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class LinearCodes:
-    """Hold the principal components of some examples, all of them, the strongest first.
+    """The principal components of some examples, all of them, the strongest first.
 
     No linear code of the same size has a smaller squared error on those examples (Eckart and
     Young 1936; Baldi and Hornik 1989 for linear autoencoders).

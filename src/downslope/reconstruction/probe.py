@@ -12,7 +12,7 @@ PENALTIES = (1.0, 10.0, 100.0, 1e3, 1e4)
 
 
 class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the accuracy of a linear classifier on some features.
+    """The accuracy of a linear classifier on some features.
 
     Args:
         features: what it saw: "code", "components" or "pixels".
@@ -57,10 +57,10 @@ def probe(
 
     scaler = StandardScaler().fit(training)
     seen, new = (np.asarray(scaler.transform(rows), np.float32) for rows in (training, test))
-    kept = len(seen) - max(1, len(seen) // 5)
+    cut = len(seen) - max(1, len(seen) // 5)
     scores = [
-        _fit(seen[:kept], classes[:kept], penalty).score(seen[kept:], classes[kept:])
-        if len(np.unique(classes[:kept])) > 1
+        _fit(seen[:cut], classes[:cut], penalty).score(seen[cut:], classes[cut:])
+        if len(np.unique(classes[:cut])) > 1
         else 0.0
         for penalty in PENALTIES
     ]

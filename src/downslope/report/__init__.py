@@ -1,11 +1,10 @@
-"""Reports: a run's results as a page and as a closing table, without training anything."""
+"""Reports: a run's results as a page, as a PDF and as a closing table, without training."""
 
 from downslope.report.comparison import read_sides, write_comparison
+from downslope.report.document import write_report
 from downslope.report.export import write_export
-from downslope.report.page import write_report
-from downslope.report.pdf import write_pdf
-from downslope.report.summary import summary
-from downslope.report.wording import advice
+from downslope.report.headline import summary
+from downslope.report.search import advice
 
 __all__ = [
     "advice",
@@ -13,6 +12,5 @@ __all__ = [
     "summary",
     "write_comparison",
     "write_export",
-    "write_pdf",
     "write_report",
 ]

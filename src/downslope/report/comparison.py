@@ -1,4 +1,4 @@
-"""Runs side by side on one page: scores, settings that differ, curves, one plane."""
+"""Runs side by side on one page: what each reached, settings that differ, curves, one plane."""
 
 from __future__ import annotations
 
@@ -10,28 +10,44 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from downslope.errors import InputError
 from downslope.files import write_whole
 from downslope.landscape import Landscape
-from downslope.report import wording
-from downslope.report.figures import comparison as figures
-from downslope.report.picture import Picture, picture
-from downslope.report.sections.landscape import joint_picture
-from downslope.report.shell import set_page
-from downslope.report.statements import final_of, led, network
-from downslope.report.tables import Row, Table
-from downslope.report.wording import duration, figure, percent, points
+from downslope.report.blocks import (
+    Block,
+    Column,
+    Document,
+    Facts,
+    Figures,
+    Interactive,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+    code,
+)
+from downslope.report.display import Display, Frame, Source, draw_all
+from downslope.report.formats import percent, points, points_interval
+from downslope.report.headline import summary, title
+from downslope.report.html import render_page
+from downslope.report.interactive import Scene
+from downslope.report.scores import Scores
+from downslope.report.style import MARKERS, RUN_COLOURS, legend_above, log_ticks, panel
 from downslope.results import Results
 from downslope.runs import Manifest, Run
+from downslope.search import RefitResult, SearchResult
 from downslope.statistics import Comparison, compare
 
 MOST: Final = len(ascii_uppercase)
+_DASHES: Final[Any] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (3, 3)))
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """Hold one of the runs that are compared.
+    """One of the runs that are compared.
 
     Args:
         run: its directory.
@@ -44,6 +60,9 @@ class Side:
     results: Results
     manifest: Manifest | None
     hits: np.ndarray[Any, np.dtype[np.bool_]] | None
+
+
+Sides = Mapping[str, Side]
 
 
 def read_sides(runs: list[Run]) -> dict[str, Side]:
@@ -66,15 +85,13 @@ def read_sides(runs: list[Run]) -> dict[str, Side]:
 
 def _hits(run: Run) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
     try:
-        held = run.read_arrays("refit/predictions.npz", ("predictions", "truth"))
+        arrays = run.read_arrays("refit/predictions.npz", ("predictions", "truth"))
     except InputError:  # no final model, or an older run
         return None
-    return held["predictions"] == held["truth"]
+    return arrays["predictions"] == arrays["truth"]
 
 
-def write_comparison(
-    path: Path, sides: Mapping[str, Side], joint: Landscape | None, apart: str = ""
-) -> None:
+def write_comparison(path: Path, sides: Sides, joint: Landscape | None, apart: str = "") -> None:
     """Write the page that puts runs side by side.
 
     Args:
@@ -86,94 +103,213 @@ def write_comparison(
     Raises:
         InputError: the page cannot be written.
     """
-    pictures = {one.name: one for one in _pictures(sides, joint)}
-    page = set_page(
-        "comparison.html",
-        f"{len(sides)} runs side by side",
-        pictures,
-        sides=sides,
-        scores=score_table(sides),
-        differences=difference_table(sides),
-        settings=setting_table(sides),
-        same_data=len({side.results.data.sha256 for side in sides.values()}) == 1,
-        joint=None if joint is None else joint.result,
-        apart=apart,
-    )
+    sections = [
+        Section("runs", "Runs", list(_runs(sides))),
+        Section("scores", "Scores", list(_scores(sides))),
+        Section("settings", "Settings that differ", [setting_table(sides)]),
+        Section("curves", "Curves", [_curves(sides)]),
+        Section("landscape", "One plane", list(_plane(joint, apart))),
+    ]
+    document = Document(
+        f"{len(sides)} runs side by side", "", [], sections,
+        f"Made by downslope from the files of {len(sides)} runs; nothing was trained to make this "
+        "page.",
+    )  # fmt: skip
+    page = render_page(document, draw_all(document.displays()))
     try:
         write_whole(path, page.encode())
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
 
 
-def _pictures(sides: Mapping[str, Side], joint: Landscape | None) -> Iterator[Picture]:
-    refits = {n: s.results.refit for n, s in sides.items() if s.results.refit is not None}
-    scores = {n: r.test_accuracy for n, r in refits.items() if r.test_accuracy is not None}
-    if scores:
-        yield picture(
-            "comparison-scores",
-            figures.draw_scores(scores),
-            "Test accuracy: "
-            + "; ".join(
-                f"run {n} ({wording.describe(refits[n])}) {percent(a.mean)}"
-                for n, a in scores.items()
-            ),
-            "Test accuracy of each seed (points), their mean (line) and its 95 % interval for the "
-            "sampling of test examples (band).",
-        )
-    if refits:
-        yield picture(
-            "comparison-losses",
-            figures.draw_losses(refits),
-            f"Training loss by epoch of {len(refits)} final models.",
-            "Training loss of the final models: mean over seeds, within the range of the seeds.",
-        )
-    searches = {n: s.results.search for n, s in sides.items() if s.results.search is not None}
-    searches = {n: found for n, found in searches.items() if found.trials}
-    if searches:
-        yield picture(
-            "comparison-searches",
-            figures.draw_searches(searches),
-            f"Best validation accuracy so far of {len(searches)} searches.",
-            "The best validation accuracy that each search had reached after each of its trials.",
-        )
-    if joint is not None:
-        yield joint_picture(joint.result, joint.arrays(), what="Final models")
+def _runs(sides: Sides) -> Iterator[Block]:
+    yield Facts(
+        [
+            (
+                f"Run {name}",
+                [
+                    f"{title(side.results)} ({side.results.data.name}), in ",
+                    code(str(side.run.path)),
+                ],
+            )
+            for name, side in sides.items()
+        ]
+    )
+    if len({side.results.data.sha256 for side in sides.values()}) > 1:
+        text = "The runs have different data: their scores are of different tests and do not"
+        yield Paragraph(f"{text} compare.", "warning")
 
 
-def score_table(sides: Mapping[str, Side]) -> Table:
-    """List what each run reached."""
-    scores = [_scores(side.results) for side in sides.values()]
-    return Table(
-        caption="What each run reached; the interval is Wilson's, the spread the standard "
-        "deviation over seeds in points",
-        columns=[("measure", False), *[(f"run {name}", True) for name in sides]],
-        rows=[Row([measure, *[found[measure] for found in scores]]) for measure in scores[0]],
+def _scores(sides: Sides) -> Iterator[Block]:
+    refits = {f"run {name}": refit for name, refit in _refits(sides).items()}
+    if any(refit.test_accuracy is not None for refit in refits.values()):
+        yield Figures([RunScores(refits)])
+    yield score_table(sides)
+    differences = difference_table(sides)
+    if differences.rows:
+        yield differences
+    yield Paragraph(
+        "Each run made its own choices on its own validation data. To choose a run by these test "
+        "figures would be to tune on the test set.",
+        "small",
     )
 
 
-def _scores(found: Results) -> dict[str, str]:
-    refit, search, coder = found.refit, found.search, found.autoencoder
-    test = None if refit is None else refit.test_accuracy
-    variant = final_of(found, "variants")
-    rival = None if variant is None else variant.test_accuracy
-    return {
-        "final network": "–" if refit is None else network(found, "search"),
-        "test accuracy": percent(None if test is None else test.mean),
-        "95 % interval": "–" if test is None else " to ".join(map(percent, test.interval)),
-        "spread": "–" if test is None or test.spread is None else points(test.spread, sign=False),
-        "seeds": "–" if refit is None else str(len(refit.seeds)),
-        "search": "–" if search is None else led(search),
-        "trials": "–" if search is None else str(len(search.trials)),
-        "chosen variant": "–" if variant is None else network(found, "variants"),
-        "chosen variant, test accuracy": percent(None if rival is None else rival.mean),
-        "autoencoder": "–" if coder is None else coder.member.network.label,
-        "autoencoder, test error": figure(None if coder is None else coder.test_mse),
-        "test set opened": wording.times(len(found.test_set.openings)),
-        "time": duration(sum(found.seconds.values())),
+def _curves(sides: Sides) -> Block:
+    refits = _refits(sides)
+    searches = {
+        name: side.results.search
+        for name, side in sides.items()
+        if side.results.search is not None and side.results.search.trials
     }
+    displays: list[Display] = []
+    if refits:
+        displays.append(RunLosses(refits))
+    if searches:
+        displays.append(RunSearches(searches))
+    if not displays:
+        return Paragraph("No run has a search or a final training.", "small")
+    return Figures(displays)
 
 
-def differences(sides: Mapping[str, Side]) -> dict[str, Comparison]:
+def _plane(joint: Landscape | None, apart: str) -> Iterator[Block]:
+    if joint is None:
+        yield Paragraph(f"No plane is drawn: {apart}.", "small")
+        return
+    first, second = (percent(share, 1) for share in joint.result.explained_variance)
+    yield Paragraph(
+        "The training paths of the final models' first seeds in the plane of their joint "
+        f"principal components, over the loss on {joint.result.examples:,} of the first run's "
+        f"training examples. The plane holds {first} + {second} of their variance. Hidden units "
+        "can change places without changing a network: paths that end far from each other need "
+        "not be different functions."
+    )
+    scene = Scene("The runs in one plane", joint.result, joint.arrays())
+    caption = "Solid: each path at its true loss; dashed: its projection onto the plane."
+    yield Interactive([scene], [], caption)
+
+
+def _refits(sides: Sides) -> dict[str, RefitResult]:
+    refits = {name: side.results.refit for name, side in sides.items()}
+    return {name: refit for name, refit in refits.items() if refit is not None}
+
+
+def _run_style(run: str) -> tuple[str, str, Any]:
+    """Return the colour, marker and dash of a run, whichever other runs are drawn."""
+    place = ascii_uppercase.index(run[-1])
+    styles = (RUN_COLOURS, MARKERS, _DASHES)
+    colour, marker, dash = (style[place % len(style)] for style in styles)
+    return colour, marker, dash
+
+
+@dataclass(frozen=True)
+class RunScores(Scores):
+    """Test accuracies of the runs."""
+
+    name = "comparison-scores"
+    title = "Which run is more accurate?"
+    source = Source("results.json of each run: refit.test_accuracy", "95 % Wilson intervals")
+
+    def mark(self, name: str) -> tuple[str, str]:
+        return _run_style(name)[:2]
+
+
+@dataclass(frozen=True)
+class RunLosses(Display):
+    """Training loss of each final model, the mean over seeds within their range."""
+
+    refits: Mapping[str, RefitResult]
+    name = "comparison-losses"
+    title = "How fast did each final model train?"
+    source = Source("results.json of each run: refit.epochs", "mean over each epoch's minibatches")
+
+    def frame(self) -> Frame:
+        rows: list[tuple[str, int, float | None, float | None, float | None]] = []
+        for name, refit in self.refits.items():
+            for epoch in refit.epochs:
+                known = [x for x in epoch.train_loss_per_seed if x is not None]
+                low, high = (min(known), max(known)) if known else (None, None)
+                rows.append((f"run {name}", epoch.epoch, epoch.train_loss, low, high))
+        return Frame(("run", "epoch", "mean", "low", "high"), rows)
+
+    def draw(self, frame: Frame) -> Figure:
+        figure, axes = panel("epoch", "training loss (nats)")
+        for name, epochs in frame.groups("run").items():
+            colour, _, dash = _run_style(name)
+            low, high = epochs.numbers("low"), epochs.numbers("high")
+            axes.fill_between(epochs["epoch"], low, high, color=colour, alpha=0.18, linewidth=0)
+            mean = epochs.numbers("mean")
+            axes.plot(epochs["epoch"], mean, color=colour, linestyle=dash, label=name)
+        losses = frame.numbers("mean")
+        positive = losses[losses > 0]
+        if positive.size and positive.max() > 8 * positive.min():
+            axes.set_yscale("log")
+            log_ticks(axes.yaxis)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        legend_above(axes, 4)
+        return figure
+
+    @property
+    def caption(self) -> str:
+        return "Training loss by epoch: mean over seeds, within the range of the seeds."
+
+    @property
+    def alt(self) -> str:
+        return f"Training loss by epoch of {len(self.refits)} final models."
+
+
+@dataclass(frozen=True)
+class RunSearches(Display):
+    """The best validation accuracy so far of each search, trial by trial."""
+
+    searches: Mapping[str, SearchResult]
+    name = "comparison-searches"
+    title = "How soon did each search find a good network?"
+    source = Source("results.json of each run: search.trials", "the best of the trials so far")
+
+    def frame(self) -> Frame:
+        rows: list[tuple[str, int, float | None]] = []
+        for name, search in self.searches.items():
+            best: float | None = None
+            for trial in sorted(search.trials, key=lambda trial: trial.id):
+                accuracy = trial.validation_accuracy
+                best = max((x for x in (best, accuracy) if x is not None), default=None)
+                rows.append((f"run {name}", trial.id, best))
+        return Frame(("run", "trial", "best validation accuracy"), rows)
+
+    def draw(self, frame: Frame) -> Figure:
+        figure, axes = panel("trial", "best validation accuracy (%)")
+        for name, trials in frame.groups("run").items():
+            colour, _, dash = _run_style(name)
+            best = 100 * trials.numbers("best validation accuracy")
+            line: Any = {"color": colour, "linestyle": dash, "label": name}
+            axes.step(trials["trial"], best, where="post", **line)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        legend_above(axes, 4)
+        return figure
+
+    @property
+    def caption(self) -> str:
+        return "The best validation accuracy of each search up to each trial."
+
+    @property
+    def alt(self) -> str:
+        return f"Best validation accuracy so far of {len(self.searches)} searches."
+
+
+def score_table(sides: Sides) -> Table:
+    """List what each run reached, in the words of its closing table."""
+    columns = {name: dict(summary(side.results)) for name, side in sides.items()}
+    labels = dict.fromkeys(label for texts in columns.values() for label in texts)
+    return Table(
+        "What each run reached",
+        [Column("measure", False), *(Column(f"run {name}", False) for name in sides)],
+        [Row([label, *(texts.get(label, "–") for texts in columns.values())]) for label in labels],
+        Source("results.json of each run", "as in the report of each run"),
+    )
+
+
+def differences(sides: Sides) -> dict[str, Comparison]:
     """Compare the test accuracy of each run with that of the first, on the same test examples.
 
     A run whose predictions were not kept, or that has other data, is left out. The intervals of
@@ -183,36 +319,33 @@ def differences(sides: Mapping[str, Side]) -> dict[str, Comparison]:
     first = sides[base]
     if first.hits is None or not first.hits.size:
         return {}
-    rivals = {
+    hits = {
         name: sides[name].hits
         for name in others
         if sides[name].results.data.sha256 == first.results.data.sha256
     }
-    comparable = {name: hits for name, hits in rivals.items() if hits is not None and hits.size}
+    comparable = {name: array for name, array in hits.items() if array is not None and array.size}
     return {
-        name: compare(first.hits, hits, comparisons=len(comparable))
-        for name, hits in comparable.items()
+        name: compare(first.hits, array, comparisons=len(comparable))
+        for name, array in comparable.items()
     }
 
 
-def difference_table(sides: Mapping[str, Side]) -> Table:
+def difference_table(sides: Sides) -> Table:
     """List the differences in test accuracy from the first run, with intervals and verdict."""
     compared = differences(sides)
     rows: list[Row] = []
-    for name, one in compared.items():
-        alone = " (examples alone)" if one.covers == "examples" else ""
-        rows.append(
-            Row(
-                [
-                    name,
-                    points(one.difference),
-                    "–" if one.interval is None else f"{_interval(one.interval)}{alone}",
-                    "–" if one.paired is None else f"{one.paired.p_value:.3g}",
-                    one.verdict,
-                ],
-                mark="best" if one.verdict == "better" else "",
-            )
-        )
+    for name, comparison in compared.items():
+        interval, paired = comparison.interval, comparison.paired
+        alone = " (examples alone)" if comparison.covers == "examples" else ""
+        cells = [
+            name,
+            points(comparison.difference),
+            "–" if interval is None else f"{points_interval(interval)}{alone}",
+            "–" if paired is None else f"{paired.p_value:.3g}",
+            comparison.verdict,
+        ]
+        rows.append(Row(cells, mark="best" if comparison.verdict == "better" else ""))
     together = ""
     if len(compared) > 1:
         together = (
@@ -220,24 +353,21 @@ def difference_table(sides: Mapping[str, Side]) -> Table:
             "(Bonferroni)"
         )
     return Table(
-        caption=f"Test accuracy against run {next(iter(sides))}, in points; a verdict needs an "
+        f"Test accuracy against run {next(iter(sides))}, in points; a verdict needs an "
         f"interval over seeds and test examples that excludes zero{together}",
-        columns=[
-            ("run", False),
-            ("difference", True),
-            ("95 % interval over seeds and test examples", True),
-            ("McNemar p, first seeds", True),
-            ("verdict", False),
+        [
+            Column("run", False),
+            Column("difference"),
+            Column("95 % interval over seeds and test examples"),
+            Column("McNemar p, first seeds"),
+            Column("verdict", False),
         ],
-        rows=rows,
+        rows,
+        Source("refit/predictions.npz of both runs", "of each seed and test example"),
     )
 
 
-def _interval(ends: tuple[float, float]) -> str:
-    return f"{points(ends[0])} to {points(ends[1])}"
-
-
-def setting_table(sides: Mapping[str, Side]) -> Table:
+def setting_table(sides: Sides) -> Table:
     """List the settings of recipe, data, chosen network and installation that differ."""
     flat = {name: _flat(_settings(side)) for name, side in sides.items()}
     keys = dict.fromkeys(key for values in flat.values() for key in values)
@@ -247,19 +377,24 @@ def setting_table(sides: Mapping[str, Side]) -> Table:
         if len(set(values)) > 1:
             rows.append(Row([key, *values]))
     return Table(
-        caption="Settings that differ" if rows else "No setting differs",
-        columns=[("setting", False), *[(f"run {name}", False) for name in sides]],
-        rows=rows,
+        "Recipe, data, final network and installation" if rows else "No setting differs",
+        [Column("setting", False), *(Column(f"run {name}", False) for name in sides)],
+        rows,
+        Source("results.json and manifest.json of each run", "read from both"),
     )
 
 
 def _settings(side: Side) -> dict[str, Any]:
-    found, made = side.results, side.manifest
-    data = {"sha256": found.data.sha256, "examples": found.data.training + found.data.validation}
-    chosen = {} if found.refit is None else msgspec.to_builtins(found.refit.member)
-    where = {} if made is None else {**made.versions, "engine": made.engine, **made.hardware}
-    recipe = {key: value for key, value in found.recipe.items() if key != "title"}
-    return {"recipe": recipe, "data": data, "final model": chosen, "made with": where}
+    results, manifest = side.results, side.manifest
+    recipe = msgspec.to_builtins(results.recipe)
+    del recipe["title"]
+    member = {} if results.refit is None else msgspec.to_builtins(results.refit.member)
+    where: dict[str, Any] = {}
+    if manifest is not None:
+        where = {**manifest.versions, "engine": manifest.engine, **manifest.hardware}
+    data = results.data
+    examples = {"sha256": data.sha256, "examples": data.training + data.validation}
+    return {"recipe": recipe, "data": examples, "final model": member, "made with": where}
 
 
 def _flat(values: dict[str, Any], start: str = "") -> dict[str, str]:
@@ -268,14 +403,14 @@ def _flat(values: dict[str, Any], start: str = "") -> dict[str, str]:
     >>> _flat({"a": {"b": [1, 2], "c": None}})
     {'a.b': '1, 2', 'a.c': '–'}
     """
-    found: dict[str, str] = {}
+    flat: dict[str, str] = {}
     for key, value in values.items():
         name = f"{start}.{key}" if start else str(key)
         if isinstance(value, dict) and value:
-            found |= _flat(value, name)
+            flat |= _flat(value, name)
         elif isinstance(value, list | tuple):
-            found[name] = ", ".join(map(str, value))
+            flat[name] = ", ".join(map(str, value))
         else:
             shown = f"{value:.6g}" if isinstance(value, float) else str(value)
-            found[name] = "–" if value is None else shown
-    return found
+            flat[name] = "–" if value is None else shown
+    return flat

@@ -2,74 +2,132 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import msgspec
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from downslope.report.figures.diagnosis import LABELS, Quantity, draw_strengths
-from downslope.report.figures.style import svg
-from downslope.report.picture import Picture
-from downslope.report.shell import set_page
-from downslope.report.tables import Row, Table
+from downslope.report.blocks import (
+    Block,
+    Column,
+    Document,
+    Figures,
+    Item,
+    Items,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+)
+from downslope.report.display import Display, Frame, Source
+from downslope.report.formats import capitalized
+from downslope.report.html import write_page
+from downslope.report.style import INDIGO, ROSE, legend_above, panel, powers
 from downslope.runs import Run
 from downslope.theory import Diagnosis
 
+_SOURCE = Source("diagnosis.json: layers", "means over initializations")
 
-def write_diagnosis(run: Run, found: Diagnosis, module: str) -> None:
+
+def write_diagnosis(run: Run, diagnosis: Diagnosis, module: str) -> None:
     """Write a diagnosis' JSON, figures and page into a directory.
 
     Args:
         run: of the directory.
-        found: by `downslope.theory.diagnose`.
+        diagnosis: by `downslope.theory.diagnose`.
         module: what the network is called.
 
     Raises:
         InputError: the directory cannot be written.
     """
-    run.write("diagnosis.json", msgspec.json.format(msgspec.json.encode(found), indent=1))
-    pictures: dict[str, Picture] = {}
-    for quantity in get_args(Quantity):
-        picture = Picture(
-            f"diagnosis-{quantity}",
-            svg(draw_strengths(found, quantity)),
-            f"{quantity.capitalize()} by layer, as it is and with the proposed gains.",
-            f"{LABELS[quantity].capitalize()}, mean over {found.networks} initializations.",
-        )
-        run.write(f"figures/{picture.name}.svg", picture.drawing.encode())
-        pictures[picture.name] = picture
-    page = set_page(
-        "diagnosis.html",
-        f"Initialization of {module}",
-        pictures,
-        found=found,
-        layers=layer_table(found),
+    run.write("diagnosis.json", msgspec.json.format(msgspec.json.encode(diagnosis), indent=1))
+    section = Section("diagnosis", "Signal and gradient by layer", list(_blocks(diagnosis)))
+    write_page(run, "diagnosis.html", Document(f"Initialization of {module}", "", [], [section]))
+
+
+def _blocks(diagnosis: Diagnosis) -> Iterator[Block]:
+    texts = [f"{diagnosis.caution}."] if diagnosis.caution else []
+    texts += diagnosis.findings or ["signals and gradients keep their size in every layer."]
+    texts += [f"even with the proposed gains {text}" for text in diagnosis.mended]
+    yield Items([Item(capitalized(text)) for text in texts], numbered=False)
+    yield Figures([SignalStrength(diagnosis), GradientStrength(diagnosis)])
+    yield layer_table(diagnosis)
+    yield Paragraph(
+        f"Means over {diagnosis.networks} initializations and {diagnosis.examples} examples. Size: "
+        "mean square of a layer's outputs, with its 95 % bootstrap interval over initializations. "
+        "Signal: the variance of its outputs over examples, what tells inputs apart. Gradient: "
+        "mean square of the gradient with respect to its outputs, for one of mean square 1 at the "
+        "end. Gain: deviation of the weights times √fan_in. The proposed gains make each size 1 "
+        "with biases of zero (Mishkin and Matas 2016); the columns marked * are measured in new "
+        "networks that have them.",
+        "small",
     )
-    run.write("diagnosis.html", page.encode())
 
 
-def layer_table(found: Diagnosis) -> Table:
+@dataclass(frozen=True)
+class SignalStrength(Display):
+    """The signal layer by layer, as it is and with the proposed gains."""
+
+    diagnosis: Diagnosis
+    name = "diagnosis-signal"
+    title = "Does the signal reach the last layer?"
+    source = _SOURCE
+    label = "variance of z over examples"
+
+    def frame(self) -> Frame:
+        layers = self.diagnosis.layers
+        rows = [(i + 1, x.name, x.signal, x.mended_signal) for i, x in enumerate(layers)]
+        return Frame(("layer", "name", "as it is", "with the proposed gains"), rows)
+
+    def draw(self, frame: Frame) -> Figure:
+        figure, axes = panel("weighted layer, in the order of the first call", self.label)
+        looks = {"as it is": (ROSE, "o-"), "with the proposed gains": (INDIGO, "s--")}
+        for label, (colour, look) in looks.items():
+            values = frame.numbers(label)
+            positive = np.where(values > 0, values, np.nan)
+            axes.plot(frame["layer"], positive, look, color=colour, markersize=4, label=label)
+        axes.set_yscale("log")
+        powers(axes.yaxis)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        legend_above(axes, 2)
+        return figure
+
+    @property
+    def caption(self) -> str:
+        return f"{capitalized(self.label)}, mean over {self.diagnosis.networks} initializations."
+
+    @property
+    def alt(self) -> str:
+        return f"{capitalized(self.label)} by layer, as it is and with the proposed gains."
+
+
+@dataclass(frozen=True)
+class GradientStrength(SignalStrength):
+    """The gradient layer by layer, as it is and with the proposed gains."""
+
+    name = "diagnosis-gradient"
+    title = "Does the gradient reach the first layer?"
+    label = "E[d²] of the gradient"
+
+    def frame(self) -> Frame:
+        layers = self.diagnosis.layers
+        rows = [(i + 1, x.name, x.gradient, x.mended_gradient) for i, x in enumerate(layers)]
+        return Frame(("layer", "name", "as it is", "with the proposed gains"), rows)
+
+
+def layer_table(diagnosis: Diagnosis) -> Table:
     """List the layers with all that was measured of each."""
-    numbers = ("size", "95 % interval", "signal", "gradient", "gain", "proposed")
     rows: list[Row] = []
-    for one in found.layers:
-        between = one.size_interval
-        values = (one.signal, one.gradient, one.gain, one.proposed_gain)
-        after = (one.mended_signal, one.mended_gradient)
-        figures = [f"{value:.2g}" for value in (*values, *after)]
-        size = [
-            f"{one.fan_in}",
-            f"{one.size:.2g}",
-            f"{between[0]:.2g} to {between[1]:.2g}" if between else "none",
-        ]
-        rows.append(Row([one.name, *size, *figures]))
-    return Table(
-        caption="Layers in the order of their first call",
-        columns=[
-            ("layer", False),
-            ("fan in", True),
-            *[(name, True) for name in numbers],
-            ("signal*", True),
-            ("gradient*", True),
-        ],
-        rows=rows,
-    )
+    for layer in diagnosis.layers:
+        low_high = layer.size_interval
+        interval = f"{low_high[0]:.2g} to {low_high[1]:.2g}" if low_high else "none"
+        before = (layer.signal, layer.gradient, layer.gain, layer.proposed_gain)
+        measured = (*before, layer.mended_signal, layer.mended_gradient)
+        cells = [layer.name, f"{layer.fan_in}", f"{layer.size:.2g}", interval]
+        rows.append(Row([*cells, *(f"{value:.2g}" for value in measured)]))
+    names = ("fan in", "size", "95 % interval", "signal", "gradient", "gain", "proposed")
+    columns = [Column("layer", False), *map(Column, (*names, "signal*", "gradient*"))]
+    return Table("Layers in the order of their first call", columns, rows, _SOURCE)

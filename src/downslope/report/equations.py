@@ -1,70 +1,57 @@
-"""Equations as MathML, from LaTeX: text that can be selected, read out and drawn at any size."""
+"""Equations drawn by matplotlib's mathtext, the same on a page and on paper."""
 
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Final
-from xml.etree import ElementTree
 
-from latex2mathml import exceptions
-from latex2mathml.converter import convert
-from markupsafe import Markup
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.mathtext import MathTextParser
 
-_REFUSALS: Final = tuple(
-    kind
-    for kind in vars(exceptions).values()
-    if isinstance(kind, type) and issubclass(kind, Exception)
-)
-_NEEDED: Final = {"mfrac": 2, "msub": 2, "msup": 2, "msubsup": 3}
-_ARROWS: Final = {"\u27f9", "\u27f8", "\u27fa"}
+from downslope.report.style import INK, svg
+
+# Mathtext has one of each pair, and no negative space.
+_KNOWN: Final = {
+    r"\frac": r"\dfrac",
+    r"\tfrac": r"\frac",
+    r"\Longrightarrow": r"\Rightarrow",
+    r"\!": "",
+}
+_FONT: Final = FontProperties(size=14, math_fontfamily="stix")
 
 
-def equation(statement: str) -> Markup:
-    """Typeset an equation; what cannot be typeset is shown as LaTeX.
+@cache
+def equation(latex: str) -> str | None:
+    r"""Draw an equation as SVG; None where it cannot be typeset.
 
     Args:
-        statement: in LaTeX, without dollar signs.
+        latex: without dollar signs.
 
-    >>> print(equation("a < b"))
-    <math display="block"...><mrow><mi>a</mi><mo>&lt;</mo><mi>b</mi></mrow></math>
+    >>> "<svg" in (equation(r"\mathrm{Var}[w] = \frac{2}{n}") or ""), equation(r"\nosuch")
+    (True, None)
     """
-    try:
-        root = ElementTree.fromstring(convert(_known(statement), display="block"))
-        for element in root.iter():
-            _mend(element)
-    except (*_REFUSALS, ValueError):
-        return Markup('<code class="equation">{}</code>').format(statement)
-    root.set("alttext", statement)
-    return Markup(ElementTree.tostring(root, encoding="unicode"))  # escaped by the serializer
-
-
-def _known(statement: str) -> str:
-    """Write commands that the converter lacks with those it has.
-
-    >>> print(_known(r"\\Bigl[ \\mathrm{E}[x]\\! \\Bigr]"))
-    \\left[ \\text{E}[x] \\right]
-    """
-    text = re.sub(r"\\[Bb]igg?l(?![a-z])", r"\\left", statement)
+    text = re.sub(r"\\[Bb]igg?l(?![a-z])", r"\\left", latex)
     text = re.sub(r"\\[Bb]igg?r(?![a-z])", r"\\right", text)
-    text = re.sub(r"\\(?:mathrm|operatorname)\{(\w+)\}", r"\\text{\1}", text)
-    return text.replace(r"\!", "")  # a negative space that browsers do not know
+    text = re.sub(r"\\sum(_(\{.*?\}|\w))?(\^(\{.*?\}|\w))?", r"\g<0>\\;", text)  # else too near
+    for command, known in _KNOWN.items():
+        text = text.replace(command, known)
+    try:
+        width, height, depth, *_ = MathTextParser("path").parse(f"${text}$", 72, _FONT)
+    except ValueError:
+        return None
+    if not width or "$" in latex:
+        return None
+    figure = Figure(figsize=(width / 72, height / 72))
+    figure.text(0, depth / height, f"${text}$", fontproperties=_FONT, color=INK)
+    return _without_ids(svg(figure))
 
 
-def _mend(element: ElementTree.Element) -> None:
-    """Turn what the converter writes into what browsers draw well.
-
-    Raises:
-        ValueError: the converter passed on a command that it does not know, or lost a part.
-    """
-    element.tag = element.tag.rpartition("}")[2]
-    text = element.text or ""
-    if text.startswith("\\") or len(element) < _NEEDED.get(element.tag, 0):
-        raise ValueError(f"cannot be typeset: {text or element.tag}")
-    if element.tag == "mtext" and text.strip().isalpha():  # a name of several letters, upright
-        element.tag, element.text = "mi", text.strip()
-        if len(element.text) == 1:
-            element.set("mathvariant", "normal")
-    elif element.tag == "mi" and text in _ARROWS:
-        element.tag = "mo"
-    elif element.tag in ("msub", "msubsup") and element[0].text == "\u2211":
-        element.tag = "munder" if element.tag == "msub" else "munderover"
+def _without_ids(drawing: str) -> str:
+    """Draw each letter in its place, so that an equation may stand twice on a page."""
+    letters = {m[1]: m[2] for m in re.finditer(r'<path id="([^"]+)" (d="[^"]+"[^>]*/>)', drawing)}
+    body = re.sub(r"<defs>.*?</defs>", "", drawing, flags=re.DOTALL)
+    used = re.compile(r'<use xlink:href="#([^"]+)"([^>]*)/>')
+    body = used.sub(lambda m: f"<g{m[2]}><path {letters[m[1]]}</g>", body)
+    return re.sub(r' id="[^"]*"', "", body)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import shutil
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +15,8 @@ import msgspec
 
 from downslope.errors import InputError
 from downslope.files import inside, write_whole
-from downslope.report.figures.drawn import inert
+from downslope.report.display import Frame
+from downslope.report.headline import title
 from downslope.results import Results
 from downslope.runs import Run
 from downslope.search import RefitResult, SearchResult
@@ -25,8 +24,8 @@ from downslope.search import RefitResult, SearchResult
 FORMATS: Final = ("csv", "jsonl", "mlflow", "tensorboard")
 
 
-class Exported(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold one member of a run as other tools see it.
+class ExportedMember(msgspec.Struct, frozen=True, kw_only=True):
+    """One member of a run as other tools see it.
 
     Args:
         name: as "search/trial-003", unique in the run.
@@ -46,24 +45,24 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any]
     scores: dict[str, float]
     curve: list[dict[str, float]]
-    seconds: float | None
+    seconds: float | None = None
 
 
-def exported(run: Run, results: Results) -> list[Exported]:
+def exported(run: Run, results: Results) -> list[ExportedMember]:
     """List every member of a run: trials, final trainings, variants, the autoencoder."""
-    found: list[Exported] = []
+    members: list[ExportedMember] = []
+    variants, coder = results.variants, results.autoencoder
     if results.search is not None:
-        found += _trials(results.search, "search")
+        members += _trials(results.search, "search")
     if results.refit is not None:
-        found += _refit(run, results.refit, "refit")
-    if results.variants is not None:
-        found += _trials(results.variants.search, "variants")
-        if results.variants.refit is not None:
-            found += _refit(run, results.variants.refit, "variants-refit", "variants")
-    coder = results.autoencoder
+        members += _seeds(run, results.refit, "refit", "refit")
+    if variants is not None:
+        members += _trials(variants.search, "variants")
+        if variants.refit is not None:
+            members += _seeds(run, variants.refit, "variants-refit", "variants")
     if coder is not None:
-        found.append(
-            Exported(
+        members.append(
+            ExportedMember(
                 name="autoencoder",
                 seed=coder.member.seed,
                 outcome=coder.outcome,
@@ -71,61 +70,47 @@ def exported(run: Run, results: Results) -> list[Exported]:
                 settings=_settings(coder.member),
                 scores=_known(test_mse=coder.test_mse, pca_test_mse=coder.pca_test_mse),
                 curve=[_known(train_loss=epoch.train_loss) for epoch in coder.epochs],
-                seconds=None,
             )
         )
-    return found
+    return members
 
 
-def _trials(found: SearchResult, part: str) -> Iterator[Exported]:
-    for trial in found.trials:
-        yield Exported(
+def _trials(search: SearchResult, part: str) -> Iterator[ExportedMember]:
+    measures = ("train_loss", "validation_loss", "validation_accuracy")
+    for trial in search.trials:
+        yield ExportedMember(
             name=f"{part}/trial-{trial.id:03d}",
             seed=trial.member.seed,
             outcome=trial.outcome,
             reason=trial.reason,
             settings=msgspec.to_builtins(trial.settings),
-            scores=_known(
-                validation_accuracy=trial.validation_accuracy,
-                validation_loss=trial.validation_loss,
-                train_loss=trial.train_loss,
-            ),
-            curve=[
-                _known(
-                    train_loss=epoch.train_loss,
-                    validation_loss=epoch.validation_loss,
-                    validation_accuracy=epoch.validation_accuracy,
-                )
-                for epoch in trial.curve
-            ],
+            scores=_known(**{name: getattr(trial, name) for name in measures}),
+            curve=[_known(**{name: getattr(x, name) for name in measures}) for x in trial.curve],
             seconds=trial.seconds,
         )
 
 
-def _refit(run: Run, found: RefitResult, part: str, folder: str = "refit") -> Iterator[Exported]:
-    completed: Sequence[int] = ()
-    if found.test_accuracy is not None:
-        held = run.read_arrays(f"{folder}/predictions.npz", ("seeds",))
-        completed = [int(seed) for seed in held["seeds"]]
-    for i, seed in enumerate(found.seeds):
-        accuracy = None
-        if found.test_accuracy is not None and seed in completed:
-            accuracy = found.test_accuracy.per_seed[completed.index(seed)]
-        yield Exported(
+def _seeds(run: Run, refit: RefitResult, part: str, folder: str) -> Iterator[ExportedMember]:
+    accuracies: dict[int, float] = {}
+    if refit.test_accuracy is not None:
+        completed = run.read_arrays(f"{folder}/predictions.npz", ("seeds",))["seeds"].tolist()
+        accuracies = dict(zip(completed, refit.test_accuracy.per_seed, strict=True))
+    for i, seed in enumerate(refit.seeds):
+        completed = seed in accuracies
+        yield ExportedMember(
             name=f"{part}/seed-{seed}",
             seed=seed,
-            outcome="stopped" if accuracy is None else "completed",
-            reason="; ".join(found.stopped) if accuracy is None else "",
-            settings=_settings(found.member),
-            scores=_known(test_accuracy=accuracy),
-            curve=[_known(train_loss=epoch.train_loss_per_seed[i]) for epoch in found.epochs],
-            seconds=None,
+            outcome="completed" if completed else "stopped",
+            reason="" if completed else "; ".join(refit.stopped),
+            settings=_settings(refit.member),
+            scores=_known(test_accuracy=accuracies.get(seed)),
+            curve=[_known(train_loss=epoch.train_loss_per_seed[i]) for epoch in refit.epochs],
         )
 
 
 def _settings(member: Any) -> dict[str, Any]:
-    built = msgspec.to_builtins(member)
-    return {**built["network"], **built["training"]}
+    fields = msgspec.to_builtins(member)
+    return {**fields["network"], **fields["training"]}
 
 
 def _known(**values: float | None) -> dict[str, float]:
@@ -153,19 +138,20 @@ def write_export(run: Run, formats: Sequence[str], out: Path) -> list[Path]:
             _check(package)
     results = run.read_results()
     members = exported(run, results)
-    paths: list[Path] = []
+    contents: dict[str, bytes] = {}
+    if "csv" in formats:
+        contents["members.csv"] = _member_frame(members).csv().encode()
+        contents["epochs.csv"] = _epoch_frame(members).csv().encode()
+    if "jsonl" in formats:
+        lines = [msgspec.json.encode(member) + b"\n" for member in members]
+        contents["members.jsonl"] = b"".join(lines)
+    paths = [out / name for name in contents]
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name in ("mlflow.db", "tensorboard"):  # not written by us
             inside(out, name)
-        if "csv" in formats:
-            paths += [out / "members.csv", out / "epochs.csv"]
-            write_whole(paths[0], member_rows(members).encode())
-            write_whole(paths[1], epoch_rows(members).encode())
-        if "jsonl" in formats:
-            paths.append(out / "members.jsonl")
-            lines = [msgspec.json.encode(member) + b"\n" for member in members]
-            write_whole(paths[-1], b"".join(lines))
+        for name, content in contents.items():
+            write_whole(out / name, content)
         if "mlflow" in formats:
             paths.append(out / "mlflow.db")
             _write_mlflow(paths[-1], results, members)
@@ -188,46 +174,38 @@ def _check(package: str) -> None:
         ) from None
 
 
-def member_rows(members: Sequence[Exported]) -> str:
-    """Write a row for every member as CSV; what a member has not is left empty."""
-    settings = dict.fromkeys(name for member in members for name in member.settings)
-    scores = dict.fromkeys(name for member in members for name in member.scores)
-    return _csv(
-        ["name", "seed", "outcome", "reason", "seconds", *scores, *settings],
+def _member_frame(members: Sequence[ExportedMember]) -> Frame:
+    """Return a row for every member; what a member has not is left empty."""
+    names = ("name", "seed", "outcome", "reason", "seconds")
+    scores = [name for member in members for name in member.scores]
+    return _frame(
+        (*names, *scores),
         (
-            {
-                "name": member.name,
-                "seed": member.seed,
-                "outcome": member.outcome,
-                "reason": member.reason,
-                "seconds": member.seconds,
-                **member.scores,
-                **member.settings,
-            }
-            for member in members
+            {name: getattr(x, name) for name in names} | x.scores | x.settings
+            for x in members
         ),
+    )  # fmt: skip
+
+
+def _epoch_frame(members: Sequence[ExportedMember]) -> Frame:
+    """Return a row for every epoch of every member."""
+    rows = (
+        {"name": member.name, "epoch": i, **epoch}
+        for member in members
+        for i, epoch in enumerate(member.curve, 1)
     )
+    return _frame(("name", "epoch"), rows)
 
 
-def epoch_rows(members: Sequence[Exported]) -> str:
-    """Write a row for every epoch of every member as CSV."""
-    measured = dict.fromkeys(name for one in members for epoch in one.curve for name in epoch)
-    return _csv(
-        ["name", "epoch", *measured],
-        (
-            {"name": member.name, "epoch": i, **epoch}
-            for member in members
-            for i, epoch in enumerate(member.curve, 1)
-        ),
-    )
+def _frame(first: Sequence[str], rows: Iterable[dict[str, Any]]) -> Frame:
+    table = list(rows)
+    columns = dict.fromkeys([*first, *(name for row in table for name in row)])
+    return Frame([*columns], ([_plain(row.get(name)) for name in columns] for row in table))
 
 
-def _csv(columns: Sequence[str], rows: Iterator[dict[str, Any]]) -> str:
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: inert(value) for name, value in row.items()} for row in rows)
-    return stream.getvalue()
+def _plain(value: Any) -> Any:
+    """Write numbers with all of their digits, lists as they are."""
+    return repr(value) if isinstance(value, float) else str(value) if value is not None else None
 
 
 @contextmanager
@@ -243,33 +221,30 @@ def _quiet() -> Generator[None]:
         logging.disable(level)
 
 
-def _write_mlflow(path: Path, results: Results, members: Sequence[Exported]) -> None:
+def _write_mlflow(path: Path, results: Results, members: Sequence[ExportedMember]) -> None:
     """Write an MLflow store with one experiment: the run, and its members as nested runs."""
-    made = path.with_name(f".{path.name}.part")
-    made.unlink(missing_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
     with _quiet():
         entities, tracking = import_module("mlflow.entities"), import_module("mlflow.tracking")
-        client = tracking.MlflowClient(tracking_uri=f"sqlite:///{made.resolve()}")
-        title = str(results.recipe.get("title", "A downslope run"))
+        client = tracking.MlflowClient(tracking_uri=f"sqlite:///{part.resolve()}")
         # MLflow would else make a folder of artifacts where the command was called.
         place = (path.parent / "mlflow-artifacts").resolve().as_uri()
-        experiment = client.create_experiment(title or "downslope", artifact_location=place)
-        parent = client.create_run(experiment, run_name=results.data.name, start_time=0)
-        client.log_param(parent.info.run_id, "data_sha256", results.data.sha256)
+        name = title(results) or "downslope"
+        experiment = client.create_experiment(name, artifact_location=place)
+        run_id = client.create_run(experiment, run_name=results.data.name, start_time=0).info.run_id
+        client.log_param(run_id, "data_sha256", results.data.sha256)
         refit = results.refit
         if refit is not None and refit.test_accuracy is not None:
-            client.log_metric(parent.info.run_id, "test_accuracy", refit.test_accuracy.mean, 0)
+            client.log_metric(run_id, "test_accuracy", refit.test_accuracy.mean, 0)
             for name, value in _settings(refit.member).items():
-                client.log_param(parent.info.run_id, name, value)
+                client.log_param(run_id, name, value)
         for member in members:
-            child = client.create_run(
-                experiment,
-                run_name=member.name,
-                start_time=0,
-                tags={"mlflow.parentRunId": parent.info.run_id, "outcome": member.outcome},
-            ).info.run_id
-            steps = [*enumerate(member.curve, 1), (len(member.curve), member.scores)]
+            tags = {"mlflow.parentRunId": run_id, "outcome": member.outcome}
+            child = client.create_run(experiment, run_name=member.name, start_time=0, tags=tags)
+            child_id = child.info.run_id
             times = _times(member)
+            steps = [*enumerate(member.curve, 1), (len(member.curve), member.scores)]
             metrics = [
                 entities.Metric(name, value, round(1000 * times[step]), step)
                 for step, values in steps
@@ -277,30 +252,30 @@ def _write_mlflow(path: Path, results: Results, members: Sequence[Exported]) -> 
             ]
             settings = {**member.settings, "seed": member.seed}
             params = [entities.Param(name, str(value)) for name, value in settings.items()]
-            client.log_batch(child, params=params)
+            client.log_batch(child_id, params=params)
             for start in range(0, len(metrics), 1000):  # as many as MLflow takes at once
-                client.log_batch(child, metrics=metrics[start : start + 1000])
+                client.log_batch(child_id, metrics=metrics[start : start + 1000])
             status = "FINISHED" if member.outcome in ("completed", "pruned") else "FAILED"
-            client.set_terminated(child, status, end_time=round(1000 * times[-1]))
-        client.set_terminated(parent.info.run_id, end_time=0)
-    made.replace(path)
+            client.set_terminated(child_id, status, end_time=round(1000 * times[-1]))
+        client.set_terminated(run_id, end_time=0)
+    part.replace(path)
 
 
-def _times(member: Exported) -> list[float]:
+def _times(member: ExportedMember) -> list[float]:
     """Spread a member's seconds evenly over its epochs, from 0."""
     count = len(member.curve)
     return [(member.seconds or 0.0) * i / max(1, count) for i in range(count + 1)]
 
 
-def _write_tensorboard(path: Path, members: Sequence[Exported]) -> None:
+def _write_tensorboard(path: Path, members: Sequence[ExportedMember]) -> None:
     """Write event files, one folder a member, its settings as hyperparameters."""
-    made = path.with_name(f".{path.name}.part")
-    shutil.rmtree(made, ignore_errors=True)
+    part = path.with_name(f".{path.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
     with _quiet():
         summary = import_module("tensorboardX")
         for member in members:
             times = _times(member)
-            with summary.SummaryWriter(str(made / member.name)) as writer:
+            with summary.SummaryWriter(str(part / member.name)) as writer:
                 for step, values in enumerate(member.curve, 1):
                     for name, value in values.items():
                         writer.add_scalar(name, value, step, walltime=times[step])
@@ -311,5 +286,5 @@ def _write_tensorboard(path: Path, members: Sequence[Exported]) -> None:
                 scores = {f"final/{name}": value for name, value in member.scores.items()}
                 writer.add_hparams(settings, scores, name="settings")
     shutil.rmtree(path, ignore_errors=True)
-    made.mkdir(exist_ok=True)  # of a run without members
-    made.replace(path)
+    part.mkdir(exist_ok=True)  # of a run without members
+    part.replace(path)

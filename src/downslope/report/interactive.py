@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downslope.landscape import LandscapeResult, PathPoint
-from downslope.report.figures.landscape import terrain
-from downslope.report.figures.style import RUN_COLOURS, SLOPE_STOPS
+from downslope.report.style import RUN_COLOURS, SLOPE_STOPS
+from downslope.report.terrain import axis_labels
 
 DIGITS = 6
 """Significant digits of numbers on the page; the run's files hold all of them."""
@@ -28,7 +28,7 @@ Table = list[list[float | None]]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Hold a landscape that a reader can choose: its title, its result, its arrays."""
+    """A landscape that a reader can choose: its title, its result, its arrays."""
 
     title: str
     result: LandscapeResult
@@ -52,7 +52,7 @@ def _scene(scene: Scene) -> dict[str, Any]:
                 surfaces[f"{quantity} {examples}"] = [_numbers(row) for row in arrays[name]]
     return {
         "title": scene.title,
-        "labels": terrain(result, arrays).labels,
+        "labels": axis_labels(result),
         "loss": result.loss,
         "x": _numbers(arrays["x"]),
         "y": _numbers(arrays["y"]),

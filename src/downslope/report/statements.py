@@ -6,15 +6,20 @@ come from different ones.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from downslope.report.wording import certainty, describe, outcomes, percent, plural
+from downslope.report.formats import capitalized, percent, plural, points
 from downslope.results import Results
 from downslope.search import RefitResult, SearchResult, Trial
+from downslope.statistics import Accuracy, Comparison, PairedTest
 
 Part = Literal["search", "variants"]
+
+Trained = Trial | RefitResult
+"""What holds a member beside the score that it reached."""
 
 
 def standing(search: SearchResult, trial: int) -> str:
@@ -66,11 +71,11 @@ def searched(search: SearchResult) -> str:
     >>> searched(SearchResult(trials=[], best=None, validation_examples=9))
     '0 trials: none finished. No best, as none completed.'
     """
-    leader = led(search)
-    return (
-        f"{plural(len(search.trials), 'trial')}: {outcomes(search.trials)}. "
-        f"{leader[0].upper()}{leader[1:]}."
-    )
+    count = plural(len(search.trials), "trial")
+    counts = f"{count}: {outcomes(search.trials)}"
+    if len(search.trials) > 1 and all(trial.outcome == "completed" for trial in search.trials):
+        counts = f"All {count} completed"
+    return f"{counts}. {capitalized(led(search))}."
 
 
 def chosen(search: SearchResult) -> str:
@@ -88,14 +93,6 @@ def chosen(search: SearchResult) -> str:
         f"{percent(again.mean)}"
     )
     return text if _leads(search, trial) else f"{text} ({describe(trial)})"
-
-
-def chosen_network(search: SearchResult) -> str:
-    """Describe the chosen trial in a sentence, where another one led the search."""
-    trial = search.chosen
-    if trial is None or _leads(search, trial):
-        return ""
-    return f"Trial {trial.id} is {describe(trial)}."
 
 
 def _leads(search: SearchResult, trial: Trial) -> bool:
@@ -139,8 +136,8 @@ def final(results: Results, part: Part) -> str:
 
 def _origin(results: Results, part: Part, refit: RefitResult) -> str:
     """Say which trial's settings were trained, and what was changed in them; empty if unknown."""
-    recipe = results.recipe if part == "search" else results.recipe.get("variants", {})
-    if (recipe.get("refit") or {}).get("choice") is not None:
+    recipe = results.recipe if part == "search" else results.recipe.variants
+    if recipe.refit.choice is not None:
         return "set by the recipe, whatever a search finds"
     search = results.search if part == "search" else results.variants and results.variants.search
     trial = None if search is None else search.chosen
@@ -155,3 +152,143 @@ def _origin(results: Results, part: Part, refit: RefitResult) -> str:
 def _fields(one: Trial | RefitResult) -> dict[str, Any]:
     network, training = one.member.network, one.member.training
     return msgspec.structs.asdict(network) | msgspec.structs.asdict(training)
+
+
+def parts(trained: Trained) -> list[str]:
+    """Say what makes a variant: its shape, activation, normalization and dropout.
+
+    >>> from types import SimpleNamespace
+    >>> from downslope.search import Settings
+    >>> settings = Settings(hidden_layers=2, units=64, normalization="batch", dropout=0.2)
+    >>> parts(SimpleNamespace(member=settings.member(784, 10, seed=1)))
+    ['2×64', 'relu', 'batch norm', 'dropout 0.2']
+    """
+    network = trained.member.network
+    found = [hidden(trained), network.activation]
+    if network.normalization != "none":
+        found.append("batch norm")
+    if network.dropout:
+        found.append(f"dropout {network.dropout:g}")
+    return found
+
+
+def hidden(trained: Trained) -> str:
+    """Write the hidden layers.
+
+    >>> from types import SimpleNamespace
+    >>> from downslope.search import Settings
+    >>> [hidden(SimpleNamespace(member=Settings(hidden_layers=n).member(9, 3, 1))) for n in (2, 0)]
+    ['2×40', 'no hidden layer']
+    """
+    widths = trained.member.network.widths[1:-1]
+    if not widths:
+        return "no hidden layer"
+    return f"{len(widths)}×{widths[0]}" if len(set(widths)) == 1 else "-".join(map(str, widths))
+
+
+def describe(trained: Trained) -> str:
+    """Say all that sets a member apart but its seed, in one line.
+
+    It takes what the member reached along with it, so that both come from one object.
+
+    >>> from types import SimpleNamespace
+    >>> from downslope.search import Settings
+    >>> describe(SimpleNamespace(member=Settings().member(784, 10, seed=1)))
+    '3×40, relu, sgd, learning rate 0.01, batch 32, 20 epochs'
+    """
+    network, training = trained.member.network, trained.member.training
+    rate = f"learning rate {training.learning_rate:.4g}"
+    if training.schedule != "constant":
+        rate += f" ({training.schedule.replace('_', '-')})"
+    found = [*parts(trained), training.optimizer, rate]
+    if network.weight_scale != 1:
+        found.insert(2, f"weights times {network.weight_scale:g}")
+    if network.initialization != "pytorch":
+        found.insert(2, f"{network.initialization} initialization")
+    if training.momentum:
+        kind = "Nesterov momentum" if training.nesterov else "momentum"
+        found.append(f"{kind} {training.momentum:g}")
+    if training.weight_decay:
+        found.append(f"weight decay {training.weight_decay:g}")
+    if training.label_smoothing:
+        found.append(f"label smoothing {training.label_smoothing:g}")
+    if training.clip_norm:
+        found.append(f"gradients clipped at {training.clip_norm:g}")
+    return ", ".join([*found, f"batch {training.batch_size}", plural(training.epochs, "epoch")])
+
+
+def outcomes(trials: Sequence[Trial]) -> str:
+    """Count outcomes, those that did not happen left out.
+
+    >>> outcomes([])
+    'none finished'
+    """
+    names = ("completed", "pruned", "diverged", "failed")
+    counts = {name: sum(t.outcome == name for t in trials) for name in names}
+    return ", ".join(f"{n:,} {name}" for name, n in counts.items() if n) or "none finished"
+
+
+def certainty(accuracy: Accuracy) -> str:
+    """Say how sure an accuracy is: its interval, and the spread over seeds.
+
+    >>> certainty(Accuracy(mean=0.8, per_seed=[0.8], interval=(0.7, 0.9), spread=None, examples=9))
+    '95 % interval 70.00 to 90.00 %; one seed, so no spread is known'
+    """
+    low, high = accuracy.interval
+    over = " over seeds and test examples" if accuracy.interval_method == "crossed" else ""
+    text = f"95 % interval{over} {100 * low:.2f} to {100 * high:.2f} %"
+    if accuracy.spread is None:
+        return f"{text}; one seed, so no spread is known"
+    spread = points(accuracy.spread, sign=False)
+    text += f"; spread over {len(accuracy.per_seed)} seeds {spread} points"
+    if accuracy.seed_interval is None:
+        return text
+    low, high = accuracy.seed_interval
+    return (
+        f"{text}, 95 % interval of the mean over other seeds {100 * low:.2f} to {100 * high:.2f} %"
+    )
+
+
+def verdict(comparison: Comparison) -> str:
+    """Say whether a variant beats the baseline, by how much and by which interval.
+
+    >>> verdict(Comparison(difference=0.0083, interval=(0.002, 0.0146), seed_spread=0.002,
+    ...                    verdict="better", covers="seeds and examples"))
+    'better than the baseline by +0.83 points, 95 % interval +0.20 to +1.46 over seeds and ...
+    """
+    difference = points(comparison.difference)
+    if comparison.covers == "examples" or comparison.interval is None:
+        text = (
+            f"undecided: {difference} points against the baseline, but a single seed on a "
+            "side does not show what other seeds would do"
+        )
+        if comparison.interval is None:
+            return text
+        return f"{text} (95 % interval {_ends(comparison)} over test examples alone)"
+    over = "seeds and test examples" if comparison.covers == "seeds and examples" else "seeds"
+    measure = f"95 % interval {_ends(comparison)} over {over}"
+    if comparison.verdict == "better":
+        return f"better than the baseline by {difference} points, {measure}"
+    if comparison.verdict == "worse":
+        return f"worse than the baseline by {difference} points, {measure}"
+    text = f"undecided: {difference} points against the baseline, {measure}"
+    return text if comparison.covers == "seeds" else f"{text}, which includes zero"
+
+
+def _ends(comparison: Comparison) -> str:
+    assert comparison.interval is not None
+    return " to ".join(map(points, comparison.interval))
+
+
+def paired(test: PairedTest) -> str:
+    """Say how the first seeds of two sides differ on the same examples.
+
+    >>> print(paired(PairedTest(examples=9, first_only=1, second_only=2, p_value=1.0)))
+    Of the first seeds, 1 of the 9 test examples are classified correctly only by ... p = 1.000 ...
+    """
+    p = "below 0.001" if test.p_value < 0.001 else f"= {test.p_value:.3f}"
+    return (
+        f"Of the first seeds, {test.first_only:,} of the {test.examples:,} test examples are "
+        f"classified correctly only by the baseline and {test.second_only:,} only by the "
+        f"variant (exact McNemar p {p} for these two networks; it decides nothing)."
+    )

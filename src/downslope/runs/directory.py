@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
+from downslope.engines import engine_name, hardware, versions
 from downslope.errors import InputError
 from downslope.files import PART, inside, sha256_of, write_whole
-from downslope.installation import engine, hardware, versions
 from downslope.results import Results
 from downslope.runs.manifest import Manifest, is_derived
-from downslope.runs.toml import recipe_toml, without_none
+from downslope.toml import write_toml
 
 if sys.platform == "win32":
     fcntl = None
@@ -43,7 +43,7 @@ LONGEST_NAME = 100
 
 
 class Run:
-    """Read and write one run directory.
+    """One run directory, to read and to write.
 
     Args:
         path: the directory.
@@ -233,10 +233,10 @@ class Run:
             downslope=metadata.version("downslope"),
             command="downslope run recipe.toml",
             stages=list(stages),
-            seed=int(results.recipe["seed"]),
+            seed=results.recipe.seed,
             data_sha256=results.data.sha256,
             versions=versions(),
-            engine=engine(),
+            engine=engine_name(),
             hardware=hardware(),
             seconds=results.seconds,
             files=self._files(old.files if old else {}) | {"results.json": now},
@@ -248,7 +248,7 @@ class Run:
 
     def write_recipe(self, results: Results) -> None:
         """Write recipe.toml, unless it is as it should be."""
-        recipe = recipe_toml(without_none(results.recipe)).encode()
+        recipe = write_toml(results.recipe).encode()
         if not self._holds("recipe.toml", recipe):
             self.write("recipe.toml", recipe)
 

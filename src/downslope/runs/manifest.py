@@ -6,15 +6,15 @@ import hashlib
 
 import msgspec
 
+from downslope.engines import fingerprint, first_difference
 from downslope.errors import InputError
-from downslope.installation import difference, identity
 
 DERIVED = ("recipe.toml", "report.html", "report.pdf", "figures/")
 """What is built from the rest again; damage there costs nothing."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Say what a run consists of and where it was made; `manifest.json` is this structure.
+    """What a run consists of and where it was made; `manifest.json` is this structure.
 
     It is written just before results.json, so that a kill between the two is told from damage:
     results.json then still has the digest `before`.
@@ -74,7 +74,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def made_elsewhere(self) -> str:
         """Name the first version in which this installation would compute other bits, if any."""
-        return difference(identity(self.versions, self.engine, self.hardware), identity())
+        return first_difference(
+            fingerprint(self.versions, self.engine, self.hardware), fingerprint()
+        )
 
 
 def is_derived(name: str) -> bool:

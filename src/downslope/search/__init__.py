@@ -1,7 +1,6 @@
 """Search over settings: spaces, samplers, trials, refits and honest comparisons."""
 
 from downslope.search.choice import Round, choose, folds, round_store
-from downslope.search.crew import Crew, Hire
 from downslope.search.halving import Halving
 from downslope.search.importance import importances
 from downslope.search.refit import Minibatch, Refit, RefitEpoch, RefitResult, refit
@@ -15,9 +14,7 @@ from downslope.search.trials import PausedTrial, Trial, TrialEpoch, TrialStore
 __all__ = [
     "Candidate",
     "Choice",
-    "Crew",
     "Halving",
-    "Hire",
     "Minibatch",
     "PausedTrial",
     "Proposer",

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from downslope.data import Examples, Scaling
+from downslope.engines import MakeRunner, local_runner
 from downslope.progress import Steps
-from downslope.search.crew import Crew, Hire
 from downslope.search.result import Candidate, Choice, Evidence, SearchResult, ranked
 from downslope.search.study import search
 from downslope.search.trials import Trial
@@ -19,7 +19,7 @@ from downslope.statistics import mean_interval
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Hold one pair of training and held-out examples, and how often each candidate trains."""
+    """One pair of training and held-out examples, and how often each candidate trains."""
 
     training: Examples
     held_out: Examples
@@ -37,7 +37,7 @@ def choose(
     store: Path,
     threads: int | None = None,
     task: str = "choice",
-    hire: Hire = Crew,
+    make_runner: MakeRunner = local_runner,
 ) -> Steps[Choice]:
     """Train the best trials again with new seeds and choose by their mean accuracy.
 
@@ -53,7 +53,7 @@ def choose(
         store: SQLite file of the new trainings; its name is completed for further rounds.
         threads: members trained at the same time.
         task: the name shown with the progress.
-        hire: makes the crew that trains, here or on a cluster.
+        make_runner: makes what trains, here or on a cluster.
     """
     best = ranked(found.trials)[:top]
     again: list[list[Trial]] = [[] for _ in best]
@@ -68,7 +68,7 @@ def choose(
             store=round_store(store, number),
             threads=threads,
             task=f"{task}, round {number + 1} of {len(rounds)}" if len(rounds) > 1 else task,
-            hire=hire,
+            make_runner=make_runner,
         )
         seed += len(proposals)
         for trial in trained.trials:

@@ -30,7 +30,7 @@ _ALLOWED = "settings, numbers, words, lists, + - * /, comparisons, in, and, or, 
 
 
 class Condition:
-    """Hold a condition on settings; nothing but settings and constants can be named in it.
+    """A condition on settings; nothing but settings and constants can be named in it.
 
     Raises:
         InputError: it is no such expression, or names what is no setting.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
-import msgspec
+from msgspec import Meta
 
-from downslope.errors import InputError
+from downslope.checked import Checked
 
 Method = Literal["none", "halving", "hyperband"]
 LARGEST_COHORT = 500
@@ -19,8 +19,8 @@ Score = tuple[float, float, int]
 """What trials are ranked by: accuracy, minus the loss, minus the id; higher is better."""
 
 
-class Halving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Say how trials that do badly are stopped early.
+class Halving(Checked, frozen=True, kw_only=True):
+    """How trials that do badly are stopped early.
 
     A cohort of trials trains to its first rung, a share of each trial's own epochs. The best
     1/factor of them go on from where they are to the next rung, at factor times the share, until
@@ -45,31 +45,23 @@ class Halving(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     method: Method = "none"
-    factor: int = 3
-    smallest: float = 0.1
-    cohort: int = 0
+    factor: Annotated[int, Meta(ge=2, le=100)] = 3
+    smallest: Annotated[float, Meta(ge=1e-4, le=1)] = 0.1
+    cohort: Annotated[int, Meta(ge=0, le=LARGEST_COHORT)] = 0
 
-    def __post_init__(self) -> None:
-        if not 2 <= self.factor <= 100:
-            raise InputError(f"halving: factor = {self.factor}; it must be from 2 to 100")
-        if not 1e-4 <= self.smallest <= 1:
-            raise InputError(f"halving: smallest = {self.smallest}; it must be from 0.0001 to 1")
-        if not 0 <= self.cohort <= LARGEST_COHORT:
-            raise InputError(
-                f"halving: cohort = {self.cohort}; it must be from 0 to {LARGEST_COHORT}"
-            )
-
+    def faults(self) -> Iterator[str]:
+        """Yield what has no effect with the method, and rungs that leave nothing to prune at."""
         plain = Halving.__struct_defaults__
         wins = {"none": ("factor", "smallest"), "hyperband": ("cohort",)}.get(self.method, ())
         for name, default in zip(Halving.__struct_fields__, plain, strict=True):
             if name in wins and (value := getattr(self, name)) != default:
-                raise InputError(
-                    f"halving: {name} = {value} has no effect with method = {self.method!r}; leave "
+                yield (
+                    f"{name} = {value} has no effect with method = {self.method!r}; leave "
                     "it out, or set method = 'halving'"
                 )
         if self.method != "none" and self.smallest * self.factor > 1 + 1e-9:
-            raise InputError(
-                f"halving: smallest = {self.smallest} with factor = {self.factor} leaves no rung "
+            yield (
+                f"smallest = {self.smallest} with factor = {self.factor} leaves no rung "
                 f"to prune at; smallest must be 1/{self.factor} or less"
             )
 

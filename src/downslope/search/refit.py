@@ -10,13 +10,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from downslope.cluster import Trainer
 from downslope.data import Examples, Scaling, SealedTestSet
-from downslope.engines import EpochRecord, Snapshot, predict, train
+from downslope.engines import EpochRecord, MakeRunner, Snapshot, local_runner, predict, train
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
-from downslope.search.guessing import LOST, Guess
+from downslope.search.baseline import DEGENERATE, ChanceLevel
 from downslope.search.trials import TrialEpoch
 from downslope.statistics import Accuracy, accuracy_of, confidence_of, confident_mistakes
 
@@ -111,7 +110,7 @@ def refit(
     snapshots_per_epoch: int = 0,
     threads: int | None = None,
     task: str = "refit",
-    trainer: Trainer = train,
+    make_runner: MakeRunner = local_runner,
 ) -> Steps[Refit]:
     """Train a member on all examples with several seeds, then open the test set once per seed.
 
@@ -126,7 +125,7 @@ def refit(
         snapshots_per_epoch: of the parameters of the first seed that completes.
         threads: members trained at the same time.
         task: the name shown with the progress.
-        trainer: what trains, here or on a cluster.
+        make_runner: makes what trains, here or on a cluster.
 
     Raises:
         InputError: no seeds, or a seed twice.
@@ -140,12 +139,13 @@ def refit(
     records: list[list[EpochRecord]] = [[] for _ in members]
     total = float(len(members) * member.training.epochs)
     yield Progress(task, 0, total)
-    for record in trainer(
+    for record in train(
         members,
         training,
         monitored,
         threads=threads,
         snapshots_per_epoch=snapshots_per_epoch,
+        make_runner=make_runner,
     ):
         # The first seed's path is drawn in detail; the others' need less memory.
         kept = record
@@ -164,8 +164,12 @@ def refit(
     path = next((i for i, r in enumerate(records) if r[-1].outcome == "completed"), 0)
     if path and snapshots_per_epoch:
         # Rare, and cheaper than to hold every seed's snapshots: the same bits once more.
-        again = trainer(
-            [members[path]], training, threads=1, snapshots_per_epoch=snapshots_per_epoch
+        again = train(
+            [members[path]],
+            training,
+            threads=1,
+            snapshots_per_epoch=snapshots_per_epoch,
+            make_runner=make_runner,
         )
         records[path] = []
         for record in again:
@@ -232,11 +236,11 @@ def refit(
 
 def _lost(last: EpochRecord, member: Member, training: Examples) -> str:
     """Say why a refit that ended with finite losses is lost; empty if it is not."""
-    guess = Guess.of(training, member.network.widths[-1])
-    if last.state is None or last.train_loss <= LOST * guess.loss:
+    chance = ChanceLevel.of(training, member.network.widths[-1])
+    if last.state is None or last.train_loss <= DEGENERATE * chance.loss:
         return ""
     chosen = predict(member.network, last.state, training.inputs.astype(np.float32)).argmax(axis=1)
-    return guess.lost(
+    return chance.degeneracy(
         TrialEpoch(
             epoch=last.epoch,
             train_loss=last.train_loss,

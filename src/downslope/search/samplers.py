@@ -27,11 +27,12 @@ _OUT_OF_REACH = "no proposal in {} meets the constraints; loosen search.constrai
 
 
 class Proposer:
-    """Propose the settings of one trial after another.
+    """A source of settings for one trial after another.
 
     Trial k is drawn from a generator seeded with (seed, k) alone, so a longer search begins with
-    the trials of a shorter one. Where a sampler learns ("tpe"), a proposal depends also on which
-    outcomes were told before it was asked for, and in which order; on nothing else.
+    the trials of a shorter one; Optuna's own grid and Sobol samplers keep no such promise. Where a
+    sampler learns ("tpe"), a proposal depends also on which outcomes were told before it was asked
+    for, and in which order; on nothing else.
 
     Args:
         space: what may vary.

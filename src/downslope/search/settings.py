@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
-from downslope.errors import InputError, explained
+from downslope.checked import Checked, refused, rules_of
+from downslope.errors import InputError, nearest
 from downslope.networks import Member, NetworkSpec, TrainingSpec
+from downslope.networks.specs import Width
 
 Value = str | int | float | bool
 MOST_LAYERS = 1000  # more is a slip, and would fill the memory before any spec could refuse it
@@ -23,22 +26,17 @@ _Fields: Any = msgspec.defstruct(
         for field in msgspec.structs.fields(spec)
         if field.name != "widths"
     ],
+    bases=(Checked,),
     frozen=True,
     kw_only=True,
-    forbid_unknown_fields=True,
 )
 
 
-class Settings(
-    msgspec.Struct if TYPE_CHECKING else _Fields,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-):
-    """Name everything about a member that a search may vary, with its default.
+class Settings(Checked if TYPE_CHECKING else _Fields, frozen=True, kw_only=True):
+    """Everything about a member that a search may vary, with its default.
 
     Besides the two fields below it has those of `NetworkSpec` (but for the widths) and of
-    `TrainingSpec`, with their types, defaults and meanings.
+    `TrainingSpec`, with their bounds, defaults and meanings.
 
     Args:
         hidden_layers: how many.
@@ -48,8 +46,8 @@ class Settings(
     '784-40-40-40-10'
     """
 
-    hidden_layers: int = 3
-    units: int = 40
+    hidden_layers: Annotated[int, Meta(ge=0, le=MOST_LAYERS)] = 3
+    units: Width = 40
 
     if TYPE_CHECKING:  # the fields that come from the specs
 
@@ -60,13 +58,8 @@ class Settings(
         """Make the member of these settings for data with some inputs and outputs.
 
         Raises:
-            InputError: a setting is outside of what is allowed; the message names it.
+            InputError: settings that do not go together; the message names one.
         """
-        if not 0 <= self.hidden_layers <= MOST_LAYERS:
-            raise InputError(
-                f"hidden_layers = {self.hidden_layers} is not allowed; it must be from 0 to "
-                f"{MOST_LAYERS}"
-            )
         own = msgspec.structs.asdict(self)
         network = {k: own[k] for k in NetworkSpec.__struct_fields__ if k in own}
         training = {k: own[k] for k in TrainingSpec.__struct_fields__}
@@ -81,19 +74,25 @@ class Settings(
         """Return these settings with some changed, checked for name and type.
 
         Raises:
-            InputError: a name that is no setting, or a value of the wrong type.
+            InputError: a name that is no setting, or a value that it may not have.
 
         >>> Settings().replace({"lerning_rate": 0.1})
         Traceback (most recent call last):
         ...
         downslope.errors.InputError: 'lerning_rate' is no setting; did you mean 'learning_rate'?
         """
-        for name in changes:
+        for name, value in changes.items():
             check_name(name)
-        try:
-            return msgspec.convert({**msgspec.structs.asdict(self), **changes}, Settings)
-        except msgspec.ValidationError as error:
-            raise InputError(explained(error, Settings)) from None
+            allowed = rules_of(Settings)[name]
+            if not allowed.test(value):
+                raise InputError(refused(name, value, allowed.one))
+        converted = {name: msgspec.convert(v, _kinds()[name]) for name, v in changes.items()}
+        return msgspec.structs.replace(self, **converted)
+
+
+@cache
+def _kinds() -> dict[str, Any]:
+    return {field.name: field.type for field in msgspec.structs.fields(Settings)}
 
 
 def check_name(name: str) -> None:
@@ -104,6 +103,5 @@ def check_name(name: str) -> None:
     """
     names = Settings.__struct_fields__
     if name not in names:
-        close = difflib.get_close_matches(name, names, 1)
-        hint = f"did you mean {close[0]!r}?" if close else "settings: " + ", ".join(names)
-        raise InputError(f"{name!r} is no setting; {hint}")
+        hint = nearest(name, names, f"settings: {', '.join(names)}")
+        raise InputError(f"{name!r} is no setting{hint}")

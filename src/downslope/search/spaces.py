@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import product
 
 import msgspec
 
+from downslope.checked import Checked
 from downslope.errors import InputError
 from downslope.search.conditions import Condition
 from downslope.search.settings import Settings, Value
@@ -29,8 +30,8 @@ _TIED = frozenset(
 """Settings that are allowed or not depending on each other."""
 
 
-class Range(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Give an interval to draw from: whole numbers if both ends are, uniform or log-uniform.
+class Range(Checked, frozen=True, kw_only=True):
+    """An interval to draw from: whole numbers if both ends are, uniform or log-uniform.
 
     Raises:
         InputError: an empty interval, a logarithm of a number that is not above 0, or whole
@@ -41,13 +42,14 @@ class Range(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     high: int | float
     log: bool = False
 
-    def __post_init__(self) -> None:
+    def faults(self) -> Iterator[str]:
+        """Yield why nothing could be drawn."""
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
-            raise InputError(f"range: low = {self.low} must be below high = {self.high}")
-        if self.log and self.low <= 0:
-            raise InputError(f"range: low = {self.low} must be above 0 with log = true")
-        if self.whole and max(abs(self.low), abs(self.high)) >= 2**62:
-            raise InputError(f"range: {self.low} to {self.high} goes beyond 2**62")
+            yield f"low = {self.low} must be below high = {self.high}"
+        elif self.log and self.low <= 0:
+            yield f"low = {self.low} must be above 0 with log = true"
+        elif self.whole and max(abs(self.low), abs(self.high)) >= 2**62:
+            yield f"{self.low} to {self.high} goes beyond 2**62"
 
     @property
     def whole(self) -> bool:
@@ -55,8 +57,12 @@ class Range(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return isinstance(self.low, int) and isinstance(self.high, int)
 
 
-class Space(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the values that each varied setting may take, in the order in which they are drawn.
+Values = list[Value] | Range
+"""What a setting may be: a list to choose from, or a range."""
+
+
+class Space(Checked, frozen=True, kw_only=True):
+    """The values that each varied setting may take, in the order in which they are drawn.
 
     Args:
         base: the settings of whatever is not varied.
@@ -79,11 +85,12 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     base: Settings
-    values: dict[str, list[Value] | Range]
-    conditions: dict[str, str] = {}
-    constraints: list[str] = []
+    values: dict[str, Values]
+    conditions: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    constraints: list[str] = msgspec.field(default_factory=list[str])
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, values in self.values.items():
             ends = [values.low, values.high] if isinstance(values, Range) else values
             if not ends:
@@ -91,10 +98,14 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
             for value in ends:
                 try:
                     changed = self.base.replace({name: value})
-                    # Sizes do not matter here: this only asks the specs for their limits. What a
-                    # condition or a constraint ties to other settings is seen in the proposals.
-                    if name not in self.conditions and not self.constraints:
-                        changed.member(1, 2, seed=0)
+                except InputError as error:
+                    raise InputError(f"space: {error}") from None
+                # Sizes do not matter here: this only asks the specs what goes together. What a
+                # condition or a constraint ties to other settings is seen in the proposals.
+                if name in self.conditions or self.constraints:
+                    continue
+                try:
+                    changed.member(1, 2, seed=0)
                 except InputError as error:
                     shared = str(error) == self._base_error()
                     where = "settings" if shared else f"space: {name} = {value!r}"

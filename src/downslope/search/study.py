@@ -12,12 +12,11 @@ from typing import Protocol
 import msgspec
 
 from downslope.data import Examples
-from downslope.engines import Checkpoint, EpochRecord, check_fit, check_memory
+from downslope.engines import Checkpoint, EpochRecord, Job, MakeRunner, Runner, local_runner
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
-from downslope.search.crew import AnyCrew, Crew, Hire, Stretch
-from downslope.search.guessing import Guess
+from downslope.search.baseline import ChanceLevel
 from downslope.search.halving import Cohort, Halving, Pruned
 from downslope.search.result import SearchResult, best_of, objective, score
 from downslope.search.settings import Settings
@@ -71,7 +70,7 @@ def search(
     halving: Halving = NO_HALVING,
     threads: int | None = None,
     task: str = "search",
-    hire: Hire = Crew,
+    make_runner: MakeRunner = local_runner,
 ) -> Steps[SearchResult]:
     """Train every proposal and choose the best on validation examples.
 
@@ -90,7 +89,7 @@ def search(
         halving: how trials that do badly are stopped early.
         threads: members trained at the same time.
         task: the name shown with the progress.
-        hire: makes the crew that trains, here or on a cluster.
+        make_runner: makes what trains, here or on a cluster.
 
     Raises:
         InputError: no proposals, examples that do not fit them, or a store that holds other trials
@@ -101,22 +100,23 @@ def search(
         proposals = Listed(proposals)
     if not trials:
         raise InputError("search: trials = 0; at least one is needed")
-    found: list[Trial] = []
-    with TrialStore(store) as kept, hire(training, validation, threads) as crew:
-        own = _Search(proposals, trials, halving, kept, crew, training, validation, classes, seed)
-        yield own.progress(task)
-        while own.unfinished:
-            if not crew.ready():
-                kept.commit()  # while the cores train
-            own.take(crew.next())
-            yield own.progress(task)
-        found = [own.done[i] for i in sorted(own.done)]
-    return SearchResult(trials=found, best=best_of(found), validation_examples=len(validation))
+    with TrialStore(store) as trial_store, make_runner(training, validation, threads) as runner:
+        scheduler = _TrialScheduler(
+            proposals, trials, halving, trial_store, runner, training, classes, seed
+        )
+        yield scheduler.progress(task)
+        for record in runner.records():
+            scheduler.take(record)
+            yield scheduler.progress(task)
+            if not runner.ready():
+                trial_store.commit()  # while the cores train
+        ended = [scheduler.done[i] for i in sorted(scheduler.done)]
+    return SearchResult(trials=ended, best=best_of(ended), validation_examples=len(validation))
 
 
 @dataclass(slots=True)
 class _Course:
-    """Hold a trial on its way: what it has done so far, here or before an interruption."""
+    """A trial on its way: what it has done so far, here or before an interruption."""
 
     id: int
     settings: Settings
@@ -129,7 +129,7 @@ class _Course:
     worked: float = 0.0
 
 
-class _Search:
+class _TrialScheduler:
     """Decide what is trained next, from the records that come and from the store."""
 
     def __init__(
@@ -138,16 +138,16 @@ class _Search:
         trials: int,
         halving: Halving,
         store: TrialStore,
-        crew: AnyCrew,
+        runner: Runner,
         training: Examples,
-        validation: Examples,
         classes: int,
         seed: int,
     ) -> None:
-        self._proposals, self._store, self._crew = proposals, store, crew
-        self._training, self._validation = training, validation
+        self._proposals, self._store, self._runner = proposals, store, runner
+        self._training = training
+        self._unfinished = 0  # jobs
         self._classes, self._seed = classes, seed
-        self._guess = Guess.of(training, classes)
+        self._chance = ChanceLevel.of(training, classes)
         self._factor = halving.factor
         self._sizes = list(halving.cohorts(trials, proposals.learns))
         self._planned = trials
@@ -162,10 +162,6 @@ class _Search:
         self._paused = {t.id: t for t in store.paused() if t.id < trials}
         self.done: dict[int, Trial] = {}
         self._open_cohorts()
-
-    @property
-    def unfinished(self) -> bool:
-        return len(self.done) < self._planned
 
     def progress(self, task: str) -> Progress:
         """Say how much is done; what is not proposed yet counts as the mean of the rest."""
@@ -191,13 +187,15 @@ class _Search:
             )
         cohort = self._cohorts[course.cohort]
         if record.outcome is not None:
+            self._unfinished -= 1
             outcome: Outcome = record.outcome
             reason = record.reason
-            if outcome == "completed" and (lost := self._guess.lost(course.curve[-1])):
+            if outcome == "completed" and (lost := self._chance.degeneracy(course.curve[-1])):
                 outcome, reason = "diverged", lost
             self._end(make_trial(course, outcome, reason))
             self._arrived(course.id)
         elif record.epoch == cohort.until(course.id):
+            self._unfinished -= 1
             assert record.checkpoint is not None
             waiting = PausedTrial(
                 id=course.id,
@@ -222,7 +220,7 @@ class _Search:
                 if any(cohort.open for cohort in self._cohorts[: max(0, number - 1)]):
                     return
                 self._tell_up_to(number - 1)
-            if number and self._crew.waiting >= 2 * self._crew.size:
+            if self._unfinished >= 3 * self._runner.size:  # two wait for each that trains
                 return
             self._propose(number)
 
@@ -242,9 +240,6 @@ class _Search:
             for stored in (self._held.get(i), self._paused.get(i)):
                 if stored is not None and stored.member != member:
                     raise self._another(i)
-            for examples in (self._training, self._validation):
-                check_fit(member, examples)
-            check_memory([member], len(self._training), 1)
             cost = member.expected_cost(len(self._training))
             self._courses[i] = _Course(i, settings, member, number, cost)
             self._cost += cost
@@ -285,7 +280,16 @@ class _Search:
         if course.curve:
             checkpoint = Checkpoint.from_bytes(self._store.state(number))
         left = course.cost * (until - len(course.curve)) / course.member.training.epochs
-        self._crew.submit(Stretch(number, course.member, until, checkpoint, (course.cohort, -left)))
+        self._unfinished += 1
+        self._runner.submit(
+            Job(
+                member=course.member,
+                index=number,
+                until=until,
+                checkpoint=checkpoint,
+                priority=(course.cohort, -left),
+            )
+        )
 
     def _arrived(self, number: int) -> None:
         """Let the cohort decide on everything that follows from one trial's arrival."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -37,7 +37,7 @@ Outcome = Literal["completed", "pruned", "diverged", "failed"]
 
 
 class TrialEpoch(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold one point of a trial's learning curve; None stands for a loss that is not finite."""
+    """One point of a trial's learning curve; None stands for a loss that is not finite."""
 
     epoch: int
     train_loss: float | None
@@ -46,7 +46,7 @@ class TrialEpoch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold a member that a search proposed, with its outcome.
+    """A member that a search proposed, with its outcome.
 
     Args:
         id: from 0, in the order of proposal.
@@ -81,7 +81,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PausedTrial(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold a trial that waits at a rung, to go on from its state or to be pruned."""
+    """A trial that waits at a rung, to go on from its state or to be pruned."""
 
     id: int
     settings: Settings
@@ -91,7 +91,7 @@ class PausedTrial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrialStore:
-    """Keep trials in one SQLite file; each is there for good once `commit` returns.
+    """Trials in one SQLite file; each is there for good once `commit` returns.
 
     A commit waits for the disk, so trials that arrive meanwhile share the next one. What a kill
     takes away is trained again, to the same bits.
@@ -155,15 +155,11 @@ class TrialStore:
         Raises:
             InputError: the file cannot be written: a full disk, or another process writes to it.
         """
-        try:
+        with self._storing(f"trial {trial.id}"):
             self._connection.execute(
                 "INSERT OR REPLACE INTO trials VALUES (?, ?, ?, ?, ?, ?)", _row(trial)
             )
             self._connection.execute("DELETE FROM paused WHERE id = ?", (trial.id,))
-        except _SQLITE as error:
-            raise InputError(
-                f"{self.path}: trial {trial.id} cannot be stored ({self._reason(error)})"
-            ) from None
         self._commit_soon()
 
     def pause(self, trial: PausedTrial, state: bytes) -> None:
@@ -174,12 +170,8 @@ class TrialStore:
         """
         text = msgspec.json.encode(trial)
         row = (trial.id, text.decode(), _sha256(text), state, _sha256(state))
-        try:
+        with self._storing(f"trial {trial.id}"):
             self._connection.execute("INSERT OR REPLACE INTO paused VALUES (?, ?, ?, ?, ?)", row)
-        except _SQLITE as error:
-            raise InputError(
-                f"{self.path}: trial {trial.id} cannot be stored ({self._reason(error)})"
-            ) from None
         self._commit_soon()
 
     def commit(self) -> None:
@@ -188,13 +180,17 @@ class TrialStore:
         Raises:
             InputError: as `add`.
         """
-        try:
+        with self._storing("trials"):
             self._connection.commit()
-        except _SQLITE as error:
-            raise InputError(
-                f"{self.path}: trials cannot be stored ({self._reason(error)})"
-            ) from None
         self._committed = time.monotonic()
+
+    @contextmanager
+    def _storing(self, what: str) -> Generator[None]:
+        try:
+            yield
+        except _SQLITE as error:
+            reason = str(error) if self.path.exists() else "the file was removed"
+            raise InputError(f"{self.path}: {what} cannot be stored ({reason})") from None
 
     def _commit_soon(self) -> None:
         if time.monotonic() - self._committed > SOON:
@@ -206,17 +202,15 @@ class TrialStore:
         Raises:
             InputError: as `trials`.
         """
-        found: list[PausedTrial] = []
-        try:
+        waiting: list[PausedTrial] = []
+        with self._reading():
             rows = self._connection.execute("SELECT trial, sha256 FROM paused ORDER BY id")
             for text, digest in rows:
                 if digest != _sha256(text.encode()):
                     raise InputError("the digest of a waiting trial differs")
-                found.append(msgspec.json.decode(text, type=PausedTrial))
-                _refuse_circles(found)
-        except _DAMAGE as error:
-            raise self._damaged(error) from None
-        return found
+                waiting.append(msgspec.json.decode(text, type=PausedTrial))
+                _refuse_circles(waiting)
+        return waiting
 
     def state(self, number: int) -> bytes:
         """Read the state of a trial that waits at a rung.
@@ -224,15 +218,13 @@ class TrialStore:
         Raises:
             InputError: there is none, or it is damaged.
         """
-        try:
+        with self._reading():
             rows = self._connection.execute(
                 "SELECT state, state_sha256 FROM paused WHERE id = ?", (number,)
             )
             state, digest = rows.fetchone()
             if digest != _sha256(state):
                 raise InputError(f"the digest of the state of trial {number} differs")
-        except _DAMAGE as error:
-            raise self._damaged(error) from None
         return state
 
     def trials(self) -> list[Trial]:
@@ -241,25 +233,24 @@ class TrialStore:
         Raises:
             InputError: the file is damaged: SQLite says so, or a row is not what was stored.
         """
-        found: list[Trial] = []
-        try:
+        finished: list[Trial] = []
+        with self._reading():
             for row in self._connection.execute("SELECT * FROM trials ORDER BY id"):
                 trial = msgspec.json.decode(row[4], type=Trial)
                 if row != _row(trial):  # SQLite has no checksums of its own
                     raise InputError(f"the digest of trial {row[0]} differs")
-                found.append(trial)
-                _refuse_circles(found)
+                finished.append(trial)
+                _refuse_circles(finished)
+        return finished
+
+    @contextmanager
+    def _reading(self) -> Generator[None]:
+        try:
+            yield
         except _DAMAGE as error:
-            raise self._damaged(error) from None
-        return found
-
-    def _reason(self, error: Exception) -> str:
-        return str(error) if self.path.exists() else "the file was removed"
-
-    def _damaged(self, error: Exception) -> InputError:
-        return InputError(
-            f"{self.path}: damaged trial store ({error}); remove it to train its trials again"
-        )
+            raise InputError(
+                f"{self.path}: damaged trial store ({error}); remove it to train its trials again"
+            ) from None
 
 
 def _refuse_circles(read: Sequence[Trial | PausedTrial]) -> None:

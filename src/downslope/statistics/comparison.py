@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -157,14 +157,14 @@ def half_width(
     """
     level = (1 + CONFIDENCE) / 2 if comparisons < 2 else 1 - (1 - CONFIDENCE) / 2 / comparisons
 
-    def squared(freedom: NDArray[np.floating] | float) -> NDArray[np.float64]:
+    def squared(freedom: NDArray[np.floating[Any]] | float) -> NDArray[np.float64]:
         return np.square(stdtrit(freedom, level))
 
     least = np.asarray(squared(examples - 1.0) * of_examples)
     if of_seeds is None:
         return np.sqrt(least)
     alone = squared(examples - 1.0) * max(0.0, of_examples - rest)
-    freedom = (seeds - 1).astype(np.float64).reshape(2, *[1] * (of_seeds.ndim - 1))
+    freedom = (seeds - 1.0).reshape(2, *[1] * (of_seeds.ndim - 1))
     counts = freedom + 1
     total = of_seeds.sum(axis=0)
     # Shares of the whole, because the square of a small variance underflows.

@@ -2,12 +2,12 @@
 
 from downslope.theory.activations import ACTIVATIONS, Activation, find_activation
 from downslope.theory.checks import Check, Verdict, checks, compare
-from downslope.theory.diagnosis import Diagnosis, LayerDiagnosis, diagnose
 from downslope.theory.gains import Gain, compute_gain
 from downslope.theory.measurement import Measurement, Moments, measure, record
 from downslope.theory.refutations import CounterExample, Mutation, counterexamples, mutations
+from downslope.theory.run import LayerMoments, LayerSpread, TheoryResult, layer_moments, run_theory
+from downslope.theory.signal_propagation import Diagnosis, LayerDiagnosis, diagnose
 from downslope.theory.steps import ASSUMPTIONS, Step, derivation
-from downslope.theory.study import LayerMoments, LayerSpread, TheoryResult, layer_moments, study
 from downslope.theory.trainability import (
     DeepNetwork,
     PredictedDepth,
@@ -21,13 +21,7 @@ from downslope.theory.variance_map import (
     critical_weight_variance,
     variance_map,
 )
-from downslope.theory.variances import (
-    bias_variance,
-    predict_backward,
-    predict_forward,
-    predict_spread,
-    weight_variance,
-)
+from downslope.theory.variances import predict_backward, predict_forward, predict_spread
 
 __all__ = [
     "ACTIVATIONS",
@@ -52,7 +46,6 @@ __all__ = [
     "TrainabilitySpec",
     "VarianceMap",
     "Verdict",
-    "bias_variance",
     "checks",
     "compare",
     "compute_gain",
@@ -68,8 +61,7 @@ __all__ = [
     "predict_forward",
     "predict_spread",
     "record",
-    "study",
+    "run_theory",
     "train_deep_networks",
     "variance_map",
-    "weight_variance",
 ]

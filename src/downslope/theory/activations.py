@@ -21,7 +21,7 @@ Function = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """Hold an elementwise activation.
+    """An elementwise activation.
 
     Args:
         name: as in `ACTIVATIONS`, or the user's own.

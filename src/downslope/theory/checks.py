@@ -23,8 +23,9 @@ from scipy.special import stdtrit
 from scipy.stats import nct
 
 from downslope.errors import InputError
+from downslope.networks import bias_variance, weight_variance
 from downslope.theory.measurement import Measurement
-from downslope.theory.variances import bias_variance, predict_forward, weight_variance
+from downslope.theory.variances import predict_forward
 
 CONFIDENCE: Final = 0.99
 """The chance that all intervals of one list of checks cover their true values at once."""
@@ -39,7 +40,7 @@ Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold one prediction, its measurement and the verdict.
+    """One prediction, its measurement and the verdict.
 
     Args:
         name: what is compared.

@@ -25,7 +25,7 @@ POSITIVE: Final[Law] = MappingProxyType({Fraction(k): Fraction(1, 3) for k in (0
 
 
 class Density(NamedTuple):
-    """Describe a continuous law on the real line by its density and its support."""
+    """A continuous law on the real line: its density and its support."""
 
     name: str
     of: Callable[[Any], Any]
@@ -63,6 +63,11 @@ SYMMETRIC: Final = (NORMAL, LAPLACE, UNIFORM)
 def to_sympy(value: Fraction) -> Any:
     """Turn a fraction into sympy's, exactly."""
     return sp.Rational(value.numerator, value.denominator)
+
+
+def add(law: dict[Fraction, Fraction], value: Fraction, probability: Fraction) -> None:
+    """Add a probability to that of a value."""
+    law[value] = law.get(value, Fraction(0)) + probability
 
 
 def moment(law: Law, order: int) -> Fraction:

@@ -14,7 +14,7 @@ from downslope.theory.quadrature import expectation
 
 
 class Gain(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold an activation's gains at unit variance.
+    """An activation's gains at unit variance.
 
     Weights of variance forward^2 / fan_in keep E[z^2] = 1 from layer to layer; weights of variance
     backward^2 / fan_out keep the gradient's second moment.

@@ -7,7 +7,7 @@ earlier layers, so they are not independent samples, and every figure here is on
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import numpy as np
@@ -15,10 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from downslope.checked import Count, Seed, checked
 from downslope.engines.pytorch import one_thread
 from downslope.errors import InputError
 from downslope.networks import Initialization, NetworkSpec, build
 from downslope.progress import Progress, Steps
+from downslope.theory.settings import Depth, Repetitions, Width
 
 OUTPUTS: Final = 10
 """Units of the output layer of the measured networks."""
@@ -35,7 +37,7 @@ INITIALIZATIONS: Final[tuple[Initialization, ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Hold what was measured in one network, or stacked over several: shape (..., hidden layers).
+    """What was measured in one network, or stacked over several: shape (..., hidden layers).
 
     Args:
         z_mean: mean of the pre-activations over rows and units.
@@ -58,7 +60,7 @@ class Moments:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Hold the moments of independent networks of one initialization.
+    """The moments of independent networks of one initialization.
 
     Args:
         initialization: how the networks were initialized.
@@ -119,15 +121,16 @@ def record(network: nn.Sequential, inputs: torch.Tensor, cotangent: torch.Tensor
         )
 
 
+@checked("theory")
 def measure(
     inputs: NDArray[np.float32],
     *,
-    depth: int,
-    width: int,
+    depth: Depth,
+    width: Width,
     initializations: Sequence[Initialization] = INITIALIZATIONS,
-    repetitions: int,
-    seed: int,
-    examples: int,
+    repetitions: Repetitions,
+    seed: Seed,
+    examples: Count,
 ) -> Steps[list[Measurement]]:
     """Measure ReLU networks of equal hidden widths, newly drawn in every repetition.
 
@@ -156,48 +159,57 @@ def measure(
     >>> he.widths, lecun.moments.x_second.shape
     ((3, 32, 32, 10), (3, 2))
     """
-    # A generator's body starts at the first step; arguments are refused at the call.
-    _refuse(inputs, depth, width, initializations, repetitions, seed, examples)
-    return _measure(inputs, depth, width, initializations, repetitions, seed, examples)
-
-
-def _measure(
-    inputs: NDArray[np.float32],
-    depth: int,
-    width: int,
-    initializations: Sequence[Initialization],
-    repetitions: int,
-    seed: int,
-    examples: int,
-) -> Steps[list[Measurement]]:
-    chosen = inputs
+    _refuse(inputs, initializations)
     if len(inputs) > examples:
         rows = np.random.default_rng([seed, 0]).permutation(len(inputs))[:examples]
-        chosen = inputs[np.sort(rows)]
-    tensor = torch.from_numpy(np.array(chosen, dtype=np.float32))
+        inputs = inputs[np.sort(rows)]
+    tensor = torch.from_numpy(np.array(inputs, dtype=np.float32))
     widths = (inputs.shape[1], *[width] * depth, OUTPUTS)
-    total = len(initializations) * repetitions
-    measurements: list[Measurement] = []
-    for initialization in initializations:
-        networks: list[Moments] = []
-        for repetition in range(repetitions):
-            done = len(measurements) * repetitions + repetition
-            yield Progress("measuring initializations", done, total, initialization)
-            # A place in the fixed list: adding an initialization leaves the others' draws alone.
-            key = [seed, 1, INITIALIZATIONS.index(initialization), repetition]
-            networks.append(_one_network(initialization, widths, tensor, key))
-        measurements.append(
-            Measurement(
-                initialization,
-                widths,
-                float(np.mean(np.square(chosen, dtype=np.float64))),
-                float(np.mean(np.square(chosen[0], dtype=np.float64))),
-                len(chosen),
-                _stack(networks),
+
+    # A generator's body starts at its first step; arguments are refused above, at the call.
+    def steps() -> Steps[list[Measurement]]:
+        total = len(initializations) * repetitions
+        measurements: list[Measurement] = []
+        for initialization in initializations:
+            networks: list[Moments] = []
+            for repetition in range(repetitions):
+                done = len(measurements) * repetitions + repetition
+                yield Progress("measuring initializations", done, total, initialization)
+                # A place in the fixed list: adding an initialization leaves others' draws alone.
+                key = [seed, 1, INITIALIZATIONS.index(initialization), repetition]
+                networks.append(_one_network(initialization, widths, tensor, key))
+            measurements.append(
+                Measurement(
+                    initialization=initialization,
+                    widths=widths,
+                    input_second=float(np.mean(np.square(inputs, dtype=np.float64))),
+                    row_second=float(np.mean(np.square(inputs[0], dtype=np.float64))),
+                    examples=len(inputs),
+                    moments=_stack(networks),
+                )
             )
+        yield Progress("measuring initializations", total, total)
+        return measurements
+
+    return steps()
+
+
+def _refuse(inputs: NDArray[np.float32], initializations: Sequence[Initialization]) -> None:
+    if inputs.ndim != 2 or 0 in inputs.shape:
+        raise InputError(
+            f"theory: inputs of shape {inputs.shape} are not allowed; "
+            "inputs must be (rows, features), at least one of each"
         )
-    yield Progress("measuring initializations", total, total)
-    return measurements
+    if not np.isfinite(inputs).all() or not inputs.any():
+        raise InputError(
+            "theory: inputs are not finite or all zero; inputs must be finite, some not 0"
+        )
+    unknown = set(initializations) - set(INITIALIZATIONS)
+    if unknown or not initializations or len(set(initializations)) < len(initializations):
+        raise InputError(
+            f"theory: initializations = {tuple(initializations)!r} is not allowed; it must name "
+            f"each at most once, from {', '.join(INITIALIZATIONS)}"
+        )
 
 
 def _one_network(
@@ -218,50 +230,5 @@ def _column(values: Generator[torch.Tensor]) -> NDArray[np.float64]:
 
 
 def _stack(networks: Sequence[Moments]) -> Moments:
-    return Moments(
-        z_mean=np.stack([one.z_mean for one in networks]),
-        z_second=np.stack([one.z_second for one in networks]),
-        z_row=np.stack([one.z_row for one in networks]),
-        x_second=np.stack([one.x_second for one in networks]),
-        d_second=np.stack([one.d_second for one in networks]),
-        d_growth=np.stack([one.d_growth for one in networks]),
-    )
-
-
-def _refuse(
-    inputs: NDArray[np.float32],
-    depth: int,
-    width: int,
-    initializations: Sequence[Initialization],
-    repetitions: int,
-    seed: int,
-    examples: int,
-) -> None:
-    if inputs.ndim != 2 or 0 in inputs.shape:
-        raise InputError(
-            f"theory: inputs of shape {inputs.shape} are not allowed; "
-            "inputs must be (rows, features), at least one of each"
-        )
-    if not np.isfinite(inputs).all() or not inputs.any():
-        raise InputError(
-            "theory: inputs are not finite or all zero; inputs must be finite, some not 0"
-        )
-    bounds: dict[str, tuple[object, int, int]] = {
-        "depth": (depth, 2, 64),
-        "width": (width, 32, 2**16),
-        "repetitions": (repetitions, 3, 10**6),
-        "examples": (examples, 1, 10**9),
-        "seed": (seed, 0, 2**63 - 1),
-    }
-    for name, (value, low, high) in bounds.items():
-        if not isinstance(value, int) or not low <= value <= high:
-            raise InputError(
-                f"theory: {name} = {value!r} is not allowed; "
-                f"{name} must be a whole number from {low} to {high}"
-            )
-    unknown = [name for name in initializations if name not in INITIALIZATIONS]
-    if unknown or not initializations or len(set(initializations)) < len(initializations):
-        raise InputError(
-            f"theory: initializations = {tuple(initializations)!r} is not allowed; it must name "
-            f"each at most once, from {', '.join(INITIALIZATIONS)}"
-        )
+    names = [field.name for field in fields(Moments)]
+    return Moments(*(np.stack([getattr(one, name) for one in networks]) for name in names))

@@ -33,7 +33,7 @@ _ORDERS: Final = (16, 24)
 
 
 class Expectation(NamedTuple):
-    """Hold an expectation and a bound on the error of its computation."""
+    """An expectation and a bound on the error of its computation."""
 
     value: float
     bound: float
@@ -47,14 +47,6 @@ def expectation(
     The value is that of 24 nodes a panel. The bound adds up its difference from 16 nodes a panel,
     its difference from adaptive Gauss-Kronrod integration (QUADPACK, through
     `scipy.integrate.quad`), that integration's own estimate, and rounding.
-
-    Args:
-        function: of float64 arrays, of no more than polynomial growth.
-        deviation: of z, above 0.
-        kinks: where the function or a derivative of it jumps.
-
-    Raises:
-        InputError: the function is not finite somewhere within 38 deviations.
 
     >>> value, bound = expectation(lambda z: np.maximum(z, 0) ** 2)
     >>> abs(value - 0.5) < bound < 1e-12
@@ -77,11 +69,7 @@ def expectation(
 def quick_expectation(
     function: Real, *, deviation: float = 1.0, kinks: Sequence[float] = (0.0,)
 ) -> float:
-    """Compute E[function(z)] with 24 nodes a panel and no bound: for use within a search.
-
-    Raises:
-        InputError: the function is not finite somewhere within 38 deviations.
-    """
+    """Compute E[function(z)] with 24 nodes a panel and no bound: for use within a search."""
     return float(_terms(function, deviation, kinks, _ORDERS[1]).sum())
 
 
@@ -124,5 +112,5 @@ def _adaptive(function: Real, deviation: float, low: float, high: float) -> tupl
     with warnings.catch_warnings():
         # It did not reach the accuracy asked for; its estimate, which is used, says so too.
         warnings.simplefilter("ignore", IntegrationWarning)
-        found = quad(weighted, low, high, epsabs=1e-14, epsrel=1e-13, limit=100)
-    return float(found[0]), float(found[1])
+        value, error, *_ = quad(weighted, low, high, epsabs=1e-14, epsrel=1e-13, limit=100)
+    return float(value), float(error)

@@ -22,6 +22,7 @@ from downslope.theory.distributions import (
     SIGNS,
     SYMMETRIC,
     Law,
+    add,
     moment,
     to_sympy,
     variance,
@@ -33,7 +34,7 @@ _z: Final[Any] = sp.Symbol("z", real=True)
 
 
 class CounterExample(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold a case without one assumption, in which the step comes out wrong.
+    """A case without one assumption, in which the step comes out wrong.
 
     Args:
         assumption: the name of what is dropped, from `ASSUMPTIONS`.
@@ -53,7 +54,7 @@ class CounterExample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mutation(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold a wrong formula and whether the step's own check refuted it.
+    """A wrong formula and whether the step's own check refuted it.
 
     Args:
         step: the name of the step whose formula was changed.
@@ -73,10 +74,10 @@ class Mutation(msgspec.Struct, frozen=True, kw_only=True):
 def counterexamples() -> list[CounterExample]:
     r"""Drop each assumption of the derivation in turn and calculate exactly what becomes of it.
 
-    >>> found = counterexamples()
-    >>> [one.assumption for one in found if not one.breaks]
+    >>> examples = counterexamples()
+    >>> [one.assumption for one in examples if not one.breaks]
     []
-    >>> [one.found for one in found if one.assumption == "symmetric weights"]
+    >>> [one.found for one in examples if one.assumption == "symmetric weights"]
     ['\\mathrm{E}[x^2] = \\frac{2}{e}\\,\\mathrm{Var}[z]']
     """
     return [*_about_sums(), *_about_halves()]
@@ -88,7 +89,60 @@ def mutations() -> list[Mutation]:
     >>> [one.title for one in mutations() if not one.refuted]
     []
     """
-    return list(_mutations())
+    forward, backward = (
+        small_networks.verify_forward_variance,
+        small_networks.verify_backward_variance,
+    )
+    wrong = (
+        (
+            "product",
+            "Var[x] in place of E[x^2], wrong by π/(π − 1) after a ReLU of a normal z",
+            r"\mathrm{Var}[wx] = \mathrm{Var}[w]\,\mathrm{Var}[x]",
+            _with_factor(verification.verify_product(variance_w * (second_x - mean_x**2))),
+        ),
+        (
+            "sum",
+            "the sum's standard deviation, not its variance, grows with n",
+            r"\mathrm{Var}\left[\sum_j w_j x_j\right] = n^2\,\mathrm{Var}[wx]",
+            verification.verify_sum(n**2 * verification.variance_wx),
+        ),
+        (
+            "density",
+            "a change of variable without its Jacobian",
+            r"f(z \mid x) = f_w(z/x)",
+            verification.verify_density(lambda density, z, x: density(z / x)),
+        ),
+        (
+            "relu",
+            "ReLU passes everything on",
+            r"\mathrm{E}[x^2] = \mathrm{Var}[z]",
+            verification.verify_relu(_ONE),
+        ),
+        ("forward", "LeCun's variance for ReLU", r"\mathrm{Var}[w] = 1/n", forward(1 / n)),
+        ("forward", "a square too many", r"\mathrm{Var}[w] = 2/n^2", forward(2 / n**2)),
+        (
+            "forward",
+            "Xavier's variance for ReLU",
+            r"\mathrm{Var}[w] = 2/(n + m)",
+            forward(2 / (n + m)),
+        ),
+        (
+            "backward",
+            "the fan in where the fan out belongs",
+            r"\mathrm{Var}[w] = 2/n",
+            backward(2 / n),
+        ),
+    )
+    return [
+        Mutation(
+            step=step,
+            title=title,
+            statement=statement,
+            refuted=not outcome.verified,
+            verification=outcome.text,
+        )
+        for step, title, statement, outcome in wrong
+    ]
 
 
 def _about_sums() -> Iterator[CounterExample]:
@@ -103,10 +157,7 @@ def _about_sums() -> Iterator[CounterExample]:
     )
     half = Fraction(1, 2)
     biased: Law = {Fraction(0): half, Fraction(1): half}
-    law = _law(
-        {(w, x): p * q for (w, p), (x, q) in product(biased.items(), POSITIVE.items())},
-        lambda w, x: w * x,
-    )
+    law = _law(_joint(biased, POSITIVE), lambda w, x: w * x)
     yield _example(
         "zero-mean weights",
         "product",
@@ -125,10 +176,7 @@ def _about_sums() -> Iterator[CounterExample]:
         (r"\mathrm{Var}[w_1 x_1 + w_2 x_2] = 2\,\mathrm{Var}[w x] = ", 2 * variance(SIGNS)),
         (r"\mathrm{Var}[w_1 x_1 + w_2 x_2] = ", variance(tied)),
     )
-    uneven = _law(
-        {(a, b): p * q for (a, p), (b, q) in product(SIGNS.items(), SIGNS.items())},
-        lambda a, b: a * 1 + b * 3,
-    )
+    uneven = _law(_joint(SIGNS, SIGNS), lambda a, b: a * 1 + b * 3)
     yield _example(
         "equal second moments",
         "sum",
@@ -203,45 +251,6 @@ def _about_halves() -> Iterator[CounterExample]:
     )
 
 
-def _mutations() -> Iterator[Mutation]:
-    yield _mutation(
-        "product",
-        "Var[x] in place of E[x^2], wrong by π/(π − 1) after a ReLU of a normal z",
-        r"\mathrm{Var}[wx] = \mathrm{Var}[w]\,\mathrm{Var}[x]",
-        _with_factor(verification.verify_product(variance_w * (second_x - mean_x**2))),
-    )
-    yield _mutation(
-        "sum",
-        "the sum's standard deviation, not its variance, grows with n",
-        r"\mathrm{Var}\left[\sum_j w_j x_j\right] = n^2\,\mathrm{Var}[wx]",
-        verification.verify_sum(n**2 * verification.variance_wx),
-    )
-    yield _mutation(
-        "density",
-        "a change of variable without its Jacobian",
-        r"f(z \mid x) = f_w(z/x)",
-        verification.verify_density(lambda density, z, x: density(z / x)),
-    )
-    yield _mutation(
-        "relu",
-        "ReLU passes everything on",
-        r"\mathrm{E}[x^2] = \mathrm{Var}[z]",
-        verification.verify_relu(_ONE),
-    )
-    for title, statement, claim in (
-        ("LeCun's variance for ReLU", r"\mathrm{Var}[w] = 1/n", 1 / n),
-        ("a square too many", r"\mathrm{Var}[w] = 2/n^2", 2 / n**2),
-        ("Xavier's variance for ReLU", r"\mathrm{Var}[w] = 2/(n + m)", 2 / (n + m)),
-    ):
-        yield _mutation("forward", title, statement, small_networks.verify_forward_variance(claim))
-    yield _mutation(
-        "backward",
-        "the fan in where the fan out belongs",
-        r"\mathrm{Var}[w] = 2/n",
-        small_networks.verify_backward_variance(2 / n),
-    )
-
-
 def _with_factor(outcome: Verification) -> Verification:
     """Add by how much Var[x] is too small for x = relu(z), z standard normal."""
     density = SYMMETRIC[0].of(_z)
@@ -251,16 +260,6 @@ def _with_factor(outcome: Verification) -> Verification:
     wrong = not outcome.verified and sp.simplify(factor - sp.pi / (sp.pi - 1)) == 0
     return Verification(
         not wrong, f"{outcome.text}; for x = relu(z), z normal, E[x^2] / Var[x] = {factor}"
-    )
-
-
-def _mutation(step: str, title: str, statement: str, outcome: Verification) -> Mutation:
-    return Mutation(
-        step=step,
-        title=title,
-        statement=statement,
-        refuted=not outcome.verified,
-        verification=outcome.text,
     )
 
 
@@ -286,6 +285,10 @@ def _law(
 ) -> Law:
     law: dict[Fraction, Fraction] = {}
     for (a, b), probability in joint.items():
-        value = of(a, b)
-        law[value] = law.get(value, Fraction(0)) + probability
+        add(law, of(a, b), probability)
     return law
+
+
+def _joint(first: Law, second: Law) -> dict[tuple[Fraction, Fraction], Fraction]:
+    """Join two independent laws."""
+    return {(a, b): p * q for (a, p), (b, q) in product(first.items(), second.items())}

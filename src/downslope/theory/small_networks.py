@@ -22,7 +22,7 @@ _COTANGENT: Final = (1, 3)
 
 
 class SecondMoments(NamedTuple):
-    """Hold the second moments, per unit and over all networks with weights +-1."""
+    """The second moments, per unit and over all networks with weights +-1."""
 
     inputs: Fraction
     hidden: Fraction  # after ReLU
@@ -70,25 +70,20 @@ def count_networks() -> SecondMoments:
 def verify_forward_variance(claim: Any = 2 / n) -> Verification:
     """Check that weights of this variance keep E[x^2] from layer to layer (He et al. 2015, eq. 10).
 
-    Args:
-        claim: Var[w] in `n` (fan_in) and `m` (fan_out).
+    The claim is Var[w] in `n` (fan_in) and `m` (fan_out).
 
     >>> verify_forward_variance().verified, verify_forward_variance(2 / (n + m)).verified
     (True, False)
     """
-    growth = sp.simplify(n * claim / 2)
     counted = count_networks()
-    first = _at(claim, len(_INPUT), _HIDDEN)
-    second = _at(claim, _HIDDEN, _OUTPUTS)
+    first, second = _at(claim, len(_INPUT), _HIDDEN), _at(claim, _HIDDEN, _OUTPUTS)
     moments = (
         to_sympy(counted.inputs),
-        sp.simplify(to_sympy(counted.hidden) * first),
-        sp.simplify(to_sympy(counted.outputs) * first * second),
+        to_sympy(counted.hidden) * first,
+        to_sympy(counted.outputs) * first * second,
     )
-    return Verification(
-        growth == 1 and len(set(moments)) == 1,
-        f"growth n Var[w] / 2 per layer is {growth}; over all 4,096 networks 2-3-2 with weights "
-        f"+-sqrt(Var[w]), E[x^2] after layers 0, 1, 2 is {', '.join(map(str, moments))}",
+    return _verify(
+        "n", n * claim / 2, "with weights +-sqrt(Var[w]), E[x^2] after layers 0, 1, 2 is", moments
     )
 
 
@@ -98,26 +93,30 @@ def verify_backward_variance(claim: Any = 2 / m) -> Verification:
     The count includes the dependence that the paper assumes away: a unit's gate is decided by the
     same weights that its gradient is multiplied with.
 
-    Args:
-        claim: Var[w] in `n` (fan_in) and `m` (fan_out).
-
     >>> verify_backward_variance().verified, verify_backward_variance(1 / m).verified
     (True, False)
     """
-    growth = sp.simplify(m * claim / 2)
     counted = count_networks()
-    first = _at(claim, len(_INPUT), _HIDDEN)
-    second = _at(claim, _HIDDEN, _OUTPUTS)
+    first, second = _at(claim, len(_INPUT), _HIDDEN), _at(claim, _HIDDEN, _OUTPUTS)
     moments = (
         to_sympy(counted.cotangent),
-        sp.simplify(to_sympy(counted.gradient_hidden) * second),
+        to_sympy(counted.gradient_hidden) * second,
         # No gate at the inputs: their gradient is twice what a ReLU there would let through.
-        sp.simplify(to_sympy(counted.gradient_inputs) * first * second / 2),
+        to_sympy(counted.gradient_inputs) * first * second / 2,
     )
+    return _verify(
+        "m",
+        m * claim / 2,
+        "the gradient's second moment at the outputs, the hidden layer and (halved) the inputs is",
+        moments,
+    )
+
+
+def _verify(fan: str, growth: Any, what: str, moments: tuple[Any, ...]) -> Verification:
+    growth, moments = sp.simplify(growth), tuple(sp.simplify(moment) for moment in moments)
     return Verification(
         growth == 1 and len(set(moments)) == 1,
-        f"growth m Var[w] / 2 per layer is {growth}; over all 4,096 networks 2-3-2 the gradient's "
-        "second moment at the outputs, the hidden layer and (halved) the inputs is "
+        f"growth {fan} Var[w] / 2 per layer is {growth}; over all 4,096 networks 2-3-2 {what} "
         f"{', '.join(map(str, moments))}",
     )
 

@@ -1,13 +1,11 @@
 """The derivation of He initialization as objects: equation, reason, assumptions, verdict."""
 
-from collections.abc import Callable, Iterator
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from downslope.theory import small_networks, verification
-from downslope.theory.verification import Verification
 
 ASSUMPTIONS: Final = MappingProxyType(
     {
@@ -29,7 +27,7 @@ ASSUMPTIONS: Final = MappingProxyType(
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold one step of the derivation with the verdict of its check.
+    """One step of the derivation with the verdict of its check.
 
     Args:
         name: a short identifier.
@@ -53,47 +51,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _HE: Final = "He et al. (2015), Delving Deep into Rectifiers, arXiv:1502.01852, section 2.2"
-
-
-def _step(
-    name: str,
-    title: str,
-    statement: str,
-    justification: str,
-    assumptions: tuple[str, ...],
-    source: str,
-    check: Callable[[], Verification],
-) -> Step:
-    outcome = check()
-    return Step(
-        name=name,
-        title=title,
-        statement=statement,
-        justification=justification,
-        assumptions=assumptions,
-        source=source,
-        verified=outcome.verified,
-        verification=outcome.text,
-    )
-
-
-def derivation() -> list[Step]:
-    r"""Derive Var[w] = 2/n for ReLU step by step, running the check of every step.
-
-    Source: He et al. (2015), equations 5 to 10, and 11 to 14 for the gradients. Takes about half
-    a second, nothing is random.
-
-    >>> steps = derivation()
-    >>> [step.name for step in steps if not step.verified]
-    []
-    >>> steps[-2].statement
-    '\\tfrac{1}{2}\\, n\\, \\mathrm{Var}[w] = 1 \\;\\Longrightarrow\\; \\mathrm{Var}[w] = 2/n'
-    """
-    return [*_any_activation(), *_rectified(), *_conditions()]
-
-
-def _any_activation() -> Iterator[Step]:
-    yield _step(
+_SYMMETRIC: Final = ("weights independent of inputs", "uncorrelated weights", "symmetric weights")
+_STEPS: Final[tuple[tuple[Any, ...], ...]] = (
+    (
         "sum",
         "The variance of a sum is the sum of the variances",
         r"\mathrm{Var}\Bigl[\sum_{j=1}^{n} w_j x_j\Bigr] = n\, \mathrm{Var}[w x]",
@@ -110,8 +70,8 @@ def _any_activation() -> Iterator[Step]:
         ),
         f"{_HE}, equation 6",
         verification.verify_sum,
-    )
-    yield _step(
+    ),
+    (
         "product",
         "The variance of one product",
         r"\mathrm{Var}[w x] = \mathrm{Var}[w]\, \mathrm{E}[x^2]",
@@ -121,12 +81,8 @@ def _any_activation() -> Iterator[Step]:
         ("weights independent of inputs", "zero-mean weights", "finite moments"),
         f"{_HE}, equation 7",
         verification.verify_product,
-    )
-
-
-def _rectified() -> Iterator[Step]:
-    symmetric = ("weights independent of inputs", "uncorrelated weights", "symmetric weights")
-    yield _step(
+    ),
+    (
         "mean",
         "Pre-activations have mean zero whatever the inputs are",
         r"\mathrm{E}[z] = \mathrm{E}_x\Bigl[\sum_j \mathrm{E}[w_j]\, x_j\Bigr] = 0",
@@ -135,8 +91,8 @@ def _rectified() -> Iterator[Step]:
         ("weights independent of inputs", "zero-mean weights", "zero bias", "finite moments"),
         f"{_HE}, text above equation 8",
         verification.verify_zero_mean,
-    )
-    yield _step(
+    ),
+    (
         "density",
         "The density of z = w x when x is known",
         r"f(z \mid x) = \frac{1}{|x|}\, f_w\!\left(\frac{z}{x}\right), \qquad x \neq 0",
@@ -145,55 +101,51 @@ def _rectified() -> Iterator[Step]:
         ("weights independent of inputs", "zero bias"),
         "Change of variables; used in He et al. (2015), text above equation 8",
         verification.verify_density,
-    )
-    yield _step(
+    ),
+    (
         "symmetry",
         "Pre-activations are symmetric about zero",
         r"f(-z \mid x) = \frac{1}{|x|}\, f_w\!\left(-\frac{z}{x}\right) = f(z \mid x)",
         "f_w is even, so f is. The sum over j is symmetric too: changing the sign of all weights "
         "of a unit changes the sign of z and leaves the weights' distribution as it was. A "
         "mixture over x of symmetric distributions is symmetric.",
-        (*symmetric, "zero bias"),
+        (*_SYMMETRIC, "zero bias"),
         f"{_HE}, text above equation 8",
         verification.verify_symmetry,
-    )
-    yield _step(
+    ),
+    (
         "half",
         "Half of the variance lies on each side",
         r"\mathrm{Var}[z] = \mathrm{E}[z^2] = 2 \int_{0}^{\infty} z^2 f(z)\, dz",
         "E[z] = 0, so the variance is the second moment; z^2 f(z) is even, so the integral over "
         "the whole line is twice that over z > 0.",
-        (*symmetric, "zero bias", "finite moments"),
+        (*_SYMMETRIC, "zero bias", "finite moments"),
         f"{_HE}, text above equation 8",
         verification.verify_half_integral,
-    )
-    yield _step(
+    ),
+    (
         "relu",
         "ReLU passes half of the variance on as second moment",
         r"\mathrm{E}[x_{l}^2] = \int_{0}^{\infty} z^2 f(z)\, dz"
         r" = \tfrac{1}{2}\, \mathrm{Var}[z_{l-1}]",
         "x = max(0, z) equals z where z > 0 and is 0 elsewhere, so only the upper half of the "
         "integral is left.",
-        (*symmetric, "zero bias", "ReLU", "finite moments"),
+        (*_SYMMETRIC, "zero bias", "ReLU", "finite moments"),
         f"{_HE}, text above equation 8",
         verification.verify_relu,
-    )
-
-
-def _conditions() -> Iterator[Step]:
-    forward = tuple(name for name in ASSUMPTIONS if name != "incoming gradient independent")
-    yield _step(
+    ),
+    (
         "forward",
         "Signals keep their size from layer to layer: He initialization",
         r"\tfrac{1}{2}\, n\, \mathrm{Var}[w] = 1 \;\Longrightarrow\; \mathrm{Var}[w] = 2/n",
         "Put together, Var[z_l] = n Var[w] E[x_l^2] = n Var[w] Var[z_{l-1}] / 2. Over many layers "
         "the factor n Var[w] / 2 is raised to the depth; only 1 neither vanishes nor explodes. "
         "Xavier's variance, 1/n between layers of equal width, halves the signal in each layer.",
-        forward,
+        tuple(name for name in ASSUMPTIONS if name != "incoming gradient independent"),
         f"{_HE}, equations 8 to 10",
-        small_networks.verify_forward_variance,
-    )
-    yield _step(
+        lambda: small_networks.verify_forward_variance(),
+    ),
+    (
         "backward",
         "Gradients keep their size: the same with the fan out",
         r"\tfrac{1}{2}\, m\, \mathrm{Var}[w] = 1 \;\Longrightarrow\; \mathrm{Var}[w] = 2/m",
@@ -211,5 +163,26 @@ def _conditions() -> Iterator[Step]:
             "incoming gradient independent",
         ),
         f"{_HE}, equations 11 to 14; without the assumption: Nguyen (2021), arXiv:2101.12017",
-        small_networks.verify_backward_variance,
-    )
+        lambda: small_networks.verify_backward_variance(),
+    ),
+)
+"""Name, title, statement, justification, assumptions, source and check of each step."""
+
+
+def derivation() -> list[Step]:
+    r"""Derive Var[w] = 2/n for ReLU step by step, running the check of every step.
+
+    Source: He et al. (2015), equations 5 to 10, and 11 to 14 for the gradients. Takes about half
+    a second, nothing is random.
+
+    >>> steps = derivation()
+    >>> [step.name for step in steps if not step.verified]
+    []
+    >>> steps[-2].statement
+    '\\tfrac{1}{2}\\, n\\, \\mathrm{Var}[w] = 1 \\;\\Longrightarrow\\; \\mathrm{Var}[w] = 2/n'
+    """
+    steps: list[Step] = []
+    for *words, check in _STEPS:
+        values: tuple[Any, ...] = (*words, *check())
+        steps.append(Step(**dict(zip(Step.__struct_fields__, values, strict=True))))
+    return steps

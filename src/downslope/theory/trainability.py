@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 
+from downslope.checked import NONE_TWICE, Checked, Count
 from downslope.data import Examples
 from downslope.engines import EpochRecord, train
-from downslope.errors import InputError
 from downslope.networks import Activation, Initialization, Member, NetworkSpec, TrainingSpec
 from downslope.progress import Progress, Steps
 from downslope.theory.measurement import INITIALIZATIONS
-from downslope.theory.variance_map import critical_weight_variance, variance_map
+from downslope.theory.variance_map import edge_of_chaos, variance_map
 
 TASK: Final = "training deep networks"
 
+Depths = Annotated[tuple[Annotated[int, Meta(ge=1, le=200)], ...], NONE_TWICE]
+Positives = Annotated[
+    tuple[Annotated[float, Meta(gt=0, lt=10**6)], ...], Meta(min_length=1), NONE_TWICE
+]
 
-class TrainabilitySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Say which deep networks are trained, and how.
+
+class TrainabilitySpec(Checked, frozen=True, kw_only=True):
+    """Which deep networks are trained, and how.
 
     Args:
         depths: hidden layers of the networks that compare initializations; none trains nothing.
@@ -40,45 +46,19 @@ class TrainabilitySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         InputError: a field is outside of what is allowed; the message names it.
     """
 
-    depths: tuple[int, ...] = (10, 20, 40)
-    initializations: tuple[Initialization, ...] = INITIALIZATIONS
-    map_depths: tuple[int, ...] = (5, 10, 15, 20, 30, 40)
-    weight_variances: tuple[float, ...] = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 4.0)
+    depths: Depths = (10, 20, 40)
+    initializations: Annotated[tuple[Initialization, ...], Meta(min_length=1), NONE_TWICE] = (
+        INITIALIZATIONS
+    )
+    map_depths: Depths = (5, 10, 15, 20, 30, 40)
+    weight_variances: Positives = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 4.0)
     activation: Activation = "relu"
-    width: int = 64
-    learning_rates: tuple[float, ...] = (0.01, 0.03)
-    seeds: int = 2
-    epochs: int = 8
-    batch_size: int = 32
-    examples: int = 2000
-
-    def __post_init__(self) -> None:
-        for name, values, most in (
-            ("depths", self.depths, 200),
-            ("map_depths", self.map_depths, 200),
-            ("width", (self.width,), 4096),
-            ("seeds", (self.seeds,), 1000),
-            ("epochs", (self.epochs,), 10_000),
-            ("batch_size", (self.batch_size,), 10**6),
-            ("examples", (self.examples,), 10**9),
-        ):
-            if not all(1 <= value <= most for value in values) or len(set(values)) < len(values):
-                raise InputError(
-                    f"TrainabilitySpec: {name} = {getattr(self, name)!r} is not allowed; "
-                    f"{name} must be from 1 to {most}, none twice"
-                )
-        for name in ("weight_variances", "learning_rates"):
-            given: tuple[float, ...] = getattr(self, name)
-            if not all(0 < v < 1e6 for v in given) or len(set(given)) < len(given) or not given:
-                raise InputError(
-                    f"TrainabilitySpec: {name} = {given!r} is not allowed; {name} must be "
-                    "above 0, at least one, none twice"
-                )
-        if not self.initializations or len(set(self.initializations)) < len(self.initializations):
-            raise InputError(
-                f"TrainabilitySpec: initializations = {self.initializations!r} is not "
-                "allowed; it must name at least one, none twice"
-            )
+    width: Annotated[int, Meta(ge=1, le=4096)] = 64
+    learning_rates: Positives = (0.01, 0.03)
+    seeds: Annotated[int, Meta(ge=1, le=1000)] = 2
+    epochs: Annotated[int, Meta(ge=1, le=10_000)] = 8
+    batch_size: Annotated[int, Meta(ge=1, le=10**6)] = 32
+    examples: Count = 2000
 
     def training(self, learning_rate: float) -> TrainingSpec:
         """Return how a network is trained at one learning rate."""
@@ -88,7 +68,7 @@ class TrainabilitySpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class DeepNetwork(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold what became of the networks of one start and depth.
+    """What became of the networks of one start and depth.
 
     Args:
         depth: hidden layers.
@@ -110,14 +90,14 @@ class DeepNetwork(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PredictedDepth(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the depth scale at one n Var[w]; None on the edge, where it is infinite."""
+    """The depth scale at one n Var[w]; None on the edge, where it is infinite."""
 
     weight_variance: float
     depth_scale: float | None
 
 
 class TrainabilityResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold which deep networks train.
+    """Which deep networks train.
 
     Args:
         spec: what was trained.
@@ -151,13 +131,16 @@ class _Start(NamedTuple):
     seeds: int
 
     def network(self, spec: TrainabilitySpec, features: int, classes: int) -> NetworkSpec:
-        scaled = self.weight_variance is not None
         return NetworkSpec(
             widths=(features, *[spec.width] * self.depth, classes),
             activation=spec.activation,
             initialization=self.initialization or "lecun",
-            weight_scale=math.sqrt(self.weight_variance) if scaled and self.weight_variance else 1,
+            weight_scale=math.sqrt(self.weight_variance or 1),
         )
+
+
+_Last = dict[tuple[_Start, int, float], EpochRecord]
+"""The last record of the network of a start, a seed and a learning rate."""
 
 
 def train_deep_networks(
@@ -191,24 +174,33 @@ def train_deep_networks(
     chosen = training.take(np.sort(order[: spec.examples]))
     validation = validation.take(np.arange(min(len(validation), spec.examples)))
     features = int(training.inputs.shape[1])
-    starts = _starts(spec)
+    starts = [
+        _Start(depth, initialization, None, spec.seeds)
+        for initialization in spec.initializations
+        for depth in spec.depths
+    ]
+    starts += [
+        _Start(depth, None, variance, 1)
+        for variance in spec.weight_variances
+        for depth in spec.map_depths
+    ]
     keys = [
-        (i, k, rate)
-        for i, start in enumerate(starts)
+        (start, k, rate)
+        for start in starts
         for k in range(start.seeds)
         for rate in spec.learning_rates
     ]
     members = [
         Member(
-            network=starts[i].network(spec, features, classes),
+            network=start.network(spec, features, classes),
             training=spec.training(rate),
             seed=seed + k,
         )
-        for i, k, rate in keys
+        for start, k, rate in keys
     ]
     costs = [member.expected_cost(len(chosen)) for member in members]
     yield Progress(TASK, 0, sum(costs))
-    last: dict[tuple[int, int, float], EpochRecord] = {}
+    last: _Last = {}
     done = 0.0
     for record in train(members, chosen, validation, threads=threads):
         done += costs[record.member] / spec.epochs
@@ -219,70 +211,44 @@ def train_deep_networks(
             yield Progress(TASK, min(done, sum(costs)), sum(costs), note)
     yield Progress(TASK, sum(costs), sum(costs), f"{len(members)} networks")
     counts = np.bincount(np.asarray(validation.targets, np.int64), minlength=classes)
-    return _judge(spec, starts, last, float(counts.max() / counts.sum()), len(chosen), validation)
-
-
-def _starts(spec: TrainabilitySpec) -> list[_Start]:
-    compared = [
-        _Start(depth, initialization, None, spec.seeds)
-        for initialization in spec.initializations
-        for depth in spec.depths
-    ]
-    mapped = [
-        _Start(depth, None, variance, 1)
-        for variance in spec.weight_variances
-        for depth in spec.map_depths
-    ]
-    return compared + mapped
+    return _judge(
+        spec, starts, last, float(counts.max() / counts.sum()), len(chosen), len(validation)
+    )
 
 
 def _judge(
     spec: TrainabilitySpec,
     starts: list[_Start],
-    last: dict[tuple[int, int, float], EpochRecord],
+    last: _Last,
     guess: float,
     examples: int,
-    validation: Examples,
+    validation_examples: int,
 ) -> TrainabilityResult:
-    found: list[tuple[list[float | None], list[float | None]]] = []
-    for i, start in enumerate(starts):
-        accuracies: list[float | None] = []
-        rates: list[float | None] = []
-        for k in range(start.seeds):
-            # By the training loss: the accuracy that is reported chose nothing.
-            completed = [
-                (last[i, k, rate].train_loss, rate)
-                for rate in spec.learning_rates
-                if last[i, k, rate].outcome == "completed"
-            ]
-            rate = min(completed)[1] if completed else None
-            rates.append(rate)
-            accuracies.append(None if rate is None else last[i, k, rate].validation_accuracy)
-        found.append((accuracies, rates))
-    best = max((a for own, _ in found for a in own if a is not None), default=guess)
+    # By the training loss: the accuracy that is reported chose nothing.
+    chosen = [[_best_rate(spec, start, k, last) for k in range(start.seeds)] for start in starts]
+    accuracies = [
+        [None if r is None else last[s, k, r].validation_accuracy for k, r in enumerate(rates)]
+        for s, rates in zip(starts, chosen, strict=True)
+    ]
+    best = max((a for own in accuracies for a in own if a is not None), default=guess)
     bar = guess + (max(best, guess) - guess) / 2
     networks = [
         DeepNetwork(
             depth=start.depth,
             initialization=start.initialization,
             weight_variance=start.weight_variance,
-            accuracies=accuracies,
+            accuracies=own,
             learning_rates=rates,
-            trains=best > guess
-            and float(np.mean([guess if a is None else a for a in accuracies])) >= bar,
+            trains=best > guess and float(np.mean([guess if a is None else a for a in own])) >= bar,
         )
-        for start, (accuracies, rates) in zip(starts, found, strict=True)
+        for start, own, rates in zip(starts, accuracies, chosen, strict=True)
     ]
-    try:
-        edge = critical_weight_variance(spec.activation)
-    except InputError:
-        edge = None
     low, high = min(spec.weight_variances), max(spec.weight_variances)
     return TrainabilityResult(
         spec=spec,
         comparison=[one for one in networks if one.weight_variance is None],
         map=[one for one in networks if one.weight_variance is not None],
-        edge=edge,
+        edge=edge_of_chaos(spec.activation),
         depth_scales=[
             PredictedDepth(
                 weight_variance=variance,
@@ -293,6 +259,15 @@ def _judge(
         guess=guess,
         bar=bar,
         examples=examples,
-        validation_examples=len(validation),
+        validation_examples=validation_examples,
         networks=len(last),
     )
+
+
+def _best_rate(spec: TrainabilitySpec, start: _Start, seed: int, last: _Last) -> float | None:
+    completed = [
+        (last[start, seed, rate].train_loss, rate)
+        for rate in spec.learning_rates
+        if last[start, seed, rate].outcome == "completed"
+    ]
+    return min(completed)[1] if completed else None

@@ -23,7 +23,7 @@ _SMALLEST, _LARGEST = 1e-16, 1e16
 
 
 class FixedPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold a second moment that stays as it is.
+    """A second moment that stays as it is.
 
     Args:
         q: E[z^2] at the fixed point.
@@ -38,7 +38,7 @@ class FixedPoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VarianceMap(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold what becomes of signals in a wide network of one activation.
+    """What becomes of signals in a wide network of one activation.
 
     Args:
         activation: its name.
@@ -91,7 +91,7 @@ def variance_map(
     (1, 'order')
     """
     own = find_activation(activation, kinks)
-    _refuse(weight_variance, bias_variance)
+    _check(weight_variance, bias_variance)
     fixed = _fixed_points(own, weight_variance, bias_variance)
     settles = _settle(own, weight_variance, bias_variance, fixed)
     at = _LARGEST if settles is None else max(settles, _SMALLEST)
@@ -129,7 +129,7 @@ def critical_weight_variance(
     (2.0, 1.0)
     """
     own = find_activation(activation, kinks)
-    _refuse(1.0, bias_variance)
+    _check(1.0, bias_variance)
 
     def above(log_variance: float) -> float:
         return variance_map(own, math.exp(log_variance), bias_variance).chi - 1
@@ -147,6 +147,14 @@ def critical_weight_variance(
         f"activation {own.name!r}: no edge of chaos for n Var[w] from 0.01 to 100 at Var[b] = "
         f"{bias_variance:g}; try another bias variance"
     )
+
+
+def edge_of_chaos(activation: str | Activation) -> float | None:
+    """Find the n Var[w] between order and chaos without biases; None where there is none."""
+    try:
+        return critical_weight_variance(activation)
+    except InputError:  # as for the sigmoid
+        return None
 
 
 def next_variance(
@@ -171,19 +179,18 @@ def _fixed_points(activation: Activation, weights: float, biases: float) -> list
         q = math.exp(log_q)
         return next_variance(activation, weights, biases, q) / q - 1
 
-    grid = np.linspace(math.log(1e-10), math.log(1e10), 47)
-    values = [excess(float(one)) for one in grid]
-    found: list[float] = []
-    if next_variance(activation, weights, biases, _SMALLEST) <= 1e3 * _SMALLEST:
-        found.append(0.0)
+    grid: list[float] = np.linspace(math.log(1e-10), math.log(1e10), 47).tolist()
+    values = [excess(one) for one in grid]
     if max(map(abs, values)) < 1e-9:  # every q is one
         return [_describe(activation, weights, biases, 1.0)]
-    found += [
-        math.exp(_root(excess, float(grid[i]), float(grid[i + 1])))
+    vanishes = next_variance(activation, weights, biases, _SMALLEST) <= 1e3 * _SMALLEST
+    fixed = [0.0] if vanishes else []
+    fixed += [
+        math.exp(_root(excess, grid[i], grid[i + 1]))
         for i in range(len(grid) - 1)
         if values[i] == 0 or values[i] * values[i + 1] < 0
     ]
-    return [_describe(activation, weights, biases, q) for q in found]
+    return [_describe(activation, weights, biases, q) for q in fixed]
 
 
 def _describe(activation: Activation, weights: float, biases: float, q: float) -> FixedPoint:
@@ -214,13 +221,13 @@ def _root(function: Callable[[float], float], low: float, high: float) -> float:
     return float(root)
 
 
-def _refuse(weights: float, biases: float) -> None:
-    for name, value, good in (
-        ("weight_variance", weights, 0 < weights < 1e6),
-        ("bias_variance", biases, 0 <= biases < 1e6),
+def _check(weights: float, biases: float) -> None:
+    for name, value, least, good in (
+        ("weight_variance", weights, "above", 0 < weights < 1e6),
+        ("bias_variance", biases, "at least", 0 <= biases < 1e6),
     ):
         if not good:
             raise InputError(
-                f"variance map: {name} = {value!r} is not allowed; it must be "
-                f"{'above' if name == 'weight_variance' else 'at least'} 0 and below 1e6"
+                f"variance map: {name} = {value!r} is not allowed; it must be {least} 0 and below "
+                "1e6"
             )

@@ -10,39 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from downslope.networks import Initialization
-
-
-def weight_variance(initialization: Initialization, fan_in: int, fan_out: int) -> float:
-    """Return Var[w] of a Linear layer's weights.
-
-    He et al. (2015), equation 10; Glorot and Bengio (2010), equation 12; LeCun et al. (1998);
-    Saxe et al. (2014), with gain sqrt(2). PyTorch's default is Kaiming-uniform with a = sqrt(5):
-    uniform on +-1/sqrt(fan_in), of variance 1/(3 fan_in).
-
-    >>> weight_variance("he", 200, 100), weight_variance("xavier", 200, 100)
-    (0.01, 0.006666666666666667)
-    """
-    match initialization:
-        case "he":
-            return 2 / fan_in
-        case "xavier":
-            return 2 / (fan_in + fan_out)
-        case "lecun":
-            return 1 / fan_in
-        case "orthogonal":
-            return 2 / max(fan_in, fan_out)
-        case "pytorch":
-            return 1 / (3 * fan_in)
-
-
-def bias_variance(initialization: Initialization, fan_in: int) -> float:
-    """Return Var[b] of a Linear layer's biases: 1/(3 fan_in) for "pytorch", else 0.
-
-    >>> bias_variance("he", 200)
-    0.0
-    """
-    return 1 / (3 * fan_in) if initialization == "pytorch" else 0.0
+from downslope.networks import Initialization, bias_variance, weight_variance
 
 
 def predict_forward(

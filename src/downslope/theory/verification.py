@@ -8,9 +8,8 @@ variables. Nothing here is sampled, so a verdict has no error bar.
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import product
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-import msgspec
 import sympy as sp
 
 from downslope.theory.distributions import (
@@ -20,6 +19,7 @@ from downslope.theory.distributions import (
     SYMMETRIC,
     Density,
     Law,
+    add,
     dependent_inputs,
     independent,
     moment,
@@ -39,8 +39,8 @@ _x: Final[Any] = sp.Symbol("x", positive=True)
 _ONE: Final[Any] = sp.Integer(1)
 
 
-class Verification(msgspec.Struct, frozen=True):
-    """Say whether a claim survived, what was computed and what came out."""
+class Verification(NamedTuple):
+    """Whether a claim survived, what was computed and what came out."""
 
     verified: bool
     text: str
@@ -54,10 +54,6 @@ def density_of_product(density: Callable[[Any], Any], z: Any, x: Any) -> Any:
 def verify_sum(claim: Any = n * variance_wx, weights: Law = SKEWED) -> Verification:
     """Check the variance of a sum of n products by enumeration, with inputs that are dependent.
 
-    Args:
-        claim: what Var[sum_j w_j x_j] is said to be, in `n` and `variance_wx`.
-        weights: the law of each independent weight.
-
     >>> verify_sum().verified, verify_sum(n**2 * variance_wx).verified
     (True, False)
     """
@@ -68,12 +64,12 @@ def verify_sum(claim: Any = n * variance_wx, weights: Law = SKEWED) -> Verificat
         single: dict[Fraction, Fraction] = {}
         for w, p in independent(weights, size):
             for x, q in dependent_inputs(size):
-                _add(total, sum((a * b for a, b in zip(w, x, strict=True)), Fraction(0)), p * q)
-                _add(single, w[0] * x[0], p * q)
-        found, alone = variance(total), variance(single)
+                add(total, sum((a * b for a, b in zip(w, x, strict=True)), Fraction(0)), p * q)
+                add(single, w[0] * x[0], p * q)
+        truth, alone = variance(total), variance(single)
         said = claim.subs({n: size, variance_wx: to_sympy(alone)})
-        verified = verified and _zero(said - to_sympy(found))
-        parts.append(f"n = {size}: Var[sum] = {found}, Var[wx] = {alone}, claim {said}")
+        verified = verified and _zero(said - to_sympy(truth))
+        parts.append(f"n = {size}: Var[sum] = {truth}, Var[wx] = {alone}, claim {said}")
     return Verification(
         verified, "all outcomes enumerated, inputs dependent on each other; " + "; ".join(parts)
     )
@@ -81,9 +77,6 @@ def verify_sum(claim: Any = n * variance_wx, weights: Law = SKEWED) -> Verificat
 
 def verify_product(claim: Any = variance_w * second_x) -> Verification:
     """Check the variance of one product in symbols and on a discrete example with E[x] > 0.
-
-    Args:
-        claim: what Var[w x] is said to be, in `variance_w`, `second_x` and `mean_x`.
 
     >>> verify_product().verified, verify_product(variance_w * (second_x - mean_x**2)).verified
     (True, False)
@@ -94,8 +87,8 @@ def verify_product(claim: Any = variance_w * second_x) -> Verification:
     residual = sp.simplify(general.subs(mean_w, 0) - claim)
     law: dict[Fraction, Fraction] = {}
     for (w, p), (x, q) in product(SKEWED.items(), POSITIVE.items()):
-        _add(law, w * x, p * q)
-    found = variance(law)
+        add(law, w * x, p * q)
+    truth = variance(law)
     said = claim.subs(
         {
             variance_w: to_sympy(variance(SKEWED)),
@@ -104,9 +97,9 @@ def verify_product(claim: Any = variance_w * second_x) -> Verification:
         }
     )
     return Verification(
-        _zero(residual) and _zero(said - to_sympy(found)),
+        _zero(residual) and _zero(said - to_sympy(truth)),
         "E[w^2] E[x^2] - E[w]^2 E[x]^2 at E[w] = 0 minus the claim is "
-        f"{residual}; enumerated example: Var[wx] = {found}, claim {said}",
+        f"{residual}; enumerated example: Var[wx] = {truth}, claim {said}",
     )
 
 
@@ -129,9 +122,6 @@ def verify_density(
     claim: Callable[[Callable[[Any], Any], Any, Any], Any] = density_of_product,
 ) -> Verification:
     """Check the density of w x at a known x by differentiating P(w x <= t), for x of either sign.
-
-    Args:
-        claim: (density of w, z, x) -> the density of z = w x at z.
 
     >>> verify_density(lambda density, z, x: density(z / x)).verified
     False
@@ -172,7 +162,7 @@ def verify_symmetry(densities: Sequence[Density] = SYMMETRIC, weights: Law = SIG
                 wrong.append(f"f(-z) != f(z) for {density.name} w")
     law: dict[Fraction, Fraction] = {}
     for w, p in independent(weights, 3):
-        _add(law, w[0] * 1 - w[1] * 2 + w[2] * 5, p)
+        add(law, w[0] * 1 - w[1] * 2 + w[2] * 5, p)
     if any(law.get(-z) != p for z, p in law.items()):
         wrong.append("P(z) != P(-z) for z = w1 - 2 w2 + 5 w3")
     names = ", ".join(density.name for density in densities)
@@ -244,7 +234,3 @@ def _substitute(expression: Any) -> Callable[[Any], Any]:
 
 def _zero(expression: Any) -> bool:
     return sp.simplify(expression) == 0
-
-
-def _add(law: dict[Fraction, Fraction], value: Fraction, probability: Fraction) -> None:
-    law[value] = law.get(value, Fraction(0)) + probability

@@ -1,11 +1,11 @@
 // Tables sort; trials are chosen and filtered, in the table and in every figure at once.
 (() => {
   "use strict";
-  const value = (cell) => {
-    const text = cell.textContent.trim();
+  const read = (text) => {
     const number = Number(text.replace(/[,\s%]/g, "").replace("−", "-"));
     return text === "" || text === "–" ? null : Number.isNaN(number) ? text : number;
   };
+  const value = (cell) => read(cell.textContent.trim());
   const compare = (a, b) =>
     typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
 
@@ -31,30 +31,51 @@
     });
   }
 
+  const plain = (text) => text.toLowerCase().replaceAll("×", "x"); // × is hard to type
+  // "diverged" means "diverged: the loss is not finite" too.
+  const alike = (a, b) => a === b || (a.startsWith(b) && /^[: ]/.test(a.slice(b.length)));
   const tests = {
     "<": (a, b) => a < b,
     ">": (a, b) => a > b,
     "<=": (a, b) => a <= b,
     ">=": (a, b) => a >= b,
-    "=": (a, b) => a === b || String(a).toLowerCase() === String(b).toLowerCase(),
+    "=": (a, b) => (typeof a === "number" ? a === b : alike(plain(a), plain(String(b)))),
     "!=": (a, b) => !tests["="](a, b),
   };
   const squeezed = (text) => text.toLowerCase().replace(/[^a-z0-9]/g, "");
-  const plain = (text) => text.toLowerCase().replaceAll("×", "x"); // × is hard to type
-  /** Turns what was typed into a test of a row; words that name no column are looked for as text. */
+  const short = { lr: "learningrate", wd: "decay", weightdecay: "decay", batchsize: "batch" };
+  const columnOf = (text, names) => {
+    const wanted = short[squeezed(text)] ?? squeezed(text);
+    const exact = names.indexOf(wanted);
+    return exact >= 0 || !wanted ? exact : names.findIndex((name) => name.includes(wanted));
+  };
+  const words = (text) => text.match(/"[^"]*"?|[^\s"]+/g) ?? [];
+  const bare = (text) => text.replaceAll('"', "");
+  /** Turns what was typed into a test of a row: comparisons with a column, and words to look for. */
   const filter = (typed, names) => {
-    const parts = typed.trim().split(/\s+/).filter(Boolean);
-    const all = parts.map((part) => {
-      const found = part.match(/^([^<>=!]+)(<=|>=|!=|<|>|=)(.+)$/);
-      const column = found ? names.findIndex((name) => name.includes(squeezed(found[1]))) : -1;
-      if (column < 0) return (row) => plain(row.textContent).includes(plain(part));
-      const wanted = Number.isNaN(Number(found[3])) ? found[3] : Number(found[3]);
-      return (row) => {
-        const own = value(row.cells[column]);
-        return own !== null && tests[found[2]](own, wanted);
-      };
-    });
-    return (row) => all.every((test) => test(row));
+    const all = [];
+    const unknown = [];
+    const look = (texts) =>
+      all.push(...texts.map((text) => (row) => plain(row.textContent).includes(plain(bare(text)))));
+    let end = 0;
+    for (const part of typed.matchAll(/([^<>=!]*?)\s*(<=|>=|!=|<|>|=)\s*("[^"]*"?|[^\s"<>=!]*)/g)) {
+      end = part.index + part[0].length;
+      const before = words(part[1]);
+      let count = before.length; // of the last words that name the column together
+      const at = () => columnOf(bare(before.slice(before.length - count).join(" ")), names);
+      while (count > 1 && at() < 0) count--;
+      const column = at();
+      look(before.slice(0, before.length - count));
+      const wanted = read(bare(part[3]).trim());
+      if (column < 0) unknown.push(bare(before.at(-1) ?? part[2]));
+      else if (wanted !== null)
+        all.push((row) => {
+          const own = value(row.cells[column]);
+          return own !== null && tests[part[2]](own, wanted);
+        });
+    }
+    look(words(typed.slice(end)));
+    return { unknown, test: (row) => all.every((test) => test(row)) };
   };
 
   for (const finder of document.querySelectorAll(".finder")) {
@@ -70,14 +91,23 @@
       [...section.querySelectorAll("tr[data-trial]")].map((row) => [row.dataset.trial, row]),
     );
     const table = rows.values().next().value.closest("table");
-    const names = [...table.tHead.rows[0].cells].map((cell) => squeezed(cell.textContent));
+    const headings = [...table.tHead.rows[0].cells].map((cell) => cell.textContent);
+    const names = headings.map(squeezed);
     const query = finder.querySelector("input");
     const outcome = finder.querySelector("select");
     const count = finder.querySelector("output");
     const status = finder.querySelector("[role=status]");
     const clear = finder.querySelector(".clear");
+    const help = finder.querySelector(".help");
     const outcomes = new Set();
     let chosen = null;
+    let about = status.textContent;
+    let wrong = "";
+
+    const say = () => {
+      status.textContent = status.title = wrong || about;
+      status.classList.toggle("wrong", wrong !== "");
+    };
 
     const choose = (trial) => {
       for (const mark of marks.get(chosen) ?? []) mark.classList.remove("chosen");
@@ -86,7 +116,8 @@
       clear.hidden = chosen === null;
       section.classList.toggle("choosing", chosen !== null);
       if (chosen === null) {
-        status.textContent = "No trial is chosen.";
+        about = "No trial is chosen.";
+        say();
         return;
       }
       for (const mark of marks.get(chosen)) {
@@ -95,7 +126,8 @@
       }
       const row = rows.get(chosen);
       row.querySelector("button.pick").setAttribute("aria-pressed", "true");
-      status.textContent = `Trial ${chosen.slice(part.length + 1)}: ${row.dataset.about}`;
+      about = `Trial ${chosen.slice(part.length + 1)}: ${row.dataset.about}`;
+      say();
       const box = table.parentElement;
       const top = row.offsetTop - table.tHead.offsetHeight;
       if (top < box.scrollTop || row.offsetTop + row.offsetHeight > box.scrollTop + box.clientHeight)
@@ -103,7 +135,9 @@
     };
 
     const narrow = () => {
-      const test = filter(query.value, names);
+      const { unknown, test } = filter(query.value, names);
+      wrong = unknown.length ? `No column “${unknown[0]}”. Columns: ${headings.join(", ")}.` : "";
+      say();
       let left = 0;
       for (const [trial, row] of rows) {
         const stays = test(row) && (!outcome.value || row.dataset.outcome === outcome.value);
@@ -158,6 +192,11 @@
     for (const button of finder.querySelectorAll(".step"))
       button.addEventListener("click", () => step(Number(button.dataset.step)));
     clear.addEventListener("click", () => choose(chosen));
+    help?.addEventListener("click", () => {
+      const text = document.getElementById(help.getAttribute("aria-controls"));
+      text.hidden = !text.hidden;
+      help.setAttribute("aria-expanded", String(!text.hidden));
+    });
     query.addEventListener("input", narrow);
     outcome.addEventListener("change", narrow);
     finder.hidden = false;

@@ -1,4 +1,4 @@
-// Every figure can be saved as PNG, SVG and CSV, every table as CSV; large parts are unpacked.
+// Figures are saved as PNG, SVG and CSV, tables as CSV; code is copied; large parts are unpacked.
 const unpack = async (id) => {
   const letters = atob(document.getElementById(id).textContent.trim());
   const bytes = Uint8Array.from(letters, (letter) => letter.charCodeAt(0));
@@ -8,130 +8,107 @@ const unpack = async (id) => {
 
 (() => {
   "use strict";
-  const PAPER = "#fefefe"; // a saved figure is light, whatever the page is
-  const SCALE = 3;
-
-  const save = (name, blob) => {
+  const SCALE = 4;
+  const save = (name, content, type) => {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
+    link.href = URL.createObjectURL(new Blob([content], { type: `${type};charset=utf-8` }));
     link.download = name;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   };
-  const text = (content, type) => new Blob([content], { type: `${type};charset=utf-8` });
 
-  const lightColours = () => {
+  // A saved figure is light, whatever the page is.
+  const drawing = (figure) => {
     const root = document.documentElement;
-    const before = root.getAttribute("data-theme");
+    const theme = root.getAttribute("data-theme");
     root.setAttribute("data-theme", "light");
     const style = getComputedStyle(root);
-    const names = ["ink", "muted", "grid", "paper", "indigo", "rose", "teal", "ochre", "plum"];
-    const found = Object.fromEntries(names.map((n) => [n, style.getPropertyValue(`--${n}`).trim()]));
-    if (before === null) root.removeAttribute("data-theme");
-    else root.setAttribute("data-theme", before);
-    return found;
-  };
-
-  const drawing = (figure) => {
     const copy = figure.querySelector(".drawing > svg").cloneNode(true);
     const [, , width, height] = copy.getAttribute("viewBox").split(" ").map(Number);
-    copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-    copy.setAttribute("xmlns:xlink", "http://www.w3.org/1999/xlink");
-    copy.setAttribute("width", width);
-    copy.setAttribute("height", height);
+    const attributes = { xmlns: "http://www.w3.org/2000/svg", "xmlns:xlink": "http://www.w3.org/1999/xlink", width, height };
+    for (const [name, value] of Object.entries(attributes)) copy.setAttribute(name, value);
     const ground = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-    ground.setAttribute("width", "100%");
-    ground.setAttribute("height", "100%");
-    ground.setAttribute("fill", PAPER);
+    for (const [name, value] of Object.entries({ width: "100%", height: "100%", fill: "var(--paper)" })) ground.setAttribute(name, value);
     copy.prepend(ground);
-    const colours = lightColours();
-    const source = new XMLSerializer()
-      .serializeToString(copy)
-      .replace(/var\(--(\w+)\)/g, (whole, name) => colours[name] ?? whole);
+    const source = new XMLSerializer().serializeToString(copy).replace(/var\((--\w+)\)/g, (_, name) => style.getPropertyValue(name).trim());
+    if (theme === null) root.removeAttribute("data-theme");
+    else root.setAttribute("data-theme", theme);
     return { source, width, height };
   };
-
-  const asImage = ({ source, width, height }) =>
+  const image = ({ source, width, height }) =>
     new Promise((resolve, reject) => {
-      const image = new Image();
-      image.onload = () => {
+      const picture = new Image();
+      picture.onload = () => {
         const canvas = document.createElement("canvas");
         canvas.width = width * SCALE;
         canvas.height = height * SCALE;
-        canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+        canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
         canvas.toBlob(resolve, "image/png");
       };
-      image.onerror = reject;
-      image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(source)}`;
+      picture.onerror = reject;
+      picture.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(source)}`;
     });
-
   let tables = null;
   const data = async (name) => {
     tables ??= unpack("figure-data").then(JSON.parse);
     return (await tables)[name];
   };
 
+  const button = (text, label, action) => {
+    const element = document.createElement("button");
+    element.type = "button";
+    element.textContent = text;
+    element.setAttribute("aria-label", label);
+    element.addEventListener("click", action);
+    return element;
+  };
+  const bar = (place, label, ...buttons) => {
+    const element = document.createElement("div");
+    element.className = "save";
+    element.setAttribute("role", "group");
+    element.setAttribute("aria-label", label);
+    element.append(...buttons);
+    place.append(element);
+  };
   const kinds = {
-    PNG: async (figure, name) => save(`${name}.png`, await asImage(drawing(figure))),
-    SVG: async (figure, name) => save(`${name}.svg`, text(drawing(figure).source, "image/svg+xml")),
-    CSV: async (_, name) => save(`${name}.csv`, text(await data(name), "text/csv")),
+    PNG: async (figure, name) => save(`${name}.png`, await image(drawing(figure)), "image/png"),
+    SVG: async (figure, name) => save(`${name}.svg`, drawing(figure).source, "image/svg+xml"),
+    CSV: async (_, name) => save(`${name}.csv`, await data(name), "text/csv"),
   };
-  const bar = (label) => {
-    const made = document.createElement("div");
-    made.className = "save";
-    made.setAttribute("role", "group");
-    made.setAttribute("aria-label", label);
-    return made;
-  };
-  const button = (kind, label, action) => {
-    const made = document.createElement("button");
-    made.type = "button";
-    made.textContent = kind;
-    made.setAttribute("aria-label", label);
-    made.addEventListener("click", action);
-    return made;
-  };
-
   for (const figure of document.querySelectorAll("figure[data-figure]")) {
     const name = figure.dataset.figure;
-    const own = bar(`Save figure ${name}`);
-    for (const [kind, act] of Object.entries(kinds))
-      own.append(button(kind, `Save ${name} as ${kind}`, () => act(figure, name)));
-    figure.append(own);
+    const buttons = Object.entries(kinds).map(([kind, act]) => button(kind, `Save ${name} as ${kind}`, () => act(figure, name)));
+    bar(figure, `Save figure ${name}`, ...buttons);
   }
-
   // The interactive figures are plotly's, which draws them once they come near.
   for (const figure of document.querySelectorAll("figure.interactive")) {
-    const own = bar("Save interactive landscape");
-    for (const format of ["png", "svg"])
-      own.append(
-        button(format.toUpperCase(), `Save the interactive landscape as ${format.toUpperCase()}`, () => {
-          for (const one of figure.querySelectorAll(".js-plotly-plot")) {
-            const [width, height] = [one.clientWidth, one.clientHeight];
-            Plotly.downloadImage(one, { format, width, height, scale: 2, filename: `landscape-${one.id}` });
-          }
-        }),
-      );
-    own.append(
-      button("CSV", "Save the interactive landscape as CSV", () => kinds.CSV(figure, "landscape-surface")),
+    const buttons = ["png", "svg"].map((format) =>
+      button(format.toUpperCase(), `Save the interactive landscape as ${format.toUpperCase()}`, () => {
+        for (const one of figure.querySelectorAll(".js-plotly-plot"))
+          Plotly.downloadImage(one, { format, width: one.clientWidth, height: one.clientHeight, scale: 2, filename: `landscape-${one.id}` });
+      }),
     );
-    figure.append(own);
+    bar(figure, "Save interactive landscape", ...buttons);
   }
-
   const cell = (one) => {
     const value = one.textContent.trim();
     return /[",\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
   };
   document.querySelectorAll(".titled").forEach((titled, i) => {
     const table = titled.querySelector("table");
-    const section = titled.closest("section")?.id || "table";
-    const own = bar("Save table");
-    own.append(
-      button("CSV", `Save table as CSV: ${table.getAttribute("aria-label")}`, () => {
-        const rows = [...table.rows].map((row) => [...row.cells].map(cell).join(","));
-        save(`${section}-table-${i + 1}.csv`, text(`${rows.join("\n")}\n`, "text/csv"));
-      }),
-    );
-    titled.append(own);
+    const label = `Save table as CSV: ${table.getAttribute("aria-label")}`;
+    bar(titled, "Save table", button("CSV", label, () => {
+      const rows = [...table.rows].map((row) => [...row.cells].map(cell).join(","));
+      save(`${titled.closest("section")?.id || "table"}-table-${i + 1}.csv`, `${rows.join("\n")}\n`, "text/csv");
+    }));
   });
+  for (const pre of document.querySelectorAll("pre.toml, pre.console")) {
+    const text = pre.textContent;
+    const copy = button("Copy", "Copy to the clipboard", async () => {
+      await navigator.clipboard.writeText(text);
+      copy.textContent = "Copied";
+    });
+    copy.className = "copy";
+    pre.append(copy);
+  }
 })();

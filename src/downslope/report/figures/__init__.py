@@ -1,1 +1,0 @@
-"""Static figures: for each stage, functions that compute what to show, and draw it."""

@@ -1,0 +1,201 @@
+"""Many small pictures in one panel: places are cells, one unit wide, rows counted from the top.
+
+One panel for all of them is drawn several times faster than a panel for each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from downslope.report.display import Cell, Frame
+
+_GAP = 0.06
+"""Between two pictures, as a share of a cell."""
+
+_CHANNELS = (1, 3, 4)
+"""Grey, colour, colour and opacity."""
+
+
+def is_picture(shape: Sequence[int]) -> bool:
+    """Tell whether examples of a shape are pictures, grey or in colour.
+
+    >>> [is_picture(shape) for shape in ((28, 28), (32, 32, 3), (3, 32, 32), (30,), (8, 8, 8))]
+    [True, True, True, False, False]
+    """
+    return len(shape) == 2 or _channel_axis(shape) is not None
+
+
+def _channel_axis(shape: Sequence[int]) -> int | None:
+    """Return the axis that counts channels: 1, 3 or 4 of them, first if both others are larger."""
+    if len(shape) == 3:
+        if shape[0] in _CHANNELS and min(shape[1:]) > shape[0]:
+            return 0
+        if shape[2] in _CHANNELS:
+            return 2
+    return None
+
+
+def arrange(values: NDArray[Any], shape: Sequence[int]) -> NDArray[np.float64]:
+    """Arrange the features of examples as pictures.
+
+    Args:
+        values: shape (..., features).
+        shape: of one example: (height, width), and for colour with the channels last or first
+            (Pillow's and PyTorch's way). Anything else is no picture.
+
+    Returns:
+        Shape (..., height, width), or in colour (..., height, width, 3), opacity left out. What is
+        no picture becomes a strip, shape (..., 1, features).
+
+    >>> arrange(np.zeros((5, 2, 12)), (3, 2, 2)).shape, arrange(np.zeros((5, 12)), (3, 4)).shape
+    ((5, 2, 1, 12), (5, 3, 4))
+    >>> arrange(np.zeros((5, 48)), (3, 4, 4)).shape
+    (5, 4, 4, 3)
+    """
+    array = np.asarray(values, np.float64)
+    start = array.shape[:-1]
+    axis = _channel_axis(shape)
+    if axis is None:
+        rows = shape if len(shape) == 2 else (1, math.prod(shape))
+        return array.reshape(*start, *rows)
+    pixels = np.moveaxis(array.reshape(*start, *shape), axis - 3, -1)
+    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels[..., :3]
+
+
+def picture_frame(
+    columns: Sequence[str], pictures: Iterable[tuple[Sequence[Cell], NDArray[np.float64]]]
+) -> Frame:
+    """Tabulate pictures: a row for each row of pixels, in colour for each of its three channels.
+
+    Args:
+        columns: names of what is said of a picture.
+        pictures: what is said of each, and the picture from `arrange`.
+
+    >>> frame = picture_frame(["class"], [(["a"], np.array([[0.0, 0.25]]))])
+    >>> frame.columns
+    ('picture', 'class', 'row', 'channel', 'column 0', 'column 1')
+    >>> frame.rows
+    [(0, 'a', 0, 'grey', 0.0, 0.25)]
+    """
+    rows: list[Sequence[Cell]] = []
+    width = 0
+    for place, (said, picture) in enumerate(pictures):
+        channels = picture[..., None] if picture.ndim == 2 else picture
+        names = ("grey",) if picture.ndim == 2 else ("red", "green", "blue")
+        width = channels.shape[1]
+        # Rounded to what can be seen: the run's files hold all digits.
+        for (row, channel), values in _lines(np.round(channels, 2)):
+            rows.append((place, *said, row, names[channel], *values))
+    places = (f"column {i}" for i in range(width))
+    return Frame(("picture", *columns, "row", "channel", *places), rows)
+
+
+def _lines(channels: NDArray[np.float64]) -> Iterable[tuple[tuple[int, int], list[float]]]:
+    for row in range(channels.shape[0]):
+        for channel in range(channels.shape[2]):
+            yield (row, channel), channels[row, :, channel].tolist()
+
+
+def pictures_of(frame: Frame) -> list[tuple[dict[str, Cell], NDArray[np.float64]]]:
+    """Return what a frame from `picture_frame` says of each picture, and the picture."""
+    start = frame.columns.index("row")
+    found: list[tuple[dict[str, Cell], NDArray[np.float64]]] = []
+    for own in frame.groups("picture").values():
+        said = dict(zip(frame.columns[1:start], own.rows[0][1:start], strict=True))
+        values = np.array([row[start + 2 :] for row in own.rows], np.float64)
+        channels = len(set(own["channel"]))
+        picture = np.moveaxis(values.reshape(-1, channels, values.shape[1]), 1, 2)
+        found.append((said, picture[..., 0] if channels == 1 else picture))
+    return found
+
+
+def shown(
+    image: NDArray[np.float64], low: float = 0.0, high: float = 1.0, shades: Any = "gray"
+) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Give a picture from `arrange` what `imshow` takes: values, and options for grey ones.
+
+    Args:
+        image: shape (height, width) or (height, width, 3).
+        low: the value that is black.
+        high: the value that is white.
+        shades: the colour map of grey values; colours are their own.
+    """
+    if image.ndim == 2:
+        return image, {"cmap": shades, "vmin": low, "vmax": high}
+    return np.clip((image - low) / ((high - low) or 1.0), 0, 1), {}
+
+
+def sheet(
+    figure: Figure, box: tuple[float, float, float, float], columns: float, rows: float
+) -> Axes:
+    """Make the panel that pictures are put on.
+
+    Args:
+        figure: that it belongs to.
+        box: left, bottom, right and top, as shares of the figure.
+        columns: its width, in cells.
+        rows: its height, in widths of a cell.
+    """
+    left, bottom, right, top = box
+    axes = figure.add_axes((left, bottom, right - left, top - bottom))
+    axes.set_xlim(0, columns)
+    axes.set_ylim(rows, 0)
+    axes.set_aspect("equal")
+    axes.set_axis_off()
+    return axes
+
+
+def put(
+    axes: Axes,
+    image: NDArray[np.float64],
+    place: tuple[float, float],
+    label: str,
+    *,
+    height: float = 1.0,
+    low: float = 0.0,
+    high: float = 1.0,
+    shades: Any = "gray",
+) -> Any:
+    """Put a picture into a cell, as large as fits and in its own proportions.
+
+    Args:
+        axes: from `sheet`.
+        image: from `arrange`; a single row of values fills its cell as a strip.
+        place: left and upper edge of the cell.
+        label: names it in the figure's data.
+        height: of the cell, in its widths.
+        low: the value that is black.
+        high: the value that is white.
+        shades: the colour map of grey values.
+    """
+    x, y = place
+    wide, tall = 1 - _GAP, height - _GAP
+    if image.shape[0] > 1:
+        scale = min(wide / image.shape[1], tall / image.shape[0])
+        wide, tall = image.shape[1] * scale, image.shape[0] * scale
+    left, upper = x + (1 - wide) / 2, y + (height - tall) / 2
+    values, options = shown(image, low, high, shades)
+    return axes.imshow(
+        values, extent=(left, left + wide, upper + tall, upper), interpolation="nearest",
+        label=label, **options,
+    )  # fmt: skip
+
+
+def beside(axes: Axes, place: tuple[float, float], text: str, **options: Any) -> None:
+    """Write the name of a row of pictures to the left of a cell's middle."""
+    x, y = place
+    axes.text(x - 0.1, y, text, ha="right", va="center", **options)
+
+
+def above(axes: Axes, place: tuple[float, float], text: str, **options: Any) -> None:
+    """Write a line over the middle of a cell's upper edge."""
+    x, y = place
+    style: dict[str, Any] = {"ha": "center", "va": "bottom", "parse_math": False} | options
+    axes.text(x, y, text, **style)

@@ -1,0 +1,156 @@
+"""The last sections: where a run comes from and how to repeat it, its data, and its code."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from types import FunctionType
+
+from downslope.recipes import STAGES, stages
+from downslope.report.blocks import (
+    Block,
+    Cards,
+    Code,
+    Column,
+    Details,
+    Facts,
+    Figures,
+    Heading,
+    Interactive,
+    Item,
+    Items,
+    Paragraph,
+    Row,
+    Section,
+    Table,
+    Text,
+    code,
+    walk,
+)
+from downslope.report.display import Source
+from downslope.report.formats import capitalized, duration
+from downslope.results import Results
+from downslope.runs import Manifest
+from downslope.toml import write_toml
+
+
+def provenance(results: Results, manifest: Manifest | None, shown: Sequence[Block]) -> Section:
+    """Say what the data were, how often the test set was opened, and how to repeat the run.
+
+    Args:
+        results: of the run.
+        manifest: of the run; None where it has none yet.
+        shown: the blocks of all other sections, whose sources are listed.
+    """
+    blocks = [
+        *_blocks(results, manifest),
+        Details("Code of the stages", _code(results)),
+        Details("Sources of the numbers", [_sources(shown)]),
+    ]
+    return Section("provenance", "Provenance", blocks)
+
+
+def _blocks(results: Results, manifest: Manifest | None) -> Iterator[Block]:
+    yield Heading("Data")
+    yield Facts(list(_data(results)))
+    yield Heading("How to repeat it")
+    if manifest is not None:
+        yield Code(manifest.command, "console")
+        yield Paragraph(
+            ["in the directory of this run, where ", code("recipe.toml"), " is the recipe below."],
+            "small",
+        )
+    yield Facts(list(_made_with(results, manifest)))
+    yield Heading("Openings of the held-out test set")
+    if results.test_set.openings:
+        yield Items([Item(opening.reason) for opening in results.test_set.openings])
+    else:
+        yield Paragraph("The test set was never opened.")
+    yield Details("Recipe", [Code(write_toml(results.recipe).strip(), "toml")])
+    files = {} if manifest is None else manifest.files
+    rows = [
+        Row([name, [code(digest)]])
+        for name, digest in files.items()
+        if not name.startswith(("report.", "figures/"))  # a page cannot hold its own digest
+    ]
+    if rows:
+        columns = [Column("file", False), Column("SHA-256", False)]
+        yield Details("Files and their SHA-256", [Table("Files of this run", columns, rows)])
+
+
+def _data(results: Results) -> Iterator[tuple[str, Text]]:
+    data = results.data
+    yield "Data set", f"{data.name}, from {data.source}"
+    counts = f"{data.training:,} training, {data.validation:,} validation, {data.test:,} test"
+    yield "Examples", counts
+    yield "One example", f"{' × '.join(map(str, data.shape))} values; {data.scaling}"
+    if data.notes:
+        yield "Read as", "; ".join(data.notes)
+    if data.class_names:
+        pairs = zip(data.class_names, data.class_counts, strict=False)
+        yield "Classes", ", ".join(f"{name} {count:,}" for name, count in pairs)
+    yield "SHA-256", [code(data.sha256)]
+
+
+def _made_with(results: Results, manifest: Manifest | None) -> Iterator[tuple[str, Text]]:
+    seeds = [str(results.recipe.seed)]
+    if results.refit is not None:
+        seeds.append(f"final model {', '.join(map(str, results.refit.seeds))}")
+    if results.variants is not None and results.variants.refit is not None:
+        seeds.append(f"variant {', '.join(map(str, results.variants.refit.seeds))}")
+    yield "Seed", "; ".join(seeds)
+    if manifest is not None:
+        named = (manifest.versions, manifest.hardware)
+        versions, hardware = (", ".join(f"{k} {v}" for k, v in x.items()) for x in named)
+        yield "Versions", versions
+        yield "Hardware", hardware
+    times = [f"{stage} {duration(seconds)}" for stage, seconds in results.seconds.items()]
+    yield "Wall time", ", ".join(times) or "no stage finished"
+    yield "Schema", results.schema
+
+
+def _sources(blocks: Sequence[Block]) -> Table:
+    """List where the numbers of blocks come from."""
+    named: list[Source] = []
+    for block in walk(blocks):
+        if isinstance(block, Figures | Interactive):
+            named += [display.source for display in block.displays]
+        elif isinstance(block, Cards):
+            named += [fact.source for fact in block.facts]
+        elif isinstance(block, Table) and block.source is not None:
+            named.append(block.source)
+    return Table(
+        "Each number of this report stands in a file of the run, or was computed from one",
+        [Column("file and key", False), Column("how it was computed", False)],
+        [Row([[code(source.place)], source.how]) for source in dict.fromkeys(named)],
+    )
+
+
+def _code(results: Results) -> list[Block]:
+    """Print the functions that ran the stages, from their own source."""
+    blocks: list[Block] = [
+        Paragraph(
+            [
+                "The functions that ran the stages of this run, as they stand in downslope's ",
+                code("recipes/stages.py"),
+                ".",
+            ]
+        )
+    ]
+    items: list[Item] = []
+    for stage in STAGES:
+        if getattr(results, stage) is not None:
+            source = "\n\n".join(map(inspect.getsource, _functions(stage)))
+            items.append(Item(capitalized(stage), [Code(source.strip(), "python")]))
+    return [*blocks, Items(items, numbered=False)]
+
+
+def _functions(stage: str) -> list[FunctionType]:
+    """Return the functions of a stage, which are named after it."""
+    return [
+        function
+        for name, function in vars(stages).items()
+        if isinstance(function, FunctionType)
+        and function.__module__ == stages.__name__
+        and name.lstrip("_").partition("_")[0] == stage
+    ]

@@ -1,0 +1,438 @@
+"""The section of the final model: training, accuracy by class, confidence, mistakes."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from downslope.report.arrays import Arrays
+from downslope.report.blocks import Block, Column, Columns, Details, Figures, Paragraph, Row, Table
+from downslope.report.display import Display, Frame, Source
+from downslope.report.formats import loss, number, percent, percent_interval, plural, times
+from downslope.report.images import (
+    above,
+    arrange,
+    is_picture,
+    picture_frame,
+    pictures_of,
+    put,
+    sheet,
+)
+from downslope.report.statements import final
+from downslope.report.style import (
+    INDIGO,
+    INK,
+    MUTED,
+    ROSE,
+    TEAL,
+    WIDTH,
+    heat,
+    legend_above,
+    log_ticks,
+    panel,
+    plain,
+)
+from downslope.results import Results
+from downslope.search import RefitResult
+from downslope.statistics import Reliability, class_scores, reliability
+
+ACROSS, DOWN = 5, 4
+"""Mistakes in a row, and rows of them."""
+
+
+@dataclass(frozen=True)
+class Losses(Display):
+    """Training loss by epoch and seed, and the test accuracy where a recipe monitors it."""
+
+    refit: RefitResult
+    name = "refit-loss"
+    title = "How did training go?"
+    source = Source(
+        "results.json: refit.epochs",
+        "mean cross-entropy over each epoch's minibatches, by seed; accuracy: mean over seeds",
+    )
+
+    @property
+    def monitored(self) -> bool:
+        """Tell whether the test accuracy is known by epoch."""
+        return any(epoch.test_accuracy is not None for epoch in self.refit.epochs)
+
+    def frame(self) -> Frame:
+        columns, rows = ["epoch", "loss"], [[x.epoch, x.train_loss] for x in self.refit.epochs]
+        if len(self.refit.seeds) > 1:
+            columns = ["epoch", "mean loss", *(f"seed {seed}" for seed in self.refit.seeds)]
+            rows = [[x.epoch, x.train_loss, *x.train_loss_per_seed] for x in self.refit.epochs]
+        if self.monitored:
+            columns.append("test accuracy")
+            rows = [[*row, x.test_accuracy] for row, x in zip(rows, self.refit.epochs, strict=True)]
+        return Frame(columns, rows)
+
+    def draw(self, frame: Frame) -> Figure:
+        epochs = frame["epoch"]
+        monitored = "test accuracy" in frame.columns
+        figure = Figure(figsize=(WIDTH, 4.4 if monitored else 3.1), layout="constrained")
+        axes, *below = np.ravel(figure.subplots(1 + monitored, 1, sharex=True))
+        axes.set_ylabel("training loss (nats)")
+        for lower in below:
+            accuracy = 100 * frame.numbers("test accuracy")
+            lower.plot(epochs, accuracy, color=INDIGO, marker="s", markersize=3.5)
+            lower.set_ylabel("test accuracy (%)")
+        figure.axes[-1].set_xlabel("epoch")
+        own = frame.columns[1]
+        seeds = [column for column in frame.columns if column.startswith("seed ")]
+        for i, seed in enumerate(seeds):
+            label = "" if i else "each seed"
+            axes.plot(epochs, frame.numbers(seed), color=MUTED, alpha=0.6, lw=0.9, label=label)
+        look = "o-" if len(epochs) <= 30 else "-"
+        axes.plot(epochs, frame.numbers(own), look, color=INDIGO, lw=2, ms=3.5, label=own)
+        positive = [x for x in frame.numbers(own) if x > 0]
+        if positive and max(positive) > 8 * min(positive):
+            axes.set_yscale("log")
+            log_ticks(axes.yaxis)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if seeds:
+            axes.legend(loc="upper right")
+        return figure
+
+    @property
+    def caption(self) -> str:
+        text = "Training loss after each epoch"
+        if len(self.refit.seeds) > 1:
+            text += f": thin, each of the {len(self.refit.seeds)} seeds; thick, their mean"
+        if not self.monitored:
+            return f"{text}."
+        return f"{text}. Below: test accuracy, monitored but never used to choose anything."
+
+    @property
+    def alt(self) -> str:
+        first, last = self.refit.epochs[0], self.refit.epochs[-1]
+        ends = f"from {number(first.train_loss)} to {number(last.train_loss)} nats"
+        text = f"Training loss by epoch of {plural(len(self.refit.seeds), 'seed')}, {ends}."
+        if not self.monitored:
+            return text
+        return f"{text} Test accuracy {percent(last.test_accuracy)} at the end."
+
+
+@dataclass(frozen=True)
+class Minibatches(Display):
+    """Training loss of the last minibatches."""
+
+    refit: RefitResult
+    name = "refit-minibatches"
+    title = "How much does the loss vary between the last minibatches?"
+    source = Source("results.json: refit.last_minibatches", "cross-entropy of single minibatches")
+
+    def frame(self) -> Frame:
+        last = self.refit.last_minibatches
+        start = 1 - len(last)
+        rows = ((start + i, one.step, one.train_loss) for i, one in enumerate(last))
+        return Frame(("minibatch", "step", "training loss"), rows)
+
+    def draw(self, frame: Frame) -> Figure:
+        figure, axes = panel("minibatch, counted back from the last", "training loss (nats)")
+        places, losses = frame.numbers("minibatch"), frame.numbers("training loss")
+        axes.vlines(places, 0, losses, color=MUTED, linewidth=0.9)
+        axes.plot(places, losses, "o", color=INDIGO, markersize=5, label="one minibatch")
+        if np.isfinite(losses).any():
+            mean = float(np.nanmean(losses))
+            axes.axhline(mean, color=MUTED, dashes=(5, 3), linewidth=1.3, label="mean")
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        legend_above(axes)
+        return figure
+
+    @property
+    def caption(self) -> str:
+        last = self.refit.last_minibatches
+        return (
+            f"Training loss of the last {len(last)} minibatches of seed "
+            f"{self.refit.member.seed}, the last of them at step {last[-1].step:,}."
+        )
+
+    @property
+    def alt(self) -> str:
+        losses = self.frame().numbers("training loss")
+        low, high = number(float(np.nanmin(losses))), number(float(np.nanmax(losses)))
+        return f"Training loss of the last {len(losses)} minibatches, from {low} to {high} nats."
+
+
+@dataclass(frozen=True)
+class Confusion(Display):
+    """Which classes the first seed takes for which."""
+
+    confusion: Sequence[Sequence[int]]
+    names: Sequence[str]
+    name = "refit-confusion"
+    title = "Which classes are confused?"
+    source = Source(
+        "results.json: refit.confusion", "test examples counted, of the first completed seed"
+    )
+
+    def frame(self) -> Frame:
+        counts = np.array(self.confusion, float)
+        share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        columns = ("true class", "predicted class", "examples", "share of the class")
+        return Frame(
+            columns,
+            (
+                (self.names[i], self.names[j], self.confusion[i][j], float(share[i, j]))
+                for i, j in np.ndindex(share.shape)
+            ),
+        )
+
+    def draw(self, frame: Frame) -> Figure:
+        figure, axes = panel("predicted class", "true class", height=4.4)
+        count = math.isqrt(len(frame))
+        share = frame.numbers("share of the class").reshape(count, count)
+        texts = [[_short(cell) if count <= 12 else "" for cell in row] for row in 100 * share]
+        heat(axes, np.sqrt(share), texts)
+        places = range(0, count, math.ceil(count / 20))
+        names = [plain(str(frame["predicted class"][i]), 11) for i in places]
+        turn: dict[str, Any] = {"rotation": 45, "ha": "right"} if len("".join(names)) > 30 else {}
+        axes.set_xticks(places, names, parse_math=False, **turn)
+        axes.set_yticks(places, names, parse_math=False)
+        for side in axes.spines.values():
+            side.set_visible(False)
+        return figure
+
+    @property
+    def caption(self) -> str:
+        text = (
+            "Confusion matrix of the first completed seed on the test set, in percent of the true "
+            "class; shading follows the square root, so that rare errors show."
+        )
+        errors = np.array(self.confusion)
+        np.fill_diagonal(errors, 0)
+        if not errors.any():
+            return text
+        true, said = divmod(int(errors.argmax()), len(errors))
+        names = [plain(str(self.names[k]), 24) for k in (true, said)]
+        return f"{text} Most frequent: {names[0]} taken for {names[1]}, {times(errors.max())}."
+
+    @property
+    def alt(self) -> str:
+        counts = np.asarray(self.confusion)
+        hits, every = int(np.trace(counts)), int(counts.sum())
+        return f"Confusion matrix: {hits:,} of {every:,} test examples are on the diagonal."
+
+
+def _short(share: float) -> str:
+    """Write a percentage into a cell: 0.4, 9.7, 97; empty for none."""
+    return "" if not share else f"{share:.1f}" if share < 9.95 else f"{share:.0f}"
+
+
+@dataclass(frozen=True)
+class Calibration(Display):
+    """Accuracy against confidence by bin."""
+
+    reliability: Reliability
+    name = "refit-calibration"
+    title = "Can its confidence be trusted?"
+    source = Source(
+        "refit/predictions.npz: predictions, confidences, truth",
+        "15 bins of equal width; expected calibration error as in Guo et al. (2017), its 95 % "
+        "interval from an inverted test with 1,000 bootstrap draws of the test examples",
+    )
+
+    def frame(self) -> Frame:
+        rows = [
+            (b.low, b.high, b.examples, b.confidence, b.accuracy, *b.interval)
+            for b in self.reliability.bins
+        ]
+        columns = ("from", "to", "predictions", "confidence", "accuracy", "low", "high")
+        return Frame(columns, rows)
+
+    def draw(self, frame: Frame) -> Figure:
+        figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 1])
+        columns = ("from", "to", "confidence", "accuracy", "low", "high")
+        left, right, sure, accuracy, low, high = (100 * frame.numbers(name) for name in columns)
+        upper.plot([0, 100], [0, 100], color=TEAL, dashes=(5, 3), lw=1.1, label="calibrated")
+        upper.vlines(sure, low, high, color=INDIGO, lw=1.4, alpha=0.6, label="95 % interval")
+        upper.plot(sure, accuracy, "o-", color=INDIGO, ms=5.5, lw=1.3, label="this model")
+        upper.set_ylabel("accuracy (%)")
+        upper.set_ylim(-2, 102)
+        legend_above(upper, 2)
+        count = frame.numbers("predictions")
+        share = count / count.sum()
+        width = right - left
+        lower.bar(left, 100 * share, width, align="edge", color=INDIGO, alpha=0.35, ec=INDIGO)
+        lower.axvline(float(share @ sure), color=INK, lw=1.5, label="mean confidence")
+        lower.axvline(float(share @ accuracy), color=TEAL, lw=1.5, dashes=(4, 2), label="accuracy")
+        lower.set_xlabel("confidence (%)")
+        lower.set_ylabel("share (%)")
+        lower.set_xlim(min(95.0, float(left[0])), 100.5)
+        lower.legend(loc="upper left")
+        return figure
+
+    @property
+    def caption(self) -> str:
+        found = self.reliability
+        return (
+            f"Expected calibration error, the average gap between confidence and accuracy: "
+            f"{percent(found.error)} (95 % interval {percent_interval(found.interval)}). Mean "
+            f"confidence {percent(found.confidence)}, accuracy {percent(found.accuracy)}. Below: "
+            "histogram of confidences over all seeds."
+        )
+
+    @property
+    def alt(self) -> str:
+        bins, error = len(self.reliability.bins), percent(self.reliability.error)
+        return f"Accuracy against confidence in {bins} bins; expected calibration error {error}."
+
+
+@dataclass(frozen=True)
+class Mistakes(Display):
+    """The most confident mistakes in refit/predictions.npz, by class pair."""
+
+    answers: dict[str, NDArray[Any]]
+    names: Sequence[str]
+    shape: Sequence[int]
+    name = "refit-mistakes"
+    title = "What do its most confident mistakes look like?"
+    source = Source(
+        "refit/predictions.npz: mistakes, mistake_inputs",
+        "wrong predictions of the first completed seed, by their probability",
+    )
+
+    @cached_property
+    def mistakes(self) -> list[tuple[int, str, str, float, NDArray[np.float64]]]:
+        """Number, label, prediction, confidence and picture of each, frequent pairs first."""
+        chosen = self.answers["mistakes"][: ACROSS * DOWN]
+        images = arrange(self.answers["mistake_inputs"][: len(chosen)], self.shape)
+        labels = [self.names[int(k)] for k in self.answers["truth"][chosen]]
+        said = [self.names[int(k)] for k in self.answers["predictions"][0][chosen]]
+        sure = self.answers["confidences"][0][chosen].tolist()
+        often = Counter(zip(labels, said, strict=True))
+        mistakes = list(zip(chosen.tolist(), labels, said, sure, images, strict=True))
+        return sorted(mistakes, key=lambda one: (-often[one[1:3]], one[1:3]))
+
+    def frame(self) -> Frame:
+        columns = ("test example", "label", "prediction", "confidence")
+        return picture_frame(columns, ((said, image) for *said, image in self.mistakes))
+
+    def draw(self, frame: Frame) -> Figure:
+        mistakes = pictures_of(frame)
+        low, high = (float(end([end(image) for _, image in mistakes])) for end in (np.min, np.max))
+        tall = 1.17
+        rows = math.ceil(len(mistakes) / ACROSS)
+        figure = Figure(figsize=(WIDTH, WIDTH / ACROSS * tall * rows))
+        axes = sheet(figure, (0, 0, 1, 1), ACROSS, tall * rows)
+        for i, (said, image) in enumerate(mistakes):
+            x, y = i % ACROSS, tall * (i // ACROSS) + 0.38
+            put(axes, image, (x, y), "", height=tall - 0.42, low=low, high=high)
+            for up, name, colour in ((0.17, "label", INK), (0, "prediction", ROSE)):
+                text = plain(str(said[name]), 11)
+                above(axes, (x + 0.5, y - up), text, fontsize=9.6, color=colour)
+        return figure
+
+    @property
+    def caption(self) -> str:
+        sure = [one[3] for one in self.mistakes]
+        span = " to ".join(dict.fromkeys([_confidence(min(sure)), _confidence(max(sure))]))
+        return (
+            f"The {plural(len(sure), 'mistake')} of the first completed seed with the highest "
+            f"confidence ({span}), by class pair: the label above the prediction (red). Some "
+            "labels are doubtful."
+        )
+
+    @property
+    def alt(self) -> str:
+        pairs = dict.fromkeys(f"{one[1]} taken for {one[2]}" for one in self.mistakes)
+        return f"{len(self.mistakes)} confident mistakes: {'; '.join([*pairs][:4])}."
+
+
+def _confidence(value: float) -> str:
+    # Rounded to 100.00 it would look certain, which no prediction is.
+    return "above 99.99 %" if value > 0.9999 else percent(value)
+
+
+def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
+    """Yield the section."""
+    refit, answers, data = results.refit, arrays.answers, results.data
+    assert refit is not None
+    yield Paragraph(final(results, "search"))
+    for line in refit.stopped:
+        yield Paragraph(line, "warning")
+    displays: list[Display] = [Losses(refit)]
+    if any(one.train_loss is not None for one in refit.last_minibatches):
+        displays.append(Minibatches(refit))
+    if answers is not None and answers["confidences"].size:
+        right = answers["predictions"] == answers["truth"]
+        displays.append(Calibration(reliability(answers["confidences"], right)))
+    if refit.confusion:
+        displays.append(Confusion(refit.confusion, data.class_names))
+    if answers is not None and len(answers.get("mistakes", ())) and is_picture(data.shape):
+        displays.append(Mistakes(answers, data.class_names, data.shape))
+    yield Figures(displays)
+    if refit.confusion and answers is None:
+        yield Paragraph(
+            "refit/predictions.npz is damaged or holds no confidences (an earlier version wrote "
+            "it): calibration and mistakes cannot be shown.",
+            "small",
+        )
+    if refit.confusion:
+        table = class_table(refit.confusion, data.class_names)
+        yield Details("Precision, recall and F1 of each class", [table])
+    yield Details(
+        "Loss of the last epochs and minibatches",
+        [Columns([[epoch_table(refit)], [minibatch_table(refit)]], on_paper=True)],
+    )
+
+
+def class_table(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> Table:
+    """List precision, recall and F1 of each class with their intervals."""
+    rows: list[Row] = []
+    for name, score in zip(names, class_scores(confusion), strict=True):
+        cells = [name, f"{score.examples:,}"]
+        for what in ("precision", "recall", "f1"):
+            cells.append(percent(getattr(score, what), 1))
+            cells.append(percent_interval(getattr(score, f"{what}_interval"), 1))
+        rows.append(Row(cells))
+    headings = [f"{name}{end}" for name in ("precision", "recall", "F1") for end in ("", ", 95 %")]
+    return Table(
+        "Test scores of the first completed seed by class, each with its 95 % interval",
+        [Column("class", numeric=False), Column("examples"), *map(Column, headings)],
+        rows,
+        Source(
+            "results.json: refit.confusion",
+            "95 % Wilson intervals of precision, recall and, through J = F1 / (2 − F1), of F1",
+        ),
+        tall=len(rows) > 20,
+        sortable=True,
+    )
+
+
+def epoch_table(refit: RefitResult) -> Table:
+    """List the training loss of the last 20 epochs, with the test accuracy where monitored."""
+    display = Losses(refit)
+    frame = display.frame()
+    rows: list[Row] = []
+    for values in frame.rows[-20:]:
+        shown = [
+            percent(value) if name == "test accuracy" else loss(value)
+            for name, value in zip(frame.columns[1:], values[1:], strict=True)
+        ]
+        rows.append(Row([str(values[0]), *shown]))
+    heading = f"Training loss of the last {plural(len(rows), 'epoch')} (nats)"
+    return Table(heading, [Column(name) for name in frame.columns], rows, display.source)
+
+
+def minibatch_table(refit: RefitResult) -> Table:
+    """List the training loss of the last minibatches."""
+    last = refit.last_minibatches
+    return Table(
+        f"Training loss of the last {len(last)} minibatches (nats)",
+        [Column("step"), Column("loss")],
+        [Row([f"{one.step:,}", loss(one.train_loss)]) for one in last],
+        Minibatches.source,
+    )

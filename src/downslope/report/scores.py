@@ -1,0 +1,78 @@
+"""Test accuracies beside each other: of each seed, with their mean and its interval."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from downslope.report.display import Display, Frame
+from downslope.report.formats import percent
+from downslope.report.statements import describe
+from downslope.report.style import INK, PAPER, panel
+from downslope.search import RefitResult
+
+
+@dataclass(frozen=True)
+class Scores(Display):
+    """Test accuracies by name; a subclass says how each is marked."""
+
+    refits: Mapping[str, RefitResult]
+    title = "How accurate is each on the test set?"
+
+    @abstractmethod
+    def mark(self, name: str) -> tuple[str, str]:
+        """Return a name's colour and marker."""
+
+    def frame(self) -> Frame:
+        columns = ("name", "seed", "test accuracy", "mean", "low", "high")
+        rows = [
+            (name, i, accuracy, x.mean, *x.interval)
+            for name, refit in self.refits.items()
+            if (x := refit.test_accuracy) is not None
+            for i, accuracy in enumerate(x.per_seed)
+        ]
+        return Frame(columns, rows)
+
+    def draw(self, frame: Frame) -> Figure:
+        groups = frame.groups("name")
+        figure, axes = panel("test accuracy (%)", "", height=1.1 + 0.5 * len(groups))
+        for i, (name, seeds) in enumerate(groups.items()):
+            colour, marker = self.mark(name)
+            mean, low, high = (100 * seeds[column][0] for column in ("mean", "low", "high"))
+            axes.hlines(i, low, high, color=colour, linewidth=9, alpha=0.22)
+            axes.vlines(mean, i - 0.22, i + 0.22, color=colour, linewidth=2.4)
+            axes.plot(
+                100 * seeds.numbers("test accuracy"), [i] * len(seeds), marker, color=colour,
+                markeredgecolor=PAPER, markeredgewidth=0.8, markersize=6.5,
+            )  # fmt: skip
+            axes.annotate(
+                f"{mean:.2f}", (mean, i - 0.24), (0, 2), textcoords="offset points", ha="center",
+                va="bottom", color=INK, fontweight="bold",
+            )  # fmt: skip
+        axes.set_yticks(range(len(groups)), list(groups))
+        axes.set_ylim(len(groups) - 0.5, -0.75)
+        axes.margins(x=0.1)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(False)
+        axes.grid(True, axis="x")
+        axes.spines["left"].set_visible(False)
+        return figure
+
+    @property
+    def caption(self) -> str:
+        return (
+            "Each seed (points), the mean (line) and its 95 % interval for the sampling of test "
+            "examples (band)."
+        )
+
+    @property
+    def alt(self) -> str:
+        texts = (
+            f"{name} ({describe(refit)}) {percent(refit.test_accuracy.mean)}"
+            for name, refit in self.refits.items()
+            if refit.test_accuracy is not None
+        )
+        return f"Test accuracy: {'; '.join(texts)}"

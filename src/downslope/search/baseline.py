@@ -1,0 +1,67 @@
+"""Chance level, and the rule that calls a finite but useless training degenerate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from downslope.data import Examples
+from downslope.search.trials import TrialEpoch
+
+DEGENERATE = 2.0
+"""How many times the loss at chance a network may end with before it is called degenerate.
+
+Large enough for a fresh network of any initialization here that has learnt nothing yet, such as one
+with a tiny learning rate: that has completed, and learnt little.
+"""
+CLEARLY = 1.2  # times the share of the largest class: above it, something was learnt
+HALVED = 0.5  # or this share of its errors left, where one class is most of the examples
+
+
+@dataclass(frozen=True, slots=True)
+class ChanceLevel:
+    """How good guesses are that look at no input.
+
+    Args:
+        loss: the cross-entropy of equal chances for all classes, in nats, whatever their shares and
+            however labels are smoothed; infinite where there are none to compare, or one alone.
+        accuracy: the share of the most frequent class.
+    """
+
+    loss: float
+    accuracy: float
+
+    @staticmethod
+    def of(training: Examples, classes: int) -> ChanceLevel:
+        """Take the chance level of training examples, for as many classes as a network has outputs.
+
+        >>> targets = np.array([0, 1, 1, 1])
+        >>> chance = ChanceLevel.of(Examples(np.zeros((4, 1), np.float32), targets), 2)
+        >>> round(chance.loss, 4), chance.accuracy
+        (0.6931, 0.75)
+        """
+        if training.targets.ndim != 1 or training.targets.dtype.kind not in "iu":
+            return ChanceLevel(math.inf, 0.0)
+        counts = np.bincount(training.targets.astype(np.int64))
+        return ChanceLevel(math.log(classes) or math.inf, float(counts.max() / counts.sum()))
+
+    def degeneracy(self, last: TrialEpoch) -> str:
+        """Say why a training that ended with finite numbers is degenerate; empty if it is not.
+
+        At an absurd learning rate all hidden units can die, or weights grow huge and stay finite.
+        Such a training has diverged, though nothing in it is infinite.
+        """
+        losses = [x for x in (last.validation_loss, last.train_loss) if x is not None]
+        accuracy = last.validation_accuracy
+        learnt = min(CLEARLY * self.accuracy, 1 - HALVED * (1 - self.accuracy))
+        if not losses or accuracy is None or accuracy > learnt:
+            return ""
+        if min(losses) <= DEGENERATE * self.loss:
+            return ""
+        return (
+            f"finite but lost: after epoch {last.epoch} the loss is {min(losses):.4g}, that of "
+            f"even chances {self.loss:.4g}; the accuracy is {accuracy:.4f}, that of always naming "
+            f"the largest class {self.accuracy:.4f}"
+        )
