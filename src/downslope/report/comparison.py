@@ -208,7 +208,9 @@ class RunScores(Scores):
 
     name = "comparison-scores"
     title = "Which run is more accurate?"
-    source = Source("results.json of each run: refit.test_accuracy", "95 % Wilson intervals")
+    source = Source(
+        "results.json of each run: refit.test_accuracy", "95 % intervals (interval_method)"
+    )
 
     def mark(self, name: str) -> tuple[str, str]:
         return _run_style(name)[:2]

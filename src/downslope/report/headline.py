@@ -34,8 +34,8 @@ from downslope.toml import write_toml
 
 ACCURACY = Source(
     "results.json: refit.test_accuracy",
-    "mean over seeds of the share of test examples classified correctly; 95 % Wilson interval for "
-    "the sampling of examples; 95 % t interval over seeds",
+    "mean over seeds of the share of test examples classified correctly; its 95 % interval counts "
+    "seeds and test examples, with one seed the examples alone (interval_method)",
 )
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from downslope.report.display import Display, Frame
 from downslope.report.formats import percent
-from downslope.report.statements import describe
+from downslope.report.statements import covered, describe
 from downslope.report.style import INK, PAPER, panel
 from downslope.search import RefitResult
 
@@ -63,9 +63,10 @@ class Scores(Display):
 
     @property
     def caption(self) -> str:
+        accuracies = [x for refit in self.refits.values() if (x := refit.test_accuracy) is not None]
         return (
-            "Each seed (points), the mean (line) and its 95 % interval for the sampling of test "
-            "examples (band)."
+            "Each seed (points), the mean (line) and its 95 % interval "
+            f"{covered(accuracies)} (band)."
         )
 
     @property

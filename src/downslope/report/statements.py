@@ -6,7 +6,7 @@ come from different ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -228,15 +228,29 @@ def outcomes(trials: Sequence[Trial]) -> str:
     return ", ".join(f"{n:,} {name}" for name, n in counts.items() if n) or "none finished"
 
 
+def covered(accuracies: Iterable[Accuracy]) -> str:
+    """Name the sources of chance that the intervals of accuracies cover.
+
+    >>> one = Accuracy(mean=0.8, per_seed=[0.8], interval=(0.7, 0.9), spread=None, examples=9)
+    >>> covered([one])
+    'over test examples alone'
+    """
+    methods = {accuracy.interval_method for accuracy in accuracies}
+    if methods == {"crossed"}:
+        return "over seeds and test examples"
+    if "crossed" in methods:
+        return "over test examples, and over seeds where there are several"
+    return "over test examples alone"
+
+
 def certainty(accuracy: Accuracy) -> str:
     """Say how sure an accuracy is: its interval, and the spread over seeds.
 
     >>> certainty(Accuracy(mean=0.8, per_seed=[0.8], interval=(0.7, 0.9), spread=None, examples=9))
-    '95 % interval 70.00 to 90.00 %; one seed, so no spread is known'
+    '95 % interval over test examples alone 70.00 to 90.00 %; one seed, so no spread is known'
     """
     low, high = accuracy.interval
-    over = " over seeds and test examples" if accuracy.interval_method == "crossed" else ""
-    text = f"95 % interval{over} {100 * low:.2f} to {100 * high:.2f} %"
+    text = f"95 % interval {covered([accuracy])} {100 * low:.2f} to {100 * high:.2f} %"
     if accuracy.spread is None:
         return f"{text}; one seed, so no spread is known"
     spread = points(accuracy.spread, sign=False)
