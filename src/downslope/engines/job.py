@@ -21,7 +21,7 @@ Outcome = Literal["completed", "diverged", "failed"]
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """One member's training or a stretch of it: all that an engine needs to know but the data.
+    """One member's training or a part of it: all that an engine needs to know but the data.
 
     Args:
         member: what to train.

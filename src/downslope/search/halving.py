@@ -116,7 +116,7 @@ class Halving(Checked, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """Hold a trial that does not go on: the rung, its rank there, and how many went on of all."""
+    """A trial that does not go on: the rung, its rank there, and how many went on of all."""
 
     trial: int
     rung: int

@@ -25,7 +25,7 @@ MISTAKES = 24  # kept to be looked at
 
 
 class RefitEpoch(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold one epoch of a refit.
+    """One epoch of a final training.
 
     Args:
         epoch: from 1.
@@ -42,14 +42,14 @@ class RefitEpoch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Minibatch(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the training loss of one minibatch."""
+    """The training loss of one minibatch."""
 
     step: int
     train_loss: float | None
 
 
 class RefitResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold a refit.
+    """A final training.
 
     Args:
         member: what was trained, with the first seed that completed, or the first if none did.
@@ -74,7 +74,7 @@ class RefitResult(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Refit:
-    """Hold a refit with its arrays.
+    """A final training with its arrays.
 
     Args:
         result: what goes into the results.

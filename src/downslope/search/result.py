@@ -14,7 +14,7 @@ Evidence = Literal["validation", "second", "folds"]
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold one of the best trials, trained again.
+    """One of the best trials, trained again.
 
     Args:
         trial: its id.
@@ -36,7 +36,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the choice among the best trials, by what they reach when trained again.
+    """The choice among the best trials, by what they reach when trained again.
 
     Args:
         evidence: what they were compared on: the "validation" examples that ranked the trials, a
@@ -62,7 +62,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold all trials of a search and the best one.
+    """All trials of a search and the best one.
 
     Args:
         trials: by id, whatever their outcome.

@@ -17,7 +17,7 @@ DRAWS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Hold the examples whose confidence lies in one range.
+    """The examples whose confidence lies in one range.
 
     Args:
         low: of the range, excluded.
@@ -38,7 +38,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """Hold how confidence and accuracy agree.
+    """How confidence and accuracy agree.
 
     Args:
         bins: those that hold examples.
