@@ -167,6 +167,8 @@ def test_provenance_is_complete(page: Page, finished: Run, results: Results) -> 
     for opening in results.test_set.openings:
         assert opening.reason in page.text
     assert "learning_rate = {" in page.text
+    for function in ("_theory", "_search_part", "_refit_part", "_variants", "draw_landscapes"):
+        assert page.text.count(f"def {function}(") == 1, "the code of every stage, once"
 
 
 def test_at_most_24_figures_and_each_is_a_file_too(

@@ -113,7 +113,7 @@ def _run_stages(context: Context, left: Sequence[str], order: Sequence[str]) -> 
         before = list(results.test_set.openings)
         elsewhere = len(dataset.test.openings)  # already counted, or of another run
         try:
-            yield from _numbered(_STAGES[stage](context), f"[{number}/{len(left)}]", stage)
+            yield from _numbered(FUNCTIONS[stage](context), f"[{number}/{len(left)}]", stage)
             results.seconds[stage] = time.perf_counter() - start
         except BaseException as error:
             _keep_finished_trials(context)
@@ -408,7 +408,7 @@ def _keep_finished_trials(context: Context) -> None:
         )
 
 
-_STAGES: dict[str, Callable[[Context], Steps[None]]] = {
+FUNCTIONS: dict[str, Callable[[Context], Steps[None]]] = {
     "theory": _theory,
     "search": _search,
     "refit": _refit,

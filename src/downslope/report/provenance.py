@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator, Sequence
 from types import FunctionType
+from typing import cast
 
 from downslope.recipes import STAGES, stages
 from downslope.report.blocks import (
@@ -132,25 +133,29 @@ def _code(results: Results) -> list[Block]:
         Paragraph(
             [
                 "The functions that ran the stages of this run, as they stand in downslope's ",
-                code("recipes/stages.py"),
+                code("recipes/"),
                 ".",
             ]
         )
     ]
     items: list[Item] = []
+    shown: set[FunctionType] = set()
     for stage in STAGES:
         if getattr(results, stage) is not None:
-            source = "\n\n".join(map(inspect.getsource, _functions(stage)))
+            functions = [function for function in _functions(stage) if function not in shown]
+            shown.update(functions)
+            source = "\n\n".join(map(inspect.getsource, functions))
             items.append(Item(capitalized(stage), [Code(source.strip(), "python")]))
     return [*blocks, Items(items, numbered=False)]
 
 
 def _functions(stage: str) -> list[FunctionType]:
-    """Return the functions of a stage, which are named after it."""
-    return [
-        function
-        for name, function in vars(stages).items()
-        if isinstance(function, FunctionType)
-        and function.__module__ == stages.__name__
-        and name.lstrip("_").partition("_")[0] == stage
-    ]
+    """Return the function of a stage and those of its module that it calls, callers first."""
+    functions = [cast("FunctionType", stages.FUNCTIONS[stage])]
+    for function in functions:  # grows while it is read
+        for name in function.__code__.co_names:
+            called = function.__globals__.get(name)
+            same = getattr(called, "__module__", None) == function.__module__
+            if isinstance(called, FunctionType) and same and called not in functions:
+                functions.append(called)
+    return functions
