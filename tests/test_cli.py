@@ -712,7 +712,8 @@ def test_an_interrupt_keeps_what_was_finished_and_says_how_to_go_on(
     command = ["run", "tiny.toml", "--out", "out", "--stages", "theory,search", *changes]
     # As `python -m downslope` would, and say when a trial is stored.
     program = (
-        "import runpy, sys\n"
+        "import runpy, signal, sys\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # where nohup runs the tests too
         "from downslope.search.trials import TrialStore\n"
         "add = TrialStore.add\n"
         "def tell(store, trial):\n"

@@ -103,8 +103,8 @@ class Options:
 
     def to_repeat(self) -> list[str]:
         """Return the options that a resumed run is not told by its directory."""
-        named = {"--threads": self.threads, "--address": self.address}
-        named["--executor"] = None if self.executor == "local" else self.executor
+        executor = None if self.executor == "local" else self.executor
+        named = {"--threads": self.threads, "--executor": executor, "--address": self.address}
         return [word for k, v in named.items() if v is not None for word in (k, str(v))]
 
 

@@ -136,6 +136,9 @@ class ThreadRunner(Runner):
         for thread in self._threads:
             if thread.ident is not None:  # one that never started cannot be joined
                 self._join(thread)
+        with contextlib.suppress(queue.Empty):
+            while True:  # what came between the last record that was read and the end
+                self._arrived.get_nowait()
         _RUNNING.discard(self)
 
     def _next(self) -> EpochRecord:
