@@ -69,7 +69,7 @@ class Losses(Display):
         upper.plot(steps, projected, color=TEAL, dashes=(4, 2), label="projected onto the plane")
         upper.set_ylabel(name)
         _fit_scale(upper, np.concatenate([true, projected]), 4)
-        upper.legend(loc="upper right")
+        legend_above(upper, 2)
         away = frame.numbers("from the plane")
         lower.plot(steps, away, color=INDIGO, marker=".", markersize=4, label="from the plane")
         moved = frame.numbers("from the start")

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from types import FunctionType
 
-from downslope.recipes import STAGES, stages
+from downslope.recipes import STAGES, landscapes, stages
 from downslope.report.blocks import (
     Block,
     Cards,
@@ -88,7 +88,8 @@ def _data(results: Results) -> Iterator[tuple[str, Text]]:
         yield "Read as", "; ".join(data.notes)
     if data.class_names:
         pairs = zip(data.class_names, data.class_counts, strict=False)
-        yield "Classes", ", ".join(f"{name} {count:,}" for name, count in pairs)
+        counts = ", ".join(f"{name}: {count:,}" for name, count in pairs)
+        yield "Classes", f"{counts} (training and validation examples)"
     yield "SHA-256", [code(data.sha256)]
 
 
@@ -98,6 +99,8 @@ def _made_with(results: Results, manifest: Manifest | None) -> Iterator[tuple[st
         seeds.append(f"final model {', '.join(map(str, results.refit.seeds))}")
     if results.variants is not None and results.variants.refit is not None:
         seeds.append(f"variant {', '.join(map(str, results.variants.refit.seeds))}")
+    if results.autoencoder is not None:
+        seeds.append(f"autoencoder {', '.join(map(str, results.autoencoder.seeds))}")
     yield "Seed", "; ".join(seeds)
     if manifest is not None:
         named = (manifest.versions, manifest.hardware)
@@ -131,8 +134,10 @@ def _code(results: Results) -> list[Block]:
     blocks: list[Block] = [
         Paragraph(
             [
-                "The functions that ran the stages of this run, as they stand in downslope's ",
+                "The functions of the stages, as downslope has them when this report is made: ",
                 code("recipes/stages.py"),
+                " and ",
+                code("recipes/landscapes.py"),
                 ".",
             ]
         )
@@ -146,11 +151,12 @@ def _code(results: Results) -> list[Block]:
 
 
 def _functions(stage: str) -> list[FunctionType]:
-    """Return the functions of a stage, which are named after it."""
+    """Return the functions of a stage: those named after it, or all of the module that is."""
+    module = landscapes if stage == "landscape" else stages
     return [
         function
-        for name, function in vars(stages).items()
+        for name, function in vars(module).items()
         if isinstance(function, FunctionType)
-        and function.__module__ == stages.__name__
-        and name.lstrip("_").partition("_")[0] == stage
+        and function.__module__ == module.__name__
+        and (module is landscapes or name.lstrip("_").partition("_")[0] == stage)
     ]

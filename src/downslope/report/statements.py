@@ -228,15 +228,23 @@ def outcomes(trials: Sequence[Trial]) -> str:
     return ", ".join(f"{n:,} {name}" for name, n in counts.items() if n) or "none finished"
 
 
+def over(accuracy: Accuracy) -> str:
+    """Say what the interval of an accuracy covers.
+
+    >>> over(Accuracy(mean=0.8, per_seed=[0.8], interval=(0.7, 0.9), spread=None, examples=9))
+    'test examples'
+    """
+    return "seeds and test examples" if accuracy.interval_method == "crossed" else "test examples"
+
+
 def certainty(accuracy: Accuracy) -> str:
     """Say how sure an accuracy is: its interval, and the spread over seeds.
 
     >>> certainty(Accuracy(mean=0.8, per_seed=[0.8], interval=(0.7, 0.9), spread=None, examples=9))
-    '95 % interval 70.00 to 90.00 %; one seed, so no spread is known'
+    '95 % interval over test examples 70.00 to 90.00 %; one seed, so no spread is known'
     """
     low, high = accuracy.interval
-    over = " over seeds and test examples" if accuracy.interval_method == "crossed" else ""
-    text = f"95 % interval{over} {100 * low:.2f} to {100 * high:.2f} %"
+    text = f"95 % interval over {over(accuracy)} {100 * low:.2f} to {100 * high:.2f} %"
     if accuracy.spread is None:
         return f"{text}; one seed, so no spread is known"
     spread = points(accuracy.spread, sign=False)
@@ -265,8 +273,8 @@ def verdict(comparison: Comparison) -> str:
         if comparison.interval is None:
             return text
         return f"{text} (95 % interval {_ends(comparison)} over test examples alone)"
-    over = "seeds and test examples" if comparison.covers == "seeds and examples" else "seeds"
-    measure = f"95 % interval {_ends(comparison)} over {over}"
+    both = comparison.covers == "seeds and examples"
+    measure = f"95 % interval {_ends(comparison)} over seeds{' and test examples' if both else ''}"
     if comparison.verdict == "better":
         return f"better than the baseline by {difference} points, {measure}"
     if comparison.verdict == "worse":
@@ -284,11 +292,11 @@ def paired(test: PairedTest) -> str:
     """Say how the first seeds of two sides differ on the same examples.
 
     >>> print(paired(PairedTest(examples=9, first_only=1, second_only=2, p_value=1.0)))
-    Of the first seeds, 1 of the 9 test examples are classified correctly only by ... p = 1.000 ...
+    Of the 9 test examples, the first seed of the baseline alone classifies 1 correctly, ...
     """
     p = "below 0.001" if test.p_value < 0.001 else f"= {test.p_value:.3f}"
     return (
-        f"Of the first seeds, {test.first_only:,} of the {test.examples:,} test examples are "
-        f"classified correctly only by the baseline and {test.second_only:,} only by the "
-        f"variant (exact McNemar p {p} for these two networks; it decides nothing)."
+        f"Of the {test.examples:,} test examples, the first seed of the baseline alone classifies "
+        f"{test.first_only:,} correctly, the first seed of the variant alone {test.second_only:,} "
+        f"(exact McNemar p {p} for these two networks; it decides nothing)."
     )

@@ -103,7 +103,7 @@ class VariantScores(Scores):
     title = "Does the variant beat the baseline on test data?"
     source = Source(
         "results.json: refit.test_accuracy and variants.refit.test_accuracy",
-        "by seed; their mean with its 95 % Wilson interval for the sampling of examples",
+        "by seed; their mean with its 95 % interval, by interval_method",
     )
 
     def mark(self, name: str) -> tuple[str, str]:
