@@ -339,10 +339,13 @@ class Mistakes(Display):
     def caption(self) -> str:
         sure = [one[3] for one in self.mistakes]
         span = " to ".join(dict.fromkeys([_confidence(min(sure)), _confidence(max(sure))]))
+        wrong = np.count_nonzero(self.answers["predictions"][0] != self.answers["truth"])
+        count = plural(len(sure), "mistake")
+        which = f"The {count} of {wrong:,}" if len(sure) < wrong else f"All {count}"
+        best = " with the highest confidence" if len(sure) < wrong else ", with confidence"
         return (
-            f"The {plural(len(sure), 'mistake')} of the first completed seed with the highest "
-            f"confidence ({span}), by class pair: the label above the prediction (red). Some "
-            "labels are doubtful."
+            f"{which} of the first completed seed{best} ({span}), by class pair: the label above "
+            "the prediction (red). Some labels are doubtful."
         )
 
     @property

@@ -143,13 +143,14 @@ def _origin(results: Results, part: Part, refit: RefitResult) -> str:
     trial = None if search is None else search.chosen
     if trial is None:
         return ""
-    before, after = _fields(trial), _fields(refit)
+    before, after = fields(trial), fields(refit)
     changes = [f"{name} = {after[name]}" for name in after if after[name] != before.get(name)]
     text = f"the settings of trial {trial.id}"
     return f"{text} with {', '.join(changes)}" if changes else text
 
 
-def _fields(one: Trial | RefitResult) -> dict[str, Any]:
+def fields(one: Trial | RefitResult) -> dict[str, Any]:
+    """Return all settings of a member by name."""
     network, training = one.member.network, one.member.training
     return msgspec.structs.asdict(network) | msgspec.structs.asdict(training)
 

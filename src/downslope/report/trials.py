@@ -154,8 +154,9 @@ def candidate_table(search: SearchResult, part: Part) -> Table:
     numbers = ("trial", "in the search", "mean retrained", f"95 % interval over {over}")
     columns = [*map(Column, numbers), Column("each time", False), Column("network", False)]
     caption = "Validation accuracy of the best trials in the search, and retrained with new seeds"
-    how = f"95 % interval of the mean over {over}" + ("" if crossed else ", Student's t")
-    source = Source(f"results.json: {_place(part)}.choice", f"{how}, cut off at 0 and 100 %")
+    how = "" if crossed else ", Student's t, cut off at 0 and 100 %"
+    place = f"results.json: {_place(part)}.choice"
+    source = Source(place, f"95 % interval of the mean over {over}{how}")
     return Table(caption, columns, rows, source)
 
 

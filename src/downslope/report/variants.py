@@ -110,6 +110,16 @@ class VariantScores(Scores):
         return (TEAL, "s") if name == "baseline" else (INDIGO, "o")
 
 
+def _against(baseline: RefitResult | None, variant: RefitResult | None) -> str:
+    """Name all that sets the variant apart from the baseline, whatever the variants tried."""
+    if baseline is None or variant is None:
+        return ""
+    own, other = statements.fields(baseline), statements.fields(variant)
+    changed = [name for name, value in other.items() if value != own[name]]
+    names = ["hidden layers" if name == "widths" else word(name) for name in changed]
+    return f"; the variant differs from it in {', '.join(names)}" if names else ""
+
+
 def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
     """Yield the section."""
     variants = results.variants
@@ -127,8 +137,8 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
         verdict = ["Verdict: ", strong(statements.verdict(comparison)), "."]
         left.append(Paragraph(verdict, kinds.get(comparison.verdict, "open")))
         small = (
-            "A verdict needs its interval to exclude zero. The baseline is the final model; the "
-            "variant may differ from it in width, optimizer, batch size and epochs too."
+            "A verdict needs its interval to exclude zero. The baseline is the final model"
+            f"{_against(results.refit, refit)}."
         )
         if comparison.paired is not None:
             small += f" {statements.paired(comparison.paired)}"
