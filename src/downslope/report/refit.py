@@ -340,12 +340,13 @@ class Mistakes(Display):
         sure = [one[3] for one in self.mistakes]
         span = " to ".join(dict.fromkeys([_confidence(min(sure)), _confidence(max(sure))]))
         wrong = np.count_nonzero(self.answers["predictions"][0] != self.answers["truth"])
-        count = plural(len(sure), "mistake")
-        which = f"The {count} of {wrong:,}" if len(sure) < wrong else f"All {count}"
-        best = " with the highest confidence" if len(sure) < wrong else ", with confidence"
+        of, count = "of the first completed seed", len(sure)
+        which = f"All {plural(count, 'mistake')} {of}, whatever their confidence"
+        if count < wrong:
+            which = f"Of {wrong:,} mistakes {of} the {count} with the highest confidence"
         return (
-            f"{which} of the first completed seed{best} ({span}), by class pair: the label above "
-            "the prediction (red). Some labels are doubtful."
+            f"{which} ({span}), by class pair: the label above the prediction (red). Some labels "
+            "are doubtful."
         )
 
     @property
