@@ -313,8 +313,8 @@ def landscape_blocks(
         yield Interactive(
             scenes,
             [Surface(result, surface), Contour(result, surface)],
-            f"Loss on training examples, {span(result)}. Solid: the path at its true loss; dashed: "
-            "its projection onto the plane, with stems between.",
+            f"Loss on training examples, on the surface {span(result)}. Solid: the path at its "
+            "true loss; dashed: its projection onto the plane, with stems between.",
         )
         if "slice_loss" in surface:
             displays.append(Slice(result, surface))

@@ -293,11 +293,12 @@ def paired(test: PairedTest) -> str:
     """Say how the first seeds of two sides differ on the same examples.
 
     >>> print(paired(PairedTest(examples=9, first_only=1, second_only=2, p_value=1.0)))
-    Of the 9 test examples, the first seed of the baseline alone classifies 1 correctly, ...
+    Of the 9 test examples, the baseline's first seed classifies 1 correctly that the ...
     """
     p = "below 0.001" if test.p_value < 0.001 else f"= {test.p_value:.3f}"
     return (
-        f"Of the {test.examples:,} test examples, the first seed of the baseline alone classifies "
-        f"{test.first_only:,} correctly, the first seed of the variant alone {test.second_only:,} "
-        f"(exact McNemar p {p} for these two networks; it decides nothing)."
+        f"Of the {test.examples:,} test examples, the baseline's first seed classifies "
+        f"{test.first_only:,} correctly that the variant's does not, and the variant's "
+        f"{test.second_only:,} that the baseline's does not (exact McNemar p {p} for these two "
+        "networks; it decides nothing)."
     )

@@ -61,7 +61,8 @@ class Ranking(Display):
                 fontsize=9.6,
                 fontweight="bold" if name == "best and chosen" or tone == INDIGO else "normal",
             )
-        axes.set_yticks(range(len(frame)), map(_folded, frame["variant"]), fontsize=9.6)
+        names = [_folded(f"{trial}: {variant}") for trial, variant, *_ in frame.rows]
+        axes.set_yticks(range(len(frame)), names, fontsize=9.6)
         axes.set_ylim(len(frame) - 0.4, -0.6)
         low, high = axes.get_xlim()
         axes.set_xlim(low, high + 0.4 * (high - low))
@@ -73,7 +74,10 @@ class Ranking(Display):
     def caption(self) -> str:
         count = len(self.search.trials)
         shown = f"the {MOST} best of {count} variants" if count > MOST else "each variant"
-        return f"Validation accuracy of {shown} in the search, the chosen one in bold."
+        return (
+            f"Validation accuracy of {shown} in the search, by trial and network; the chosen one "
+            "in bold."
+        )
 
     @property
     def alt(self) -> str:
