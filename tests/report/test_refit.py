@@ -116,6 +116,10 @@ def test_mistakes_in_colour_are_drawn_in_the_range_of_all() -> None:
     np.testing.assert_array_equal(second, np.full((4, 6, 3), 0.5))
     assert display.frame().where(row=0, channel="red").numbers("column 0").tolist() == [0.5, 0.0]
     assert "(90.00 % to above 99.99 %)" in display.caption
+    assert display.caption.startswith("All 2 mistakes of the first completed seed, whatever their")
+    answers |= {key: answers[key][:1] for key in ("mistakes", "mistake_inputs")}
+    few = Mistakes(answers, ["a", "b"], (4, 6, 3)).caption
+    assert few.startswith("Of 2 mistakes of the first completed seed the 1 with the highest confi")
 
 
 def test_mistakes_of_one_class_pair_stand_together() -> None:

@@ -20,7 +20,9 @@ from downslope.report.formats import percent
 from downslope.report.headline import answer, best, configuration, headline
 from downslope.report.html import render_page
 from downslope.report.statements import describe
+from downslope.report.trials import candidate_table
 from downslope.report.typst import render_source
+from downslope.report.variants import VariantScores
 from downslope.results import Results
 from downslope.runs import Run
 from downslope.search import Settings
@@ -185,6 +187,61 @@ def leaves(value: Any) -> Iterator[float]:
             yield from leaves(one)
     elif isinstance(value, int | float) and np.isfinite(value):
         yield float(value)
+
+
+def test_a_band_is_said_to_cover_what_its_interval_covers(results: Results) -> None:
+    assert results.refit and results.variants and results.variants.refit
+    refit, variant = results.refit, results.variants.refit
+    assert refit.test_accuracy
+    refits = {"baseline": refit, "chosen variant": variant}
+    assert VariantScores(refits).caption.endswith(
+        "its 95 % interval over seeds and test examples (band)."
+    )
+    older = msgspec.structs.replace(refit.test_accuracy, interval_method="wilson")
+    refits["baseline"] = msgspec.structs.replace(refit, test_accuracy=older)
+    assert VariantScores(refits).caption.endswith(
+        "(band): over test examples for baseline; over seeds and test examples for chosen variant."
+    )
+    assert VariantScores({"baseline": refits["baseline"]}).caption.endswith(
+        "its 95 % interval over test examples (band)."
+    )
+
+
+def test_intervals_of_candidates_are_of_accuracies_and_named(parted: Results) -> None:
+    search = parted.search
+    assert search and search.choice
+    first, second = search.choice.candidates
+    for method, over in (("t", "trainings"), ("crossed", "trainings and examples")):
+        wide = msgspec.structs.replace(first, interval=(0.95, 1.003), interval_method=method)
+        choice = msgspec.structs.replace(search.choice, candidates=[wide, second])
+        table = candidate_table(msgspec.structs.replace(search, choice=choice), "variants")
+        assert table.columns[3].heading == f"95 % interval over {over}"
+        assert table.rows[0].cells[3] == "95.00 to 100.00 %"
+        assert table.source and over in table.source.how
+        assert table.source.place == "results.json: variants.search.choice"
+
+
+def test_what_sets_the_variant_apart_is_what_differs(results: Results) -> None:
+    assert results.refit and results.variants and results.variants.refit
+    text = html.unescape(as_page(results))
+    said = re.search(r"the variant differs from it in ([^.]+)\.", text)
+    own, other = map(statements.fields, (results.refit, results.variants.refit))
+    names = {name for name in own if own[name] != other[name]}
+    assert said is not None and len(said[1].split(", ")) == len(names)
+    assert ("hidden layers" in said[1]) == ("widths" in names)
+    assert ("batch size" in said[1]) == ("batch_size" in names)
+
+
+def test_means_of_the_autoencoder_are_over_the_seeds_that_completed(results: Results) -> None:
+    coder = results.autoencoder
+    assert coder and coder.pca_test_mse
+    results.autoencoder = msgspec.structs.replace(
+        coder, seeds=[5, 6, 7], test_mses=[0.02, None, 0.04], test_mse=0.03,
+        first_losses=[0.1, 9.0, 0.3], last_losses=[0.02, 8.0, 0.04],
+    )  # fmt: skip
+    text = re.sub(r"<[^>]*>", "", html.unescape(as_page(results)))
+    assert "Training error 0.20000 ± 0.14142 in the first epoch and 0.03000 ± 0.01414" in text
+    assert "test error 0.03000 ± 0.01414 (mean ± standard deviation of 2 seeds)" in text
 
 
 def test_errors_of_one_seed_and_means_of_several_are_told_apart(results: Results) -> None:

@@ -86,8 +86,14 @@ class TrainingError(Display):
 
 
 def _seeds(result: AutoencoderResult) -> str:
-    completed = sum(error is not None for error in result.test_mses)
+    completed = len(_completed(result, result.seeds))
     return f"mean of {completed} seeds" if completed > 1 else "one seed"
+
+
+def _completed(result: AutoencoderResult, values: Sequence[float | None]) -> list[float]:
+    """Keep what belongs to the seeds that completed; nothing of a run that did not record it."""
+    pairs = zip(values, result.test_mses, strict=False)
+    return [value for value, error in pairs if error is not None and value is not None]
 
 
 @dataclass(frozen=True)
@@ -180,10 +186,21 @@ def _summary(result: AutoencoderResult, value: str) -> Iterator[Any]:
     if result.test_mse is None:
         yield f"The training {result.outcome}; there is no test error."
     else:
-        yield "Final training error "
-        yield strong(final_training(result))
-        yield "; test error "
-        yield strong(number(result.test_mse))
+        seeds = _completed(result, result.seeds)
+        first, last, test = (
+            spread(_completed(result, values) or [single])
+            for values, single in (
+                (result.first_losses, result.epochs[0].train_loss),
+                (result.last_losses, result.epochs[-1].train_loss),
+                (result.test_mses, result.test_mse),
+            )
+        )
+        yield f"Training error {first} in the first epoch and "
+        yield strong(last)
+        yield " in the last; test error "
+        yield strong(test)
+        if len(seeds) > 1:
+            yield f" (mean ± standard deviation of {len(seeds)} seeds)"
         if result.pca_test_mse:
             features = result.member.network.widths[0]
             components = plural(min(result.code_size, features), "component")
@@ -193,13 +210,8 @@ def _summary(result: AutoencoderResult, value: str) -> Iterator[Any]:
             yield components
         yield "."
     yield f" Errors are mean squared, per {value} in [0, 1]."
-    if len(result.seeds) > 1:
-        errors = (result.first_losses, result.last_losses, result.test_mses)
-        first, last, test = map(spread, errors)
-        yield f" Over {len(result.seeds)} seeds: training error of the first epoch {first}, of the "
-        yield f"last {last}, test error {test}."
     if result.probes:
-        kinds = {"code": "codes", "components": "principal components", "inputs": "inputs"}
+        kinds = {"code": "code units", "components": "principal components", "inputs": "inputs"}
         read = [
             f"{percent(probe.accuracy)} from {probe.size} {kinds[probe.features]}"
             for probe in result.probes
@@ -209,7 +221,7 @@ def _summary(result: AutoencoderResult, value: str) -> Iterator[Any]:
 
 def final_training(result: AutoencoderResult) -> str:
     """Write the training error of the last epoch, the mean over seeds as the test error is."""
-    known = [value for value in result.last_losses if value is not None]
+    known = _completed(result, result.last_losses)
     return loss(statistics.fmean(known) if known else result.epochs[-1].train_loss)
 
 
@@ -231,9 +243,9 @@ def _use(result: AutoencoderResult) -> str:
     if result.dead is None:
         return ""
     text = (
-        f"Of the {result.code_size} code units {result.dead} are zero for every test example; an "
-        f"example uses {percent(result.active, 0)} of them on average. Pictures, and errors by "
-        "class and example, are of the first seed that completed."
+        f"An example uses {percent(result.active, 0)} of the {result.code_size} code units on "
+        f"average; {result.dead} are zero for every test example. Code units, pictures, the linear "
+        "classifier, and errors by class and example, are of the first seed that completed."
     )
     if result.sparsity:
         text += f" The mean absolute code was added to the error with weight {result.sparsity:g}."

@@ -106,7 +106,7 @@ def write_comparison(path: Path, sides: Sides, joint: Landscape | None, apart: s
     sections = [
         Section("runs", "Runs", list(_runs(sides))),
         Section("scores", "Scores", list(_scores(sides))),
-        Section("settings", "Settings that differ", [setting_table(sides)]),
+        Section("settings", "Settings that differ", [_differing(sides)]),
         Section("curves", "Curves", [_curves(sides)]),
         Section("landscape", "One plane", list(_plane(joint, apart))),
     ]
@@ -208,9 +208,7 @@ class RunScores(Scores):
 
     name = "comparison-scores"
     title = "Which run is more accurate?"
-    source = Source(
-        "results.json of each run: refit.test_accuracy", "95 % intervals (interval_method)"
-    )
+    source = Source("results.json of each run: refit.test_accuracy", "by seed; 95 % intervals")
 
     def mark(self, name: str) -> tuple[str, str]:
         return _run_style(name)[:2]
@@ -369,6 +367,13 @@ def difference_table(sides: Sides) -> Table:
     )
 
 
+def _differing(sides: Sides) -> Block:
+    table = setting_table(sides)
+    if table.rows:
+        return table
+    return Paragraph("Recipe, data, final network and installation are the same.", "small")
+
+
 def setting_table(sides: Sides) -> Table:
     """List the settings of recipe, data, chosen network and installation that differ."""
     flat = {name: _flat(_settings(side)) for name, side in sides.items()}
@@ -379,7 +384,7 @@ def setting_table(sides: Sides) -> Table:
         if len(set(values)) > 1:
             rows.append(Row([key, *values]))
     return Table(
-        "Recipe, data, final network and installation" if rows else "No setting differs",
+        "Recipe, data, final network and installation",
         [Column("setting", False), *(Column(f"run {name}", False) for name in sides)],
         rows,
         Source("results.json and manifest.json of each run", "read from both"),
@@ -402,8 +407,8 @@ def _settings(side: Side) -> dict[str, Any]:
 def _flat(values: dict[str, Any], start: str = "") -> dict[str, str]:
     """Flatten nested settings to dotted names and readable values.
 
-    >>> _flat({"a": {"b": [1, 2], "c": None}})
-    {'a.b': '1, 2', 'a.c': '–'}
+    >>> _flat({"a": {"b": [1, 2], "c": None, "d": [(16,), (80, 16)]}})
+    {'a.b': '1, 2', 'a.c': '–', 'a.d': '16, 80-16'}
     """
     flat: dict[str, str] = {}
     for key, value in values.items():
@@ -411,8 +416,12 @@ def _flat(values: dict[str, Any], start: str = "") -> dict[str, str]:
         if isinstance(value, dict) and value:
             flat |= _flat(value, name)
         elif isinstance(value, list | tuple):
-            flat[name] = ", ".join(map(str, value))
+            flat[name] = ", ".join(map(_listed, value))
         else:
             shown = f"{value:.6g}" if isinstance(value, float) else str(value)
             flat[name] = "–" if value is None else shown
     return flat
+
+
+def _listed(value: Any) -> str:
+    return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -34,8 +34,8 @@ from downslope.toml import write_toml
 
 ACCURACY = Source(
     "results.json: refit.test_accuracy",
-    "mean over seeds of the share of test examples classified correctly; its 95 % interval counts "
-    "seeds and test examples, with one seed the examples alone (interval_method)",
+    "mean over seeds of the share of test examples classified correctly; its 95 % interval by "
+    "interval_method: crossed, over seeds and examples; wilson, over examples alone",
 )
 
 
@@ -216,7 +216,7 @@ def _studies(results: Results) -> Iterator[Fact]:
             f"{percent(first, 1)} + {percent(second, 1)}",
             "of the path's variance in the plane",
             Source("results.json: landscape", "at the snapshots of refit/trajectory.npz"),
-            f"at its end the loss on {landscape.examples:,} training examples is "
+            f"at the end of the path the loss on {landscape.examples:,} training examples is "
             f"{loss(last.true_loss)}, that of its projection {loss(last.projected_loss)}",
         )
     if coder is not None:

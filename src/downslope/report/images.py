@@ -190,8 +190,8 @@ def put(
 
 def beside(axes: Axes, place: tuple[float, float], text: str, **options: Any) -> None:
     """Write the name of a row of pictures to the left of a cell's middle."""
-    x, y = place
-    axes.text(x - 0.1, y, text, ha="right", va="center", **options)
+    style: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "va": "center"}
+    axes.annotate(text, place, (-3, 0), **style, **options)
 
 
 def above(axes: Axes, place: tuple[float, float], text: str, **options: Any) -> None:

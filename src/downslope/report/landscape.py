@@ -69,7 +69,7 @@ class Losses(Display):
         upper.plot(steps, projected, color=TEAL, dashes=(4, 2), label="projected onto the plane")
         upper.set_ylabel(name)
         _fit_scale(upper, np.concatenate([true, projected]), 4)
-        upper.legend(loc="upper right")
+        legend_above(upper, 2)
         away = frame.numbers("from the plane")
         lower.plot(steps, away, color=INDIGO, marker=".", markersize=4, label="from the plane")
         moved = frame.numbers("from the start")
@@ -313,8 +313,8 @@ def landscape_blocks(
         yield Interactive(
             scenes,
             [Surface(result, surface), Contour(result, surface)],
-            f"Loss on training examples, {span(result)}. Solid: the path at its true loss; dashed: "
-            "its projection onto the plane, with stems between.",
+            f"Loss on training examples, on the surface {span(result)}. Solid: the path at its "
+            "true loss; dashed: its projection onto the plane, with stems between.",
         )
         if "slice_loss" in surface:
             displays.append(Slice(result, surface))

@@ -89,7 +89,8 @@ def _data(results: Results) -> Iterator[tuple[str, Text]]:
         yield "Read as", "; ".join(data.notes)
     if data.class_names:
         pairs = zip(data.class_names, data.class_counts, strict=False)
-        yield "Classes", ", ".join(f"{name} {count:,}" for name, count in pairs)
+        counts = ", ".join(f"{name}: {count:,}" for name, count in pairs)
+        yield "Classes", f"{counts} (training and validation examples)"
     yield "SHA-256", [code(data.sha256)]
 
 
@@ -99,6 +100,8 @@ def _made_with(results: Results, manifest: Manifest | None) -> Iterator[tuple[st
         seeds.append(f"final model {', '.join(map(str, results.refit.seeds))}")
     if results.variants is not None and results.variants.refit is not None:
         seeds.append(f"variant {', '.join(map(str, results.variants.refit.seeds))}")
+    if results.autoencoder is not None:
+        seeds.append(f"autoencoder {', '.join(map(str, results.autoencoder.seeds))}")
     yield "Seed", "; ".join(seeds)
     if manifest is not None:
         named = (manifest.versions, manifest.hardware)
@@ -132,8 +135,10 @@ def _code(results: Results) -> list[Block]:
     blocks: list[Block] = [
         Paragraph(
             [
-                "The functions that ran the stages of this run, as they stand in downslope's ",
-                code("recipes/"),
+                "The functions of the stages, as downslope has them when this report is made: ",
+                code("recipes/stages.py"),
+                " and ",
+                code("recipes/landscapes.py"),
                 ".",
             ]
         )

@@ -122,9 +122,9 @@ class Grid(_Pictures):
         rows = len(kinds) * max(map(len, groups.values()))
         height, width = pictures[0][1].shape[:2]
         proportion = max(0.35, min(1.5, height / width))
-        tall = 0.7 + rows * proportion * 0.72 * WIDTH / len(groups)
+        tall = 0.7 + rows * proportion * 0.69 * WIDTH / len(groups)
         figure = Figure(figsize=(WIDTH, tall))
-        axes = sheet(figure, (0.18, 0.01, 0.9, 1 - 0.66 / tall), len(groups), rows * proportion)
+        axes = sheet(figure, (0.21, 0.01, 0.9, 1 - 0.66 / tall), len(groups), rows * proportion)
         for column, (name, examples) in enumerate(groups.items()):
             for place, example in enumerate(examples):
                 for band, kind in enumerate(kinds):

@@ -339,10 +339,14 @@ class Mistakes(Display):
     def caption(self) -> str:
         sure = [one[3] for one in self.mistakes]
         span = " to ".join(dict.fromkeys([_confidence(min(sure)), _confidence(max(sure))]))
+        wrong = np.count_nonzero(self.answers["predictions"][0] != self.answers["truth"])
+        of, count = "of the first completed seed", len(sure)
+        which = f"All {plural(count, 'mistake')} {of}, whatever their confidence"
+        if count < wrong:
+            which = f"Of {wrong:,} mistakes {of} the {count} with the highest confidence"
         return (
-            f"The {plural(len(sure), 'mistake')} of the first completed seed with the highest "
-            f"confidence ({span}), by class pair: the label above the prediction (red). Some "
-            "labels are doubtful."
+            f"{which} ({span}), by class pair: the label above the prediction (red). Some labels "
+            "are doubtful."
         )
 
     @property

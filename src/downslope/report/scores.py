@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 
 from downslope.report.display import Display, Frame
 from downslope.report.formats import percent
-from downslope.report.statements import covered, describe
+from downslope.report.statements import describe, over
 from downslope.report.style import INK, PAPER, panel
 from downslope.search import RefitResult
+from downslope.statistics import Accuracy
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,15 @@ class Scores(Display):
     def mark(self, name: str) -> tuple[str, str]:
         """Return a name's colour and marker."""
 
+    def _accuracies(self) -> dict[str, Accuracy]:
+        tested = {name: refit.test_accuracy for name, refit in self.refits.items()}
+        return {name: accuracy for name, accuracy in tested.items() if accuracy is not None}
+
     def frame(self) -> Frame:
         columns = ("name", "seed", "test accuracy", "mean", "low", "high")
         rows = [
             (name, i, accuracy, x.mean, *x.interval)
-            for name, refit in self.refits.items()
-            if (x := refit.test_accuracy) is not None
+            for name, x in self._accuracies().items()
             for i, accuracy in enumerate(x.per_seed)
         ]
         return Frame(columns, rows)
@@ -63,17 +67,21 @@ class Scores(Display):
 
     @property
     def caption(self) -> str:
-        accuracies = [x for refit in self.refits.values() if (x := refit.test_accuracy) is not None]
-        return (
-            "Each seed (points), the mean (line) and its 95 % interval "
-            f"{covered(accuracies)} (band)."
+        overs = {name: over(x) for name, x in self._accuracies().items()}
+        text = "Each seed (points), the mean (line) and its 95 % interval "
+        kinds = dict.fromkeys(overs.values())
+        if len(kinds) < 2:
+            return f"{text}over {next(iter(kinds), 'test examples')} (band)."
+        named = (
+            f"over {kind} for {' and '.join(n for n, own in overs.items() if own == kind)}"
+            for kind in kinds
         )
+        return f"{text}(band): {'; '.join(named)}."
 
     @property
     def alt(self) -> str:
         texts = (
-            f"{name} ({describe(refit)}) {percent(refit.test_accuracy.mean)}"
-            for name, refit in self.refits.items()
-            if refit.test_accuracy is not None
+            f"{name} ({describe(self.refits[name])}) {percent(accuracy.mean)}"
+            for name, accuracy in self._accuracies().items()
         )
         return f"Test accuracy: {'; '.join(texts)}"

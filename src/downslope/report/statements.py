@@ -6,7 +6,7 @@ come from different ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -143,13 +143,14 @@ def _origin(results: Results, part: Part, refit: RefitResult) -> str:
     trial = None if search is None else search.chosen
     if trial is None:
         return ""
-    before, after = _fields(trial), _fields(refit)
+    before, after = fields(trial), fields(refit)
     changes = [f"{name} = {after[name]}" for name in after if after[name] != before.get(name)]
     text = f"the settings of trial {trial.id}"
     return f"{text} with {', '.join(changes)}" if changes else text
 
 
-def _fields(one: Trial | RefitResult) -> dict[str, Any]:
+def fields(one: Trial | RefitResult) -> dict[str, Any]:
+    """Return all settings of a member by name."""
     network, training = one.member.network, one.member.training
     return msgspec.structs.asdict(network) | msgspec.structs.asdict(training)
 
@@ -228,29 +229,23 @@ def outcomes(trials: Sequence[Trial]) -> str:
     return ", ".join(f"{n:,} {name}" for name, n in counts.items() if n) or "none finished"
 
 
-def covered(accuracies: Iterable[Accuracy]) -> str:
-    """Name the sources of chance that the intervals of accuracies cover.
+def over(accuracy: Accuracy) -> str:
+    """Say what the interval of an accuracy covers.
 
-    >>> one = Accuracy(mean=0.8, per_seed=[0.8], interval=(0.7, 0.9), spread=None, examples=9)
-    >>> covered([one])
-    'over test examples alone'
+    >>> over(Accuracy(mean=0.8, per_seed=[0.8], interval=(0.7, 0.9), spread=None, examples=9))
+    'test examples'
     """
-    methods = {accuracy.interval_method for accuracy in accuracies}
-    if methods == {"crossed"}:
-        return "over seeds and test examples"
-    if "crossed" in methods:
-        return "over test examples, and over seeds where there are several"
-    return "over test examples alone"
+    return "seeds and test examples" if accuracy.interval_method == "crossed" else "test examples"
 
 
 def certainty(accuracy: Accuracy) -> str:
     """Say how sure an accuracy is: its interval, and the spread over seeds.
 
     >>> certainty(Accuracy(mean=0.8, per_seed=[0.8], interval=(0.7, 0.9), spread=None, examples=9))
-    '95 % interval over test examples alone 70.00 to 90.00 %; one seed, so no spread is known'
+    '95 % interval over test examples 70.00 to 90.00 %; one seed, so no spread is known'
     """
     low, high = accuracy.interval
-    text = f"95 % interval {covered([accuracy])} {100 * low:.2f} to {100 * high:.2f} %"
+    text = f"95 % interval over {over(accuracy)} {100 * low:.2f} to {100 * high:.2f} %"
     if accuracy.spread is None:
         return f"{text}; one seed, so no spread is known"
     spread = points(accuracy.spread, sign=False)
@@ -279,8 +274,8 @@ def verdict(comparison: Comparison) -> str:
         if comparison.interval is None:
             return text
         return f"{text} (95 % interval {_ends(comparison)} over test examples alone)"
-    over = "seeds and test examples" if comparison.covers == "seeds and examples" else "seeds"
-    measure = f"95 % interval {_ends(comparison)} over {over}"
+    both = comparison.covers == "seeds and examples"
+    measure = f"95 % interval {_ends(comparison)} over seeds{' and test examples' if both else ''}"
     if comparison.verdict == "better":
         return f"better than the baseline by {difference} points, {measure}"
     if comparison.verdict == "worse":
@@ -298,11 +293,12 @@ def paired(test: PairedTest) -> str:
     """Say how the first seeds of two sides differ on the same examples.
 
     >>> print(paired(PairedTest(examples=9, first_only=1, second_only=2, p_value=1.0)))
-    Of the first seeds, 1 of the 9 test examples are classified correctly only by ... p = 1.000 ...
+    Of the 9 test examples, the baseline's first seed classifies 1 correctly that the ...
     """
     p = "below 0.001" if test.p_value < 0.001 else f"= {test.p_value:.3f}"
     return (
-        f"Of the first seeds, {test.first_only:,} of the {test.examples:,} test examples are "
-        f"classified correctly only by the baseline and {test.second_only:,} only by the "
-        f"variant (exact McNemar p {p} for these two networks; it decides nothing)."
+        f"Of the {test.examples:,} test examples, the baseline's first seed classifies "
+        f"{test.first_only:,} correctly that the variant's does not, and the variant's "
+        f"{test.second_only:,} that the baseline's does not (exact McNemar p {p} for these two "
+        "networks; it decides nothing)."
     )

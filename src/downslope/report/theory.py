@@ -389,8 +389,8 @@ def _trained(result: TrainabilityResult) -> Iterator[Block]:
             cells.append(("trains: " if network.trains else "") + ", ".join(reached))
         rows.append(Row(cells))
     yield Table(
-        "Validation accuracy by seed after training, by initialization and hidden layers; networks "
-        f"above {percent(result.bar, 1)} (halfway between chance and the best) count as trained",
+        "Validation accuracy by seed, by initialization and hidden layers; a network trains if the "
+        f"mean of its seeds reaches {percent(result.bar, 1)} (halfway between chance and the best)",
         [Column("initialization", False), *(Column(f"{depth} layers") for depth in depths)],
         rows,
         Trainability.source,

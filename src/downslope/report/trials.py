@@ -100,7 +100,7 @@ def trial_table(search: SearchResult, part: Part) -> Table:
         Column("val. loss"): [formats.number(t.validation_loss) for t in trials],
         Column("hidden", False): [statements.hidden(t) for t in trials],
         **{column: cells for column, cells in optional.items() if len({*cells}) > 1},
-        Column("seconds"): [f"{t.seconds:.1f}" for t in trials],
+        Column("seconds"): [_seconds(t.seconds) for t in trials],
         Column("outcome", False): [standing(search, t.id) or _outcome(t) for t in trials],
     }
     rows: list[Row] = []
@@ -110,8 +110,22 @@ def trial_table(search: SearchResult, part: Part) -> Table:
         about = f"{percent(trial.validation_accuracy)} ({trial.outcome}): {describe(trial)}"
         rows.append(Row(cells, mark, f"{part}-{trial.id}", about))
     kind = "trials" if part == "search" else "variants"
-    source = Source(f"results.json: {part}.trials", f"also in {part}/trials.sqlite")
+    source = Source(f"results.json: {_place(part)}.trials", f"also in {part}/trials.sqlite")
     return Table(f"All {kind}, the best first", list(columns), rows, source, True, True)
+
+
+def _seconds(seconds: float) -> str:
+    """Write the time of a trial; short ones must not read 0.0.
+
+    >>> _seconds(0.0312), _seconds(4.04)
+    ('0.031', '4.0')
+    """
+    return f"{seconds:.1f}" if seconds >= 1 else f"{seconds:.3f}"
+
+
+def _place(part: Part) -> str:
+    """Return the key of a search in results.json."""
+    return "search" if part == "search" else "variants.search"
 
 
 def _outcome(trial: Trial) -> str:
@@ -130,13 +144,19 @@ def candidate_table(search: SearchResult, part: Part) -> Table:
         trial = trials[candidate.trial]
         each = ", ".join(map(percent, candidate.accuracies)) or "–"
         cells = [str(trial.id), percent(trial.validation_accuracy), percent(candidate.mean)]
-        cells += [formats.percent_interval(candidate.interval)]
+        ends = candidate.interval and [min(1.0, max(0.0, end)) for end in candidate.interval]
+        cells += [formats.percent_interval(ends)]
         cells += ["; ".join([each, *candidate.stopped]), describe(trial)]
         rows.append(Row(cells, "best" if statements.is_chosen(search, trial.id) else ""))
-    numbers = ("trial", "in the search", "mean retrained", "95 % interval (t)")
+    methods = {candidate.interval_method for candidate in search.choice.candidates}
+    crossed = "crossed" in methods
+    over = "trainings and examples" if crossed else "trainings"
+    numbers = ("trial", "in the search", "mean retrained", f"95 % interval over {over}")
     columns = [*map(Column, numbers), Column("each time", False), Column("network", False)]
     caption = "Validation accuracy of the best trials in the search, and retrained with new seeds"
-    source = Source(f"results.json: {part}.choice", "95 % t interval of the mean over trainings")
+    how = "" if crossed else ", Student's t, cut off at 0 and 100 %"
+    place = f"results.json: {_place(part)}.choice"
+    source = Source(place, f"95 % interval of the mean over {over}{how}")
     return Table(caption, columns, rows, source)
 
 

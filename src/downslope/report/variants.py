@@ -61,7 +61,8 @@ class Ranking(Display):
                 fontsize=9.6,
                 fontweight="bold" if name == "best and chosen" or tone == INDIGO else "normal",
             )
-        axes.set_yticks(range(len(frame)), map(_folded, frame["variant"]), fontsize=9.6)
+        names = [_folded(f"{trial}: {variant}") for trial, variant, *_ in frame.rows]
+        axes.set_yticks(range(len(frame)), names, fontsize=9.6)
         axes.set_ylim(len(frame) - 0.4, -0.6)
         low, high = axes.get_xlim()
         axes.set_xlim(low, high + 0.4 * (high - low))
@@ -73,7 +74,10 @@ class Ranking(Display):
     def caption(self) -> str:
         count = len(self.search.trials)
         shown = f"the {MOST} best of {count} variants" if count > MOST else "each variant"
-        return f"Validation accuracy of {shown} in the search, the chosen one in bold."
+        return (
+            f"Validation accuracy of {shown} in the search, by trial and network; the chosen one "
+            "in bold."
+        )
 
     @property
     def alt(self) -> str:
@@ -103,11 +107,21 @@ class VariantScores(Scores):
     title = "Does the variant beat the baseline on test data?"
     source = Source(
         "results.json: refit.test_accuracy and variants.refit.test_accuracy",
-        "by seed; their mean with its 95 % interval (interval_method)",
+        "by seed; their mean with its 95 % interval, by interval_method",
     )
 
     def mark(self, name: str) -> tuple[str, str]:
         return (TEAL, "s") if name == "baseline" else (INDIGO, "o")
+
+
+def _against(baseline: RefitResult | None, variant: RefitResult | None) -> str:
+    """Name all that sets the variant apart from the baseline, whatever the variants tried."""
+    if baseline is None or variant is None:
+        return ""
+    own, other = statements.fields(baseline), statements.fields(variant)
+    changed = [name for name, value in other.items() if value != own[name]]
+    names = ["hidden layers" if name == "widths" else word(name) for name in changed]
+    return f"; the variant differs from it in {', '.join(names)}" if names else ""
 
 
 def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
@@ -127,8 +141,8 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
         verdict = ["Verdict: ", strong(statements.verdict(comparison)), "."]
         left.append(Paragraph(verdict, kinds.get(comparison.verdict, "open")))
         small = (
-            "A verdict needs its interval to exclude zero. The baseline is the final model; the "
-            "variant may differ from it in width, optimizer, batch size and epochs too."
+            "A verdict needs its interval to exclude zero. The baseline is the final model"
+            f"{_against(results.refit, refit)}."
         )
         if comparison.paired is not None:
             small += f" {statements.paired(comparison.paired)}"

@@ -116,7 +116,7 @@
       clear.hidden = chosen === null;
       section.classList.toggle("choosing", chosen !== null);
       if (chosen === null) {
-        about = "No trial is chosen.";
+        about = "No trial is selected.";
         say();
         return;
       }
