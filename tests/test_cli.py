@@ -202,6 +202,23 @@ def test_the_manifest_follows_a_rebuilt_report(downslope, tmp_path: Path) -> Non
     assert run.read_manifest() == before
 
 
+def test_figures_of_an_earlier_report_go_and_a_users_stay(downslope, tmp_path: Path) -> None:
+    downslope("theory", "tiny.toml", "--out", "out")
+    run, figures = Run(tmp_path / "out"), tmp_path / "out" / "figures"
+    before = run.read_manifest()
+    for name in ("earlier.svg", "edited.svg"):
+        run.write(f"figures/{name}", b"<svg/>")
+    run.refresh_manifest()
+    (figures / "edited.svg").write_text("changed")
+    (figures / "own.svg").write_text("of the user")
+    assert downslope("report", "out").status == 0
+    assert not (figures / "earlier.svg").exists()
+    assert (figures / "edited.svg").exists() and (figures / "own.svg").exists()
+    (figures / "edited.svg").unlink()
+    downslope("report", "out")
+    assert run.read_manifest() == before
+
+
 def test_module_and_command_are_the_same() -> None:
     done = subprocess.run([sys.executable, "-m", "downslope", "--help"], capture_output=True)
     assert done.returncode == 0
@@ -318,6 +335,9 @@ def test_a_pickled_npy_is_refused(downslope, tmp_path: Path) -> None:
         (("run", "tiny.toml", "--set", "nonsense"), "key=value"),
         (("run", "tiny.toml", "--stages", "serch"), "serch"),
         (("run", "tiny.toml", "--stages", ""), "stage"),
+        (("run", ""), "no recipe of that name"),
+        (("search", ""), "no recipe of that name"),
+        (("run", "tiny.toml", "--address", "auto"), "only with --executor ray"),
         (("report", "nowhere"), "nowhere"),
         (("data", "describe", "nowhere"), "nowhere"),
         (("data", "fetch", "cifar-10"), "cifar-10"),

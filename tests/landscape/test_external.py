@@ -136,6 +136,12 @@ def test_a_mistake_in_the_data_is_one_line(tmp_path: Path) -> None:
     np.savez(path, inputs=np.array(["a"]), targets=np.zeros(1))
     with pytest.raises(InputError, match="numbers are needed"):
         read_examples(path)
+    np.savez(path, inputs=[[1.0, 2.0], [3.0, np.nan]], targets=np.zeros(2))
+    with pytest.raises(InputError, match=r"data\.npz: inputs of row 1 \(from 0\) are not all"):
+        read_examples(path)
+    np.savez(path, inputs=np.zeros((2, 2)), targets=[np.inf, 0.0])
+    with pytest.raises(InputError, match=r"targets of row 0"):
+        read_examples(path)
 
 
 def test_options_belong_together(files: Path) -> None:

@@ -69,6 +69,16 @@ def test_what_cannot_be_read_is_refused(
         read_examples([tmp_path / name], coder)
 
 
+def test_no_rows_and_several_arrays_are_refused(coder: Autoencoder, tmp_path: Path) -> None:
+    write_array(tmp_path / "x.npy", np.zeros((0, 64)))
+    with pytest.raises(InputError, match=r"x.npy: holds nothing \(shape \(0, 64\)\)"):
+        read_examples([tmp_path / "x.npy"], coder)
+    with pytest.raises(InputError, match="holds nothing"):
+        read_codes(tmp_path / "x.npy")
+    with pytest.raises(InputError, match=r"a \.npy is given alone"):
+        read_examples([tmp_path / "x.npy"] * 2, coder)
+
+
 def test_a_cut_image_is_refused(coder: Autoencoder, tmp_path: Path) -> None:
     buffer = io.BytesIO()
     noise = np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.uint8)

@@ -67,7 +67,7 @@ def run(
         recipe, out, manifest = str(resume / "recipe.toml"), resume, interrupted.read_manifest()
         if stages is None and manifest is not None:
             chosen = manifest.stages
-    _run_stages(recipe or "fashion-mnist", chosen, out, options)
+    _run_stages(recipe, chosen, out, options)
 
 
 def stage_command(stage: str) -> Callable[..., None]:
@@ -75,12 +75,14 @@ def stage_command(stage: str) -> Callable[..., None]:
 
     @with_options
     def command(recipe: RecipeArgument = None, *, options: Options) -> None:
-        _run_stages(recipe or "fashion-mnist", [stage], options.out, options)
+        _run_stages(recipe, [stage], options.out, options)
 
     return command
 
 
-def _run_stages(recipe: str, stages: Sequence[str], out: Path | None, options: Options) -> None:
+def _run_stages(
+    recipe: str | None, stages: Sequence[str], out: Path | None, options: Options
+) -> None:
     """Begin or resume a run, train its stages, write its report and say what came out."""
     from downslope.engines import MISSING, choose_engine
     from downslope.recipes import (
@@ -97,6 +99,9 @@ def _run_stages(recipe: str, stages: Sequence[str], out: Path | None, options: O
         if not options.quiet:
             say(text, stderr=True)
 
+    if options.address is not None and options.executor != "ray":
+        raise InputError(f"--address {options.address}: only with --executor ray")
+    recipe = "fashion-mnist" if recipe is None else recipe
     chosen = load_recipe(recipe, options.recipe_changes())
     order = needed(stages, chosen)
     dataset = load_dataset(chosen.data.name, chosen.data.label, chosen.data.kind, options.quiet)
@@ -152,8 +157,6 @@ def _executor(executor: str, address: str | None) -> Generator[MakeRunner, None,
     from downslope.engines.ray import Cluster
 
     if executor != "ray":
-        if address is not None:
-            raise InputError(f"--address {address}: only with --executor ray")
         yield local_runner
         return
     with Cluster(address) as cluster:

@@ -138,7 +138,8 @@ def read_examples(path: Path) -> Examples:
     Arrays of numbers are kept as they are, whatever they are for.
 
     Raises:
-        InputError: it is missing or damaged, lacks an array, or their lengths differ.
+        InputError: it is missing or damaged, lacks an array, their lengths differ, or a value is
+            not finite.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
@@ -157,6 +158,9 @@ def read_examples(path: Path) -> Examples:
     for name, array in (("inputs", inputs), ("targets", targets)):
         if array.dtype.kind not in "fiub" or array.ndim < 1:
             raise InputError(f"{path}: {name} is of type {array.dtype}; numbers are needed")
+        if not (finite := np.isfinite(array)).all():
+            row = int(np.argwhere(~finite)[0, 0])
+            raise InputError(f"{path}: {name} of row {row} (from 0) are not all finite numbers")
     return Examples(inputs, targets)
 
 

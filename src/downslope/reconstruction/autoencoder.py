@@ -160,7 +160,7 @@ class Autoencoder:
                 f"encode: examples of shape {raw.shape} do not fit; they must be "
                 f"(examples, {features}) or (examples, {shape})"
             )
-        rows = _finite(raw.reshape(len(raw), -1), "encode")
+        rows = _finite(raw.reshape(len(raw), features), "encode")
         if self.fitted is not None and len(rows):
             for warning in self.fitted.scale_warnings(rows):
                 warnings.warn(f"encode: {warning}", stacklevel=3)

@@ -51,9 +51,11 @@ def read_examples(paths: Sequence[Path], coder: Autoencoder) -> NDArray[Any]:
         InputError: a file that is neither, an image of another size, or damaged bytes.
     """
     if len(paths) == 1 and paths[0].suffix.lower() == ".npy":
-        array = parse_npy(read_whole(paths[0]), paths[0])
+        array = _rows(paths[0])
         # One example alone is meant as one row.
         return array[None] if array.shape == coder.shape else array
+    if more := next((path for path in paths if path.suffix.lower() == ".npy"), None):
+        raise fault(more, "a .npy is given alone; one of several files is an image")
     return np.stack([_image(path, coder) for path in paths])
 
 
@@ -63,7 +65,7 @@ def read_codes(path: Path) -> NDArray[Any]:
     Raises:
         InputError: another kind of file, or damaged bytes.
     """
-    return parse_npy(read_whole(path), path)
+    return _rows(path)
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:
@@ -110,6 +112,13 @@ def write_sheet(path: Path, rows: Sequence[NDArray[Any]], coder: Autoencoder) ->
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(buffer, "PNG")
     write_whole(path, buffer.getvalue())
+
+
+def _rows(path: Path) -> NDArray[Any]:
+    array = parse_npy(read_whole(path), path)
+    if not array.size:
+        raise fault(path, f"holds nothing (shape {array.shape}); give at least one row")
+    return array
 
 
 def _image(path: Path, coder: Autoencoder) -> NDArray[np.float32]:

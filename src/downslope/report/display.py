@@ -160,6 +160,8 @@ class Drawing:
 def write_figures(run: Run, displays: Iterable[Display]) -> dict[str, Drawing]:
     """Draw displays, write each as SVG and CSV into `figures/`, and return them by name.
 
+    Figures of an earlier report that are none of these are removed.
+
     Raises:
         InputError: the directory cannot be written.
     """
@@ -167,6 +169,7 @@ def write_figures(run: Run, displays: Iterable[Display]) -> dict[str, Drawing]:
     for name, drawing in drawings.items():
         run.write(f"figures/{name}.svg", drawing.svg.encode())
         run.write(f"figures/{name}.csv", drawing.csv.encode())
+    run.remove_earlier("figures")
     return drawings
 
 

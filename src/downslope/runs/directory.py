@@ -262,6 +262,25 @@ class Run:
             files = self._files(manifest.files)
             self._write_manifest(msgspec.structs.replace(manifest, files=files))
 
+    def remove_earlier(self, folder: str) -> None:
+        """Remove files of a folder that an earlier report wrote and that this one did not.
+
+        A file that is not what the manifest says stays: somebody changed it.
+
+        Raises:
+            InputError: manifest.json is damaged, or a file cannot be removed.
+        """
+        manifest = self.read_manifest()
+        for name, digest in ({} if manifest is None else manifest.files).items():
+            if not name.startswith(f"{folder}/") or name in self.written:
+                continue
+            path = inside(self.path, name)
+            try:
+                if path.is_file() and sha256_of(path) == digest:
+                    path.unlink(missing_ok=True)
+            except OSError as error:
+                raise InputError(f"{path}: cannot be removed ({error.strerror})") from None
+
     def _files(self, old: Mapping[str, str]) -> dict[str, str]:
         # A file that is built from the others is listed for as long as it is there.
         kept = {n: d for n, d in old.items() if not is_derived(n) or (self.path / n).exists()}
