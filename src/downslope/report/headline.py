@@ -226,7 +226,7 @@ def _studies(results: Results) -> Iterator[Fact]:
         else:
             components = plural(min(coder.code_size, coder.member.network.widths[0]), "component")
             note = f"test error; {number(coder.pca_test_mse)} for PCA with {components}"
-            detail = f"final training loss {autoencoder.final_training(coder)}"
+            detail = f"final training error {autoencoder.final_training(coder)}"
             yield Fact("autoencoder", number(coder.test_mse), note, source, detail)
     if results.theory is not None:
         counts, _, rest = theory.verdict(results.theory).partition(", ")

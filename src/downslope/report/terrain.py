@@ -263,7 +263,8 @@ def _set_space(axes: Any, terrain: _Terrain) -> None:
         axis.line.set_color(MUTED)
         axis._axinfo["grid"].update(color="#8a95a055", linewidth=0.5)  # there is no public way
     if terrain.logarithmic:
-        ticks = [t for t in LogLocator(subs=(1, 2, 5)).tick_values(low, high) if low <= t <= high]
+        subs = (1, 2, 5) if high < 200 * low else (1, 3) if high < 5000 * low else (1,)
+        ticks = [t for t in LogLocator(subs=subs).tick_values(low, high) if low <= t <= high]
         axes.set_zticks(np.log10(ticks), [f"{t:g}" for t in ticks])
         low, high = np.log10([low, high])
     axes.set_zlim(low, high if high > low else low + (abs(low) or 1.0))

@@ -29,8 +29,9 @@
     const [low, high] = range();
     if (!chosen.logarithmic) return {};
     const every = [];
+    const steps = high < 200 * low ? [1, 2, 5] : high < 5000 * low ? [1, 3] : [1]; // as in terrain.py
     for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
-      for (const m of [1, 2, 5]) every.push(Number(`${m}e${e}`));
+      for (const m of steps) every.push(Number(`${m}e${e}`));
     const shown = every.filter((x) => x >= low && x <= high);
     return { tickvals: shown.map(Math.log10), ticktext: shown.map(String) };
   };
