@@ -274,7 +274,7 @@ def recompute_statistics(module: nn.Module, inputs: torch.Tensor, chunks: list[s
 def seed_all(device: torch.device) -> None:
     """Seed the global generators, within `same_draws`: each point draws the same numbers."""
     torch.default_generator.manual_seed(0)
-    np.random.seed(0)  # noqa: NPY002
+    np.random.seed(0)  # noqa: NPY002 - modules may draw from it
     random.seed(0)
     if device.type == "cuda":
         torch.cuda.manual_seed(0)
@@ -282,7 +282,7 @@ def seed_all(device: torch.device) -> None:
 
 def _states() -> tuple[Any, ...]:
     """Return the states of the global generators of the CPU, to compare."""
-    numpy_state: Any = np.random.get_state()  # noqa: NPY002
+    numpy_state: Any = np.random.get_state()  # noqa: NPY002 - modules may draw from it
     words = numpy_state[1].tobytes(), *numpy_state[2:]
     return torch.get_rng_state().numpy().tobytes(), words, random.getstate()
 

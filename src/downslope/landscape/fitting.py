@@ -268,10 +268,10 @@ def copy_of(module: nn.Module) -> nn.Module:
 def same_draws(device: torch.device) -> Generator[None, None, None]:
     """Put torch's, NumPy's and Python's random generators back where they were."""
     devices = [device.index or 0] if device.type == "cuda" else []
-    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002 - modules may draw from it
     try:
         with torch.random.fork_rng(devices=devices):
             yield
     finally:
-        np.random.set_state(numpy_state)  # noqa: NPY002
+        np.random.set_state(numpy_state)  # noqa: NPY002 - modules may draw from it
         random.setstate(python_state)
