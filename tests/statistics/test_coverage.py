@@ -49,7 +49,7 @@ def test_every_interval_has_its_coverage_measured() -> None:
 def test_a_verdict_between_equals_is_rare(
     seeds: tuple[int, int], examples: int, spread: tuple[float, float]
 ) -> None:
-    draws = 200
+    draws = 300
     coverage = table.coverage_of_compare(table.Networks(seeds, examples, 0.88, spread), draws)
     assert coverage >= at_least(0.94, draws)
 
