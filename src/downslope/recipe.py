@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import Meta
 
+from downslope.autoencoders import Corruption
 from downslope.checked import NONE_TWICE, Checked, Count, Must, Seed, refused
 from downslope.data import Kind
 from downslope.errors import InputError
@@ -22,7 +23,6 @@ from downslope.landscape.settings import (
 )
 from downslope.networks import Initialization, Member, NetworkSpec, TrainingSpec
 from downslope.networks.specs import DecayOn, Factor, FactorOrZero, Optimizer, Schedule
-from downslope.reconstruction import Corruption
 from downslope.search import Halving, Range, Sampler, SamplerName, Settings, Space, propose
 from downslope.search.settings import Value
 from downslope.search.spaces import Values

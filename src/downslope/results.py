@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from downslope.autoencoders import AutoencoderResult
 from downslope.data import Opening
 from downslope.landscape import LandscapeResult
 from downslope.networks import Member
 from downslope.recipe import Recipe
-from downslope.reconstruction import AutoencoderResult
 from downslope.search import RefitResult, SearchResult
 from downslope.statistics import Comparison
 from downslope.theory import TheoryResult

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from downslope.autoencoders import autoencode
 from downslope.data import Dataset, Examples, Scaling
 from downslope.engines import MakeRunner, Snapshot, local_runner
 from downslope.errors import InputError, one_line
@@ -22,7 +23,6 @@ from downslope.progress import Steps
 from downslope.recipe import Recipe, RefitRecipe
 from downslope.recipes.context import Context, built_on, fit_scaling, open_run, prepare
 from downslope.recipes.landscapes import JOINT, draw_landscapes
-from downslope.reconstruction import autoencode
 from downslope.results import Results, SealResult, VariantsResult
 from downslope.runs import Run
 from downslope.search import (
