@@ -130,7 +130,7 @@ def test_the_search_is_the_published_recipes(scaled: Examples, tmp_path: Path) -
     training, validation = scaled.take(np.arange(150)), scaled.take(np.arange(150, 200))
     result = drain(
         search(
-            recipe.search.proposer(541),
+            recipe.search.make_sampler(541),
             training,
             validation,
             trials=4,
