@@ -23,6 +23,7 @@ OLD_SCHEMA = "downslope.results/1"
 RENAMED = {
     "optimism": "selection_bias",
     "optimism_interval": "selection_bias_interval",
+    "rivals": "ablations",
 }
 """Keys of files of the old schema, wherever they stand, and their names today."""
 
