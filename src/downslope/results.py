@@ -24,6 +24,7 @@ RENAMED = {
     "optimism": "selection_bias",
     "optimism_interval": "selection_bias_interval",
     "rivals": "ablations",
+    "statistics": "batch_norm",
 }
 """Keys of files of the old schema, wherever they stand, and their names today."""
 
@@ -127,6 +128,8 @@ def decode(content: bytes) -> Results:
 
 def _renamed(value: Any) -> Any:
     if isinstance(value, dict):
+        if value.get("statistics") == "kept":  # of batch norm
+            value = {**value, "statistics": "frozen"}
         return {RENAMED.get(key, key): _renamed(inner) for key, inner in value.items()}
     return [_renamed(inner) for inner in value] if isinstance(value, list) else value
 
