@@ -195,7 +195,7 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     seed = context.recipe.seed
     ranking, second = _halves(context.validation, recipe.choice.second, seed)
     found = yield from search(
-        recipe.proposer(seed),
+        recipe.make_sampler(seed),
         context.training,
         ranking,
         trials=recipe.trials,
