@@ -13,6 +13,7 @@ from downslope.theory.trainability import (
     PredictedDepth,
     TrainabilityResult,
     TrainabilitySpec,
+    deep_networks,
     train_deep_networks,
 )
 from downslope.theory.variance_map import (
@@ -51,6 +52,7 @@ __all__ = [
     "compute_gain",
     "counterexamples",
     "critical_weight_variance",
+    "deep_networks",
     "derivation",
     "diagnose",
     "find_activation",
