@@ -121,7 +121,8 @@ def _run_stages(
     if not options.quiet and options.executor != "ray":
         done = directory.read_results().seconds if directory.exists else {}
         left = [stage for stage in order if stage not in done or stage in again]
-        note(_estimate(chosen, dataset, left, options.threads))
+        if left:
+            note(_estimate(chosen, dataset, left, options.threads))
     start = time.perf_counter()
     try:
         with _executor(options.executor, options.address) as make_runner:
