@@ -93,3 +93,28 @@ def catalogue() -> tuple[Mistake, ...]:
                     msgspec.structs.replace(entry, number=0 if entry.accepted else number)
                 )
     return tuple(numbered)
+
+
+def changed_lines(mistake: Mistake) -> tuple[str, str]:
+    """Return the lines of the reference that a mistake changes: as they are wrong, and right.
+
+    Where a line is only left out or added, the line before it shows where.
+    """
+    right = code_of(mistake.function)
+    wrong = mistake.applied(right) or right
+    before, after = right.splitlines(), wrong.splitlines()
+    start = 0
+    while start < min(len(before), len(after)) and before[start] == after[start]:
+        start += 1
+    end = 0
+    most = min(len(before), len(after)) - start
+    while end < most and before[-1 - end] == after[-1 - end]:
+        end += 1
+    parts: list[str] = []
+    for lines in (after, before):
+        chosen = lines[start : len(lines) - end]
+        if not all(len(x[start : len(x) - end]) for x in (before, after)):
+            chosen = lines[max(0, start - 1) : len(lines) - end]
+        indent = min((len(x) - len(x.lstrip()) for x in chosen if x.strip()), default=0)
+        parts.append("\n".join(line[indent:] for line in chosen))
+    return parts[0], parts[1]

@@ -105,9 +105,7 @@ def _shown(value: Any) -> str:
     return str(value)[:200]
 
 
-def departures(
-    right: Mapping[str, Any], theirs: Mapping[str, Any]
-) -> tuple[list[str], bool]:
+def departures(right: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[list[str], bool]:
     """Return the observations in which a solution departs, and whether all others agree in bits.
 
     An observation that is missing in one of them departs.

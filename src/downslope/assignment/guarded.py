@@ -128,7 +128,9 @@ def run_definitions(request: Request, guard: Guard) -> tuple[dict[str, Any], Rec
             record.skipped |= left <= 0
             continue
         code = compile(ast.Module([statement], []), NAME, "exec", flags, True)
-        failure, used = _timed(guard, lambda code=code: exec(code, names), 10.0 if defines else left)
+        failure, used = _timed(
+            guard, lambda code=code: exec(code, names), 10.0 if defines else left
+        )
         if not defines:
             left -= used
         if failure is not None and failure.kind == "TimeLimitError":

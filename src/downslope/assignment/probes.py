@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.data import DataLoader, TensorDataset
 
 from downslope.assignment.tuning_probe import watch_tuning
@@ -128,8 +129,9 @@ def _build_mlp(solution: Mapping[str, Any], data: Arrays) -> Observed:
     model = call(build, input_dim=784, n_layers=2, hidden_units=200, output_dim=10)
     hidden = sorted((p for p in model.parameters() if p.dim() == 2), key=lambda p: -p.shape[1])
     hidden = [p for p in hidden if p.shape[0] == 200]
-    yield "variance of the weights times inputs", np.array(
-        [float(p.detach().double().var()) * p.shape[1] for p in hidden]
+    yield (
+        "variance of the weights times inputs",
+        np.array([float(p.detach().double().var()) * p.shape[1] for p in hidden]),
     )
 
 
@@ -170,7 +172,7 @@ def _load_params_into_model(solution: Mapping[str, Any], data: Arrays) -> Observ
 def _train_epoch(solution: Mapping[str, Any], data: Arrays) -> Observed:
     torch.manual_seed(SEED)
     model = nn.Sequential(nn.Linear(784, 16), nn.ReLU(), nn.Linear(16, 10))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.01)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     loader = _loader(data, shuffle=True)
     passes, steps, gradients = _Passes(model.eval()), [], []
 
@@ -221,7 +223,8 @@ def _evaluated(data: Arrays) -> tuple[nn.Sequential, DataLoader[Any], _Passes]:
         optimizer.step()
     optimizer.zero_grad()
     torch.manual_seed(SEED)
-    return model, _loader(data, shuffle=False), _Passes(model)
+    # 32, 32, 6 rows: neither their number nor their share is a power of ten of the other.
+    return model, _loader(data, shuffle=False, rows=70), _Passes(model)
 
 
 def _measured(data: Arrays, measure: Callable[[nn.Module, Any], Any]) -> Observed:
@@ -255,11 +258,11 @@ def _hyperparam_tuning(solution: Mapping[str, Any], data: Arrays) -> Observed:
     training = TensorDataset(inputs[:40], labels[:40])
     validation = TensorDataset(inputs[40:], labels[40:])
     tune = solution["hyperparam_tuning"]
-    asked: dict[str, Any] = {"train_dataset": training, "val_dataset": validation, "seed": 541}
-    with suppress(TypeError, ValueError):
-        if "attempts" in inspect.signature(tune).parameters:
-            asked["attempts"] = 12  # of 50: enough to see what it does
-    yield from watch_tuning(lambda: call(tune, **asked), training, validation)
+
+    def search(seed: int) -> Any:
+        return call(tune, train_dataset=training, val_dataset=validation, seed=seed)
+
+    yield from watch_tuning(search, training, validation)
 
 
 def _activated(build: Callable[..., Any], name: str, **asked: Any) -> nn.Module:
@@ -423,10 +426,12 @@ def _train_autoencoder(solution: Mapping[str, Any], data: Arrays) -> Observed:
     images = images.reshape(-1, *shape[1:])
     dataset: Any = images if bare else TensorDataset(images, *sets[1:])
     torch.manual_seed(SEED)
-    model, steps = _Small(), []
-    hook = torch.optim.optimizer.register_optimizer_step_post_hook(
-        lambda optimizer, *_: steps.append((_flat(model), type(optimizer).__name__))
-    )
+    model, steps = _Small(), list[tuple[NDArray[Any], str]]()
+
+    def keep(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        steps.append((_flat(model), type(optimizer).__name__))
+
+    hook = register_optimizer_step_post_hook(keep)
     passes = _Passes(model.eval())
     loader = DataLoader(dataset, batch_size=32, shuffle=True)
     asked = {"model": model, "loader": loader, "epochs": 2, "lr": 0.004}

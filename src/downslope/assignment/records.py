@@ -43,6 +43,16 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     line: int | None = None
 
+    @property
+    def memory(self) -> bool:
+        """Tell whether there was not enough memory; torch has its own way to say it."""
+        return self.kind == "MemoryError" or "can't allocate memory" in self.text
+
+    @property
+    def limit(self) -> bool:
+        """Tell whether a limit ended it."""
+        return self.memory or self.kind == "TimeLimitError"
+
 
 class Record(msgspec.Struct, kw_only=True):
     """What came out of one process.

@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,6 @@ import matplotlib as mpl
 import msgspec
 import numpy as np
 import torch
-
-mpl.use("Agg")
-import matplotlib.pyplot  # noqa: F401 - so that forked processes have it
 
 from downslope.assignment.guarded import Guard, run_definitions
 from downslope.assignment.probes import PROBES, SEED
@@ -48,7 +46,9 @@ _ENDS = {
 
 def main() -> None:
     """Answer requests until the input ends."""
+    mpl.use("Agg")
     torch.set_num_threads(1)
+    _warm_up()
     with suppress(OSError, AttributeError):  # Linux: orphans of checked code come to this process
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     data = {path.stem.removeprefix("fashion_mnist_"): np.load(path) for path in _files()}
@@ -58,6 +58,14 @@ def main() -> None:
         request = msgspec.json.decode(line, type=Request)
         answers.write(_answer(request, data) + b"\n")
         answers.flush()
+
+
+def _warm_up() -> None:
+    """Load what solutions need: drawing, and what torch loads at an optimizer's first step."""
+    import_module("matplotlib.pyplot")
+    weight = torch.nn.Parameter(torch.zeros(1))
+    weight.grad = torch.zeros(1)
+    torch.optim.Adam([weight]).step()
 
 
 def _files() -> list[Path]:
@@ -83,10 +91,10 @@ def _answer(request: Request, data: dict[str, Any]) -> bytes:
         for probe in request.probes:
             if records["module"].get("end") is None:
                 records.setdefault(probe, {"end": "exited"})
-        return json.dumps({"records": folder_copy(records)}).encode()
+        return json.dumps({"records": _as_text(records)}).encode()
 
 
-def folder_copy(records: dict[str, Any]) -> dict[str, Any]:
+def _as_text(records: dict[str, Any]) -> dict[str, Any]:
     """Make bytes of arrays plain, for a line of JSON."""
     for record in records.values():
         for value in record.get("values", {}).values():
@@ -196,7 +204,12 @@ def _limit(limits: Limits, folder: Path) -> None:
 
 
 def _probe(
-    name: str, namespace: dict[str, Any], data: dict[str, Any], guard: Guard, limits: Limits, out: Path
+    name: str,
+    namespace: dict[str, Any],
+    data: dict[str, Any],
+    guard: Guard,
+    limits: Limits,
+    out: Path,
 ) -> None:
     """Observe one function and write what came out, as far as it came."""
     process = os.getpid()

@@ -66,10 +66,9 @@ def say_failure(failure: Failure, submission: Submission, limits: Limits) -> str
     if failure.line is not None:
         text = submission.text(failure.line)
         place = f"{submission.place(failure.line)}: {text}: " if text else ""
-    memory = "can't allocate memory" in failure.text or failure.kind == "MemoryError"
     if failure.kind == "TimeLimitError":
         return f"{place}{say_end('time', limits)}"
-    if memory:
+    if failure.memory:
         return f"{place}needs more than {limits.memory / 1024**3:.1f} GiB of memory"
     if failure.kind == "SystemExit":
         return f"{place}ends the program (exit)"
