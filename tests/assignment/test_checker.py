@@ -1,16 +1,18 @@
 """The check names mistakes in the code of others, and raises no false alarm."""
 
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from seeds import CORRECT, MISTAKES, PAIRS
 
 from downslope.assignment.catalogue import catalogue, reference_source
 from downslope.assignment.checker import Checker
 from downslope.assignment.submission import FUNCTIONS, OPTIONAL, read_submission
 from downslope.assignment.verdicts import Check
 
+SEEDS = runpy.run_path(str(Path(__file__).with_name("seeds.py")))
+CORRECT, MISTAKES, PAIRS = (SEEDS[name] for name in ("CORRECT", "MISTAKES", "PAIRS"))
 SOLUTIONS = Path(__file__).parent / "solutions"
 
 

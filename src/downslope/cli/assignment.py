@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.text import Text
 
 from downslope.cli.options import QuietOption, names_of, number
 from downslope.errors import InputError
-from downslope.files import write_whole
+from downslope.files import inside, write_whole
 from downslope.terminal import say, show
 
 RubricOption = Annotated[
@@ -71,3 +71,34 @@ def check(
         say(path if quiet else f"written: {path}")
     if not all(verdict.right for verdict in checked.verdicts) or submission.problems:
         sys.exit(1)
+
+
+def handin(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")],
+    author: Annotated[
+        list[str], typer.Option("--author", metavar="NAME", help="Once for each author.")
+    ],
+    course: Annotated[
+        str, typer.Option("--course", metavar="TEXT", help="What stands in the head.")
+    ] = "",
+    formats: Annotated[
+        str, typer.Option("--format", metavar="NAMES", help="Some of pdf,html,ipynb.")
+    ] = "pdf,html,ipynb",
+    paper: Annotated[Literal["a4", "letter"], typer.Option(help="Size of the PDF's pages.")] = "a4",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="By default DIR/handin.")
+    ] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Write the document to hand in: a run and its code, in the assignment's own order."""
+    from downslope.assignment.handin import FORMATS, write_handin
+    from downslope.runs import Run
+
+    run = Run(directory)
+    if run.exists:  # otherwise its reader says what is missing
+        run.check()
+    wanted = names_of(formats, FORMATS, "--format")
+    for path in write_handin(
+        run, out or inside(directory, "handin"), author, course, wanted, paper
+    ):
+        say(path if quiet else f"hand-in: {path}")
