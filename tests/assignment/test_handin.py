@@ -88,7 +88,7 @@ DELIVERABLES = {
     "2.3": ["2.3 Final", "def final_training"],
     "2.3 last iterations": [
         "Training loss of the last 3 epochs",
-        "Training loss of the last 20 minibatches",
+        "minibatches (nats)",
     ],
     "2.4": ["2.4 Batch", "def build_enhanced_mlp"],
     "3": ["Problem 3", "def pca_plane", "def loss_surface"],
@@ -151,9 +151,10 @@ def test_the_notebook_runs_from_top_to_bottom_and_gives_the_runs_numbers(
     assert names["losses"] == pytest.approx(expected, rel=1e-12)
     assert names["accuracy"] == results.refit.test_accuracy.per_seed[0]
     assert names["variant_accuracy"] == results.variants.refit.test_accuracy.per_seed[0]
-    assert names["autoencoder_losses"] == pytest.approx(
-        [epoch.train_loss for epoch in results.autoencoder.epochs], rel=1e-12
-    )
+    # This stage trains on the compiled engine where there is one, which agrees to rounding;
+    # test_reference.py compares with the PyTorch engine to the bit.
+    losses = [epoch.train_loss for epoch in results.autoencoder.epochs]
+    assert names["autoencoder_losses"] == pytest.approx(losses, rel=1e-6)
 
 
 def test_a_run_without_stages_says_what_is_missing(run: Run) -> None:

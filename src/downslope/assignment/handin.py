@@ -190,7 +190,7 @@ def _classifier(results: Results) -> Iterator[Block]:
         if results.search.chosen is not None:
             yield _configuration(results.search.chosen)
     yield Heading("2.3 Final training and test accuracy")
-    yield _listing("final_training")
+    yield _listing("schedule_one_cycle", "final_training")
     refit = results.refit
     if refit is None:
         yield _absent("refit")

@@ -30,7 +30,7 @@ def load_fashion_mnist(name: str, folder: str = ".") -> TensorDataset:
     """Read one of the sets, "train" or "test", with pixels in [-0.5, 0.5]."""
     images = np.load(Path(folder) / f"fashion_mnist_{name}_images.npy")
     labels = np.load(Path(folder) / f"fashion_mnist_{name}_labels.npy")
-    pixels = torch.from_numpy(images.reshape(len(images), -1) / 255 - 0.5).float()
+    pixels = torch.from_numpy(images.reshape(len(images), -1).astype(np.float32) / 255 - 0.5)
     return TensorDataset(pixels, torch.from_numpy(labels.astype(np.int64)))
 
 
@@ -302,7 +302,7 @@ def prepare_data(batch_size: int = 128) -> tuple[DataLoader[Batch], DataLoader[B
     for name in ("train", "test"):
         images = np.load(f"fashion_mnist_{name}_images.npy")
         labels = np.load(f"fashion_mnist_{name}_labels.npy")
-        pixels = torch.from_numpy(images.reshape(len(images), -1) / 255).float()
+        pixels = torch.from_numpy(images.reshape(len(images), -1).astype(np.float32) / 255)
         dataset = TensorDataset(pixels, torch.from_numpy(labels.astype(np.int64)))
         loaders.append(DataLoader(dataset, batch_size, shuffle=name == "train"))
     return loaders[0], loaders[1]
