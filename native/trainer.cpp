@@ -285,7 +285,8 @@ class MemberTrainer final : public Trainer {
       // Before the weights move.
       if (i > 0)
         input_gradient(l, layers_[i - 1], rows, transposed_.get(), transposed_in_.get());
-      update_weights(l, input_of(i), blocks_of(i), rows, update_, i == 0 ? next_ : none_);
+      update_weights(l, input_of(i), blocks_of(i), rows, update_, i == 0 ? next_ : none_,
+                     transposed_.get());
       column_sums(l.grad.get(), rows, l.padded_out, line_.get());
       update_.apply(l.bias, line_.get(), l.padded_out);
     }
