@@ -20,7 +20,7 @@ from downslope.files import inside
 from downslope.landscape import Trajectory
 from downslope.networks import build, flatten
 from downslope.progress import Steps
-from downslope.recipe import Recipe, RefitRecipe
+from downslope.recipe import Recipe, RefitRecipe, seeds_from
 from downslope.recipes.context import Context, built_on, fit_scaling, open_run, prepare
 from downslope.recipes.landscapes import JOINT, draw_landscapes
 from downslope.results import Results, SealResult, VariantsResult
@@ -321,7 +321,7 @@ def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: s
     member = recipe.resolved(winner).member(features, context.classes, context.recipe.seed)
     done = yield from refit(
         member,
-        recipe.seeds_from(context.recipe.seed),
+        seeds_from(recipe.seeds, context.recipe.seed),
         context.everything,
         context.dataset.test,
         context.scaling,
@@ -376,7 +376,7 @@ def _autoencoder(context: Context) -> Steps[None]:
         context.dataset.test,
         scaling,
         shape=context.dataset.shape,
-        seeds=recipe.seeds_from(seed),
+        seeds=seeds_from(recipe.seeds, seed),
         code_sizes=recipe.code_sizes,
         shapes=recipe.shapes,
         noise=recipe.noise,
