@@ -13,7 +13,7 @@ def test_a_run_writes_results_manifest_and_report(downslope, tmp_path: Path) -> 
     said = downslope("run", "tiny.toml", "--out", "out")
     assert said.status == 0, said.err
     results = Run(tmp_path / "out").read_results()
-    stages = ["theory", "search", "refit", "variants", "landscape", "autoencoder"]
+    stages = ["search", "refit", "variants", "landscape", "autoencoder", "theory"]
     assert list(results.seconds) == stages
     # One opening per final member: two refits, two variant refits, one autoencoder.
     assert len(results.test_set.openings) == 5

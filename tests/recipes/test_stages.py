@@ -75,7 +75,7 @@ def test_examples_without_labels_are_for_autoencoders_alone(tmp_path: Path) -> N
 
 
 def test_a_stage_that_does_not_exist_is_named() -> None:
-    with pytest.raises(InputError, match="'tehory' is no stage; stages: theory, search"):
+    with pytest.raises(InputError, match="'tehory' is no stage; stages: search, refit"):
         needed(["tehory"], Recipe())
     with pytest.raises(InputError, match="no stage is named"):
         needed([], Recipe())
@@ -294,7 +294,7 @@ def test_a_search_in_which_nothing_completes_leaves_the_other_stages_to_run(
     assert results.search is not None
     assert [t.outcome for t in results.search.trials] == ["diverged"] * 2
     assert (results.search.best, results.refit, results.landscape) == (None, None, None)
-    assert list(results.seconds) == ["theory", "search", "variants", "autoencoder"]
+    assert list(results.seconds) == ["search", "variants", "autoencoder", "theory"]
     assert results.variants is not None
     assert results.variants.comparison is None
     assert results.variants.refit is not None
