@@ -177,7 +177,7 @@ class RayRunner(Runner):
         self._size = 1
 
     @property
-    def size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - only read
         """Count the members that train at the same time; nodes may come and go."""
         if self._asked is not None:
             return self._asked

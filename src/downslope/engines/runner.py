@@ -299,14 +299,7 @@ def local_runner(
     engine: Engine = "auto",
     device: str = "cpu",
 ) -> Runner:
-    """Make the runner of this machine for an engine and a device.
-
-    Args:
-        training: scaled examples, float32 inputs of shape (examples, features).
-        validation: evaluated after each epoch, without influence on the training.
-        threads: members trained at the same time; by default all cores.
-        engine: see `train`.
-        device: see `train`.
+    """Make the runner of this machine for an engine and a device; arguments are those of `train`.
 
     Raises:
         InputError: a number is out of range, or the engine is not here.

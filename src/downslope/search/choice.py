@@ -49,12 +49,9 @@ def choose(
         rounds: on what the candidates are trained and compared.
         evidence: what the rounds are, for the result.
         top: how many trials are candidates.
-        classes: outputs of the networks.
         seed: of the first new training; each has its own.
         store: SQLite file of the new trainings; its name is completed for further rounds.
-        threads: members trained at the same time.
-        task: the name shown with the progress.
-        make_runner: makes what trains, here or on a cluster.
+        classes, threads, task, make_runner: as in `search`.
     """
     best = ranked(found.trials)[:top]
     again: list[list[Trial]] = [[] for _ in best]
