@@ -123,7 +123,6 @@ def members(draw) -> Member:
 
 @pytest.mark.parametrize("isa", ISAS)
 @settings(
-    deadline=None,
     max_examples=10,
     derandomize=True,  # chaotic paths: a fresh draw in every run would be a lottery
     phases=[Phase.generate],  # shrinking a failure would take minutes

@@ -29,7 +29,7 @@ some_arrays = st.dictionaries(
 )
 
 
-once = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+once = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> None:

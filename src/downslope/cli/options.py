@@ -34,15 +34,15 @@ def number(kind: Any, help: str, metavar: str = "N") -> Any:
     return typer.Option(metavar=metavar, help=help, parser=read)
 
 
-def place(metavar: str, help: str, name: str = "--out") -> Any:
-    """Make an option for a file or folder to write; an empty name would be the current folder."""
+def place(metavar: str, help: str) -> Any:
+    """Make the option --out; an empty name is refused: it would be the current folder."""
 
     def read(text: str | Path) -> Path:
         if not str(text).strip():
             raise typer.BadParameter(f"{text!r} is not allowed; it must name a file or folder")
         return Path(text)
 
-    return typer.Option(name, metavar=metavar, help=help, parser=read)
+    return typer.Option("--out", metavar=metavar, help=help, parser=read)
 
 
 DataOption = Annotated[

@@ -33,14 +33,13 @@ def why_not_joint(results: Mapping[str, Results]) -> str:
     return "" if len(ways) == 1 else "their data or scaling differ"
 
 
-def joint_landscape(runs: Mapping[str, Run], threads: int | None = None) -> Steps[Landscape]:
+def joint_landscape(runs: Mapping[str, Run]) -> Steps[Landscape]:
     """Compute the landscape over the plane of several runs' training paths.
 
     The surface is the loss on training examples of the first run, on its grid.
 
     Args:
         runs: by label, of one network on the same data.
-        threads: to compute with.
 
     Raises:
         InputError: they cannot lie in one plane; the data are not found or have changed; a file
@@ -55,7 +54,7 @@ def joint_landscape(runs: Mapping[str, Run], threads: int | None = None) -> Step
     if dataset.sha256 != first.data.sha256:
         raise InputError(f"landscape: {dataset.name}: the data have changed since the runs")
     run = next(iter(runs.values()))
-    context = prepare(recipe, dataset, run, threads)
+    context = prepare(recipe, dataset, run, None)
     assert first.refit is not None
     asked = recipe.landscape
     return (
@@ -63,7 +62,7 @@ def joint_landscape(runs: Mapping[str, Run], threads: int | None = None) -> Step
             trained_module(run, first.refit.member),
             {label: trained_path(each).thinned(JOINT) for label, each in runs.items()},
             context.everything,
-            loss=LossOptions(batch_norm=asked.batch_norm, threads=threads),
+            loss=LossOptions(batch_norm=asked.batch_norm),
             grid=Grid(*asked.grid, asked.margin),
             subset=asked.examples,
             seed=recipe.seed,
