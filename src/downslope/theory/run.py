@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
@@ -18,8 +17,9 @@ from downslope.statistics import bootstrap_intervals
 from downslope.theory.activations import ACTIVATIONS, Activation
 from downslope.theory.checks import Check, checks
 from downslope.theory.gains import Gain, compute_gain
-from downslope.theory.measurement import INITIALIZATIONS, Measurement, measure
+from downslope.theory.measurement import Measurement, measure
 from downslope.theory.refutations import CounterExample, Mutation, counterexamples, mutations
+from downslope.theory.settings import INITIALIZATIONS, Initializations
 from downslope.theory.steps import Step, derivation
 from downslope.theory.trainability import TrainabilityResult
 from downslope.theory.variance_map import edge_of_chaos
@@ -121,7 +121,7 @@ def run_theory(
     repetitions: int = 30,
     examples: int = 256,
     seed: int,
-    initializations: Sequence[Initialization] = INITIALIZATIONS,
+    initializations: Initializations = INITIALIZATIONS,
 ) -> Steps[TheoryResult]:
     """Derive He initialization, measure deep random networks on `inputs`, and judge.
 
