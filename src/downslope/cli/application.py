@@ -29,11 +29,11 @@ class _PlainUsage:
     """Usage without braces around what is required, and flags without a type."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        pieces: list[str] = super().collect_usage_pieces(ctx)  # type: ignore[misc]
+        pieces: list[str] = super().collect_usage_pieces(ctx)  # type: ignore[misc] - mixed into Typer's classes
         return [piece.replace("{", "").replace("}", "") for piece in pieces]
 
     def get_help_option(self, ctx: Any) -> Any:
-        option = super().get_help_option(ctx)  # type: ignore[misc]
+        option = super().get_help_option(ctx)  # type: ignore[misc] - likewise
         if option is not None:
             option.metavar = ""
         return option
