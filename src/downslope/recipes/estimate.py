@@ -13,7 +13,7 @@ from downslope.autoencoders.compare import ablated
 from downslope.data import Dataset, Examples
 from downslope.engines import cores, train
 from downslope.networks import Member, NetworkSpec, TrainingSpec
-from downslope.recipe import Recipe, RefitRecipe, SearchRecipe
+from downslope.recipe import Recipe, RefitRecipe, SearchRecipe, seeds_from
 from downslope.search import Settings
 from downslope.theory import deep_networks
 from downslope.theory.measurement import INITIALIZATIONS
@@ -103,7 +103,7 @@ def _work(recipe: Recipe, dataset: Dataset, stage: str) -> Work:
         costs = [
             refit.resolved(s).member(features, classes, 0).expected_cost(every) for s in candidates
         ]
-        return _dearer(costs) * len(refit.seeds_from(seed))
+        return _dearer(costs) * len(seeds_from(refit.seeds, seed))
 
     match stage:
         case "search":
@@ -119,7 +119,7 @@ def _work(recipe: Recipe, dataset: Dataset, stage: str) -> Work:
             coder = recipe.autoencoder
             own = coder.member(features, seed)
             others = [m for _, m in ablated(own, coder.code_sizes, coder.shapes)]
-            members = [own] * len(coder.seeds_from(seed)) + others
+            members = [own] * len(seeds_from(coder.seeds, seed)) + others
             return Work(sum(m.expected_cost(every) for m in members), serial)
         case "theory":
             spec, theory = recipe.theory.trainability, recipe.theory
