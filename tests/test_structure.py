@@ -22,7 +22,7 @@ FLOW = [
     {"data"},
     {"networks"},
     {"engines"},
-    {"theory", "search", "landscape", "reconstruction"},
+    {"theory", "search", "landscape", "autoencoders"},
     {"recipe"},
     {"results"},
     {"runs"},
@@ -68,7 +68,7 @@ def test_imports_point_only_to_the_right(path: Path) -> None:
     assert violations(part, path.read_text("utf-8")) == []
 
 
-STUDIES = {"theory", "search", "landscape", "reconstruction"}
+STUDIES = {"theory", "search", "landscape", "autoencoders"}
 
 
 def test_the_studies_stand_side_by_side_right_of_the_engines() -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 from msgspec import Meta
 
+from downslope.autoencoders import Corruption
 from downslope.checked import NONE_TWICE, Checked, Count, Must, Seed, refused
 from downslope.data import Kind
 from downslope.errors import InputError
@@ -22,8 +23,7 @@ from downslope.landscape.settings import (
 )
 from downslope.networks import Initialization, Member, NetworkSpec, TrainingSpec
 from downslope.networks.specs import DecayOn, Factor, FactorOrZero, Optimizer, Schedule
-from downslope.reconstruction import Corruption
-from downslope.search import Halving, Proposer, Range, Sampler, Settings, Space, propose
+from downslope.search import Halving, Range, Sampler, SamplerName, Settings, Space, propose
 from downslope.search.settings import Value
 from downslope.search.spaces import Values
 from downslope.theory import TrainabilitySpec
@@ -138,7 +138,7 @@ class SearchRecipe(Checked, frozen=True, kw_only=True):
     """
 
     trials: Trials = 10
-    sampler: Sampler = "random"
+    sampler: SamplerName = "random"
     settings: dict[str, Value] = msgspec.field(default_factory=dict[str, Value])
     space: dict[str, Values] = msgspec.field(default_factory=dict[str, Values])
     conditions: dict[str, str] = msgspec.field(default_factory=dict[str, str])
@@ -199,13 +199,13 @@ class SearchRecipe(Checked, frozen=True, kw_only=True):
             constraints=self.constraints,
         )
 
-    def proposer(self, seed: int) -> Proposer:
+    def make_sampler(self, seed: int) -> Sampler:
         """Make what proposes the trials.
 
         Raises:
-            InputError: see `Space` and `Proposer`.
+            InputError: see `Space` and `Sampler`.
         """
-        return Proposer(self.whole_space, self.sampler, seed)
+        return Sampler(self.whole_space, self.sampler, seed)
 
     def proposals(self, seed: int, most: int | None = None) -> list[Settings]:
         """Return the settings of all trials, or of the first ones, before any outcome is known.

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
+from downslope.autoencoders import AutoencoderResult
 from downslope.data import Opening
 from downslope.landscape import LandscapeResult
 from downslope.networks import Member
 from downslope.recipe import Recipe
-from downslope.reconstruction import AutoencoderResult
 from downslope.search import RefitResult, SearchResult
 from downslope.statistics import Comparison
 from downslope.theory import TheoryResult
 
-SCHEMA = "downslope.results/1"
+SCHEMA = "downslope.results/2"
+
+OLD_SCHEMA = "downslope.results/1"
+RENAMED = {
+    "optimism": "selection_bias",
+    "optimism_interval": "selection_bias_interval",
+}
+"""Keys of files of the old schema, wherever they stand, and their names today."""
 
 MOST_TRIALS = 2**31
 
@@ -81,7 +88,7 @@ class Results(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     `trials_landscape` the best trials of the search.
     """
 
-    schema: Literal["downslope.results/1"] = SCHEMA
+    schema: Literal["downslope.results/2"] = SCHEMA
     recipe: Recipe
     data: DataResult
     theory: TheoryResult | None = None
@@ -103,6 +110,24 @@ class Results(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         """
         for fault in _disagreements(self):
             raise ValueError(fault)
+
+
+def decode(content: bytes) -> Results:
+    """Read the content of a results.json, of this schema or the one before.
+
+    Raises:
+        msgspec.DecodeError: it is no JSON, or of another structure.
+    """
+    value = msgspec.json.decode(content)
+    if isinstance(value, dict) and value.get("schema") == OLD_SCHEMA:
+        value = {**_renamed(value), "schema": SCHEMA}
+    return msgspec.convert(value, Results, str_keys=True)
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {RENAMED.get(key, key): _renamed(inner) for key, inner in value.items()}
+    return [_renamed(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _disagreements(results: Results) -> Iterator[str]:

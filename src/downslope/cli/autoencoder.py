@@ -28,7 +28,7 @@ def encode(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A .npy for the codes.")],
 ) -> None:
     """Turn arrays or images into the codes of a trained autoencoder."""
-    from downslope.reconstruction import open_autoencoder, read_examples, write_array
+    from downslope.autoencoders import open_autoencoder, read_examples, write_array
 
     _check_out(out, ".npy")
     autoencoder = open_autoencoder(coder)
@@ -44,7 +44,7 @@ def decode(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A .npy or a .png sheet.")],
 ) -> None:
     """Turn codes into what a trained autoencoder makes of them."""
-    from downslope.reconstruction import open_autoencoder, read_codes, write_array, write_sheet
+    from downslope.autoencoders import open_autoencoder, read_codes, write_array, write_sheet
     from downslope.report.formats import plural
 
     _check_out(out, ".npy", ".png")
@@ -68,7 +68,7 @@ def reconstruct(
     ],
 ) -> None:
     """Send arrays or images through a trained autoencoder and back."""
-    from downslope.reconstruction import open_autoencoder, read_examples, write_array, write_sheet
+    from downslope.autoencoders import open_autoencoder, read_examples, write_array, write_sheet
     from downslope.report.formats import plural
 
     _check_out(out, ".npy", ".png")

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from downslope.autoencoders import autoencode
 from downslope.data import Dataset, Examples, Scaling
 from downslope.engines import MakeRunner, Snapshot, local_runner
 from downslope.errors import InputError, one_line
@@ -22,7 +23,6 @@ from downslope.progress import Steps
 from downslope.recipe import Recipe, RefitRecipe
 from downslope.recipes.context import Context, built_on, fit_scaling, open_run, prepare
 from downslope.recipes.landscapes import JOINT, draw_landscapes
-from downslope.reconstruction import autoencode
 from downslope.results import Results, SealResult, VariantsResult
 from downslope.runs import Run
 from downslope.search import (
@@ -195,7 +195,7 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     seed = context.recipe.seed
     ranking, second = _halves(context.validation, recipe.choice.second, seed)
     found = yield from search(
-        recipe.proposer(seed),
+        recipe.make_sampler(seed),
         context.training,
         ranking,
         trials=recipe.trials,

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
-from downslope.reconstruction import AutoencoderResult
+from downslope.autoencoders import AutoencoderResult
 from downslope.report.arrays import Arrays
 from downslope.report.blocks import Block, Column, Details, Figures, Paragraph, Row, Table, strong
 from downslope.report.display import Display, Frame, Source

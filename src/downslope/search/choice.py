@@ -82,8 +82,8 @@ def choose(
         seeds=sum(one.repeats for one in rounds),
         candidates=candidates,
         chosen=_chosen(candidates),
-        optimism=_optimism(best[0], candidates[0].mean),
-        optimism_interval=_optimism_interval(best[0], candidates[0]),
+        selection_bias=_selection_bias(best[0], candidates[0].mean),
+        selection_bias_interval=_selection_bias_interval(best[0], candidates[0]),
     )
 
 
@@ -155,12 +155,12 @@ def _chosen(candidates: Sequence[Candidate]) -> int | None:
     return None if best is None else best.trial
 
 
-def _optimism(best: Trial, again: float | None) -> float | None:
+def _selection_bias(best: Trial, again: float | None) -> float | None:
     reached = best.validation_accuracy
     return None if again is None or reached is None else reached - again
 
 
-def _optimism_interval(best: Trial, again: Candidate) -> tuple[float, float] | None:
+def _selection_bias_interval(best: Trial, again: Candidate) -> tuple[float, float] | None:
     # The accuracy in the search is known; what new trainings would reach on average is not, nor,
     # on examples that ranked nothing, what they would reach on others.
     if again.interval is None or best.validation_accuracy is None:

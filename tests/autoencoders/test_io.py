@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from downslope.errors import InputError
-from downslope.reconstruction import (
+from downslope.autoencoders import (
     Autoencoder,
     open_autoencoder,
     read_codes,
@@ -14,6 +13,7 @@ from downslope.reconstruction import (
     write_array,
     write_sheet,
 )
+from downslope.errors import InputError
 
 
 def png(path: Path, pixels: np.ndarray) -> Path:

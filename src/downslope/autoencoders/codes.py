@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from downslope.reconstruction.autoencoder import Autoencoder
+from downslope.autoencoders.autoencoder import Autoencoder
 
 
 @dataclass(frozen=True, slots=True)

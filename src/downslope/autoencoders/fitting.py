@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from downslope.autoencoders.autoencoder import Autoencoder
+from downslope.autoencoders.corruption import Corruption
+from downslope.autoencoders.training import PLAIN, train_autoencoders
 from downslope.data import Examples, Range, Scaling, finite_rows, white_level
 from downslope.errors import InputError
 from downslope.networks import Member, NetworkSpec, TrainingSpec
 from downslope.progress import Progress, Steps
-from downslope.reconstruction.autoencoder import Autoencoder
-from downslope.reconstruction.corruption import Corruption
-from downslope.reconstruction.training import PLAIN, train_autoencoders
 
 
 def fit_autoencoder(

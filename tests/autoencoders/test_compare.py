@@ -10,12 +10,7 @@ from hypothesis.extra import numpy as arrays
 from sklearn.decomposition import PCA
 from sklearn.metrics import mean_squared_error as scikit_learns_error
 
-from downslope.data import Dataset, Examples, Scaling, SealedTestSet
-from downslope.engines import EpochRecord, predict, run_jobs
-from downslope.errors import InputError
-from downslope.networks import Member, NetworkSpec, TrainingSpec
-from downslope.progress import Progress, drain
-from downslope.reconstruction import (
+from downslope.autoencoders import (
     AutoencoderComparison,
     Corruption,
     LinearCodes,
@@ -23,6 +18,11 @@ from downslope.reconstruction import (
     mean_squared_error,
     shown_examples,
 )
+from downslope.data import Dataset, Examples, Scaling, SealedTestSet
+from downslope.engines import EpochRecord, predict, run_jobs
+from downslope.errors import InputError
+from downslope.networks import Member, NetworkSpec, TrainingSpec
+from downslope.progress import Progress, drain
 
 UNIT = Scaling(divisor=16)
 TRAINING = TrainingSpec(
@@ -165,7 +165,7 @@ def test_a_training_that_fails_is_called_failed(
             lost = {"outcome": "failed", "reason": "no memory", "state": None}
             yield msgspec.structs.replace(record, **lost) if record.outcome else record
 
-    monkeypatch.setattr("downslope.reconstruction.training.run_jobs", fail)
+    monkeypatch.setattr("downslope.autoencoders.training.run_jobs", fail)
     done = run(make_digits())
     assert (done.result.outcome, done.result.test_mse, done.autoencoder) == ("failed", None, None)
 

@@ -10,30 +10,30 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from downslope.data import Examples, Range, Scaling, SealedTestSet
-from downslope.engines import EpochRecord
-from downslope.errors import InputError
-from downslope.networks import Member
-from downslope.progress import Progress, Steps
-from downslope.reconstruction.autoencoder import Autoencoder, code_layer
-from downslope.reconstruction.codes import (
+from downslope.autoencoders.autoencoder import Autoencoder, code_layer
+from downslope.autoencoders.codes import (
     activity_of,
     farthest_points,
     interpolate,
     map_codes,
     unit_pictures,
 )
-from downslope.reconstruction.corruption import Corruption
-from downslope.reconstruction.errors import (
+from downslope.autoencoders.corruption import Corruption
+from downslope.autoencoders.errors import (
     errors_by_class,
     mean_squared_error,
     ranked_examples,
     shown_examples,
     squared_errors,
 )
-from downslope.reconstruction.linear import LinearCodes
-from downslope.reconstruction.probe import ProbeResult, probe
-from downslope.reconstruction.training import PLAIN, train_autoencoders
+from downslope.autoencoders.linear import LinearCodes
+from downslope.autoencoders.probe import ProbeResult, probe
+from downslope.autoencoders.training import PLAIN, train_autoencoders
+from downslope.data import Examples, Range, Scaling, SealedTestSet
+from downslope.engines import EpochRecord
+from downslope.errors import InputError
+from downslope.networks import Member
+from downslope.progress import Progress, Steps
 
 RANKED = 8
 MAPPED = 1500

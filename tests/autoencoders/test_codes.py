@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from sklearn.manifold import trustworthiness
 
-from downslope.engines import predict
-from downslope.reconstruction import (
+from downslope.autoencoders import (
     Autoencoder,
     activity_of,
     farthest_points,
@@ -13,6 +12,7 @@ from downslope.reconstruction import (
     ranked_examples,
     unit_pictures,
 )
+from downslope.engines import predict
 
 
 def test_a_map_keeps_neighbours_and_repeats() -> None:

@@ -1,7 +1,7 @@
-"""Reconstruction: dense autoencoders beside the best linear ones, and what their codes hold."""
+"""Dense autoencoders beside the best linear ones, and what their codes hold."""
 
-from downslope.reconstruction.autoencoder import Autoencoder, code_layer
-from downslope.reconstruction.codes import (
+from downslope.autoencoders.autoencoder import Autoencoder, code_layer
+from downslope.autoencoders.codes import (
     Activity,
     activity_of,
     farthest_points,
@@ -9,32 +9,32 @@ from downslope.reconstruction.codes import (
     map_codes,
     unit_pictures,
 )
-from downslope.reconstruction.compare import (
+from downslope.autoencoders.compare import (
     AutoencoderComparison,
     AutoencoderEpoch,
     AutoencoderResult,
     Rival,
     autoencode,
 )
-from downslope.reconstruction.corruption import Corruption, CorruptionKind
-from downslope.reconstruction.errors import (
+from downslope.autoencoders.corruption import Corruption, CorruptionKind
+from downslope.autoencoders.errors import (
     errors_by_class,
     mean_squared_error,
     ranked_examples,
     shown_examples,
     squared_errors,
 )
-from downslope.reconstruction.fitting import fit_autoencoder
-from downslope.reconstruction.io import (
+from downslope.autoencoders.fitting import fit_autoencoder
+from downslope.autoencoders.io import (
     open_autoencoder,
     read_codes,
     read_examples,
     write_array,
     write_sheet,
 )
-from downslope.reconstruction.linear import LinearCodes
-from downslope.reconstruction.probe import ProbeResult, probe
-from downslope.reconstruction.training import train_autoencoders
+from downslope.autoencoders.linear import LinearCodes
+from downslope.autoencoders.probe import ProbeResult, probe
+from downslope.autoencoders.training import train_autoencoders
 
 __all__ = [
     "Activity",

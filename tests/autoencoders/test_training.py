@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from downslope.autoencoders import Corruption, train_autoencoders
 from downslope.data import Examples
 from downslope.engines import EpochRecord, Job, instruction_sets, train, train_member
 from downslope.errors import InputError
 from downslope.networks import Member, NetworkSpec, TrainingSpec
-from downslope.reconstruction import Corruption, train_autoencoders
 
 TRAINING = TrainingSpec(
     loss="mean_squared_error", optimizer="adam", learning_rate=0.01, epochs=3, batch_size=32

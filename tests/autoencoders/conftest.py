@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from downslope.autoencoders import Autoencoder
 from downslope.data import Dataset, Examples, Scaling
 from downslope.networks import NetworkSpec, build
-from downslope.reconstruction import Autoencoder
 
 UNIT = Scaling(divisor=16.0)
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from downslope.autoencoders import Corruption, CorruptionKind
 from downslope.errors import InputError
-from downslope.reconstruction import Corruption, CorruptionKind
 
 KINDS: tuple[CorruptionKind, ...] = ("gaussian", "masking", "salt_and_pepper")
 GREY = np.full((400, 50), 0.5, np.float32)

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
+from downslope.autoencoders import Corruption, fit_autoencoder
 from downslope.errors import InputError
 from downslope.networks import TrainingSpec
 from downslope.progress import drain
-from downslope.reconstruction import Corruption, fit_autoencoder
 
 FAST = TrainingSpec(
     loss="mean_squared_error", optimizer="adam", learning_rate=0.02, schedule="one_cycle",

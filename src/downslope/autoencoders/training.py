@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from downslope.autoencoders.autoencoder import code_layer, halves
+from downslope.autoencoders.corruption import Corruption
 from downslope.data import Examples
 from downslope.engines import EpochRecord, Job, local_runner, run_jobs
 from downslope.errors import InputError
 from downslope.networks import Member, NetworkSpec, build
-from downslope.reconstruction.autoencoder import code_layer, halves
-from downslope.reconstruction.corruption import Corruption
 
 PLAIN = Corruption()
 

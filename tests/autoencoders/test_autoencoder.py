@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from downslope.autoencoders import Autoencoder, code_layer, fit_autoencoder
 from downslope.cli.autoencoder import encode
 from downslope.data import Range, Scaling
 from downslope.engines import predict
 from downslope.errors import InputError
 from downslope.networks import NetworkSpec, TrainingSpec, build
 from downslope.progress import drain
-from downslope.reconstruction import Autoencoder, code_layer, fit_autoencoder
 
 
 def test_codes_and_decoding_are_those_of_the_layers(coder: Autoencoder, inputs: np.ndarray) -> None:

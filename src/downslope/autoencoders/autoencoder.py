@@ -17,11 +17,11 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 from torch import nn
 
+from downslope.autoencoders.errors import squared_errors
 from downslope.data import Examples, Range, Scaling, finite_rows
 from downslope.engines.pytorch import predict_module
 from downslope.errors import InputError
 from downslope.networks import NetworkSpec, build, load_state
-from downslope.reconstruction.errors import squared_errors
 
 
 def code_layer(network: NetworkSpec) -> int:

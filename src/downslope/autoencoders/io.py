@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from downslope.autoencoders.autoencoder import Autoencoder
 from downslope.data.arrays import parse_npy
 from downslope.data.files import fault, read_whole
 from downslope.errors import InputError
 from downslope.files import write_whole
-from downslope.reconstruction.autoencoder import Autoencoder
 
 WEIGHTS = "autoencoder/weights.safetensors"
 """Where a run keeps its autoencoder."""
