@@ -23,6 +23,8 @@ OLD_SCHEMA = "downslope.results/1"
 RENAMED = {
     "optimism": "selection_bias",
     "optimism_interval": "selection_bias_interval",
+    "rivals": "ablations",
+    "statistics": "batch_norm",
 }
 """Keys of files of the old schema, wherever they stand, and their names today."""
 
@@ -126,6 +128,8 @@ def decode(content: bytes) -> Results:
 
 def _renamed(value: Any) -> Any:
     if isinstance(value, dict):
+        if value.get("statistics") == "kept":  # of batch norm
+            value = {**value, "statistics": "frozen"}
         return {RENAMED.get(key, key): _renamed(inner) for key, inner in value.items()}
     return [_renamed(inner) for inner in value] if isinstance(value, list) else value
 
@@ -142,7 +146,8 @@ def _disagreements(results: Results) -> Iterator[str]:
     if min(data.class_counts, default=0) < 0:
         yield f"data.class_counts has {min(data.class_counts)}: must not be below 0"
     for place, member in _members(results):
-        if member.network.widths[0] != features:
+        own = place == "autoencoder.member" and len(data.shape) == 1  # it encodes a table itself
+        if member.network.widths[0] != features and not own:
             yield (
                 f"data.shape = {data.shape} has {features} values, but {place} has "
                 f"{member.network.widths[0]} inputs; they must agree"

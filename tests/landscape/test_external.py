@@ -67,7 +67,7 @@ def test_a_network_from_files_gets_a_page(files: Path) -> None:
         (files / "out" / "landscape.json").read_bytes(), type=LandscapeResult
     )
     assert [p.step for p in result.path] == [0, 1, 2, 3, 4]
-    assert (result.grid, result.statistics, result.examples) == ((5, 4), "recomputed", 40)
+    assert (result.grid, result.batch_norm, result.examples) == ((5, 4), "recomputed", 40)
     assert [null.name for null in result.nulls] == ["independent", "autocorrelated"]
     page = (files / "out" / "landscape.html").read_text("utf-8")
     assert "recomputed from the same examples at every point" in page

@@ -259,11 +259,11 @@ def test_no_choice_is_made_with_the_seal_open(
         drain(run_recipe(tiny_recipe, locked, run, threads=1))
 
 
-@pytest.mark.parametrize("statistics", ["kept", "recomputed"])
+@pytest.mark.parametrize("batch_norm", ["frozen", "recomputed"])
 def test_batch_norms_buffers_reach_the_landscape(
-    tiny_table: dict[str, Any], make_digits: Make, tmp_path: Path, statistics: str
+    tiny_table: dict[str, Any], make_digits: Make, tmp_path: Path, batch_norm: str
 ) -> None:
-    tiny_table["landscape"]["statistics"] = statistics
+    tiny_table["landscape"]["batch_norm"] = batch_norm
     tiny_table["refit"] = {
         "seeds": 1,
         "choice": {"normalization": "batch", "units": 8},
@@ -284,7 +284,7 @@ def test_batch_norms_buffers_reach_the_landscape(
     everything = Scaling(divisor=16, shift=0.5).apply(make_digits().training)
     rows = np.random.default_rng(7).permutation(200)[:50]
     with torch.no_grad():
-        if statistics == "recomputed":
+        if batch_norm == "recomputed":
             for part in module.modules():
                 if isinstance(part, torch.nn.BatchNorm1d):
                     part.reset_running_stats()
@@ -294,7 +294,7 @@ def test_batch_norms_buffers_reach_the_landscape(
         expected = torch.nn.functional.cross_entropy(
             outputs, torch.from_numpy(everything.targets[rows])
         )
-    assert results.landscape.statistics == statistics
+    assert results.landscape.batch_norm == batch_norm
     assert results.joint_landscape is None  # one seed only
     assert results.landscape.path[-1].true_loss == pytest.approx(float(expected), rel=1e-5)
 

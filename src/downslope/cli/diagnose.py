@@ -38,7 +38,7 @@ def diagnose(
 
     The theory of He initialization, checked: downslope theory.
     """
-    from downslope.data import Scaling
+    from downslope.data import Encoding
     from downslope.networks import load_factory
     from downslope.recipe import DataRecipe
     from downslope.report.diagnosis_page import write_diagnosis
@@ -50,11 +50,12 @@ def diagnose(
     with own_output():
         factory = load_factory(module)
     dataset = load_dataset(data, label, kind, quiet)
-    scaling = Scaling.fit(dataset.training, dataset.white, DataRecipe().center)
+    encoding = Encoding.fit(dataset, center=DataRecipe().center)
+    inputs = encoding.transform(dataset.training.inputs)
     steps = diagnose(
         factory,
-        scaling.apply(dataset.training).inputs.astype("float32", copy=False),
-        shape=dataset.shape,
+        inputs,
+        shape=inputs.shape[1:] if dataset.columns else dataset.shape,
         networks=networks,
         examples=examples,
         seed=seed,

@@ -50,9 +50,9 @@ def landscape(
             "SHARE",
         ),
     ] = None,
-    statistics: Annotated[
-        Literal["recomputed", "kept"],
-        typer.Option(help="Of batch norm: anew at each point, or as they were saved."),
+    batch_norm: Annotated[
+        Literal["recomputed", "frozen"],
+        typer.Option(help="Its statistics: anew at each point, or as they were saved."),
     ] = "recomputed",
     seed: Annotated[int, number(Seed, "Of the choice of examples and of the network.")] = 0,
     threads: ThreadsOption = None,
@@ -80,7 +80,7 @@ def landscape(
         data,
         folder.path,
         validation=validation,
-        options=LossOptions(loss, statistics, threads=threads, output=output),  # pyright: ignore[reportArgumentType] - checked there
+        options=LossOptions(loss, batch_norm, threads=threads, output=output),  # pyright: ignore[reportArgumentType] - checked there
         grid=Grid(int(columns), int(rows), margin, tolerance=tolerance or 0.0),
         examples=examples,
         seed=seed,
