@@ -17,6 +17,7 @@ from downslope.cli.data import describe_data, fetch_data, list_data, verify_data
 from downslope.cli.diagnose import diagnose
 from downslope.cli.doctor import doctor
 from downslope.cli.landscape import landscape
+from downslope.cli.predict import predict
 from downslope.cli.recipes import run, stage_command
 from downslope.cli.runs import export, report, verify
 from downslope.errors import InputError
@@ -93,7 +94,18 @@ for _name, _stage in STAGES.items():
         _short = "autoencode" if _name == "autoencoder" else _name
         _text = f"{_stage.what} Short for: downslope run --stages {_name}."
         _add(app, stage_command(_name), _short, _text)
-for _function in (diagnose, landscape, encode, decode, reconstruct, report, export, verify, doctor):
+for _function in (
+    predict,
+    diagnose,
+    landscape,
+    encode,
+    decode,
+    reconstruct,
+    report,
+    export,
+    verify,
+    doctor,
+):
     _add(app, _function)
 _add(data_app, list_data, "list")
 _add(data_app, fetch_data, "fetch")

@@ -58,7 +58,7 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
 
 
 def check_rows(
-    estimator: BaseEstimator, X: Any, y: Any = None, *, regression: bool = False
+    estimator: BaseEstimator, X: Any, y: Any = "no_validation", *, regression: bool = False
 ) -> tuple[Any, NDArray[Any]]:
     """Return rows, and targets where they are given, whose columns the estimator remembers.
 
@@ -74,7 +74,7 @@ def check_rows(
     Raises:
         ValueError: no such rows or targets, or other columns than those that were fitted.
     """
-    fits = y is not None
+    fits = not isinstance(y, str)  # the word that scikit-learn has for it
     targets: dict[str, Any] = {"y": y} if fits else {}
     if fits:
         targets |= {"ensure_min_samples": 2, "multi_output": regression, "y_numeric": regression}
@@ -89,13 +89,11 @@ def check_rows(
             ensure_all_finite="allow-nan",
             **targets,
         )
-        rows, y = checked if fits else (checked, None)
+        rows, y = checked if fits else (checked, [])
         # A network's first layer mixes all columns of all rows: sparse rows only save memory.
         rows = rows.toarray() if scipy.sparse.issparse(rows) else rows
     else:
-        validate_data(
-            estimator, X, y="no_validation" if y is None else y, reset=fits, skip_check_array=True
-        )
+        validate_data(estimator, X, y=y, reset=fits, skip_check_array=True)
         rows = frame
         if fits:
             _, y = check_X_y(np.zeros((len(frame), 1)), estimator=estimator, **targets)
@@ -233,8 +231,6 @@ def weights_of(
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     if class_weight is not None:
         weights = weights * compute_sample_weight(class_weight, labels)
-    if not weights.any():
-        raise InputError("sample_weight: all weights are 0; give some rows one above 0")
     return weights
 
 

@@ -9,6 +9,7 @@ import torch
 from downslope.data import load
 from downslope.errors import InputError
 from downslope.landscape import Grid, Landscape, LossOptions, Trajectory, compute_landscape
+from downslope.models import weights_file
 from downslope.networks import build, load_state
 from downslope.progress import Steps
 from downslope.recipes.context import prepare
@@ -62,7 +63,7 @@ def joint_landscape(runs: Mapping[str, Run], threads: int | None = None) -> Step
     assert first.refit is not None
     member = first.refit.member
     module = build(member.network, torch.Generator().manual_seed(member.seed))
-    state = next(iter(runs.values())).read_weights(f"refit/seed-{member.seed}.safetensors")
+    state = next(iter(runs.values())).read_weights(weights_file(member.seed))
     load_state(module, state)
     asked = recipe.landscape
     return (

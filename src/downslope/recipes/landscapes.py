@@ -10,6 +10,7 @@ from downslope.engines import train
 from downslope.errors import InputError
 from downslope.landscape import Grid, LossOptions, Trajectory, compute_landscape
 from downslope.landscape.settings import Spacing
+from downslope.models import weights_file
 from downslope.networks import build, flatten, load_state
 from downslope.progress import Progress, Steps
 from downslope.recipes.context import Context
@@ -39,7 +40,7 @@ def draw_landscapes(context: Context) -> Steps[None]:
 
 def _module(context: Context, trained: RefitResult) -> nn.Module:
     module = build(trained.member.network, torch.Generator().manual_seed(trained.member.seed))
-    weights = f"refit/seed-{trained.member.seed}.safetensors"
+    weights = weights_file(trained.member.seed)
     if (context.run.path / weights).exists():  # buffers of batch norm, at the end of training
         state = context.run.read_weights(weights)
         try:

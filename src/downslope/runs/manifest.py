@@ -57,3 +57,15 @@ def is_derived(name: str) -> bool:
     (True, False)
     """
     return name.startswith(DERIVED)
+
+
+def stage_of(name: str) -> str:
+    """Return the stage whose file this is; empty for a file of the run or of its report.
+
+    >>> stage_of("search/trials.sqlite"), stage_of("model/model.json"), stage_of("results.json")
+    ('search', 'refit', '')
+    """
+    folder, below, _ = name.partition("/")
+    if not below or is_derived(name):
+        return ""
+    return "refit" if folder == "model" else folder

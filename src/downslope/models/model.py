@@ -41,6 +41,16 @@ FOLDER = "model"
 _CARD = "model.json"
 _ROWS = "rows.safetensors"
 
+
+def weights_file(seed: int) -> str:
+    """Return the name of a seed's weights in a run.
+
+    >>> weights_file(541)
+    'model/seed-541.safetensors'
+    """
+    return f"{FOLDER}/{_weights(seed)}"
+
+
 # Predicting sets torch's thread count and puts it back: two threads at once would mix that up.
 _PREDICTING = threading.Lock()
 
@@ -201,7 +211,7 @@ class Model:
 
     def files(self) -> dict[str, bytes]:
         """Return the content of each file of the model's folder."""
-        contents = {f"seed-{seed}.safetensors": _saved(s) for seed, s in self.states.items()}
+        contents = {_weights(seed): _saved(s) for seed, s in self.states.items()}
         told = {f"{part} rows": digests for part, digests in self.seen.items()}
         if self.residuals is not None:
             told["residuals"] = self.residuals  # type: ignore[assignment]
@@ -294,7 +304,7 @@ def load_model(path: Path | str) -> Model:
         raise InputError(f"{card_path}: {error}") from None
     contents = {name: _checked(folder, name, digest) for name, digest in card.files.items()}
     try:
-        states = {s: _loaded(contents, f"seed-{s}.safetensors") for s in card.seeds}
+        states = {s: _loaded(contents, _weights(s)) for s in card.seeds}
         told = _loaded(contents, _ROWS)
         model = Model(
             network=card.network,
@@ -351,6 +361,10 @@ def row_digests(inputs: NDArray[np.float32]) -> NDArray[np.uint64]:
     rows = np.ascontiguousarray(inputs) + np.float32(0)  # minus zero is zero
     digests = b"".join(hashlib.blake2b(row.data, digest_size=8).digest() for row in rows)
     return np.frombuffer(digests, "<u8").astype(np.uint64)
+
+
+def _weights(seed: int) -> str:
+    return f"seed-{seed}.safetensors"
 
 
 def _empty(network: NetworkSpec) -> nn.Sequential:
