@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from downslope.checked import Count, Seed
-from downslope.cli.options import QuietOption, ThreadsOption, number
+from downslope.cli.options import OutputOption, QuietOption, ThreadsOption, number
 from downslope.errors import InputError
 from downslope.terminal import own_output, say
 from downslope.watch import watch
@@ -32,12 +32,7 @@ def landscape(
     loss: Annotated[
         Literal["cross_entropy", "mean_squared_error"], typer.Option(help="Of the training.")
     ] = "cross_entropy",
-    output: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Which output, where it returns several, such as logits."
-        ),
-    ] = None,
+    output: OutputOption = None,
     grid: Annotated[str, typer.Option(metavar="NxM", help="Columns x rows.")] = "25x25",
     margin: Annotated[float, number(float, "Added around the path, of its extent.", "SHARE")] = 0.2,
     examples: Annotated[int, number(Count, "Examples behind each loss.")] = 2500,

@@ -24,12 +24,11 @@ from downslope.landscape.fitting import (
     device_of,
     input_tensor,
     loss_per_example,
-    pick_output,
     same_draws,
     target_tensor,
 )
 from downslope.landscape.trajectory import Trajectory
-from downslope.networks import Loss, unflatten
+from downslope.networks import Loss, pick_output, unflatten
 from downslope.progress import Progress, Steps
 
 Vector = NDArray[np.float64]

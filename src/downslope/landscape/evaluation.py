@@ -29,13 +29,12 @@ from downslope.landscape.fitting import (
     fit_examples,
     input_tensor,
     loss_per_example,
-    pick_output,
     same_draws,
     target_tensor,
 )
 from downslope.landscape.planes import Plane
 from downslope.landscape.settings import BatchNorm
-from downslope.networks import Loss, batch_norms, guarded, load_flat
+from downslope.networks import Loss, batch_norms, guarded, load_flat, pick_output
 from downslope.progress import Progress, Steps
 
 QUICK = 0.1
