@@ -57,7 +57,7 @@ def test_onnx_and_torch_predict_the_same(
     classes = session.get_modelmeta().custom_metadata_map["classes"]
     assert json.loads(classes) == model.encoding.class_names
     module = torch.export.load(program).module()
-    outputs = module(*(torch.from_numpy(value) for value in rows.values()))
+    outputs = module(*(torch.tensor(value) for value in rows.values()))
     np.testing.assert_allclose(outputs.detach().numpy(), expected, atol=1e-5)
 
 
@@ -66,7 +66,7 @@ def test_pictures_are_scaled_inside(
 ) -> None:
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    model, pixels = load_model(finished.path), make_digits().training.array
+    model, pixels = load_model(finished.path), make_digits().training.inputs
     ((path, note),) = export_model(model, ["onnx"], tmp_path)
     assert note == "takes pictures (rows, 8, 8)"
     pictures = pixels.reshape(-1, 8, 8).astype(np.float32)

@@ -54,7 +54,7 @@ def test_a_run_s_model_is_ten_lines_of_pytorch(finished: Run, make_digits: Make)
 def test_a_row_s_prediction_does_not_depend_on_the_rows_beside_it(
     finished: Run, make_digits: Make
 ) -> None:
-    model, pixels = load_model(finished.path), make_digits().training.array[:50]
+    model, pixels = load_model(finished.path), make_digits().training.inputs[:50]
     alone = np.concatenate([model.predict_proba(pixels[i : i + 1]) for i in range(50)])
     np.testing.assert_allclose(alone, model.predict_proba(pixels), atol=1e-13)
 

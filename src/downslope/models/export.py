@@ -197,7 +197,7 @@ def _onnx(model: Model, exported: ExportedModel) -> bytes:
     program: Any = torch.onnx.export(
         _traced(model, exported),
         input_names=list(exported.inputs),
-        output_names=["probabilities" if exported.targets is None else "numbers"],
+        output_names=["probabilities" if exported.targets is None else "values"],
         dynamo=True,
         verbose=False,
     )
