@@ -93,7 +93,6 @@ class Results(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     schema: Literal["downslope.results/2"] = SCHEMA
     recipe: Recipe
     data: DataResult
-    theory: TheoryResult | None = None
     search: SearchResult | None = None
     refit: RefitResult | None = None
     variants: VariantsResult | None = None
@@ -101,6 +100,7 @@ class Results(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     joint_landscape: LandscapeResult | None = None
     trials_landscape: LandscapeResult | None = None
     autoencoder: AutoencoderResult | None = None
+    theory: TheoryResult | None = None
     test_set: SealResult
     seconds: dict[str, float] = msgspec.field(default_factory=dict[str, float])
 
