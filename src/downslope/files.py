@@ -11,7 +11,6 @@ from pathlib import Path, PurePath
 from typing import Self
 
 import msgspec
-
 import platformdirs
 
 from downslope.errors import InputError

@@ -169,14 +169,10 @@ class MLP(BaseEstimator, ABC):
             )
         answers = targets if classes is not None else scaled(self._targets, targets)
         examples = Examples(encoding.transform(rows, "X"), answers)
-        judge = None
+        judge: Callable[[nn.Module], float] | None = None
         if self.scoring is not None:
-            inputs = examples.inputs[held_out]
-
-            def judge(module: nn.Module) -> float:
-                outputs = float64_outputs(module, inputs)
-                return score(predicted(outputs), self.scoring, truth[held_out], name)
-
+            inputs = np.asarray(examples.inputs[held_out], np.float32)
+            judge = self._judge(inputs, truth[held_out], predicted)
         training = examples.take(repeated(kept, weights, seed))
         self._train(
             member,
@@ -186,6 +182,18 @@ class MLP(BaseEstimator, ABC):
             judge,
         )
         self.encoding_: Encoding = encoding
+
+    def _judge(
+        self,
+        inputs: NDArray[np.float32],
+        truth: NDArray[Any],
+        predicted: Callable[[NDArray[np.float64]], Predicted],
+    ) -> Callable[[nn.Module], float]:
+        """Make what scores a network on encoded rows; higher is better."""
+        name = type(self).__name__
+        return lambda module: score(
+            predicted(float64_outputs(module, inputs)), self.scoring, truth, name
+        )
 
     def _train(
         self,

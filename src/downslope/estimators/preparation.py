@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import msgspec
 import numpy as np
@@ -89,7 +89,7 @@ def check_rows(
             ensure_all_finite="allow-nan",
             **targets,
         )
-        rows, y = checked if fits else (checked, [])
+        rows, y = cast(tuple[Any, Any], checked if fits else (checked, []))
         # A network's first layer mixes all columns of all rows: sparse rows only save memory.
         rows = rows.toarray() if scipy.sparse.issparse(rows) else rows
     else:
@@ -144,7 +144,7 @@ def fit_encoding(rows: Any, method: str, name: str) -> Encoding:
     if method not in NUMBERS:
         allowed = ", ".join(map(repr, NUMBERS))
         raise InputError(f"{name}: numbers = {method!r}; it must be one of {allowed}")
-    inputs = rows
+    inputs: Any = rows
     if isinstance(rows, np.ndarray):
         columns = columns_of_array(rows.shape[1])
     else:
@@ -165,7 +165,8 @@ def fit_encoding(rows: Any, method: str, name: str) -> Encoding:
         sha256="",
         columns=columns,
     )
-    encoding = Encoding.fit(dataset, numbers="standard" if method == "none" else method)
+    fitted = "standard" if method == "none" else method
+    encoding = Encoding.fit(dataset, numbers=cast(NumberMethod, fitted))
     if method == "none" and encoding.numbers is not None:
         count = len(encoding.numbers.names)
         plain = msgspec.structs.replace(encoding.numbers, shift=[0.0] * count, spread=[1.0] * count)

@@ -233,7 +233,7 @@ class MLPSearch(BaseEstimator, ABC):
             InputError: cv cannot split these rows, or into folds that cannot be scored.
         """
         name, rows, codes = type(self).__name__, len(task.truth), task.codes
-        cv = self.cv
+        cv: Any = self.cv
         if isinstance(cv, int) and codes is not None:
             cv = max(2, min(cv, int(np.bincount(codes).min())))
         if isinstance(cv, int) and task.groups is not None:

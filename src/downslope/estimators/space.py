@@ -24,8 +24,8 @@ DEFAULT_SPACE: dict[str, Any] = {
 
 
 def make_space(
-    space: Mapping[str, Any] | None,
-    settings: Mapping[str, Any] | None,
+    space: Any,
+    settings: Any,
     loss: Literal["cross_entropy", "mean_squared_error"],
     name: str,
 ) -> Space:

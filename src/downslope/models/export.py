@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,9 @@ class ExportedModel(nn.Module):
     Args:
         model: what to export.
     """
+
+    shift: torch.Tensor
+    spread: torch.Tensor
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -88,6 +92,9 @@ class ExportedModel(nn.Module):
 class _Affine(nn.Module):
     """The scaling of pictures, shape (rows, ...), to shape (rows, features)."""
 
+    shift: torch.Tensor
+    spread: torch.Tensor
+
     def __init__(self, scaling: Any, divisor: float) -> None:
         super().__init__()
         self.divisor = divisor
@@ -100,6 +107,10 @@ class _Affine(nn.Module):
 
 class _Numbers(nn.Module):
     """The encoding of columns of numbers, NaN where missing, in float64."""
+
+    medians: torch.Tensor
+    shift: torch.Tensor
+    spread: torch.Tensor
 
     def __init__(self, numbers: NumberEncoding) -> None:
         super().__init__()
@@ -189,7 +200,7 @@ def _traced(model: Model, exported: ExportedModel) -> torch.export.ExportedProgr
 
 def _onnx(model: Model, exported: ExportedModel) -> bytes:
     try:
-        import onnxscript  # noqa: F401 - what torch.onnx needs
+        import_module("onnxscript")  # what torch.onnx needs
     except ImportError:
         raise InputError(
             "export: onnxscript is not installed; pip install 'downslope[onnx]', or leave onnx out"
