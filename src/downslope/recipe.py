@@ -12,8 +12,8 @@ from downslope.autoencoders import Corruption
 from downslope.checked import NONE_TWICE, Checked, Count, Must, Seed, refused
 from downslope.data import Kind, NumberMethod, Task
 from downslope.errors import InputError
-from downslope.landscape import Statistics
 from downslope.landscape.settings import (
+    BatchNorm,
     Components,
     CurvaturePoints,
     Margin,
@@ -324,7 +324,7 @@ class LandscapeRecipe(Checked, frozen=True, kw_only=True):
         spacing: of the grid, "linear" or "log".
         tolerance: compute points only where the surface bends and interpolate the others, to this
             share of a loss; 0 computes every point.
-        statistics: of batch norm, "recomputed" at every point or "kept" as they were at the end.
+        batch_norm: its statistics, "recomputed" at every point or "frozen" as they were at the end.
         curvature: snapshots whose curvature is measured; 0 for none.
         seeds: draw the refit's seeds in a joint plane as well.
         trials: draw as many of the search's best in a joint plane, of those that have the best
@@ -340,7 +340,7 @@ class LandscapeRecipe(Checked, frozen=True, kw_only=True):
     origin: Literal["mean", "final"] = "mean"
     spacing: Spacing = "linear"
     tolerance: Tolerance = 0.0
-    statistics: Statistics = "recomputed"
+    batch_norm: BatchNorm = "recomputed"
     curvature: CurvaturePoints = 6
     seeds: bool = True
     trials: Annotated[int, Meta(ge=0, le=50)] = 5

@@ -23,6 +23,8 @@ OLD_SCHEMA = "downslope.results/1"
 RENAMED = {
     "optimism": "selection_bias",
     "optimism_interval": "selection_bias_interval",
+    "rivals": "ablations",
+    "statistics": "batch_norm",
 }
 """Keys of files of the old schema, wherever they stand, and their names today."""
 
@@ -91,7 +93,6 @@ class Results(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     schema: Literal["downslope.results/2"] = SCHEMA
     recipe: Recipe
     data: DataResult
-    theory: TheoryResult | None = None
     search: SearchResult | None = None
     refit: RefitResult | None = None
     variants: VariantsResult | None = None
@@ -99,6 +100,7 @@ class Results(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     joint_landscape: LandscapeResult | None = None
     trials_landscape: LandscapeResult | None = None
     autoencoder: AutoencoderResult | None = None
+    theory: TheoryResult | None = None
     test_set: SealResult
     seconds: dict[str, float] = msgspec.field(default_factory=dict[str, float])
 
@@ -126,6 +128,8 @@ def decode(content: bytes) -> Results:
 
 def _renamed(value: Any) -> Any:
     if isinstance(value, dict):
+        if value.get("statistics") == "kept":  # of batch norm
+            value = {**value, "statistics": "frozen"}
         return {RENAMED.get(key, key): _renamed(inner) for key, inner in value.items()}
     return [_renamed(inner) for inner in value] if isinstance(value, list) else value
 

@@ -292,11 +292,17 @@ def test_a_file_of_the_schema_before_is_read_by_its_old_keys(copied: Run) -> Non
     for key, before in {
         "selection_bias": "optimism",
         "selection_bias_interval": "optimism_interval",
+        "ablations": "rivals",
+        "batch_norm": "statistics",
     }.items():
         assert f'"{key}": ' in old
         old = old.replace(f'"{key}": ', f'"{before}": ')
     path.write_text(old, encoding="utf-8")
     assert copied.read_results() == today
+    assert '"statistics": "recomputed"' in old
+    kept = old.replace('"statistics": "recomputed"', '"statistics": "kept"')
+    path.write_text(kept, encoding="utf-8")
+    assert copied.read_results().recipe.landscape.batch_norm == "frozen"
     path.write_text(old.replace("results/1", "results/2"), encoding="utf-8")
     with pytest.raises(InputError, match="damaged or of another version"):
         copied.read_results()

@@ -9,7 +9,7 @@ import typer
 
 from downslope.checked import Seed
 from downslope.cli.data import load_dataset
-from downslope.cli.options import KindOption, LabelOption, QuietOption, number
+from downslope.cli.options import KindOption, LabelOption, OutputOption, QuietOption, number
 from downslope.terminal import own_output, say, show
 from downslope.watch import watch
 
@@ -26,6 +26,7 @@ def diagnose(
     ] = "fashion-mnist",
     label: LabelOption = None,
     kind: KindOption = None,
+    output: OutputOption = None,
     networks: Annotated[int, number(int, "Initializations of the network.")] = 10,
     examples: Annotated[int, number(int, "Examples to measure on.")] = 256,
     seed: Annotated[int, number(Seed, "Of the initializations.")] = 541,
@@ -56,6 +57,7 @@ def diagnose(
         factory,
         inputs,
         shape=inputs.shape[1:] if dataset.columns else dataset.shape,
+        output=output,
         networks=networks,
         examples=examples,
         seed=seed,

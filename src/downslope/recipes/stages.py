@@ -415,10 +415,10 @@ def _keep_finished_trials(context: Context) -> None:
 
 
 FUNCTIONS: dict[str, Callable[[Context], Steps[None]]] = {
-    "theory": _theory,
     "search": _search,
     "refit": _refit,
     "variants": _variants,
     "landscape": draw_landscapes,
     "autoencoder": _autoencoder,
+    "theory": _theory,
 }
