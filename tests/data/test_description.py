@@ -87,7 +87,8 @@ def test_a_table_is_described_column_by_column():
     assert (size.kind, size.holds) == ("number", "1 to 4")
     assert size.missing == dataset.training.inputs["size"].isna().mean() > 0
     assert size.becomes == "2 features: value, is missing"
-    assert (kind.holds, kind.becomes) == ("3 levels: a, b, c", "3 features: a, b, c")
+    assert kind.holds.startswith("3 levels: a, ")  # the most frequent first
+    assert kind.becomes == "3 features: a, b, c"
     assert (truth.kind, truth.holds) == (
         "boolean",
         f"{100 * dataset.training.inputs['open'].mean():.0f} % true",
