@@ -225,7 +225,7 @@ def _why_left_out(
         length = sum(len(word.split()) for word in words) / len(words)
         if length >= TEXT_WORDS:
             return "free text"
-        return f"{len(words):,} different words in {rows:,} rows: an identifier"
+        return f"an identifier: {len(words):,} different words in {rows:,} rows"
     if (
         kind == "number"
         and different
