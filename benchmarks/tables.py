@@ -128,7 +128,7 @@ def sklearn_mlp(X: Any, regression: bool) -> Any:
     return HalvingRandomSearchCV(
         model,
         {prefix + key: values for key, values in space.items()},
-        n_candidates=50,
+        n_candidates=20,
         min_resources="exhaust",
         cv=5,
         random_state=541,
@@ -219,45 +219,47 @@ def holm(values: list[float]) -> list[float]:
     return corrected.tolist()
 
 
-def report(path: Path) -> None:
-    """Print a row per set, and mean ranks with signed-rank tests against downslope."""
+def report(path: Path, contestants: list[str]) -> None:
+    """Print a row per set; then of each contestant, on the sets that it shares with downslope,
+    ranks of the two, wins and a signed-rank test, corrected for the number of contestants."""
     table = pd.DataFrame(read_results(path)).astype({"score": float, "seconds": float})
     scores = table.pivot(index="set", columns="contestant", values="score")
     seconds = table.pivot(index="set", columns="contestant", values="seconds")
-    names = [name for name in CONTESTANTS if name in scores]
+    names = [name for name in contestants if name in scores]
     facts = table.drop_duplicates("set").set_index("set")
     print(f"| set | rows | columns | {' | '.join(names)} |\n|---|---|---|{'---|' * len(names)}")
     for name in facts.index:
-        row = scores.loc[name]
+        row = scores.loc[name, names]
         best = row.min() if name in REGRESSIONS else row.max()
-        cells = []
-        for contestant in names:
-            value = row[contestant]
-            text = "" if np.isnan(value) else f"{value:.4f}"
-            cells.append(f"**{text}**" if value == best else text)
+        texts = ["" if np.isnan(value) else f"{value:.4f}" for value in row]
+        cells = [f"**{t}**" if v == best else t for t, v in zip(texts, row, strict=True)]
         print(
             f"| {name} | {facts['rows'][name]} | {facts['columns'][name]} | {' | '.join(cells)} |"
         )
-    whole = scores.loc[[n for n in scores.index if n not in REGRESSIONS], names].dropna()
+    classes = scores.loc[[n for n in scores.index if n not in REGRESSIONS], names]
+    rows: dict[str, list[Any]] = {}
+    for name in names:
+        if name == "downslope":
+            continue
+        pair = classes[["downslope", name]].dropna()
+        difference = pair["downslope"] - pair[name]
+        wins = [int((difference > 0).sum()), int((difference == 0).sum())]
+        p = float(scipy.stats.wilcoxon(difference, zero_method="zsplit").pvalue)
+        times = [seconds.loc[pair.index, one].median() for one in ("downslope", name)]
+        rows[name] = [len(pair), *wins, len(pair) - sum(wins), *pair.mean(), *times, p]
+    corrected = holm([row[-1] for row in rows.values()])
+    print("\n| beside | sets | won | tied | lost | accuracy | theirs | s | theirs, s | p (Holm) |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for (name, row), p in zip(rows.items(), corrected, strict=True):
+        counts = " | ".join(map(str, row[:4]))
+        print(
+            f"| {name} | {counts} | {row[4]:.4f} | {row[5]:.4f} | {row[6]:.1f} | {row[7]:.1f} "
+            f"| {p:.3f} |"
+        )
+    whole = classes.dropna()
     ranks = whole.rank(axis=1, ascending=False).mean()
-    others = [name for name in names if name != "downslope"]
-    tests = [
-        float(scipy.stats.wilcoxon(whole["downslope"], whole[name], zero_method="zsplit").pvalue)
-        for name in others
-    ]
-    corrected = dict(zip(others, holm(tests), strict=True))
-    print(f"\n{len(whole)} sets that all have done\n")
-    print("| contestant | mean rank | mean accuracy | wins, ties, losses of downslope | p (Holm) |")
-    print("|---|---|---|---|---|")
-    for name in names:
-        difference = whole["downslope"] - whole[name]
-        counts = [(difference > 0).sum(), (difference == 0).sum(), (difference < 0).sum()]
-        beside = "" if name == "downslope" else f"{', '.join(map(str, counts))}"
-        p = "" if name == "downslope" else f"{corrected[name]:.3f}"
-        print(f"| {name} | {ranks[name]:.2f} | {whole[name].mean():.4f} | {beside} | {p} |")
-    print("\n| contestant | median seconds, all folds |\n|---|---|")
-    for name in names:
-        print(f"| {name} | {seconds.loc[whole.index, name].median():.1f} |")
+    print(f"\nMean ranks on the {len(whole)} sets that all have done: ", end="")
+    print(", ".join(f"{name} {ranks[name]:.2f}" for name in names))
 
 
 if __name__ == "__main__":
@@ -270,7 +272,7 @@ if __name__ == "__main__":
     parser.add_argument("--report", action="store_true")
     options = parser.parse_args()
     if options.report:
-        report(options.results)
+        report(options.results, options.contestants)
     else:
         names = options.sets or [*keel_sets(), *REGRESSIONS]
         run(options.results, names, options.contestants, options.folds, options.minutes)

@@ -558,14 +558,14 @@ def test_a_refit_that_cannot_be_trained_is_stated_and_has_no_landscape(
     assert results.landscape is None
 
 
-@pytest.mark.parametrize("name", ["trajectory.npz", "seed-7.safetensors"])
+@pytest.mark.parametrize("name", ["refit/trajectory.npz", "model/seed-7.safetensors"])
 def test_a_damaged_file_of_an_earlier_stage_is_named(
     copied: Run, tiny_recipe: Recipe, make_digits: Make, name: str
 ) -> None:
     results = copied.read_results()
     del results.seconds["landscape"]
     copied.commit(results, [])
-    path = copied.path / "refit" / name
+    path = copied.path / name
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=f"{name}: not what the run wrote"):
         drain(run_recipe(tiny_recipe, make_digits(), copied))

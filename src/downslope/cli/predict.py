@@ -171,7 +171,8 @@ def _scores(
         if not chosen.any():
             continue
         text = _score(rows.truth[chosen], predictions, chosen)
-        count = f"{chosen.sum():,} row{'s' * (chosen.sum() > 1)}"
+        number = int(chosen.sum())
+        count = f"{number:,} row{'s' * (number > 1)}"
         if which == "new":
             said.append(f"{text} on {count}")
         elif which == "trained":

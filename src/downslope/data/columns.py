@@ -93,7 +93,7 @@ def values_of(cells: pd.Series, column: Column, at: Path | str) -> NDArray[Any]:
     codes, words = _distinct(cells)
     table = _READERS[column.kind](words, column)
     wrong = np.array([w is not None for w in words], bool) & pd.isna(table)
-    if wrong[codes].any() and len(words):
+    if len(words) and wrong[codes].any():
         raise _not_of_kind(cells, int((wrong[codes] & (codes >= 0)).argmax()), column, at)
     missing = np.array([np.datetime64("NaT", "us") if column.kind == "date" else None])
     if column.kind in ("number", "boolean"):
