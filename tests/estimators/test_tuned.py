@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from sklearn.model_selection import GroupKFold, KFold, LeaveOneOut, cross_val_sc
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
+from downslope import load_model
 from downslope.errors import InputError
 from downslope.estimators import MLPSearchClassifier, MLPSearchRegressor
 from downslope.estimators.preparation import hold_out
@@ -261,3 +263,27 @@ def test_weights_reach_the_search_and_the_folds() -> None:
     search = MLPSearchClassifier(**QUICK).fit(X, Y, weights)
     assert set(search.predict(X)) == {0, 1}
     assert list(search.classes_) == [0, 1, 2]
+
+
+def test_a_search_becomes_a_model_whose_intervals_cover(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    rows = pd.DataFrame({"a": rng.normal(size=4300), "b": rng.choice(["x", "y"], 4300)})
+    prices = 100 * rows["a"] + np.where(rows["b"] == "x", 50, 0) + rng.laplace(0, 20, 4300)
+    search = MLPSearchRegressor(**QUICK).fit(rows[:300], prices[:300])
+    assert len(search.residuals_) == 300
+    search.to_model(target="price").save(tmp_path / "model")
+    model = load_model(tmp_path / "model")
+    found = model.combine(model.encode(rows[300:]))
+    np.testing.assert_allclose(found.values, search.predict(rows[300:]), rtol=1e-9)
+    assert found.interval is not None
+    low, high = found.interval.T
+    covered = np.mean((low <= prices[300:]) & (prices[300:] <= high))
+    # Of 300 calibration rows, the coverage itself deviates by sqrt(0.95 * 0.05 / 300) = 0.013.
+    assert covered == pytest.approx(0.95, abs=3 * 0.0135)
+    labels = MLPSearchClassifier(**QUICK).fit(X, np.array(["a", "b", "c"])[Y])
+    np.testing.assert_array_equal(labels.to_model().predict(X), labels.predict(X))
+    with pytest.raises(InputError, match="an ensemble is no single network"):
+        clone(search).set_params(ensemble=True).fit(rows[:99], prices[:99]).to_model()
+    both = np.column_stack([prices, prices])[:99]
+    with pytest.raises(InputError, match="one number a row"):
+        clone(search).fit(rows[:99], both).to_model()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import Any, Self, cast
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -32,7 +33,7 @@ from downslope.estimators.preparation import (
     take,
 )
 from downslope.estimators.scoring import Predicted, score
-from downslope.models import float64_outputs
+from downslope.models import Model, float64_outputs
 from downslope.networks import Member, NetworkSpec, TrainingSpec, build, flatten, load_state
 from downslope.terminal import say
 
@@ -139,7 +140,7 @@ class MLP(BaseEstimator, ABC):
         """
         name = type(self).__name__
         classes = targets if targets.ndim == 1 else None
-        seed = seed_of(self.random_state)
+        seed = self._seed = seed_of(self.random_state)
         check_count("n_iter_no_change", self.n_iter_no_change)
         if not isinstance(self.tol, numbers.Real) or math.isnan(self.tol):
             raise InputError(f"tol = {self.tol!r}; it must be a number")
@@ -270,6 +271,25 @@ class MLP(BaseEstimator, ABC):
         if self.early_stopping:
             text += f", validation loss {record.validation_loss:.4g}"
         return text
+
+    @property
+    def _encoding(self) -> Encoding:
+        """The encoding with what the outputs stand for."""
+        raise NotImplementedError
+
+    def to_model(self, *, target: str = "") -> Model:
+        """Return the fitted network as a `Model`, to save, export and use without scikit-learn.
+
+        Args:
+            target: the label column's name; `downslope predict` scores rows that have it.
+
+        Raises:
+            InputError: several numbers are predicted at once.
+        """
+        check_is_fitted(self)
+        state = {name: value.numpy() for name, value in self.module_.state_dict().items()}
+        encoding = msgspec.structs.replace(self._encoding, target=target)
+        return Model(self.network_, encoding, {self._seed: state})
 
     def _outputs(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the network's outputs, shape (rows, outputs)."""

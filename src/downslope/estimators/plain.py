@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import Tags
 
+from downslope.data import Encoding
 from downslope.errors import InputError
 from downslope.estimators.fitting import MLP
 from downslope.estimators.preparation import check_rows, weights_of
@@ -109,6 +111,11 @@ class MLPClassifier(ClassifierMixin, MLP):
         self.classes_ = classes
         return self
 
+    @property
+    def _encoding(self) -> Encoding:
+        names = [str(label) for label in self.classes_]
+        return msgspec.structs.replace(self.encoding_, class_names=names)
+
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the probability of each class (softmax), shape (rows, classes)."""
         return softmax(self._outputs(X))
@@ -169,6 +176,14 @@ class MLPRegressor(RegressorMixin, MLP):
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the predicted numbers, of as many dimensions as y had."""
         return self._numbers_of(self._outputs(X))
+
+    @property
+    def _encoding(self) -> Encoding:
+        if not self._flat:
+            raise InputError(
+                "to_model: a model predicts one number a row; fit a y of shape (rows,)"
+            )
+        return msgspec.structs.replace(self.encoding_, task="regression", targets=self._targets)
 
     def _numbers_of(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
         columns = self._targets.undo(outputs)

@@ -6,7 +6,7 @@ import numbers
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, cast, get_args
 
@@ -37,11 +37,15 @@ from downslope.estimators.preparation import (
 from downslope.estimators.scoring import log_loss_or_error, score
 from downslope.estimators.space import make_space
 from downslope.estimators.task import Plain, Task
+from downslope.models import Model
 from downslope.progress import Progress, Steps
 from downslope.search import Halving, Sampler, SamplerName, Settings, Space, Trial, search
 from downslope.watch import watch
 
 Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+_Fitted = tuple[Plain | None, float, NDArray[np.float64]]
+"""A network of a fold where an ensemble wants it, its score, its absolute residuals of numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,24 @@ class MLPSearch(BaseEstimator, ABC):
     def make_plain(self, candidate: Candidate, seed: int) -> Plain:
         """Make the estimator of one network."""
 
+    def to_model(self, *, target: str = "") -> Model:
+        """Return the chosen network as a `Model`, to save, export and use without scikit-learn.
+
+        Numbers come with an interval from the residuals on the folds: of networks that have not
+        seen those rows, and were trained on a little fewer than the chosen one.
+
+        Args:
+            target: the label column's name; `downslope predict` scores rows that have it.
+
+        Raises:
+            InputError: there is an ensemble, or several numbers are predicted at once.
+        """
+        check_is_fitted(self)
+        if self.ensemble_ is not None:
+            raise InputError("to_model: an ensemble is no single network; set ensemble=False")
+        model = self.best_estimator_.to_model(target=target)
+        return replace(model, residuals=getattr(self, "residuals_", None))
+
     def _predictions(self, X: ArrayLike, predict: Callable[[Any, Any], Any]) -> Any:
         """Let the chosen network predict, or the ensemble together."""
         check_is_fitted(self)
@@ -133,7 +155,7 @@ class MLPSearch(BaseEstimator, ABC):
         self.trials_ = [candidate.trial for candidate in ranked]
         best = self._best(ranked)
         fitted = watch(self._on_folds(task, best, seed, splits, threads), quiet=not self.verbose)
-        scores = np.array([[s for _, s in folds] for folds in fitted])
+        scores = np.array([[s for _, s, _ in folds] for folds in fitted])
         means = scores.mean(axis=1)
         if np.isnan(means).all():
             raise InputError(
@@ -153,6 +175,8 @@ class MLPSearch(BaseEstimator, ABC):
             "rank_test_score": 1 + (means[None, :] > means[:, None]).sum(axis=1),
         }
         self.n_splits_ = len(splits)
+        if task.classes is None:
+            self.residuals_ = np.concatenate([r for *_, r in fitted[self.best_index_]])
         self.ensemble_ = self._combine(task, fitted, splits) if self.ensemble else None
         self.best_estimator_: Any = self.make_plain(best[self.best_index_], seed).fit(
             task.rows, task.truth, task.weights
@@ -261,20 +285,23 @@ class MLPSearch(BaseEstimator, ABC):
         seed: int,
         splits: Sequence[Fold],
         threads: int,
-    ) -> Steps[list[list[tuple[Plain | None, float]]]]:
-        """Train each of the best trials on every fold; return by trial, then fold, its score."""
+    ) -> Steps[list[list[_Fitted]]]:
+        """Train each of the best trials on every fold; return by trial, then fold, what it does."""
         jobs = [(candidate, *split) for candidate in best for split in splits]
         trained = Parallel(n_jobs=threads, prefer="threads", return_as="generator")(
             delayed(task.fitted)(self.make_plain(candidate, seed), train)
             for candidate, train, _ in jobs
         )
-        fitted: list[tuple[Plain | None, float]] = []
+        fitted: list[_Fitted] = []
         for (_, _, test), estimator in zip(jobs, trained, strict=True):
-            score = np.nan
+            score, residuals = np.nan, np.empty(0)
             if estimator is not None:
+                rows = take(task.rows, test)
                 scorer: Any = check_scoring(estimator, self.scoring)
-                score = float(scorer(estimator, take(task.rows, test), task.truth[test]))
-            fitted.append((estimator if self.ensemble else None, score))
+                score = float(scorer(estimator, rows, task.truth[test]))
+                if task.classes is None:
+                    residuals = np.abs(estimator.predict(rows) - task.truth[test])
+            fitted.append((estimator if self.ensemble else None, score, residuals))
             yield Progress("choice", len(fitted), len(jobs), f"{len(best)} best trials on folds")
         folds = len(splits)
         return [fitted[i : i + folds] for i in range(0, len(fitted), folds)]
@@ -282,11 +309,11 @@ class MLPSearch(BaseEstimator, ABC):
     def _combine(
         self,
         task: Task,
-        fitted: Sequence[Sequence[tuple[Plain | None, float]]],
+        fitted: Sequence[Sequence[_Fitted]],
         splits: Sequence[Fold],
     ) -> Ensemble:
         """Weigh the candidates by what their folds' networks predict of the rows held out."""
-        whole = [[e for e, _ in folds if e is not None] for folds in fitted]
+        whole = [[e for e, *_ in folds if e is not None] for folds in fitted]
         library = [estimators for estimators in whole if len(estimators) == len(splits)]
         held_out = np.unique(np.concatenate([test for _, test in splits]))
         predictions = [self._out_of_fold(task, each, splits)[held_out] for each in library]

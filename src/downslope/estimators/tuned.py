@@ -122,7 +122,8 @@ class MLPSearchRegressor(RegressorMixin, MLPSearch):
     """Search the settings of a regressor, choose on folds, train the choice on all rows.
 
     Parameters and attributes are those of `MLPSearchClassifier`; trials are ranked on the
-    validation loss, the candidates on R² unless `scoring` says otherwise.
+    validation loss, the candidates on R² unless `scoring` says otherwise. `residuals_` has the
+    chosen settings' absolute residuals on the folds.
 
     >>> from sklearn.datasets import load_diabetes
     >>> X, y = load_diabetes(return_X_y=True)
