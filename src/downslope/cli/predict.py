@@ -45,7 +45,7 @@ def predict(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="A .csv or .parquet; by default on the screen."),
+        typer.Option("--out", metavar="FILE", help="A .csv or .parquet, in full; else on the screen."),
     ] = None,
     proba: Annotated[
         bool, typer.Option("--proba", metavar="", help="With the probability of each class.")
@@ -137,7 +137,7 @@ def _names(classes: Any, codes: Any) -> NDArray[Any]:
 
 def _write(frame: Any, out: Path | None) -> None:
     if out is None:
-        for line in frame.to_csv(index=False).splitlines():
+        for line in frame.to_csv(index=False, float_format="%.6g").splitlines():
             say(line)
     elif out.suffix.lower() == ".csv":
         write_whole(out, frame.to_csv(index=False).encode())
