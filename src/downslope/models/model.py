@@ -227,12 +227,13 @@ class Model:
         )
         return contents | {_CARD: card.to_bytes()}
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path | str) -> None:
         """Write the model's folder; `load_model` reads it.
 
         Raises:
             InputError: it cannot be written.
         """
+        folder = Path(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
