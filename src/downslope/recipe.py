@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from downslope.autoencoders import Corruption
 from downslope.checked import NONE_TWICE, Checked, Count, Must, Seed, refused
-from downslope.data import Kind
+from downslope.data import Kind, NumberMethod, Task
 from downslope.errors import InputError
 from downslope.landscape.settings import (
     BatchNorm,
@@ -54,23 +54,37 @@ def seeds_from(seeds: int | list[int], first: int) -> list[int]:
 
 
 class DataRecipe(Checked, frozen=True, kw_only=True):
-    """Which data, and how they are split and scaled.
+    """Which data, and how they are split and encoded.
 
     Args:
         name: a set's name or a path.
         label: the label column of a table, where its name does not tell.
+        columns: the only columns of a table to learn from, whatever they look like.
+        drop: columns of a table to leave out.
+        task: whether labels are classes or numbers to predict, where they do not tell.
+        encoding: of the numbers in a table: mean 0 and deviation 1, by quantiles to a normal
+            distribution, or piecewise linear over bins; see "Use your own data".
         kind: what arrays hold, where their content does not tell.
         validation: training examples to choose on instead, how many or which share of them.
         split_seed: of that split; the recipe's where it is left out.
-        center: subtracted from scaled pixels; columns of a table are standardized instead.
+        center: subtracted from scaled pixels; a table is encoded instead.
     """
 
     name: str = "fashion-mnist"
     label: str | None = None
+    columns: list[str] = msgspec.field(default_factory=list[str])
+    drop: list[str] = msgspec.field(default_factory=list[str])
+    task: Task | None = None
+    encoding: NumberMethod = "standard"
     kind: Kind | None = None
     validation: Count | Annotated[float, Meta(gt=0, lt=1)] = 0.2
     split_seed: Seed | None = None
     center: Finite = 0.5
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return the options of `downslope.load`."""
+        return {name: getattr(self, name) for name in ("label", "columns", "drop", "task", "kind")}
 
 
 class TheoryRecipe(Checked, frozen=True, kw_only=True):

@@ -231,7 +231,7 @@ def test_trials_are_added_to_a_finished_search_to_the_bits_of_a_longer_one(
     assert [t.seconds for t in grown.search.trials[:3]] == seconds  # not trained again
     assert timeless(grown.search) == timeless(whole.search)
     assert timeless(grown.refit) == timeless(whole.refit)
-    for name in ("refit/seed-7.safetensors", "refit/predictions.npz", "recipe.toml"):
+    for name in ("model/seed-7.safetensors", "refit/predictions.npz", "recipe.toml"):
         assert (runs[0].path / name).read_bytes() == (runs[1].path / name).read_bytes()
     reasons = [o.reason for o in grown.test_set.openings]  # what was looked at stays counted
     assert [r for r in reasons if r.endswith("before trials were added")] == reasons[:2]

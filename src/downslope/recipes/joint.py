@@ -50,7 +50,7 @@ def joint_landscape(runs: Mapping[str, Run]) -> Steps[Landscape]:
         raise InputError(f"landscape: no plane holds these runs: {reason}")
     first = next(iter(results.values()))
     recipe = first.recipe
-    dataset = load(recipe.data.name, label=recipe.data.label, kind=recipe.data.kind)
+    dataset = load(recipe.data.name, **recipe.data.options)
     if dataset.sha256 != first.data.sha256:
         raise InputError(f"landscape: {dataset.name}: the data have changed since the runs")
     run = next(iter(runs.values()))

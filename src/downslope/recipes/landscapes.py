@@ -20,6 +20,7 @@ from downslope.landscape import (
     compute_landscape,
 )
 from downslope.landscape.settings import Spacing
+from downslope.models import weights_file
 from downslope.networks import Member, build, flatten, load_state
 from downslope.progress import Progress, Steps
 from downslope.recipes.context import Context
@@ -91,7 +92,7 @@ def trained_module(run: Run, member: Member) -> nn.Module:
     Raises:
         InputError: they are missing, damaged or of another network.
     """
-    module, weights = untrained_module(member), f"refit/seed-{member.seed}.safetensors"
+    module, weights = untrained_module(member), weights_file(member.seed)
     state = run.read_weights(weights)
     try:
         load_state(module, state)

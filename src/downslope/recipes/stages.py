@@ -17,6 +17,7 @@ from downslope.engines import MakeRunner, Snapshot, local_runner
 from downslope.errors import InputError, one_line
 from downslope.files import inside
 from downslope.landscape import Trajectory
+from downslope.models import FOLDER, Model, row_digests
 from downslope.networks import flatten
 from downslope.progress import Steps
 from downslope.recipe import Recipe, RefitRecipe, seeds_from
@@ -274,6 +275,8 @@ def _refit(context: Context) -> Steps[None]:
         winner = found.chosen.settings
     done = yield from _refit_part(context, context.recipe.refit, winner, "refit")
     context.results.refit = done.result
+    if done.states:
+        _write_model(context, done)
     snapshots = list(done.snapshots)
     if context.recipe.landscape.start:
         start = flatten(untrained_module(done.result.member))
@@ -290,6 +293,23 @@ def _refit(context: Context) -> Steps[None]:
     )
     if context.recipe.landscape.seeds and done.others:
         _write_seeds(context, done, trajectory)
+
+
+def _write_model(context: Context, done: Refit) -> None:
+    """Write what predicts new rows: the weights of each seed lie there and nowhere else."""
+    model = Model(
+        network=done.result.member.network,
+        encoding=context.encoding,
+        states=done.states,
+        seen={
+            "training": row_digests(np.asarray(context.everything.inputs, np.float32)),
+            "test": row_digests(done.test_inputs),
+        },
+        data=context.dataset.name,
+        data_sha256=context.dataset.sha256,
+    )
+    for name, content in model.files().items():
+        context.run.write(f"{FOLDER}/{name}", content)
 
 
 def _write_seeds(context: Context, done: Refit, first: Trajectory) -> None:
@@ -329,8 +349,6 @@ def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: s
         make_runner=context.make_runner,
     )
     folder = part.partition(" ")[0]
-    for seed, state in done.states.items():
-        context.run.write_weights(f"{folder}/seed-{seed}.safetensors", state)
     context.run.write_arrays(
         f"{folder}/predictions.npz",
         {
@@ -354,6 +372,8 @@ def _variants(context: Context) -> Steps[None]:
             context, context.recipe.variants.refit, found.chosen.settings, "variants refit"
         )
         refitted = done.result
+        for seed, state in done.states.items():
+            context.run.write_weights(f"variants/seed-{seed}.safetensors", state)
         plain = context.results.refit
         if plain and plain.test_accuracy and refitted.test_accuracy:
             kept = context.run.read_arrays("refit/predictions.npz", ("predictions", "truth"))

@@ -85,6 +85,7 @@ class Refit:
         mistakes: test examples that the first completed seed gets wrong most confidently.
         mistake_inputs: their inputs, scaled, shape (mistakes, features).
         others: snapshots of the other seeds that completed, one an epoch.
+        test_inputs: encoded test examples, shape (examples, features).
     """
 
     result: RefitResult
@@ -96,6 +97,7 @@ class Refit:
     mistakes: NDArray[np.int64]
     mistake_inputs: NDArray[np.float32]
     others: dict[int, tuple[Snapshot, ...]]
+    test_inputs: NDArray[np.float32]
 
 
 def refit(
@@ -177,7 +179,7 @@ def refit(
     predictions: list[NDArray[np.int64]] = []
     confidences: list[NDArray[np.float32]] = []
     truth = mistakes = np.empty(0, np.int64)
-    mistake_inputs = np.empty((0, member.network.widths[0]), np.float32)
+    inputs = mistake_inputs = np.empty((0, member.network.widths[0]), np.float32)
     for seed, state in states.items():
         examples = monitored or encoding.apply(test.open(f"{task}: final accuracy of seed {seed}"))
         truth = examples.targets.astype(np.int64)
@@ -228,6 +230,7 @@ def refit(
         mistakes,
         mistake_inputs,
         others,
+        inputs,
     )
 
 
