@@ -23,7 +23,7 @@ def why_not_joint(results: Mapping[str, Results]) -> str:
     A plane holds parameter vectors of one network, and one surface lies over it.
     """
     refits = [found.refit for found in results.values()]
-    trained = [refit for refit in refits if refit is not None and refit.test_accuracy is not None]
+    trained = [refit for refit in refits if refit is not None and refit.completed]
     if len(trained) < len(refits):
         return "not every run has a final model"
     networks = [refit.member.network for refit in trained]

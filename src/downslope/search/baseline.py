@@ -26,12 +26,13 @@ class ChanceLevel:
 
     Args:
         loss: the cross-entropy of equal chances for all classes, in nats, whatever their shares and
-            however labels are smoothed; infinite where there are none to compare, or one alone.
-        accuracy: the share of the most frequent class.
+            however labels are smoothed; infinite where there is one class alone. Of numbers, the
+            mean squared error of always predicting their mean.
+        accuracy: the share of the most frequent class; None where numbers are predicted.
     """
 
     loss: float
-    accuracy: float
+    accuracy: float | None
 
     @staticmethod
     def of(training: Examples, classes: int) -> ChanceLevel:
@@ -43,7 +44,8 @@ class ChanceLevel:
         (0.6931, 0.75)
         """
         if training.targets.ndim != 1 or training.targets.dtype.kind not in "iu":
-            return ChanceLevel(math.inf, 0.0)
+            mean = training.targets.mean(axis=0)
+            return ChanceLevel(float(np.square(training.targets - mean).mean()), None)
         counts = np.bincount(training.targets.astype(np.int64))
         return ChanceLevel(math.log(classes) or math.inf, float(counts.max() / counts.sum()))
 
@@ -55,10 +57,15 @@ class ChanceLevel:
         """
         losses = [x for x in (last.validation_loss, last.train_loss) if x is not None]
         accuracy = last.validation_accuracy
-        learnt = min(CLEARLY * self.accuracy, 1 - HALVED * (1 - self.accuracy))
-        if not losses or accuracy is None or accuracy > learnt:
+        if not losses or min(losses) <= DEGENERATE * self.loss:
             return ""
-        if min(losses) <= DEGENERATE * self.loss:
+        if self.accuracy is None:
+            return (
+                f"finite but lost: after epoch {last.epoch} the mean squared error is "
+                f"{min(losses):.4g}, that of always predicting the mean {self.loss:.4g}"
+            )
+        learnt = min(CLEARLY * self.accuracy, 1 - HALVED * (1 - self.accuracy))
+        if accuracy is None or accuracy > learnt:
             return ""
         return (
             f"finite but lost: after epoch {last.epoch} the loss is {min(losses):.4g}, that of "

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from downslope.data import Encoder, Examples
 from downslope.engines import MakeRunner, local_runner
 from downslope.progress import Steps
-from downslope.search.result import Candidate, Choice, Evidence, SearchResult, ranked
+from downslope.search.result import Candidate, Choice, Evidence, SearchResult, objective, ranked
 from downslope.search.study import search
 from downslope.search.trials import Trial
 from downslope.statistics import mean_interval
@@ -129,11 +130,10 @@ def folds(
 
 
 def _candidate(number: int, again: Sequence[Trial], examples: int | None) -> Candidate:
-    accuracies = [
-        t.validation_accuracy
-        for t in again
-        if t.outcome == "completed" and t.validation_accuracy is not None
-    ]
+    ended = [t.curve[-1] for t in again if t.outcome == "completed"]
+    accuracies = [objective(last) for last in ended]
+    if any(last.validation_accuracy is None for last in ended):
+        examples = None  # how errors of numbers scatter over examples is not known here
     return Candidate(
         trial=number,
         accuracies=accuracies,
@@ -151,19 +151,20 @@ def _candidate(number: int, again: Sequence[Trial], examples: int | None) -> Can
 def _chosen(candidates: Sequence[Candidate]) -> int | None:
     """Prefer what completes most often, then the mean, then the better rank in the search."""
     able = [c for c in candidates if c.mean is not None]
-    best = max(able, key=lambda c: (len(c.accuracies), c.mean or 0.0), default=None)
+    best = max(able, key=lambda c: (len(c.accuracies), cast(float, c.mean)), default=None)
     return None if best is None else best.trial
 
 
 def _selection_bias(best: Trial, again: float | None) -> float | None:
-    reached = best.validation_accuracy
-    return None if again is None or reached is None else reached - again
+    reached = objective(best.curve[-1])
+    return None if again is None else reached - again
 
 
 def _selection_bias_interval(best: Trial, again: Candidate) -> tuple[float, float] | None:
     # The accuracy in the search is known; what new trainings would reach on average is not, nor,
     # on examples that ranked nothing, what they would reach on others.
-    if again.interval is None or best.validation_accuracy is None:
+    if again.interval is None:
         return None
     low, high = again.interval
-    return best.validation_accuracy - high, best.validation_accuracy - low
+    reached = objective(best.curve[-1])
+    return reached - high, reached - low
