@@ -48,6 +48,8 @@ class DataResult(msgspec.Struct, frozen=True, kw_only=True):
         notes: what was taken for what where the content of the files decided it.
         task: classes, or numbers to predict.
         target: name of the label column.
+        target_spread: deviation of the numbers to predict in the training rows; losses are of
+            numbers divided by it. 1 for classes.
     """
 
     name: str
@@ -63,6 +65,7 @@ class DataResult(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str] = []
     task: Task = "classification"
     target: str = ""
+    target_spread: float = 1.0
 
 
 class VariantsResult(msgspec.Struct, frozen=True, kw_only=True):

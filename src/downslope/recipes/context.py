@@ -77,6 +77,7 @@ def prepare(
         notes=[*dataset.notes, *encoding.notes],
         task=dataset.task,
         target=dataset.target,
+        target_spread=encoding.target_spread,
     )
     fresh = Results(
         recipe=recipe, data=data, test_set=SealResult(examples=len(dataset.test), openings=[])

@@ -70,7 +70,9 @@ def joint_landscape(runs: Mapping[str, Run], threads: int | None = None) -> Step
             module,
             paths,
             context.everything,
-            loss=LossOptions(batch_norm=asked.batch_norm, threads=threads),
+            loss=LossOptions(
+                loss=member.training.loss, batch_norm=asked.batch_norm, threads=threads
+            ),
             grid=Grid(*asked.grid, asked.margin),
             subset=asked.examples,
             seed=recipe.seed,

@@ -29,7 +29,9 @@ def draw_landscapes(context: Context) -> Steps[None]:
     trained = context.results.refit
     assert trained is not None
     module = _module(context, trained)
-    options = LossOptions(batch_norm=recipe.batch_norm, threads=context.threads)
+    options = LossOptions(
+        loss=trained.member.training.loss, batch_norm=recipe.batch_norm, threads=context.threads
+    )
     yield from _draw_refit(context, trained, module, options)
     if recipe.seeds:
         yield from _draw_seeds(context, trained, module, options)
