@@ -41,6 +41,7 @@ Seeds = Trials | Annotated[list[Seed], Meta(min_length=1, max_length=MOST_TRIALS
 
 Layer = Annotated[int, Meta(ge=1, le=2**16)]
 Hidden = Annotated[tuple[Layer, ...], Meta(min_length=1)]
+Side = Annotated[int, Meta(ge=1, le=1024)]
 Finite = Annotated[float, Meta(ge=-1e6, le=1e6)]
 
 
@@ -71,6 +72,7 @@ class DataRecipe(Checked, frozen=True, kw_only=True):
         task: whether labels are classes or numbers to predict, where they do not tell.
         encoding: of the numbers in a table: mean 0 and deviation 1, by quantiles to a normal
             distribution, or piecewise linear over bins; see "Use your own data".
+        size: height and width to which a folder of pictures is resized, or one number for both.
         kind: what arrays hold, where their content does not tell.
         validation: training examples to choose on instead, how many or which share of them.
         split_seed: of that split; the recipe's where it is left out.
@@ -83,6 +85,7 @@ class DataRecipe(Checked, frozen=True, kw_only=True):
     drop: list[str] = msgspec.field(default_factory=list[str])
     task: Task | None = None
     encoding: NumberMethod = "standard"
+    size: Side | tuple[Side, Side] | None = None
     kind: Kind | None = None
     validation: Count | Annotated[float, Meta(gt=0, lt=1)] = 0.2
     split_seed: Seed | None = None
@@ -91,7 +94,8 @@ class DataRecipe(Checked, frozen=True, kw_only=True):
     @property
     def options(self) -> dict[str, Any]:
         """Return the options of `downslope.load`."""
-        return {name: getattr(self, name) for name in ("label", "columns", "drop", "task", "kind")}
+        names = ("label", "columns", "drop", "task", "size", "kind")
+        return {name: getattr(self, name) for name in names}
 
 
 class TheoryRecipe(Checked, frozen=True, kw_only=True):

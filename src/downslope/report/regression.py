@@ -27,7 +27,7 @@ from downslope.report.display import Display, Frame, Source
 from downslope.report.formats import number, plural, times
 from downslope.report.refit import Losses, epoch_table, minibatch_table
 from downslope.report.statements import describe, is_chosen, outcomes, standing
-from downslope.report.style import INDIGO, INK, MUTED, panel
+from downslope.report.style import INDIGO, INK, MUTED, panel, plain
 from downslope.results import DataResult, Results
 from downslope.search import RefitResult, SearchResult
 from downslope.statistics import RegressionScore
@@ -59,7 +59,8 @@ class Predictions(Display):
 
     def draw(self, frame: Frame) -> Figure:
         truth, predictions = frame.numbers("truth"), frame.numbers("prediction")
-        figure, axes = panel(f"true {self.target}", f"predicted {self.target}", height=4.4)
+        name = plain(self.target, 40)
+        figure, axes = panel(f"true {name}", f"predicted {name}", height=4.4)
         ends = [float(truth.min()), float(truth.max())]
         axes.plot(ends, ends, color=INK, lw=1, label="prediction = truth")
         axes.plot(truth, predictions, ".", color=INDIGO, ms=4, alpha=0.5, rasterized=True)
@@ -95,7 +96,8 @@ class Residuals(Display):
         return Frame(("prediction", "residual"), [(p, p - t) for t, p in pairs])
 
     def draw(self, frame: Frame) -> Figure:
-        figure, axes = panel(f"predicted {self.target}", "prediction minus truth", height=3.4)
+        name = plain(self.target, 40)
+        figure, axes = panel(f"predicted {name}", "prediction minus truth", height=3.4)
         axes.axhline(0, color=MUTED, lw=1)
         residuals = frame.numbers("residual")
         axes.plot(
@@ -203,7 +205,7 @@ def _score_table(refit: RefitResult, score: RegressionScore) -> Table:
         Row(["R²", "–" if score.r2 is None else f"{score.r2:.4f}"]),
         Row(["always the training mean", number(score.chance)]),
     ]
-    columns = [Column("", numeric=False), Column("root mean squared error")]
+    columns = [Column("root mean squared error", numeric=False), Column("test set")]
     return Table("Test errors in the target's units", columns, rows, ERROR)
 
 
