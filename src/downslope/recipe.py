@@ -42,6 +42,7 @@ Seeds = Trials | Annotated[list[Seed], Meta(min_length=1, max_length=MOST_TRIALS
 Layer = Annotated[int, Meta(ge=1, le=2**16)]
 Hidden = Annotated[tuple[Layer, ...], Meta(min_length=1)]
 Side = Annotated[int, Meta(ge=1, le=1024)]
+Sides = Annotated[list[Side], Meta(min_length=2, max_length=2)]
 Finite = Annotated[float, Meta(ge=-1e6, le=1e6)]
 
 
@@ -85,7 +86,7 @@ class DataRecipe(Checked, frozen=True, kw_only=True):
     drop: list[str] = msgspec.field(default_factory=list[str])
     task: Task | None = None
     encoding: NumberMethod = "standard"
-    size: Side | tuple[Side, Side] | None = None
+    size: Side | Sides | None = None
     kind: Kind | None = None
     validation: Count | Annotated[float, Meta(gt=0, lt=1)] = 0.2
     split_seed: Seed | None = None

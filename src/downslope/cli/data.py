@@ -110,7 +110,7 @@ def describe_data(
         columns=column_names(columns),
         drop=column_names(drop),
         task=task,
-        size=None if (sides := picture_size(size)) is None else (sides[0], sides[1]),
+        size=picture_size(size),
         kind=kind,
     )
     data = describe(dataset)

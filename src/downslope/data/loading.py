@@ -48,7 +48,7 @@ def load(
     drop: Sequence[str] = (),
     task: Task | None = None,
     kind: Kind | None = None,
-    size: int | tuple[int, int] | None = None,
+    size: int | Sequence[int] | None = None,
 ) -> Dataset:
     """Load a data set.
 
@@ -58,13 +58,14 @@ def load(
     stratified fifth becomes the test set, the same for everybody (seed 541).
 
     Args:
-        source: "fashion-mnist", found on this machine or fetched; "digits", bundled with
-            scikit-learn; a folder of IDX files, plain or .gz; a torchvision root; a folder
-            of pictures (PNG, JPEG, BMP), a subfolder a class, below train and test or not; one of
-            four PREFIX_{train,test}_{images,labels}.npy; a .npz with the keys x_train, y_train,
+        source: "fashion-mnist", found on this machine or fetched; "digits", bundled with scikit-
+            learn; a folder of IDX files, plain or .gz; a torchvision root; a folder of pictures
+            (PNG, JPEG, BMP), a subfolder a class, below train and test or not; one of four
+            PREFIX_{train,test}_{images,labels}.npy; a .npz with the keys x_train, y_train,
             x_test, y_test or train_images, train_labels, test_images, test_labels or X, y or
-            images, labels; a table: .csv, .tsv or .txt, plain, .gz or .zip, .parquet or .feather,
-            or a `pandas.DataFrame`; a .npy of examples without labels, for autoencoders alone.
+            images, labels or data, target (or labels) or inputs, targets; a table: .csv, .tsv or
+            .txt, plain, .gz or .zip, .parquet or .feather, or a `pandas.DataFrame`; a .npy of
+            examples without labels, for autoencoders alone.
         label: the column of a table that is predicted; if None, the one column called label,
             target, class or y, else the last one.
         columns: of a table, the only ones to learn from, whatever they look like.
@@ -113,7 +114,7 @@ def load(
             "data", f"{name!r} is neither a file or folder nor one of {', '.join(NAMES)}{meant}"
         )
     if path.is_dir():
-        sides = (size, size) if isinstance(size, int) else size
+        sides = None if size is None else (size, size) if isinstance(size, int) else tuple(size)
         dataset = _load_folder(name, path, kind, task, sides)
     elif is_table_name(path):
         from downslope.data.table import Choice, read_table
@@ -149,7 +150,7 @@ def _load_fashion_mnist() -> Dataset:
 
 
 def _load_folder(
-    name: str, folder: Path, kind: Kind | None, task: Task | None, size: tuple[int, int] | None
+    name: str, folder: Path, kind: Kind | None, task: Task | None, size: tuple[int, ...] | None
 ) -> Dataset:
     folders = idx_folders(folder)
     if len(folders) > 1:

@@ -36,7 +36,7 @@ MOST_PIXELS = 50_000_000
 _FORMATS = ("PNG", "JPEG", "BMP")
 _GREY = {"1", "L", "LA", "I", "I;16", "I;16B", "F"}
 
-Size = tuple[int, int]
+Size = tuple[int, ...]
 """Height and width."""
 
 
