@@ -60,7 +60,7 @@ def load(
     Args:
         source: "fashion-mnist", found on this machine or fetched; "digits", bundled with scikit-
             learn; a folder of IDX files, plain or .gz; a torchvision root; a folder of pictures
-            (PNG, JPEG, BMP), a subfolder a class, below train and test or not; one of four
+            (PNG, JPEG, BMP), a subfolder a class, below train and test or not; one with four
             PREFIX_{train,test}_{images,labels}.npy; a .npz with the keys x_train, y_train,
             x_test, y_test or train_images, train_labels, test_images, test_labels or X, y or
             images, labels or data, target (or labels) or inputs, targets; a table: .csv, .tsv or

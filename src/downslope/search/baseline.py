@@ -27,7 +27,7 @@ class ChanceLevel:
     Args:
         loss: the cross-entropy of equal chances for all classes, in nats, whatever their shares and
             however labels are smoothed; infinite where there is one class alone. Of numbers, the
-            mean squared error of always predicting their mean.
+            mean squared error of always predicting their mean; infinite where all are the same.
         accuracy: the share of the most frequent class; None where numbers are predicted.
     """
 
@@ -45,7 +45,7 @@ class ChanceLevel:
         """
         if training.targets.ndim != 1 or training.targets.dtype.kind not in "iu":
             mean = training.targets.mean(axis=0)
-            return ChanceLevel(float(np.square(training.targets - mean).mean()), None)
+            return ChanceLevel(float(np.square(training.targets - mean).mean()) or math.inf, None)
         counts = np.bincount(training.targets.astype(np.int64))
         return ChanceLevel(math.log(classes) or math.inf, float(counts.max() / counts.sum()))
 
