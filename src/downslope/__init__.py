@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from downslope.data import Dataset, Examples, load
     from downslope.engines import EpochRecord, predict, train
     from downslope.landscape import Trajectory, compute_landscape
+    from downslope.models import Model, load_model
     from downslope.networks import Member, NetworkSpec, TrainingSpec, build
     from downslope.progress import drain
     from downslope.recipes import load_recipe, run_recipe
@@ -26,6 +27,7 @@ __all__ = [
     "Examples",
     "InputError",
     "Member",
+    "Model",
     "NetworkSpec",
     "Run",
     "TrainingSpec",
@@ -34,6 +36,7 @@ __all__ = [
     "compute_landscape",
     "drain",
     "load",
+    "load_model",
     "load_recipe",
     "predict",
     "run_recipe",
@@ -42,22 +45,18 @@ __all__ = [
 
 # Names are imported when first used: `downslope --help` must not wait for torch.
 _HOMES = {
-    "Dataset": "data",
-    "EpochRecord": "engines",
-    "Examples": "data",
-    "Member": "networks",
-    "NetworkSpec": "networks",
-    "Run": "runs",
-    "TrainingSpec": "networks",
-    "Trajectory": "landscape",
-    "build": "networks",
-    "compute_landscape": "landscape",
-    "drain": "progress",
-    "load": "data",
-    "load_recipe": "recipes",
-    "predict": "engines",
-    "run_recipe": "recipes",
-    "train": "engines",
+    name: home
+    for home, names in {
+        "data": ("Dataset", "Examples", "load"),
+        "engines": ("EpochRecord", "predict", "train"),
+        "landscape": ("Trajectory", "compute_landscape"),
+        "models": ("Model", "load_model"),
+        "networks": ("Member", "NetworkSpec", "TrainingSpec", "build"),
+        "progress": ("drain",),
+        "recipes": ("load_recipe", "run_recipe"),
+        "runs": ("Run",),
+    }.items()
+    for name in names
 }
 
 

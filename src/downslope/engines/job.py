@@ -173,15 +173,14 @@ def close_epoch(
 
     Args:
         job: what is trained.
-        epoch: from 1.
+        epoch: from 1; `snapshots` were taken in it.
         losses: of its minibatches; the last one alone may not be finite.
         rows: training examples.
-        rate: of its last step.
-        start: its beginning, in `time.perf_counter` seconds.
+        rate: of the last step.
+        start: of the epoch, in `time.perf_counter` seconds.
         state: of the member, after it.
         previous: the record of the epoch before, if this job trained it.
         validation: loss and accuracy after it; None without validation examples.
-        snapshots: taken in it.
     """
     member = job.member
     steps = member.steps_per_epoch(rows)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from downslope.data import Examples
-from downslope.search.trials import TrialEpoch
 
 DEGENERATE = 2.0
 """How many times the loss at chance a network may end with before it is called degenerate.
@@ -26,12 +26,13 @@ class ChanceLevel:
 
     Args:
         loss: the cross-entropy of equal chances for all classes, in nats, whatever their shares and
-            however labels are smoothed; infinite where there are none to compare, or one alone.
-        accuracy: the share of the most frequent class.
+            however labels are smoothed; infinite where there is one class alone. Of numbers, the
+            mean squared error of always predicting their mean; infinite where all are the same.
+        accuracy: the share of the most frequent class; None where numbers are predicted.
     """
 
     loss: float
-    accuracy: float
+    accuracy: float | None
 
     @staticmethod
     def of(training: Examples, classes: int) -> ChanceLevel:
@@ -43,25 +44,30 @@ class ChanceLevel:
         (0.6931, 0.75)
         """
         if training.targets.ndim != 1 or training.targets.dtype.kind not in "iu":
-            return ChanceLevel(math.inf, 0.0)
+            mean = training.targets.mean(axis=0)
+            return ChanceLevel(float(np.square(training.targets - mean).mean()) or math.inf, None)
         counts = np.bincount(training.targets.astype(np.int64))
         return ChanceLevel(math.log(classes) or math.inf, float(counts.max() / counts.sum()))
 
-    def degeneracy(self, last: TrialEpoch) -> str:
+    def degeneracy(self, epoch: int, losses: Iterable[float | None], accuracy: float | None) -> str:
         """Say why a training that ended with finite numbers is degenerate; empty if it is not.
 
         At an absurd learning rate all hidden units can die, or weights grow huge and stay finite.
         Such a training has diverged, though nothing in it is infinite.
         """
-        losses = [x for x in (last.validation_loss, last.train_loss) if x is not None]
-        accuracy = last.validation_accuracy
-        learnt = min(CLEARLY * self.accuracy, 1 - HALVED * (1 - self.accuracy))
-        if not losses or accuracy is None or accuracy > learnt:
+        loss = min((loss for loss in losses if loss is not None), default=-math.inf)
+        if loss <= DEGENERATE * self.loss:
             return ""
-        if min(losses) <= DEGENERATE * self.loss:
+        if self.accuracy is None:
+            return (
+                f"finite but lost: after epoch {epoch} the mean squared error is {loss:.4g}, "
+                f"that of always predicting the mean {self.loss:.4g}"
+            )
+        learnt = min(CLEARLY * self.accuracy, 1 - HALVED * (1 - self.accuracy))
+        if accuracy is None or accuracy > learnt:
             return ""
         return (
-            f"finite but lost: after epoch {last.epoch} the loss is {min(losses):.4g}, that of "
+            f"finite but lost: after epoch {epoch} the loss is {loss:.4g}, that of "
             f"even chances {self.loss:.4g}; the accuracy is {accuracy:.4f}, that of always naming "
             f"the largest class {self.accuracy:.4f}"
         )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
 from downslope.data import Encoder, Examples
 from downslope.engines import MakeRunner, local_runner
 from downslope.progress import Steps
-from downslope.search.result import Candidate, Choice, Evidence, SearchResult, ranked
+from downslope.search.result import Candidate, Choice, Evidence, SearchResult, objective, ranked
 from downslope.search.study import search
 from downslope.search.trials import Trial
 from downslope.statistics import mean_interval
@@ -48,12 +49,9 @@ def choose(
         rounds: on what the candidates are trained and compared.
         evidence: what the rounds are, for the result.
         top: how many trials are candidates.
-        classes: outputs of the networks.
         seed: of the first new training; each has its own.
         store: SQLite file of the new trainings; its name is completed for further rounds.
-        threads: members trained at the same time.
-        task: the name shown with the progress.
-        make_runner: makes what trains, here or on a cluster.
+        classes, threads, task, make_runner: as in `search`.
     """
     best = ranked(found.trials)[:top]
     again: list[list[Trial]] = [[] for _ in best]
@@ -82,8 +80,7 @@ def choose(
         seeds=sum(one.repeats for one in rounds),
         candidates=candidates,
         chosen=_chosen(candidates),
-        selection_bias=_selection_bias(best[0], candidates[0].mean),
-        selection_bias_interval=_selection_bias_interval(best[0], candidates[0]),
+        **_selection_bias(best[0], candidates[0]),
     )
 
 
@@ -129,11 +126,10 @@ def folds(
 
 
 def _candidate(number: int, again: Sequence[Trial], examples: int | None) -> Candidate:
-    accuracies = [
-        t.validation_accuracy
-        for t in again
-        if t.outcome == "completed" and t.validation_accuracy is not None
-    ]
+    ended = [t.curve[-1] for t in again if t.outcome == "completed"]
+    accuracies = [objective(last) for last in ended]
+    if any(last.validation_accuracy is None for last in ended):
+        examples = None  # how errors of numbers scatter over examples is not known here
     return Candidate(
         trial=number,
         accuracies=accuracies,
@@ -151,19 +147,15 @@ def _candidate(number: int, again: Sequence[Trial], examples: int | None) -> Can
 def _chosen(candidates: Sequence[Candidate]) -> int | None:
     """Prefer what completes most often, then the mean, then the better rank in the search."""
     able = [c for c in candidates if c.mean is not None]
-    best = max(able, key=lambda c: (len(c.accuracies), c.mean or 0.0), default=None)
+    best = max(able, key=lambda c: (len(c.accuracies), cast(float, c.mean)), default=None)
     return None if best is None else best.trial
 
 
-def _selection_bias(best: Trial, again: float | None) -> float | None:
-    reached = best.validation_accuracy
-    return None if again is None or reached is None else reached - again
-
-
-def _selection_bias_interval(best: Trial, again: Candidate) -> tuple[float, float] | None:
+def _selection_bias(best: Trial, again: Candidate) -> dict[str, Any]:
     # The accuracy in the search is known; what new trainings would reach on average is not, nor,
     # on examples that ranked nothing, what they would reach on others.
-    if again.interval is None or best.validation_accuracy is None:
-        return None
-    low, high = again.interval
-    return best.validation_accuracy - high, best.validation_accuracy - low
+    if again.mean is None:
+        return {"selection_bias": None}
+    reached = objective(best.curve[-1])
+    interval = again.interval and (reached - again.interval[1], reached - again.interval[0])
+    return {"selection_bias": reached - again.mean, "selection_bias_interval": interval}

@@ -14,7 +14,7 @@ from downslope.data import Examples
 from downslope.engines import EpochRecord, train
 from downslope.networks import Activation, Initialization, Member, NetworkSpec, TrainingSpec
 from downslope.progress import Progress, Steps
-from downslope.theory.measurement import INITIALIZATIONS
+from downslope.theory.settings import INITIALIZATIONS, Initializations
 from downslope.theory.variance_map import edge_of_chaos, variance_map
 
 TASK: Final = "training deep networks"
@@ -47,9 +47,7 @@ class TrainabilitySpec(Checked, frozen=True, kw_only=True):
     """
 
     depths: Depths = (10, 20, 40)
-    initializations: Annotated[tuple[Initialization, ...], Meta(min_length=1), NONE_TWICE] = (
-        INITIALIZATIONS
-    )
+    initializations: Initializations = INITIALIZATIONS
     map_depths: Depths = (5, 10, 15, 20, 30, 40)
     weight_variances: Positives = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 4.0)
     activation: Activation = "relu"
@@ -139,8 +137,10 @@ class _Start(NamedTuple):
         )
 
 
-_Last = dict[tuple[_Start, int, float], EpochRecord]
-"""The last record of the network of a start, a seed and a learning rate."""
+_Key = tuple[_Start, int, float]
+"""A network's start, seed and learning rate."""
+
+_Last = dict[_Key, EpochRecord]
 
 
 def train_deep_networks(
@@ -174,6 +174,34 @@ def train_deep_networks(
     chosen = training.take(np.sort(order[: spec.examples]))
     validation = validation.take(np.arange(min(len(validation), spec.examples)))
     features = int(training.inputs.shape[1])
+    keys, members = _population(spec, features, classes, seed)
+    starts = list(dict.fromkeys(start for start, _, _ in keys))
+    costs = [member.expected_cost(len(chosen)) for member in members]
+    yield Progress(TASK, 0, sum(costs))
+    last: _Last = {}
+    done = 0.0
+    for record in train(members, chosen, validation, threads=threads):
+        done += costs[record.member] / spec.epochs
+        if record.outcome is not None:
+            last[keys[record.member]] = record
+            done += costs[record.member] * (1 - record.epoch / spec.epochs)  # diverged early
+            note = f"{len(last)} of {len(members)} networks"
+            yield Progress(TASK, min(done, sum(costs)), sum(costs), note)
+    yield Progress(TASK, sum(costs), sum(costs), f"{len(members)} networks")
+    counts = np.bincount(np.asarray(validation.targets, np.int64), minlength=classes)
+    return _judge(
+        spec, starts, last, float(counts.max() / counts.sum()), len(chosen), len(validation)
+    )
+
+
+def deep_networks(spec: TrainabilitySpec, features: int, classes: int, seed: int) -> list[Member]:
+    """List the members that `train_deep_networks` trains."""
+    return _population(spec, features, classes, seed)[1]
+
+
+def _population(
+    spec: TrainabilitySpec, features: int, classes: int, seed: int
+) -> tuple[list[_Key], list[Member]]:
     starts = [
         _Start(depth, initialization, None, spec.seeds)
         for initialization in spec.initializations
@@ -198,22 +226,7 @@ def train_deep_networks(
         )
         for start, k, rate in keys
     ]
-    costs = [member.expected_cost(len(chosen)) for member in members]
-    yield Progress(TASK, 0, sum(costs))
-    last: _Last = {}
-    done = 0.0
-    for record in train(members, chosen, validation, threads=threads):
-        done += costs[record.member] / spec.epochs
-        if record.outcome is not None:
-            last[keys[record.member]] = record
-            done += costs[record.member] * (1 - record.epoch / spec.epochs)  # diverged early
-            note = f"{len(last)} of {len(members)} networks"
-            yield Progress(TASK, min(done, sum(costs)), sum(costs), note)
-    yield Progress(TASK, sum(costs), sum(costs), f"{len(members)} networks")
-    counts = np.bincount(np.asarray(validation.targets, np.int64), minlength=classes)
-    return _judge(
-        spec, starts, last, float(counts.max() / counts.sum()), len(chosen), len(validation)
-    )
+    return keys, members
 
 
 def _judge(
