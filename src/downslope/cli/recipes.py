@@ -103,7 +103,7 @@ def _run_stages(
     recipe = "fashion-mnist" if recipe is None else recipe
     chosen = load_recipe(recipe, options.recipe_changes())
     order = needed(stages, chosen)
-    dataset = load_dataset(chosen.data.name, chosen.data.label, chosen.data.kind, options.quiet)
+    dataset = load_dataset(chosen.data.name, options.quiet, **chosen.data.options)
     path, taken = (out, "") if out is not None else free_directory(Path(recipe).stem, chosen)
     directory = Run(path)
     notes: list[str] = []
