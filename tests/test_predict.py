@@ -164,7 +164,13 @@ def test_a_bare_table_to_predictions_is_scikit_learn_and_pytorch(ran: Run, tmp_p
         days = (frame["booked"] - pd.Timestamp(0)) / pd.Timedelta(days=1)
         at = frame["booked"].dt
         return pd.DataFrame(
-            {"age": frame["age"], "days": days, "month": at.month, "day": at.day, "w": at.day_of_week}
+            {
+                "age": frame["age"],
+                "days": days,
+                "month": at.month,
+                "day": at.day,
+                "w": at.day_of_week,
+            }
         )
 
     frequent = train["port"].mode()[0]

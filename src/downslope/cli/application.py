@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from downslope.cli.assignment import check
 from downslope.cli.autoencoder import decode, encode, reconstruct
 from downslope.cli.data import describe_data, fetch_data, list_data, verify_data
 from downslope.cli.diagnose import diagnose
@@ -29,11 +30,11 @@ class _PlainUsage:
     """Usage without braces around what is required, and flags without a type."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        pieces: list[str] = super().collect_usage_pieces(ctx)  # type: ignore[misc]
+        pieces: list[str] = super().collect_usage_pieces(ctx)  # type: ignore[misc] - mixed into Typer's classes
         return [piece.replace("{", "").replace("}", "") for piece in pieces]
 
     def get_help_option(self, ctx: Any) -> Any:
-        option = super().get_help_option(ctx)  # type: ignore[misc]
+        option = super().get_help_option(ctx)  # type: ignore[misc] - likewise
         if option is not None:
             option.metavar = ""
         return option
@@ -96,6 +97,7 @@ for _name, _stage in STAGES.items():
         _add(app, stage_command(_name), _short, _text)
 for _function in (
     predict,
+    check,
     diagnose,
     landscape,
     encode,

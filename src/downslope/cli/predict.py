@@ -45,7 +45,9 @@ def predict(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="A .csv or .parquet, in full; else on the screen."),
+        typer.Option(
+            "--out", metavar="FILE", help="A .csv or .parquet, in full; else on the screen."
+        ),
     ] = None,
     proba: Annotated[
         bool, typer.Option("--proba", metavar="", help="With the probability of each class.")

@@ -21,7 +21,7 @@ from torch import nn
 from downslope.checked import read
 from downslope.data import Encoding, Examples, Scaling
 from downslope.engines import Checkpoint, EpochRecord, learning_rates, train
-from downslope.engines.checkpoints import load_checkpoint, statistics_of
+from downslope.engines.checkpoints import load_checkpoint
 from downslope.errors import InputError
 from downslope.estimators.preparation import (
     check_count,
@@ -34,7 +34,15 @@ from downslope.estimators.preparation import (
 )
 from downslope.estimators.scoring import Predicted, score
 from downslope.models import Model, float64_outputs
-from downslope.networks import Member, NetworkSpec, TrainingSpec, build, flatten, load_state
+from downslope.networks import (
+    Member,
+    NetworkSpec,
+    TrainingSpec,
+    build,
+    flatten,
+    load_state,
+    running_statistics,
+)
 from downslope.terminal import say
 
 
@@ -331,7 +339,7 @@ def _beginning(member: Member, module: nn.Module, rows: int) -> Checkpoint:
         rate=float(learning_rates(member.training, steps)[0]),
         arrays={
             "parameters": flat,
-            "buffers": statistics_of(module),
+            "buffers": running_statistics(module),
             "generator": generator.get_state().numpy().copy(),
             "moment0": np.zeros_like(flat),
             "moment1": np.zeros_like(flat),
