@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from downslope.cli.assignment import check
+from downslope.cli.assignment import check, handin
 from downslope.cli.autoencoder import decode, encode, reconstruct
 from downslope.cli.data import describe_data, fetch_data, list_data, verify_data
 from downslope.cli.diagnose import diagnose
@@ -98,6 +98,7 @@ for _name, _stage in STAGES.items():
 for _function in (
     predict,
     check,
+    handin,
     diagnose,
     landscape,
     encode,

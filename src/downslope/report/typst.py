@@ -75,15 +75,12 @@ def render_source(document: Document, drawings: Mapping[str, Drawing], paper: Pa
     )
 
 
-def render_handin(
-    document: Document, drawings: Mapping[str, Drawing], label: str, paper: Paper = "a4"
-) -> str:
+def render_handin(document: Document, drawings: Mapping[str, Drawing], paper: Paper = "a4") -> str:
     """Set a document to hand in: its headings bear their own numbers, and code is set close.
 
     Args:
         document: what it says.
         drawings: of its displays, by name.
-        label: what stands above the title.
         paper: its size.
     """
     setup = f"title: {quoted(document.title)}, paper: {quoted(_PAPERS[paper])}"
@@ -93,7 +90,7 @@ def render_handin(
             '#import "print.typ": *',
             f"#show: report.with({setup})",
             "#show: close",
-            f"#masthead({head}, label: {_content(label)})",
+            f"#masthead({head}, label: [hand-in])",
             *(render_section(section, drawings) for section in document.sections),
         ]
     )
