@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from downslope.autoencoders import autoencode
 from downslope.data import Dataset, Encoding, Examples, Scaling
-from downslope.engines import MakeRunner, Snapshot, local_runner, predict, train
+from downslope.engines import MakeRunner, Snapshot, local_runner
 from downslope.errors import InputError, one_line
 from downslope.files import inside
 from downslope.landscape import Trajectory
-from downslope.models import FOLDER, Model, row_digests
-from downslope.networks import Member, flatten
-from downslope.progress import Progress, Steps
+from downslope.networks import flatten
+from downslope.progress import Steps
 from downslope.recipe import Recipe, RefitRecipe, seeds_from
 from downslope.recipes.context import Context, built_on, fit_encoding, open_run, prepare
 from downslope.recipes.landscapes import JOINT, draw_landscapes, untrained_module
+from downslope.recipes.models import write_model
 from downslope.results import Results, SealResult, VariantsResult
 from downslope.runs import Run
 from downslope.search import (
@@ -276,7 +276,7 @@ def _refit(context: Context) -> Steps[None]:
     done = yield from _refit_part(context, context.recipe.refit, winner, "refit")
     context.results.refit = done.result
     if done.states:
-        yield from _write_model(context, done)
+        yield from write_model(context, done)
     snapshots = list(done.snapshots)
     if context.recipe.landscape.start:
         start = flatten(untrained_module(done.result.member))
@@ -293,43 +293,6 @@ def _refit(context: Context) -> Steps[None]:
     )
     if context.recipe.landscape.seeds and done.others:
         _write_seeds(context, done, trajectory)
-
-
-def _write_model(context: Context, done: Refit) -> Steps[None]:
-    """Write what predicts new rows: the weights of each seed lie there and nowhere else."""
-    residuals = None
-    if context.dataset.task == "regression":
-        residuals = yield from _validation_residuals(context, done.result.member)
-    model = Model(
-        network=done.result.member.network,
-        encoding=context.encoding,
-        states=done.states,
-        residuals=residuals,
-        seen={
-            "training": row_digests(np.asarray(context.everything.inputs, np.float32)),
-            "test": row_digests(done.test_inputs),
-        },
-        data=context.dataset.name,
-        data_sha256=context.dataset.sha256,
-    )
-    for name, content in model.files().items():
-        context.run.write(f"{FOLDER}/{name}", content)
-
-
-def _validation_residuals(context: Context, member: Member) -> Steps[NDArray[np.float64] | None]:
-    """Train the final network once more without validation rows; return its errors on them.
-
-    They are what intervals of new values are made of, and the final training has seen those rows.
-    """
-    last = None
-    for last in train([member], context.training, threads=1, make_runner=context.make_runner):
-        note = "once more without validation rows, for the intervals of predictions"
-        yield Progress("refit", last.epoch, member.training.epochs, note)
-    if last is None or last.outcome != "completed" or last.state is None:
-        return None
-    validation, numbers_of = context.validation, context.encoding.numbers_of
-    outputs = predict(member.network, last.state, np.asarray(validation.inputs, np.float32))
-    return np.abs(numbers_of(outputs) - numbers_of(np.asarray(validation.targets, np.float32)))
 
 
 def _write_seeds(context: Context, done: Refit, first: Trajectory) -> None:
