@@ -104,7 +104,7 @@ def test_a_missing_path(bare_machine, given, says):
 
 def test_paths_that_hold_no_set(tmp_path: Path):
     with pytest.raises(
-        InputError, match=r"lacks train-images-idx3-ubyte, .*; give a folder of IDX"
+        InputError, match=r"lacks train-images-idx3-ubyte, .*; give a folder with a subfolder of"
     ):
         load(tmp_path)
     (tmp_path / "a.npy").write_bytes(b"x")

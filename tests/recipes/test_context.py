@@ -37,7 +37,7 @@ def test_stages_see_scaled_parts_that_make_up_the_whole(
     context = prepare(tiny_recipe, data, Run(tmp_path / "run"), 1)
     rows, held_out = split(data.training, 40, tiny_recipe.seed)
     pixels = data.training.inputs / 16 - 0.5
-    assert (len(context.training), len(context.validation), context.classes) == (160, 40, 10)
+    assert (len(context.training), len(context.validation), context.outputs) == (160, 40, 10)
     np.testing.assert_array_equal(context.training.inputs, pixels[rows].astype(np.float32))
     np.testing.assert_array_equal(context.validation.targets, data.training.targets[held_out])
     np.testing.assert_array_equal(context.everything.inputs, pixels.astype(np.float32))

@@ -96,8 +96,8 @@ for _name, _stage in STAGES.items():
         _text = f"{_stage.what} Short for: downslope run --stages {_name}."
         _add(app, stage_command(_name), _short, _text)
 for _function in (
-    predict,
     check,
+    predict,
     handin,
     diagnose,
     landscape,

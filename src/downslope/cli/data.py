@@ -14,8 +14,10 @@ from downslope.cli.options import (
     KindOption,
     LabelOption,
     QuietOption,
+    SizeOption,
     TaskOption,
     column_names,
+    picture_size,
 )
 from downslope.errors import InputError
 from downslope.terminal import say, show
@@ -94,6 +96,7 @@ def describe_data(
     columns: ColumnsOption = None,
     drop: DropOption = None,
     task: TaskOption = None,
+    size: SizeOption = None,
     kind: KindOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -107,6 +110,7 @@ def describe_data(
         columns=column_names(columns),
         drop=column_names(drop),
         task=task,
+        size=picture_size(size),
         kind=kind,
     )
     data = describe(dataset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -63,6 +64,12 @@ TaskOption = Annotated[
     Literal["classification", "regression"] | None,
     typer.Option("--task", help="Classes or numbers to predict, where the labels do not tell."),
 ]
+SizeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--size", metavar="HEIGHTxWIDTH", help="Resize a folder of pictures, as in 28x28."
+    ),
+]
 KindOption = Annotated[
     Literal["images", "table"] | None,
     typer.Option("--kind", help="What arrays hold, where their content does not tell."),
@@ -89,6 +96,7 @@ class Options:
     columns: ColumnsOption = None
     drop: DropOption = None
     task: TaskOption = None
+    size: SizeOption = None
     trials: Annotated[int | None, number(int, "Trials of the search.")] = None
     seed: Annotated[int | None, number(Seed, "The recipe's seed.")] = None
     changes: Annotated[
@@ -122,6 +130,7 @@ class Options:
             ("--columns", "data.columns", column_names(self.columns) or None),
             ("--drop", "data.drop", column_names(self.drop) or None),
             ("--task", "data.task", self.task),
+            ("--size", "data.size", picture_size(self.size)),
             ("--trials", "search.trials", self.trials),
             ("--seed", "seed", self.seed),
         ):
@@ -168,6 +177,23 @@ def column_names(text: str | None) -> list[str]:
     ['a', 'b, c']
     """
     return next(csv.reader([text], skipinitialspace=True)) if text else []
+
+
+def picture_size(text: str | None) -> list[int] | None:
+    """Read the size of pictures, height and width or one number for both.
+
+    Raises:
+        InputError: it is not written so.
+
+    >>> picture_size("28x40"), picture_size("28")
+    ([28, 40], [28, 28])
+    """
+    if text is None:
+        return None
+    sides = re.fullmatch(r"(\d{1,4})(?:x(\d{1,4}))?", text.lower())
+    if sides is None or not all(0 < int(side) <= 1024 for side in sides.groups(sides[1])):
+        raise InputError(f"--size {text}: write height and width, as in 28x28, each 1 to 1024")
+    return [int(side) for side in sides.groups(sides[1])]
 
 
 def names_of(text: str, allowed: Sequence[str], option: str) -> list[str]:

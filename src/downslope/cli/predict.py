@@ -119,10 +119,11 @@ def _read_table(model: Model, path: Path) -> _Rows:
     target = model.encoding.target
     if target not in frame.columns:
         return _Rows(frame)
+    column = frame.iloc[:, frame.columns.get_indexer([target])[0]]
     if model.encoding.task == "regression":
-        truth = values_of(frame[target], Column(name=target, kind="number"), path)
+        truth = values_of(column, Column(name=target, kind="number"), path)
         return _Rows(frame, truth, np.isfinite(truth))
-    cells = values_of(frame[target], Column(name=target, kind="category"), path)
+    cells = values_of(column, Column(name=target, kind="category"), path)
     known = np.array([cell is not None for cell in cells])
     truth = np.full(len(cells), "", object)
     if known.any():

@@ -227,6 +227,13 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True):
         assert self.targets is not None
         return self.targets.undo(outputs)[..., 0]
 
+    @property
+    def target_spread(self) -> float:
+        """Return the deviation of the numbers to predict; 1 for classes."""
+        spread = 1.0 if self.targets is None else self.targets.spread
+        assert isinstance(spread, float)
+        return spread
+
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON holds."""
         return msgspec.to_builtins(self)

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ALLOWED = (
-    "give a folder of IDX files, a torchvision root, a folder of PREFIX_train_images.npy and its "
-    "three companions, a .npz, a table (.csv, .tsv, .parquet, .feather), or a .npy of "
-    "examples without labels"
+    "give a folder with a subfolder of pictures for each class, a folder of IDX files, a "
+    "torchvision root, a folder of PREFIX_train_images.npy and its three companions, a .npz, a "
+    "table (.csv, .tsv, .parquet, .feather), or a .npy of examples without labels"
 )
 
 
@@ -48,6 +48,7 @@ def load(
     drop: Sequence[str] = (),
     task: Task | None = None,
     kind: Kind | None = None,
+    size: int | Sequence[int] | None = None,
 ) -> Dataset:
     """Load a data set.
 
@@ -57,18 +58,21 @@ def load(
     stratified fifth becomes the test set, the same for everybody (seed 541).
 
     Args:
-        source: "fashion-mnist", found on this machine or fetched; "digits", bundled with
-            scikit-learn; a folder of IDX files, plain or .gz; a torchvision root; a folder of
-            four PREFIX_{train,test}_{images,labels}.npy; a .npz with the keys x_train, y_train,
+        source: "fashion-mnist", found on this machine or fetched; "digits", bundled with scikit-
+            learn; a folder of IDX files, plain or .gz; a torchvision root; a folder of pictures
+            (PNG, JPEG, BMP), a subfolder a class, below train and test or not; one with four
+            PREFIX_{train,test}_{images,labels}.npy; a .npz with the keys x_train, y_train,
             x_test, y_test or train_images, train_labels, test_images, test_labels or X, y or
-            images, labels; a table: .csv, .tsv or .txt, plain, .gz or .zip, .parquet or .feather,
-            or a `pandas.DataFrame`; a .npy of examples without labels, for autoencoders alone.
+            images, labels or data, target (or labels) or inputs, targets; a table: .csv, .tsv or
+            .txt, plain, .gz or .zip, .parquet or .feather, or a `pandas.DataFrame`; a .npy of
+            examples without labels, for autoencoders alone.
         label: the column of a table that is predicted; if None, the one column called label,
             target, class or y, else the last one.
         columns: of a table, the only ones to learn from, whatever they look like.
         drop: of a table, columns to leave out.
         task: "classification" or "regression", where the labels do not tell.
         kind: "images" or "table", where the content does not tell or tells wrongly.
+        size: of a folder of pictures, to which they are resized: height and width, or both in one.
 
     Raises:
         InputError: there is no such data set, or something is wrong with a file; one line says
@@ -93,6 +97,8 @@ def load(
         for option, value in asked.items():
             if value:
                 raise fault("data", f"{option} = {value!r} only applies to tables, not to {name!r}")
+    if size is not None and (named or not path.is_dir()):
+        raise fault("data", f"size = {size} only applies to a folder of pictures, not to {name!r}")
     if named and task == "regression":
         raise fault("data", f"task = {task!r} cannot act: {name!r} has classes; leave it out")
     if kind not in (None, "images", "table"):
@@ -108,7 +114,8 @@ def load(
             "data", f"{name!r} is neither a file or folder nor one of {', '.join(NAMES)}{meant}"
         )
     if path.is_dir():
-        dataset = _load_folder(name, path, kind, task)
+        sides = None if size is None else (size, size) if isinstance(size, int) else tuple(size)
+        dataset = _load_folder(name, path, kind, task, sides)
     elif is_table_name(path):
         from downslope.data.table import Choice, read_table
 
@@ -142,7 +149,9 @@ def _load_fashion_mnist() -> Dataset:
     return _from_idx(name, f"{place}, {folder}", files)
 
 
-def _load_folder(name: str, folder: Path, kind: Kind | None, task: Task | None) -> Dataset:
+def _load_folder(
+    name: str, folder: Path, kind: Kind | None, task: Task | None, size: tuple[int, ...] | None
+) -> Dataset:
     folders = idx_folders(folder)
     if len(folders) > 1:
         names = ", ".join(str(at) for at in folders)
@@ -153,6 +162,11 @@ def _load_folder(name: str, folder: Path, kind: Kind | None, task: Task | None) 
         )
     arrays = read_npy_folder(folder)
     if arrays is None:
+        from downslope.data.pictures import read_pictures
+
+        if parts := read_pictures(folder, size):
+            training, *test = parts
+            return assemble(name, f"pictures in {folder}", training, *test or [None], task=task)
         single = [at for at in list_folder(folder) if is_table_name(at) or at.suffix == ".npz"]
         hint = f"give a file of it, {single[0]}" if single else _ALLOWED
         raise InputError(f"{missing_files(folder, list(ROLES))}; {hint}")

@@ -37,9 +37,9 @@ class Context:
     everything: Examples = field(repr=False)
 
     @property
-    def classes(self) -> int:
-        """Count the classes."""
-        return len(self.dataset.class_names)
+    def outputs(self) -> int:
+        """Count the outputs of a network: one a class, or the number that is predicted."""
+        return 1 if self.dataset.task == "regression" else len(self.dataset.class_names)
 
 
 def prepare(
@@ -75,6 +75,9 @@ def prepare(
         ],
         scaling=_in_words(encoding, recipe.data.center),
         notes=[*dataset.notes, *encoding.notes],
+        task=dataset.task,
+        target=dataset.target,
+        target_spread=encoding.target_spread,
     )
     fresh = Results(
         recipe=recipe, data=data, test_set=SealResult(examples=len(dataset.test), openings=[])

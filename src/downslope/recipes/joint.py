@@ -20,7 +20,7 @@ def why_not_joint(results: Mapping[str, Results]) -> str:
     A plane holds parameter vectors of one network, and one surface lies over it.
     """
     refits = [found.refit for found in results.values()]
-    trained = [refit for refit in refits if refit is not None and refit.test_accuracy is not None]
+    trained = [refit for refit in refits if refit is not None and refit.completed]
     if len(trained) < len(refits):
         return "not every run has a final model"
     networks = [refit.member.network for refit in trained]
@@ -62,7 +62,7 @@ def joint_landscape(runs: Mapping[str, Run]) -> Steps[Landscape]:
             trained_module(run, first.refit.member),
             {label: trained_path(each).thinned(JOINT) for label, each in runs.items()},
             context.everything,
-            loss=LossOptions(batch_norm=asked.batch_norm),
+            loss=LossOptions(loss=first.refit.member.training.loss, batch_norm=asked.batch_norm),
             grid=Grid(*asked.grid, asked.margin),
             subset=asked.examples,
             seed=recipe.seed,

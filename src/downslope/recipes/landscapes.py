@@ -71,12 +71,14 @@ def _draw(
     spacing: Spacing = "linear",
     **more: Any,
 ) -> Steps[LandscapeResult]:
-    recipe = context.recipe.landscape
+    recipe, refit = context.recipe.landscape, context.results.refit
+    assert refit is not None
+    loss = refit.member.training.loss
     drawn = yield from compute_landscape(
         module,
         paths,
         context.everything if examples is None else examples,
-        loss=LossOptions(batch_norm=recipe.batch_norm, threads=context.threads),
+        loss=LossOptions(loss=loss, batch_norm=recipe.batch_norm, threads=context.threads),
         grid=Grid(*recipe.grid, recipe.margin, spacing, recipe.tolerance),
         subset=recipe.examples,
         seed=context.recipe.seed,

@@ -91,7 +91,8 @@ def run_recipe(
             or disk.
     """
     order = needed(stages, recipe)
-    if len(dataset.class_names) < 2 and order != ["autoencoder"]:
+    unlabelled = dataset.task == "classification" and len(dataset.class_names) < 2
+    if unlabelled and order != ["autoencoder"]:
         raise InputError(
             f"{dataset.name}: holds no labels, so nothing but an autoencoder can learn from it; "
             "'downslope autoencode' does"
@@ -149,7 +150,7 @@ def _blocked(context: Context, stage: str) -> bool:
     if stage == "refit" and context.recipe.refit.choice is None:
         return found is None or found.chosen is None
     trained = context.results.refit
-    return stage == "landscape" and (trained is None or trained.test_accuracy is None)
+    return stage == "landscape" and (trained is None or not trained.completed)
 
 
 def _out_of_room(error: BaseException) -> str:
@@ -174,12 +175,12 @@ def _theory(context: Context) -> Steps[None]:
         seed=seed,
     )
     trained = None
-    if recipe.trainability.depths:
+    if recipe.trainability.depths and context.dataset.task == "classification":
         trained = yield from train_deep_networks(
             recipe.trainability,
             context.training,
             context.validation,
-            classes=context.classes,
+            classes=context.outputs,
             seed=seed,
             threads=context.threads,
         )
@@ -195,12 +196,12 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     seed = context.recipe.seed
     ranking, second = _halves(context.validation, recipe.choice.second, seed)
     found = yield from search(
-        recipe.make_sampler(seed),
+        recipe.make_sampler(seed, context.dataset.task),
         context.training,
         ranking,
         trials=recipe.trials,
         halving=recipe.halving,
-        classes=context.classes,
+        classes=context.outputs,
         seed=seed,
         store=context.run.file(f"{part}/trials.sqlite"),
         threads=context.threads,
@@ -209,7 +210,7 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     )
     context.run.record(f"{part}/trials.sqlite")
     found = msgspec.structs.replace(
-        found, importances=importances(found.trials, recipe.whole_space)
+        found, importances=importances(found.trials, recipe.whole_space(context.dataset.task))
     )
     choice = recipe.choice
     if choice.top == 1 or found.best is None:
@@ -234,7 +235,7 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
         rounds,
         evidence=evidence,
         top=choice.top,
-        classes=context.classes,
+        classes=context.outputs,
         seed=first,
         store=again,
         threads=context.threads,
@@ -318,13 +319,15 @@ def _write_seeds(context: Context, done: Refit, first: Trajectory) -> None:
 
 def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: str) -> Steps[Refit]:
     features = context.everything.inputs.shape[1]
-    member = recipe.resolved(winner).member(features, context.classes, context.recipe.seed)
+    task = context.dataset.task
+    member = recipe.resolved(winner, task).member(features, context.outputs, context.recipe.seed)
     done = yield from refit(
         member,
         seeds_from(recipe.seeds, context.recipe.seed),
         context.everything,
         context.dataset.test,
         context.encoding,
+        numbers_of=context.encoding.numbers_of if task == "regression" else None,
         monitor_test=recipe.monitor_test,
         snapshots_per_epoch=context.recipe.landscape.snapshots_per_epoch if part == "refit" else 0,
         threads=context.threads,
@@ -336,9 +339,9 @@ def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: s
         f"{folder}/predictions.npz",
         {
             "seeds": np.array(list(done.states), np.int64),
-            "predictions": done.predictions.astype(np.uint16),
+            "predictions": _narrow(done.predictions),
             "confidences": done.confidences,
-            "truth": done.truth.astype(np.uint16),
+            "truth": _narrow(done.truth),
             "mistakes": done.mistakes,
             "mistake_inputs": done.mistake_inputs,
         },
@@ -373,6 +376,8 @@ def _autoencoder(context: Context) -> Steps[None]:
         encoding = Encoding.fit(context.dataset, numbers="unit")
         training, test = encoding.apply(training), test.encoded(encoding.apply)
         shape = (len(encoding.features),)
+    if context.dataset.task == "regression":  # no classes for a probe
+        training, test = _without_targets(training), test.encoded(_without_targets)
     scaling = Scaling.unit(training, context.dataset.white)
     inputs = scaling.apply(training)
     recipe, seed = context.recipe.autoencoder, context.recipe.seed
@@ -395,6 +400,16 @@ def _autoencoder(context: Context) -> Steps[None]:
     context.results.autoencoder = made.result
 
 
+def _narrow(predicted: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.generic]:
+    """Return classes in fewer bytes, and numbers as they are."""
+    return predicted.astype(np.uint16) if predicted.dtype == np.int64 else predicted
+
+
+def _without_targets(examples: Examples) -> Examples:
+    """Return examples as data without labels are given: all of class 0."""
+    return Examples(examples.inputs, np.zeros(len(examples), np.int64))
+
+
 def _keep_finished_trials(context: Context) -> None:
     """Put the trials of an interrupted search into the results, but none of another search."""
     store = inside(context.run.path, "search/trials.sqlite")
@@ -405,7 +420,9 @@ def _keep_finished_trials(context: Context) -> None:
         done = trials.trials()
     if recipe.sampler != "tpe" and done:  # what that one proposes depends on outcomes
         most = done[-1].id + 1
-        proposals = dict(enumerate(recipe.proposals(context.recipe.seed, most)))
+        proposals = dict(
+            enumerate(recipe.proposals(context.recipe.seed, most, context.dataset.task))
+        )
         done = [trial for trial in done if trial.settings == proposals.get(trial.id)]
     if done:
         ranking = len(_halves(context.validation, recipe.choice.second, context.recipe.seed)[0])
