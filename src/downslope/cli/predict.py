@@ -28,12 +28,14 @@ class _Rows(NamedTuple):
         truth: shape (rows,); None without a label column.
         known: which rows have a label, shape (rows,).
         note: which rows of DATA these are, where they are not all.
+        files: the name of each row's file, where it has one.
     """
 
     inputs: Any
     truth: NDArray[Any] | None = None
     known: NDArray[Any] | None = None
     note: str = ""
+    files: list[str] | None = None
 
 
 def predict(
@@ -67,7 +69,10 @@ def predict(
     rows = _read(model, data)
     inputs = model.encode(rows.inputs)
     predictions = model.combine(inputs)
-    _write(predictions.frame(model.encoding.class_names, proba=proba), out)
+    frame = predictions.frame(model.encoding.class_names, proba=proba)
+    if rows.files is not None:
+        frame.insert(0, "file", rows.files)
+    _write(frame, out)
     notes = [rows.note] if rows.note else []
     if rows.truth is not None and rows.known is not None and rows.known.any():
         notes += _scores(directory, data, model, rows, inputs, predictions)
@@ -84,12 +89,33 @@ def _read(model: Model, data: str) -> _Rows:
         return _read_arrays(path)
     if model.encoding.columns:
         return _read_table(model, path)
+    if path.is_dir() and (rows := _read_pictures(path, tuple(model.encoding.shape))):
+        return rows
     from downslope.data import load
 
     dataset = load(data)
     test = dataset.test.open("predict")  # counted by what the model has kept of its own test rows
     names = _names(dataset.class_names, test.targets)
     return _Rows(test.inputs, names, names != "", f"the test set of {data} is predicted")
+
+
+def _read_pictures(folder: Path, shape: tuple[int, ...]) -> _Rows | None:
+    """Read pictures in a folder, or in a subfolder for each class; None where there are none."""
+    import numpy as np
+
+    from downslope.data.pictures import read_pictures, read_unlabelled
+
+    if len(shape) < 2:
+        return None
+    names, pixels = read_unlabelled(folder, shape)
+    if names:
+        return _Rows(pixels, files=names)
+    parts = read_pictures(folder, shape[:2])
+    if parts is None:
+        return None
+    inputs = np.concatenate([part.inputs for part in parts])
+    labels = [np.asarray(part.labels.values, object) for part in parts if part.labels]
+    return _Rows(inputs, np.concatenate(labels), np.ones(len(inputs), bool))
 
 
 def _read_arrays(path: Path) -> _Rows:

@@ -115,6 +115,34 @@ def read_pictures(folder: Path, size: Size | None = None) -> list[Part] | None:
     return [part(rows) for rows in (training, test) if rows]
 
 
+def read_unlabelled(folder: Path, shape: Size) -> tuple[list[str], NDArray[np.uint8]]:
+    """Read the pictures that lie in a folder itself, not below it, as those of a shape.
+
+    Args:
+        folder: with pictures of any size.
+        shape: (height, width) for grey or (height, width, 3) for colour, to which they are brought.
+
+    Returns:
+        Names in alphabetic order, and pixels of shape (pictures, *shape).
+
+    Raises:
+        InputError: one of them cannot be read, or they are too many for the memory.
+    """
+    paths = [path for path in list_folder(folder) if path.suffix.lower() in ENDINGS]
+    if (total := len(paths) * int(np.prod(shape))) > MAXIMUM_BYTES:
+        raise fault(
+            folder, f"holds {total:,} bytes of pictures; at most {MAXIMUM_BYTES:,} are read"
+        )
+    with ThreadPoolExecutor() as pool:
+        pictures = list(pool.map(_look, (_Picture(path, "", "") for path in paths)))
+        for picture in pictures:
+            if picture.broken:
+                raise fault(picture.path, f"{picture.broken}; remove or mend it")
+        decode = partial(_decode, size=shape[:2], grey=len(shape) == 2)
+        arrays = list(pool.map(decode, pictures))
+    return [path.name for path in paths], np.array(arrays, np.uint8).reshape(len(paths), *shape)
+
+
 def _files(folder: Path) -> tuple[list[_Picture], list[Path]]:
     """List the pictures below a folder by class and part, and what else lies there."""
     files: list[_Picture] = []
