@@ -11,6 +11,7 @@ from downslope.report import (
     landscape,
     provenance,
     refit,
+    regression,
     search,
     theory,
     variants,
@@ -79,10 +80,11 @@ def compose(results: Results, manifest: Manifest | None, arrays: Arrays) -> Docu
         manifest: of the run; None where it has none yet.
         arrays: of the run.
     """
+    own = regression.SECTIONS if results.data.task == "regression" else {}
     sections = [
         Section(stage, title, [Paragraph(absent, "small")])
         if getattr(results, stage) is None
-        else Section(stage, title, list(blocks(results, arrays)))
+        else Section(stage, title, list(own.get(stage, blocks)(results, arrays)))
         for stage, title, absent, blocks in SECTIONS
     ]
     top = list(_first_screen(results, arrays))
