@@ -7,7 +7,6 @@
   const slider = by("terrain-step");
   const button = by("terrain-play");
   const chosen = { scene: 0, quantity: "loss", examples: "training", logarithmic: false, hidden: new Set() };
-  const value = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   const scene = () => scenes[chosen.scene];
   const key = () => `${chosen.quantity} ${chosen.examples}`;
@@ -126,11 +125,11 @@
   };
 
   const layout = () => {
-    const axis = { gridcolor: value("--grid"), linecolor: value("--muted"), color: value("--ink"), zeroline: false, nticks: 6 };
+    const axis = { gridcolor: colour("--grid"), linecolor: colour("--muted"), color: colour("--ink"), zeroline: false, nticks: 6 };
     const [first, second] = scene().labels;
     const base = {
       template: "none", paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      font: { family: "system-ui, sans-serif", size: 12, color: value("--ink") }, uirevision: `scene ${chosen.scene}`,
+      font: { family: "system-ui, sans-serif", size: 12, color: colour("--ink") }, uirevision: `scene ${chosen.scene}`,
     };
     const short = (label) => label.replace(" principal", "").replace(" of variance", "");
     const logarithmic = chosen.logarithmic ? ", log scale" : "";

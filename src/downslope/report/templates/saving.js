@@ -5,6 +5,14 @@ const unpack = async (id) => {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).text();
 };
+/** Reads a colour of the page as it is now, light or dark. */
+const colour = (name) => {
+  const probe = document.body.appendChild(document.createElement("i"));
+  probe.style.color = `var(${name})`;
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+};
 
 (() => {
   "use strict";
@@ -22,7 +30,6 @@ const unpack = async (id) => {
     const root = document.documentElement;
     const theme = root.getAttribute("data-theme");
     root.setAttribute("data-theme", "light");
-    const style = getComputedStyle(root);
     const copy = figure.querySelector(".drawing > svg").cloneNode(true);
     const [, , width, height] = copy.getAttribute("viewBox").split(" ").map(Number);
     const attributes = { xmlns: "http://www.w3.org/2000/svg", "xmlns:xlink": "http://www.w3.org/1999/xlink", width, height };
@@ -30,7 +37,7 @@ const unpack = async (id) => {
     const ground = document.createElementNS("http://www.w3.org/2000/svg", "rect");
     for (const [name, value] of Object.entries({ width: "100%", height: "100%", fill: "var(--paper)" })) ground.setAttribute(name, value);
     copy.prepend(ground);
-    const source = new XMLSerializer().serializeToString(copy).replace(/var\((--\w+)\)/g, (_, name) => style.getPropertyValue(name).trim());
+    const source = new XMLSerializer().serializeToString(copy).replace(/var\((--\w+)\)/g, (_, name) => colour(name));
     if (theme === null) root.removeAttribute("data-theme");
     else root.setAttribute("data-theme", theme);
     return { source, width, height };
