@@ -30,7 +30,7 @@ from downslope.search import (
     importances,
 )
 
-NOTHING = Arrays(surface=None, joint=None, trials=None, images=None, answers=None)
+NOTHING = Arrays(surface=None, joint=None, trials=None, images=None, predictions=None)
 
 
 def trial(number: int, accuracy: float | None, **settings: object) -> Trial:

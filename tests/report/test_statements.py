@@ -27,7 +27,7 @@ from downslope.results import Results
 from downslope.runs import Run
 from downslope.search import Settings
 
-NOTHING = Arrays(surface=None, joint=None, trials=None, images=None, answers=None)
+NOTHING = Arrays(surface=None, joint=None, trials=None, images=None, predictions=None)
 
 
 def reached(results: Results) -> dict[str, str]:

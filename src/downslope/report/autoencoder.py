@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from downslope.autoencoders import AutoencoderResult
 from downslope.report.arrays import Arrays
@@ -21,6 +21,8 @@ from downslope.report.style import (
     INDIGO,
     PAPER,
     TEAL,
+    count_along,
+    fit_scale,
     legend_above,
     log_ticks,
     panel,
@@ -64,11 +66,8 @@ class TrainingError(Display):
         )
         if np.isfinite(pca[0]):
             axes.axhline(pca[0], color=TEAL, dashes=(5, 3), label=f"PCA, test, {pca[0]:.5f}")
-        positive = training[training > 0]
-        if positive.size and positive.max() > 5 * positive.min():
-            axes.set_yscale("log")
-            log_ticks(axes.yaxis)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        fit_scale(axes, training, 5)
+        count_along(axes.xaxis)
         axes.legend(loc="upper right")
         return figure
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from downslope.report.blocks import (
     Block,
@@ -25,7 +24,7 @@ from downslope.report.blocks import (
 from downslope.report.display import Display, Frame, Source
 from downslope.report.formats import capitalized
 from downslope.report.html import write_page
-from downslope.report.style import INDIGO, ROSE, legend_above, panel, powers
+from downslope.report.style import INDIGO, ROSE, count_along, legend_above, panel, powers
 from downslope.runs import Run
 from downslope.theory import Diagnosis
 
@@ -91,7 +90,7 @@ class SignalStrength(Display):
             axes.plot(frame["layer"], positive, look, color=colour, markersize=4, label=label)
         axes.set_yscale("log")
         powers(axes.yaxis)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        count_along(axes.xaxis)
         legend_above(axes, 2)
         return figure
 

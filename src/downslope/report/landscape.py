@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from downslope.landscape import LandscapeResult
@@ -29,7 +28,18 @@ from downslope.report.blocks import (
 from downslope.report.display import Display, Frame, Source
 from downslope.report.formats import loss, number, percent, plural
 from downslope.report.interactive import Scene
-from downslope.report.style import INDIGO, INK, MUTED, TEAL, WIDTH, legend_above, log_ticks, panel
+from downslope.report.style import (
+    INDIGO,
+    INK,
+    MUTED,
+    TEAL,
+    WIDTH,
+    count_along,
+    fit_scale,
+    legend_above,
+    panel,
+    row_panel,
+)
 from downslope.report.terrain import Contour, Surface, span, unit
 from downslope.results import Results
 
@@ -68,7 +78,7 @@ class Losses(Display):
         upper.plot(steps, true, color=INDIGO, marker=".", markersize=4, label="true")
         upper.plot(steps, projected, color=TEAL, dashes=(4, 2), label="projected onto the plane")
         upper.set_ylabel(name)
-        _fit_scale(upper, np.concatenate([true, projected]), 4)
+        fit_scale(upper, np.concatenate([true, projected]), 4)
         legend_above(upper, 2)
         away = frame.numbers("from the plane")
         lower.plot(steps, away, color=INDIGO, marker=".", markersize=4, label="from the plane")
@@ -78,7 +88,7 @@ class Losses(Display):
         lower.set_ylabel("distance")
         lower.set_xlabel("step (minibatches)")
         lower.legend(loc="best")
-        _count_steps(lower.xaxis)
+        count_along(lower.xaxis, 5)
         return figure
 
     @property
@@ -95,19 +105,6 @@ class Losses(Display):
             f"True loss from {loss(first.true_loss)} to {loss(last.true_loss)}, projected from "
             f"{loss(first.projected_loss)} to {loss(last.projected_loss)}{unit(self.result)}."
         )
-
-
-def _fit_scale(axes: Any, losses: NDArray[np.float64], ratio: float) -> None:
-    """Use a logarithmic scale for losses that differ much."""
-    finite = losses[np.isfinite(losses)]
-    if finite.size and finite.min() > 0 and finite.max() > ratio * finite.min():
-        axes.set_yscale("log")
-        log_ticks(axes.yaxis)
-
-
-def _count_steps(axis: Axis) -> None:
-    axis.set_major_locator(MaxNLocator(5, integer=True))
-    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
 @dataclass(frozen=True)
@@ -128,18 +125,15 @@ class Nulls(Display):
         return Frame(("path", "share of variance", "low", "high"), rows)
 
     def draw(self, frame: Frame) -> Figure:
-        figure, axes = panel("path's variance in the plane (%)", "", height=2.6)
+        label = "path's variance in the plane (%)"
+        figure, axes = row_panel(label, frame["path"], height=2.6)
         share, low, high = (100 * frame.numbers(n) for n in ("share of variance", "low", "high"))
         axes.hlines(range(len(frame)), low, high, color=TEAL, linewidth=5, alpha=0.35)
         for row, value in enumerate(share):
             colour, marker = (TEAL, "o") if row else (INDIGO, "D")
             axes.plot(value, row, marker, color=colour, markersize=7)
             axes.text(value, row - 0.2, f"{value:.1f}", ha="center", va="bottom", fontsize=9.6)
-        axes.set_yticks(range(len(frame)), frame["path"])
-        axes.set_ylim(len(frame) - 0.5, -0.8)
         axes.set_xlim(0, 106)
-        axes.grid(visible=True, axis="x")
-        axes.grid(visible=False, axis="y")
         return figure
 
     @property
@@ -184,7 +178,7 @@ class Slice(Display):
         axes.plot(at, values, color=INDIGO)
         for end in (0, 1):
             axes.axvline(end, color=MUTED, linewidth=0.8, dashes=(2, 2))
-        _fit_scale(axes, values, 12)
+        fit_scale(axes, values, 12)
         return figure
 
     @property
@@ -244,7 +238,7 @@ class Curvature(Display):
             axes.plot(steps, values, look, ls="-", color=colour, ms=4, dashes=dashes, label=label)
         axes.set_yscale("log")
         axes.yaxis.set_minor_locator(NullLocator())
-        _count_steps(axes.xaxis)
+        count_along(axes.xaxis, 5)
         legend_above(axes, 2)
         return figure
 
@@ -265,18 +259,20 @@ class Curvature(Display):
 
 def scenes(results: Results, arrays: Arrays) -> list[Scene]:
     """List the landscapes of a run that a reader can turn and walk through."""
-    joint, trials = results.joint_landscape, results.trials_landscape
-    found: list[Scene] = []
-    if results.landscape is not None and arrays.surface is not None:
-        title = f"Final model, {results.landscape.module}"
-        found.append(Scene(title, results.landscape, arrays.surface))
-    if joint is not None and arrays.joint is not None:
-        title = f"Final model, {len(joint.runs)} seeds in one plane"
-        found.append(Scene(title, joint, arrays.joint))
-    if trials is not None and arrays.trials is not None:
-        title = f"Search, the {len(trials.runs)} best trials of {trials.module} in one plane"
-        found.append(Scene(title, trials, arrays.trials))
-    return found
+    landscapes = (
+        ("Final model, {0.module}", results.landscape, arrays.surface),
+        ("Final model, {1} seeds in one plane", results.joint_landscape, arrays.joint),
+        (
+            "Search, the {1} best trials of {0.module} in one plane",
+            results.trials_landscape,
+            arrays.trials,
+        ),
+    )
+    return [
+        Scene(title.format(result, len(result.runs)), result, surface)
+        for title, result, surface in landscapes
+        if result is not None and surface is not None
+    ]
 
 
 def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:

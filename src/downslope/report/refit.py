@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from downslope.report.arrays import Arrays
@@ -35,13 +34,14 @@ from downslope.report.style import (
     ROSE,
     TEAL,
     WIDTH,
+    count_along,
+    fit_scale,
     heat,
     legend_above,
-    log_ticks,
     panel,
     plain,
 )
-from downslope.results import Results
+from downslope.results import DataResult, Results
 from downslope.search import RefitResult
 from downslope.statistics import Reliability, class_scores, reliability
 
@@ -94,11 +94,8 @@ class Losses(Display):
             axes.plot(epochs, frame.numbers(seed), color=MUTED, alpha=0.6, lw=0.9, label=label)
         look = "o-" if len(epochs) <= 30 else "-"
         axes.plot(epochs, frame.numbers(own), look, color=INDIGO, lw=2, ms=3.5, label=own)
-        positive = [x for x in frame.numbers(own) if x > 0]
-        if positive and max(positive) > 8 * min(positive):
-            axes.set_yscale("log")
-            log_ticks(axes.yaxis)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        fit_scale(axes, frame.numbers(own))
+        count_along(axes.xaxis)
         if seeds:
             axes.legend(loc="upper right")
         return figure
@@ -146,7 +143,7 @@ class Minibatches(Display):
             mean = float(np.nanmean(losses))
             axes.axhline(mean, color=MUTED, dashes=(5, 3), linewidth=1.3, label="mean")
         axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        count_along(axes.xaxis, 6)
         legend_above(axes)
         return figure
 
@@ -214,8 +211,8 @@ class Confusion(Display):
         np.fill_diagonal(errors, 0)
         if not errors.any():
             return text
-        true, said = divmod(int(errors.argmax()), len(errors))
-        names = [plain(str(self.names[k]), 24) for k in (true, said)]
+        pair = divmod(int(errors.argmax()), len(errors))
+        names = [plain(str(self.names[k]), 24) for k in pair]
         return f"{text} Most frequent: {names[0]} taken for {names[1]}, {times(errors.max())}."
 
     @property
@@ -276,12 +273,12 @@ class Calibration(Display):
 
     @property
     def caption(self) -> str:
-        found = self.reliability
+        all_bins = self.reliability
         return (
             f"Expected calibration error, the average gap between confidence and accuracy: "
-            f"{percent(found.error)} (95 % interval {percent_interval(found.interval)}). Mean "
-            f"confidence {percent(found.confidence)}, accuracy {percent(found.accuracy)}. Below: "
-            "histogram of confidences over all seeds."
+            f"{percent(all_bins.error)} (95 % interval {percent_interval(all_bins.interval)}). "
+            f"Mean confidence {percent(all_bins.confidence)}, accuracy "
+            f"{percent(all_bins.accuracy)}. Below: histogram of confidences over all seeds."
         )
 
     @property
@@ -294,7 +291,7 @@ class Calibration(Display):
 class Mistakes(Display):
     """The most confident mistakes in refit/predictions.npz, by class pair."""
 
-    answers: dict[str, NDArray[Any]]
+    predictions: dict[str, NDArray[Any]]
     names: Sequence[str]
     shape: Sequence[int]
     name = "refit-mistakes"
@@ -307,18 +304,18 @@ class Mistakes(Display):
     @cached_property
     def mistakes(self) -> list[tuple[int, str, str, float, NDArray[np.float64]]]:
         """Number, label, prediction, confidence and picture of each, frequent pairs first."""
-        chosen = self.answers["mistakes"][: ACROSS * DOWN]
-        images = arrange(self.answers["mistake_inputs"][: len(chosen)], self.shape)
-        labels = [self.names[int(k)] for k in self.answers["truth"][chosen]]
-        said = [self.names[int(k)] for k in self.answers["predictions"][0][chosen]]
-        sure = self.answers["confidences"][0][chosen].tolist()
-        often = Counter(zip(labels, said, strict=True))
-        mistakes = list(zip(chosen.tolist(), labels, said, sure, images, strict=True))
-        return sorted(mistakes, key=lambda one: (-often[one[1:3]], one[1:3]))
+        chosen = self.predictions["mistakes"][: ACROSS * DOWN]
+        images = arrange(self.predictions["mistake_inputs"][: len(chosen)], self.shape)
+        labels = [self.names[int(k)] for k in self.predictions["truth"][chosen]]
+        predicted = [self.names[int(k)] for k in self.predictions["predictions"][0][chosen]]
+        confidences = self.predictions["confidences"][0][chosen].tolist()
+        pairs = Counter(zip(labels, predicted, strict=True))
+        mistakes = zip(chosen.tolist(), labels, predicted, confidences, images, strict=True)
+        return sorted(mistakes, key=lambda mistake: (-pairs[mistake[1:3]], mistake[1:3]))
 
     def frame(self) -> Frame:
         columns = ("test example", "label", "prediction", "confidence")
-        return picture_frame(columns, ((said, image) for *said, image in self.mistakes))
+        return picture_frame(columns, ((about, image) for *about, image in self.mistakes))
 
     def draw(self, frame: Frame) -> Figure:
         mistakes = pictures_of(frame)
@@ -327,20 +324,20 @@ class Mistakes(Display):
         rows = math.ceil(len(mistakes) / ACROSS)
         figure = Figure(figsize=(WIDTH, WIDTH / ACROSS * tall * rows))
         axes = sheet(figure, (0, 0, 1, 1), ACROSS, tall * rows)
-        for i, (said, image) in enumerate(mistakes):
+        for i, (about, image) in enumerate(mistakes):
             x, y = i % ACROSS, tall * (i // ACROSS) + 0.38
-            put(axes, image, (x, y), "", height=tall - 0.42, low=low, high=high)
+            put(axes, image, (x, y), tall - 0.42, (low, high))
             for up, name, colour in ((0.17, "label", INK), (0, "prediction", ROSE)):
-                text = plain(str(said[name]), 11)
-                above(axes, (x + 0.5, y - up), text, fontsize=9.6, color=colour)
+                above(axes, (x + 0.5, y - up), plain(str(about[name]), 11), color=colour)
         return figure
 
     @property
     def caption(self) -> str:
-        sure = [one[3] for one in self.mistakes]
-        span = " to ".join(dict.fromkeys([_confidence(min(sure)), _confidence(max(sure))]))
-        wrong = np.count_nonzero(self.answers["predictions"][0] != self.answers["truth"])
-        of, count = "of the first completed seed", len(sure)
+        confidences = [mistake[3] for mistake in self.mistakes]
+        ends = (min(confidences), max(confidences))
+        span = " to ".join(dict.fromkeys(map(_confidence, ends)))
+        wrong = np.count_nonzero(self.predictions["predictions"][0] != self.predictions["truth"])
+        of, count = "of the first completed seed", len(confidences)
         which = f"All {plural(count, 'mistake')} {of}, whatever their confidence"
         if count < wrong:
             which = f"Of {wrong:,} mistakes {of} the {count} with the highest confidence"
@@ -362,35 +359,37 @@ def _confidence(value: float) -> str:
 
 def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
     """Yield the section."""
-    refit, answers, data = results.refit, arrays.answers, results.data
+    refit, predictions = results.refit, arrays.predictions
     assert refit is not None
     yield Paragraph(final(results, "search"))
-    for line in refit.stopped:
-        yield Paragraph(line, "warning")
-    displays: list[Display] = [Losses(refit)]
-    if any(one.train_loss is not None for one in refit.last_minibatches):
-        displays.append(Minibatches(refit))
-    if answers is not None and answers["confidences"].size:
-        right = answers["predictions"] == answers["truth"]
-        displays.append(Calibration(reliability(answers["confidences"], right)))
+    yield from (Paragraph(line, "warning") for line in refit.stopped)
+    yield Figures(list(_displays(refit, predictions, results.data)))
+    tables = Columns([[epoch_table(refit)], [minibatch_table(refit)]], on_paper=True)
     if refit.confusion:
-        displays.append(Confusion(refit.confusion, data.class_names))
-    if answers is not None and len(answers.get("mistakes", ())) and is_picture(data.shape):
-        displays.append(Mistakes(answers, data.class_names, data.shape))
-    yield Figures(displays)
-    if refit.confusion and answers is None:
-        yield Paragraph(
-            "refit/predictions.npz is damaged or holds no confidences (an earlier version wrote "
-            "it): calibration and mistakes cannot be shown.",
-            "small",
-        )
-    if refit.confusion:
-        table = class_table(refit.confusion, data.class_names)
+        if predictions is None:
+            yield Paragraph(
+                "refit/predictions.npz is damaged or holds no confidences (an earlier version "
+                "wrote it): calibration and mistakes cannot be shown.",
+                "small",
+            )
+        table = class_table(refit.confusion, results.data.class_names)
         yield Details("Precision, recall and F1 of each class", [table])
-    yield Details(
-        "Loss of the last epochs and minibatches",
-        [Columns([[epoch_table(refit)], [minibatch_table(refit)]], on_paper=True)],
-    )
+    yield Details("Loss of the last epochs and minibatches", [tables])
+
+
+def _displays(
+    refit: RefitResult, predictions: dict[str, NDArray[Any]] | None, data: DataResult
+) -> Iterator[Display]:
+    yield Losses(refit)
+    if any(minibatch.train_loss is not None for minibatch in refit.last_minibatches):
+        yield Minibatches(refit)
+    if predictions is not None and predictions["confidences"].size:
+        correct = predictions["predictions"] == predictions["truth"]
+        yield Calibration(reliability(predictions["confidences"], correct))
+    if refit.confusion:
+        yield Confusion(refit.confusion, data.class_names)
+    if predictions is not None and len(predictions.get("mistakes", ())) and is_picture(data.shape):
+        yield Mistakes(predictions, data.class_names, data.shape)
 
 
 def class_table(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> Table:

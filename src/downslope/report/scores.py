@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from downslope.report.display import Display, Frame
 from downslope.report.formats import percent
 from downslope.report.statements import describe, over
-from downslope.report.style import INK, PAPER, panel
+from downslope.report.style import INK, PAPER, row_panel
 from downslope.search import RefitResult
 from downslope.statistics import Accuracy
 
@@ -42,7 +42,8 @@ class Scores(Display):
 
     def draw(self, frame: Frame) -> Figure:
         groups = frame.groups("name")
-        figure, axes = panel("test accuracy (%)", "", height=1.1 + 0.5 * len(groups))
+        height = 1.1 + 0.5 * len(groups)
+        figure, axes = row_panel("test accuracy (%)", list(groups), height=height)
         for i, (name, seeds) in enumerate(groups.items()):
             colour, marker = self.mark(name)
             mean, low, high = (100 * seeds[column][0] for column in ("mean", "low", "high"))
@@ -56,13 +57,7 @@ class Scores(Display):
                 f"{mean:.2f}", (mean, i - 0.24), (0, 2), textcoords="offset points", ha="center",
                 va="bottom", color=INK, fontweight="bold",
             )  # fmt: skip
-        axes.set_yticks(range(len(groups)), list(groups))
-        axes.set_ylim(len(groups) - 0.5, -0.75)
         axes.margins(x=0.1)
-        axes.tick_params(axis="y", length=0)
-        axes.grid(False)
-        axes.grid(True, axis="x")
-        axes.spines["left"].set_visible(False)
         return figure
 
     @property

@@ -25,8 +25,10 @@ from downslope.report.style import (
     MUTED,
     ROSE,
     WIDTH,
+    count_along,
     legend_above,
     panel,
+    row_panel,
     trial_mark,
     within_reach,
 )
@@ -98,7 +100,7 @@ class Curves(Display):
         for kind, (label, tone, end, _) in kinds.items():
             if kind in shown:
                 axes.plot([], [], color=tone, marker=end, label=label)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        count_along(axes.xaxis)
         _mark_accuracies(axes)
         legend_above(axes, 2)
         return figure
@@ -204,16 +206,12 @@ class Importances(Display):
         return Frame(("hyperparameter", "share of the variance"), rows)
 
     def draw(self, frame: Frame) -> Figure:
-        figure, axes = panel("share of the variance (%)", "", height=0.9 + 0.36 * len(frame))
+        names, height = frame["hyperparameter"], 0.9 + 0.36 * len(frame)
+        figure, axes = row_panel("share of the variance (%)", names, height=height)
         shares = 100 * frame.numbers("share of the variance")
         bars = axes.barh(range(len(frame)), shares, height=0.62, color=INDIGO)
         axes.bar_label(bars, [f"{share:.0f}" for share in shares], padding=4)
-        axes.set_yticks(range(len(frame)), frame["hyperparameter"])
-        axes.invert_yaxis()
         axes.set_xlim(0, 1.12 * max(shares))
-        axes.tick_params(axis="y", length=0)
-        axes.grid(visible=False, axis="y")
-        axes.grid(visible=True, axis="x")
         return figure
 
     @property

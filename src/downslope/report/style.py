@@ -25,7 +25,13 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+    StrMethodFormatter,
+)
 from numpy.typing import NDArray
 
 WIDTH: Final = 4.5
@@ -125,6 +131,32 @@ def panel(xlabel: str, ylabel: str, *, height: float = 3.1) -> tuple[Figure, Axe
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     return figure, axes
+
+
+def row_panel(xlabel: str, names: Sequence[str], *, height: float) -> tuple[Figure, Axes]:
+    """Make a figure of one panel with a named row for each of some things, the first on top."""
+    figure, axes = panel(xlabel, "", height=height)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.75)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(visible=False)
+    axes.grid(visible=True, axis="x")
+    return figure, axes
+
+
+def count_along(axis: Axis, most: int | None = None) -> None:
+    """Mark an axis of things that are counted."""
+    axis.set_major_locator(MaxNLocator(most or "auto", integer=True, min_n_ticks=1))
+    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def fit_scale(axes: Axes, values: NDArray[np.float64], ratio: float = 8) -> None:
+    """Use a logarithmic scale for positive values whose largest is so many times the smallest."""
+    finite = values[np.isfinite(values)]
+    if finite.size and finite.min() > 0 and finite.max() > ratio * finite.min():
+        axes.set_yscale("log")
+        log_ticks(axes.yaxis)
 
 
 def log_ticks(axis: Axis) -> None:

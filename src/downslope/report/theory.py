@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from downslope.report.arrays import Arrays
 from downslope.report.blocks import (
@@ -35,6 +34,7 @@ from downslope.report.style import (
     SERIES,
     TEAL,
     WIDTH,
+    count_along,
     heat,
     legend_above,
     panel,
@@ -90,7 +90,7 @@ class Moments(Display):
             axes.set_ylabel(label)
             axes.set_yscale("log")
             powers(axes.yaxis)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            count_along(axes.xaxis)
         panels[0].plot([], [], color=MUTED, linewidth=1.2, dashes=(4, 2), label="predicted")
         panels[1].set_xlabel("hidden layer")
         legend_above(panels[0], 3)
@@ -151,7 +151,7 @@ class Spread(Display):
             label="measured",
         )  # fmt: skip
         axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        count_along(axes.xaxis)
         legend_above(axes, 2)
         return figure
 

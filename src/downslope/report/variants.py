@@ -14,7 +14,7 @@ from downslope.report.blocks import Block, Columns, Details, Figures, Finder, Pa
 from downslope.report.display import Display, Frame, Source
 from downslope.report.scores import Scores
 from downslope.report.statements import standing
-from downslope.report.style import INDIGO, MUTED, ROSE, TEAL, panel, trial_mark
+from downslope.report.style import INDIGO, MUTED, ROSE, TEAL, row_panel, trial_mark
 from downslope.report.trials import candidate_table, choice, colour, trial_table, varied, word
 from downslope.results import Results
 from downslope.search import RefitResult, SearchResult
@@ -43,7 +43,9 @@ class Ranking(Display):
         ])  # fmt: skip
 
     def draw(self, frame: Frame) -> Figure:
-        figure, axes = panel("validation accuracy (%)", "", height=0.8 + 0.37 * len(frame))
+        names = [_folded(f"{trial}: {variant}") for trial, variant, *_ in frame.rows]
+        height = 0.8 + 0.37 * len(frame)
+        figure, axes = row_panel("validation accuracy (%)", names, height=height)
         for row, (trial, _, name, accuracy) in enumerate(frame.rows):
             if accuracy is None:
                 place: Any = {"transform": axes.get_yaxis_transform(), "va": "center"}
@@ -61,13 +63,8 @@ class Ranking(Display):
                 fontsize=9.6,
                 fontweight="bold" if name == "best and chosen" or tone == INDIGO else "normal",
             )
-        names = [_folded(f"{trial}: {variant}") for trial, variant, *_ in frame.rows]
-        axes.set_yticks(range(len(frame)), names, fontsize=9.6)
-        axes.set_ylim(len(frame) - 0.4, -0.6)
         low, high = axes.get_xlim()
         axes.set_xlim(low, high + 0.4 * (high - low))
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
         return figure
 
     @property
