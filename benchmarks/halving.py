@@ -56,7 +56,7 @@ def timed(
         start = time.perf_counter()
         found = drain(
             search(
-                recipe.proposer(541),
+                recipe.make_sampler(541),
                 *parts,
                 trials=trials,
                 halving=halving,

@@ -4,7 +4,7 @@ Tables, all by default, or those named on the command line:
 
 - `small`: 784-40-40-40-10, 25x25 points, 2,500 examples, everybody.
 - `large`: the same with 60,000 examples.
-- `conv`: a convolutional network with batch norm, whose statistics are kept, and recomputed.
+- `conv`: a convolutional network with batch norm, whose statistics are frozen, and recomputed.
 - `norm`: 784-64-64-10 with batch norm recomputed at every point.
 - `memory`: what each contestant of `small` needs beyond the data, each in its own process.
 
@@ -75,8 +75,8 @@ def vectors(plane: Plane) -> Iterator[np.ndarray]:
             yield torch.add(torch.add(origin, first, alpha=a), second, alpha=b).numpy()
 
 
-def ours(engine: str = "auto", statistics: str = "kept") -> Way:
-    options = LossOptions(engine=engine, statistics=statistics)  # type: ignore[arg-type]
+def ours(engine: str = "auto", batch_norm: str = "frozen") -> Way:
+    options = LossOptions(engine=engine, batch_norm=batch_norm)  # type: ignore[arg-type]
 
     def run(module: nn.Module, plane: Plane, rows: Examples) -> np.ndarray:
         x, y = axes(plane)
@@ -232,7 +232,7 @@ CONV = {
     "DataLoader per point": Contestant(loader(125), 125),
 }
 NORM = {
-    "downslope": Contestant(ours(statistics="recomputed")),
+    "downslope": Contestant(ours(batch_norm="recomputed")),
     "downslope, PyTorch alone": Contestant(ours("pytorch", "recomputed")),
     "load, train pass, evaluation pass": Contestant(recomputing(125), 125),
 }

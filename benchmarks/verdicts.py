@@ -1,4 +1,4 @@
-"""How often are other statements wrong: optimism, theory's verdicts, null models, sampling errors?
+"""How often are selection bias, theory's verdicts, null models or sampling errors wrong?
 
 Each function of SIMULATIONS draws what a run would see, where the truth is known, and calls the
 code that states it. docs/statistics.md has the numbers, tests/statistics/test_verdicts.py a few.
@@ -40,8 +40,8 @@ class Row(NamedTuple):
     draws: int
 
 
-def optimism(draws: int) -> Iterator[Row]:
-    """Is the optimism of a search within its interval?
+def selection_bias(draws: int) -> Iterator[Row]:
+    """Is the selection bias of a search within its interval?
 
     The best of 50 settings, by the accuracy of one seed, is trained again with 3 seeds: on the same
     examples (the interval is for the luck of the seed), on a second part or on 3 folds (it is for
@@ -51,12 +51,14 @@ def optimism(draws: int) -> Iterator[Row]:
         ("validation", "second", "folds"), (500, 5000), (0.002, 0.01)
     ):
         random = np.random.default_rng(0)
-        covered = sum(_optimism_covered(random, evidence, examples, spread) for _ in range(draws))
+        covered = sum(
+            _selection_bias_covered(random, evidence, examples, spread) for _ in range(draws)
+        )
         what = f"{evidence}, {examples:,} examples, spread {100 * spread:g} points"
         yield Row(what, covered / draws, draws)
 
 
-def _optimism_covered(
+def _selection_bias_covered(
     random: np.random.Generator, evidence: str, examples: int, spread: float, settings: int = 50
 ) -> bool:
     deviation = spread / stats.norm.pdf(stats.norm.ppf(0.86))
@@ -87,7 +89,7 @@ def _optimism_covered(
         values = np.array([reached(ease(), again[:1])[0] for _ in range(3)])
     interval = mean_interval(values.tolist(), examples=examples if evidence == "second" else None)
     assert interval is not None
-    # The optimism is what was reached minus a mean, so it is covered where that mean is.
+    # The selection bias is what was reached minus a mean, so it is covered where that mean is.
     return interval[0] <= true <= interval[1]
 
 
@@ -211,7 +213,7 @@ def null_coverage(steps: int, parameters: int, momentum: float, draws: int) -> d
 
 
 SIMULATIONS: dict[str, tuple[int, Callable[[int], Iterator[Row]]]] = {
-    "optimism": (400, optimism),
+    "selection_bias": (400, selection_bias),
     "theory": (400, theory),
     "sampling_error": (1000, sampling_error),
     "nulls": (200, nulls),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from downslope.data import Dataset, Examples, SealedTestSet, load
+from downslope.data import Dataset, Examples, SealedTestSet, fashion_mnist, load
+from downslope.files import CACHE, cache_folder
 from downslope.progress import drain
 from downslope.recipes import Recipe, parse_recipe, run_recipe
 from downslope.results import Results
@@ -58,6 +60,18 @@ TINY: dict[str, Any] = {
         "training": {"epochs": 2},
     },
 }
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give all of a session's processes a cache of their own, with the user's Fashion-MNIST."""
+    if hasattr(config, "workerinput"):
+        return
+    data = cache_folder() / fashion_mnist.NAME
+    folder = tempfile.TemporaryDirectory(prefix="downslope-cache-")
+    config.add_cleanup(folder.cleanup)
+    os.environ[CACHE] = folder.name
+    if data.is_dir():
+        (Path(folder.name) / data.name).symlink_to(data.absolute())
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -28,7 +28,7 @@ FLOW = [
     {"runs"},
     {"recipes"},
     {"report"},
-    {"watch"},
+    {"assignment", "watch"},
     {"cli", "estimators"},
     {"__main__"},
 ]

@@ -9,7 +9,12 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path, PurePath
 
+import platformdirs
+
 from downslope.errors import InputError
+
+CACHE = "DOWNSLOPE_CACHE"
+"""The environment variable that names another folder for the program's cache."""
 
 PART = ".part"
 """How the name of an unfinished file ends; after a kill it is left behind and may be removed."""
@@ -41,6 +46,13 @@ def write_whole(path: Path, content: bytes) -> None:
                 os.close(folder)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def cache_folder() -> Path:
+    """Return the user's cache of this program; it need not exist yet."""
+    if chosen := os.environ.get(CACHE):
+        return Path(chosen).expanduser()
+    return platformdirs.user_cache_path("downslope")
 
 
 def check_writable(path: Path) -> None:

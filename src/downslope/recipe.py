@@ -12,8 +12,8 @@ from downslope.autoencoders import Corruption
 from downslope.checked import NONE_TWICE, Checked, Count, Must, Seed, refused
 from downslope.data import Kind
 from downslope.errors import InputError
-from downslope.landscape import Statistics
 from downslope.landscape.settings import (
+    BatchNorm,
     Components,
     CurvaturePoints,
     Margin,
@@ -23,7 +23,7 @@ from downslope.landscape.settings import (
 )
 from downslope.networks import Initialization, Member, NetworkSpec, TrainingSpec
 from downslope.networks.specs import DecayOn, Factor, FactorOrZero, Optimizer, Schedule
-from downslope.search import Halving, Proposer, Range, Sampler, Settings, Space, propose
+from downslope.search import Halving, Range, Sampler, SamplerName, Settings, Space, propose
 from downslope.search.settings import Value
 from downslope.search.spaces import Values
 from downslope.theory import TrainabilitySpec
@@ -138,7 +138,7 @@ class SearchRecipe(Checked, frozen=True, kw_only=True):
     """
 
     trials: Trials = 10
-    sampler: Sampler = "random"
+    sampler: SamplerName = "random"
     settings: dict[str, Value] = msgspec.field(default_factory=dict[str, Value])
     space: dict[str, Values] = msgspec.field(default_factory=dict[str, Values])
     conditions: dict[str, str] = msgspec.field(default_factory=dict[str, str])
@@ -199,13 +199,13 @@ class SearchRecipe(Checked, frozen=True, kw_only=True):
             constraints=self.constraints,
         )
 
-    def proposer(self, seed: int) -> Proposer:
+    def make_sampler(self, seed: int) -> Sampler:
         """Make what proposes the trials.
 
         Raises:
-            InputError: see `Space` and `Proposer`.
+            InputError: see `Space` and `Sampler`.
         """
-        return Proposer(self.whole_space, self.sampler, seed)
+        return Sampler(self.whole_space, self.sampler, seed)
 
     def proposals(self, seed: int, most: int | None = None) -> list[Settings]:
         """Return the settings of all trials, or of the first ones, before any outcome is known.
@@ -310,7 +310,7 @@ class LandscapeRecipe(Checked, frozen=True, kw_only=True):
         spacing: of the grid, "linear" or "log".
         tolerance: compute points only where the surface bends and interpolate the others, to this
             share of a loss; 0 computes every point.
-        statistics: of batch norm, "recomputed" at every point or "kept" as they were at the end.
+        batch_norm: its statistics, "recomputed" at every point or "frozen" as they were at the end.
         curvature: snapshots whose curvature is measured; 0 for none.
         seeds: draw the refit's seeds in a joint plane as well.
         trials: draw as many of the search's best in a joint plane, of those that have the best
@@ -326,7 +326,7 @@ class LandscapeRecipe(Checked, frozen=True, kw_only=True):
     origin: Literal["mean", "final"] = "mean"
     spacing: Spacing = "linear"
     tolerance: Tolerance = 0.0
-    statistics: Statistics = "recomputed"
+    batch_norm: BatchNorm = "recomputed"
     curvature: CurvaturePoints = 6
     seeds: bool = True
     trials: Annotated[int, Meta(ge=0, le=50)] = 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,7 +17,16 @@ from downslope.search import RefitResult, SearchResult
 from downslope.statistics import Comparison
 from downslope.theory import TheoryResult
 
-SCHEMA = "downslope.results/1"
+SCHEMA = "downslope.results/2"
+
+OLD_SCHEMA = "downslope.results/1"
+RENAMED = {
+    "optimism": "selection_bias",
+    "optimism_interval": "selection_bias_interval",
+    "rivals": "ablations",
+    "statistics": "batch_norm",
+}
+"""Keys of files of the old schema, wherever they stand, and their names today."""
 
 MOST_TRIALS = 2**31
 
@@ -81,10 +90,9 @@ class Results(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     `trials_landscape` the best trials of the search.
     """
 
-    schema: Literal["downslope.results/1"] = SCHEMA
+    schema: Literal["downslope.results/2"] = SCHEMA
     recipe: Recipe
     data: DataResult
-    theory: TheoryResult | None = None
     search: SearchResult | None = None
     refit: RefitResult | None = None
     variants: VariantsResult | None = None
@@ -92,6 +100,7 @@ class Results(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     joint_landscape: LandscapeResult | None = None
     trials_landscape: LandscapeResult | None = None
     autoencoder: AutoencoderResult | None = None
+    theory: TheoryResult | None = None
     test_set: SealResult
     seconds: dict[str, float] = msgspec.field(default_factory=dict[str, float])
 
@@ -103,6 +112,26 @@ class Results(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
         """
         for fault in _disagreements(self):
             raise ValueError(fault)
+
+
+def decode(content: bytes) -> Results:
+    """Read the content of a results.json, of this schema or the one before.
+
+    Raises:
+        msgspec.DecodeError: it is no JSON, or of another structure.
+    """
+    value = msgspec.json.decode(content)
+    if isinstance(value, dict) and value.get("schema") == OLD_SCHEMA:
+        value = {**_renamed(value), "schema": SCHEMA}
+    return msgspec.convert(value, Results, str_keys=True)
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.get("statistics") == "kept":  # of batch norm
+            value = {**value, "statistics": "frozen"}
+        return {RENAMED.get(key, key): _renamed(inner) for key, inner in value.items()}
+    return [_renamed(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _disagreements(results: Results) -> Iterator[str]:
@@ -117,7 +146,8 @@ def _disagreements(results: Results) -> Iterator[str]:
     if min(data.class_counts, default=0) < 0:
         yield f"data.class_counts has {min(data.class_counts)}: must not be below 0"
     for place, member in _members(results):
-        if member.network.widths[0] != features:
+        own = place == "autoencoder.member" and len(data.shape) == 1  # it encodes a table itself
+        if member.network.widths[0] != features and not own:
             yield (
                 f"data.shape = {data.shape} has {features} values, but {place} has "
                 f"{member.network.widths[0]} inputs; they must agree"

@@ -1,4 +1,4 @@
-"""The stages of a run, in their order: the one list of them."""
+"""The stages of a run, in their order: the one list of them. Training comes first, to be seen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ class Stage(NamedTuple):
 
 
 STAGES: Final[dict[str, Stage]] = {
-    "theory": Stage("theory", (), "Check the theory of He initialization, on paper and measured."),
     "search": Stage("search", (), "Search for the best settings on validation data."),
     "refit": Stage(
         "final training", ("search",), "Train the winner on all training data and test it."
@@ -37,4 +36,5 @@ STAGES: Final[dict[str, Stage]] = {
         "Draw the loss landscape under the path of the final model's training.",
     ),
     "autoencoder": Stage("autoencoder", (), "Train a dense autoencoder and compare it with PCA."),
+    "theory": Stage("theory", (), "Check the theory of He initialization, on paper and measured."),
 }

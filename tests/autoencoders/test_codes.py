@@ -4,7 +4,6 @@ from sklearn.manifold import trustworthiness
 
 from downslope.autoencoders import (
     Autoencoder,
-    activity_of,
     farthest_points,
     interpolate,
     map_codes,
@@ -63,11 +62,6 @@ def test_a_walk_begins_and_ends_at_the_reconstructions(
     np.testing.assert_allclose(walk[[0, -1]], ends, atol=1e-6)
     middle = coder.encode_scaled(inputs[:2]).mean(0)[None]
     np.testing.assert_allclose(walk[2], coder.decode_scaled(middle)[0], atol=1e-6)
-
-
-def test_activity_counts_units_that_never_fire() -> None:
-    found = activity_of(np.array([[0, 2, 0], [0, 0, 0], [0, 1, 1]], np.float32))
-    assert (found.active, found.dead) == (pytest.approx(3 / 9), 1)
 
 
 def test_ranks_do_not_ask_for_more_than_there_are() -> None:

@@ -15,8 +15,8 @@ from downslope.autoencoders import (
     Corruption,
     LinearCodes,
     autoencode,
-    mean_squared_error,
     shown_examples,
+    squared_errors,
 )
 from downslope.data import Dataset, Examples, Scaling, SealedTestSet
 from downslope.engines import EpochRecord, predict, run_jobs
@@ -106,9 +106,9 @@ def test_examples_are_shown_by_position_alone(labels: np.ndarray, per_class: int
     arrays.arrays(np.float32, (3, 4), elements=st.floats(0, 1, width=32)),
     arrays.arrays(np.float32, (3, 4), elements=st.floats(0, 1, width=32)),
 )
-def test_the_mean_squared_error_is_scikit_learns(a: np.ndarray, b: np.ndarray) -> None:
+def test_squared_errors_have_scikit_learns_mean(a: np.ndarray, b: np.ndarray) -> None:
     theirs = scikit_learns_error(a.astype(np.float64), b.astype(np.float64))
-    assert mean_squared_error(a, b) == pytest.approx(theirs, rel=1e-12)
+    assert squared_errors(a, b).mean() == pytest.approx(theirs, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -198,27 +198,27 @@ def test_several_seeds_are_averaged_and_each_is_told(make_digits: Callable[..., 
         run(make_digits(), seeds=[3, 3])
 
 
-def test_rivals_are_trained_beside_it_and_do_not_change_it(
+def test_ablations_are_trained_beside_it_and_do_not_change_it(
     make_digits: Callable[..., Dataset],
 ) -> None:
     plain = run(make_digits())
     done = run(make_digits(), code_sizes=[2, 6, 70], shapes=[[6], [20, 6, 20]])
-    rivals = done.result.rivals
-    assert [(r.kind, r.network) for r in rivals] == [
+    ablations = done.result.ablations
+    assert [(r.kind, r.network) for r in ablations] == [
         ("code size", "64-16-2-16-64"),
         ("code size", "64-16-70-16-64"),
         ("shape", "64-6-64"),
         ("shape", "64-20-6-20-64"),
     ]
-    assert rivals[0].parameters == 65 * 16 + 17 * 2 + 3 * 16 + 17 * 64
-    assert [r.code_size for r in rivals] == [2, 16, 6, 6]
+    assert ablations[0].parameters == 65 * 16 + 17 * 2 + 3 * 16 + 17 * 64
+    assert [r.code_size for r in ablations] == [2, 16, 6, 6]
     training, held = UNIT.apply(make_digits().training).inputs, held_out(make_digits).inputs
-    for rival in rivals:
-        pca = PCA(rival.code_size).fit(training.astype(np.float64))
+    for ablation in ablations:
+        pca = PCA(ablation.code_size).fit(training.astype(np.float64))
         linear = pca.inverse_transform(pca.transform(held.astype(np.float64))).clip(0, 1)
-        assert rival.pca_test_mse == pytest.approx(scikit_learns_error(held, linear), rel=1e-4)
-        assert rival.outcome == "completed"
-        assert rival.test_mse is not None
+        assert ablation.pca_test_mse == pytest.approx(scikit_learns_error(held, linear), rel=1e-4)
+        assert ablation.outcome == "completed"
+        assert ablation.test_mse is not None
     assert done.result.test_mse == plain.result.test_mse
     assert np.array_equal(done.arrays["map"], plain.arrays["map"])
 
@@ -244,6 +244,14 @@ def test_errors_by_class_feature_and_rank_agree_with_the_whole(
     np.testing.assert_allclose(worst, ordered[::-1][:8], rtol=1e-4)
     assert middle[0] <= np.median(errors) <= middle[-1]
     assert done.arrays["ranked"].shape == (3, 8, 64)
+
+
+def test_activity_counts_units_that_never_fire(make_digits: Callable[..., Dataset]) -> None:
+    done = run(make_digits())
+    assert done.autoencoder is not None
+    codes = done.autoencoder.encode_scaled(held_out(make_digits).inputs)
+    assert done.result.active == pytest.approx(np.count_nonzero(codes) / codes.size)
+    assert done.result.dead == sum(not unit.any() for unit in codes.T) > 0
 
 
 def test_pictures_of_codes_have_their_shapes(make_digits: Callable[..., Dataset]) -> None:

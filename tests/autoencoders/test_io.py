@@ -8,7 +8,7 @@ from PIL import Image
 from downslope.autoencoders import (
     Autoencoder,
     open_autoencoder,
-    read_codes,
+    read_array,
     read_examples,
     write_array,
     write_sheet,
@@ -37,7 +37,7 @@ def test_arrays_go_there_and_back(coder: Autoencoder, tmp_path: Path, inputs: np
     write_array(tmp_path / "one.npy", raw[0].reshape(8, 8))
     assert read_examples([tmp_path / "one.npy"], coder).shape == (1, 8, 8)
     write_array(tmp_path / "codes.npy", coder.encode(raw))
-    assert np.array_equal(read_codes(tmp_path / "codes.npy"), coder.encode(raw))
+    assert np.array_equal(read_array(tmp_path / "codes.npy"), coder.encode(raw))
 
 
 def test_a_sheet_shows_originals_above_reconstructions(coder: Autoencoder, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_no_rows_and_several_arrays_are_refused(coder: Autoencoder, tmp_path: Pa
     with pytest.raises(InputError, match=r"x.npy: holds nothing \(shape \(0, 64\)\)"):
         read_examples([tmp_path / "x.npy"], coder)
     with pytest.raises(InputError, match="holds nothing"):
-        read_codes(tmp_path / "x.npy")
+        read_array(tmp_path / "x.npy")
     with pytest.raises(InputError, match=r"a \.npy is given alone"):
         read_examples([tmp_path / "x.npy"] * 2, coder)
 

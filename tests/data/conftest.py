@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from downslope.data import Dataset, fashion_mnist, fetch, find, load
 from downslope.errors import InputError
+from downslope.files import CACHE
 from downslope.progress import drain
 
 Arrays = dict[str, NDArray[np.uint8]]
@@ -60,7 +61,7 @@ def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home.mkdir()
     monkeypatch.chdir(home)
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    monkeypatch.setenv(CACHE, str(home / "cache" / "downslope"))
     monkeypatch.delenv(fashion_mnist.VARIABLE, raising=False)
     monkeypatch.setattr(fashion_mnist, "PACKAGE_FOLDER", home / "usr")
     monkeypatch.setattr("downslope.data.fashion_mnist.ADDRESSES", ("http://127.0.0.1:9/",))

@@ -3,8 +3,8 @@ import pytest
 from sklearn.model_selection import train_test_split
 
 from downslope.data.assembly import HOLD_OUT_SEED, Part, assemble
-from downslope.data.encoding import Labels
 from downslope.data.examples import content_digest
+from downslope.data.labels import Labels
 from downslope.errors import InputError
 
 LABELS = np.arange(20) % 2

@@ -1,96 +1,80 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, QuantileTransformer, StandardScaler
 
-from downslope.data.encoding import Labels, encode
-from downslope.errors import InputError
-
-
-def labels(values, at="y") -> Labels:
-    return Labels(np.asarray(values), at, lambda row: f"row {row}")
+from downslope.data import Dataset, Encoding, Examples, SealedTestSet
+from downslope.data.columns import column_of, typed
 
 
-WHOLE = st.lists(st.integers(0, 100), min_size=1, max_size=30)
-TEXT = st.lists(
-    st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=4),
-    min_size=1,
-    max_size=30,
-).filter(lambda cells: not {"nan", "inf", "-inf"} & {cell.lower() for cell in cells})
+def dataset(frame: pd.DataFrame, targets=None) -> Dataset:
+    columns = [column_of(frame[name], name, "t") for name in frame]
+    targets = np.arange(len(frame)) % 2 if targets is None else targets
+    examples = Examples(typed(frame, columns, "t"), targets)
+    task = "classification" if targets.dtype == np.int64 else "regression"
+    names = ("0", "1") if task == "classification" else ()
+    return Dataset(
+        "t", "", (len(columns),), names, examples, SealedTestSet(examples), None, "",
+        task=task, columns=tuple(columns),
+    )  # fmt: skip
 
 
-@given(WHOLE, st.sampled_from(["u1", "i2", ">i4", "u8", "f2", "f8"]), st.integers(0, 3))
-def test_whole_numbers_are_encoded_as_by_pandas(values, dtype, form):
-    array = np.array(values, dtype)
-    shaped = [array, array[:, None], array[None, :], array.astype(int).astype("U5")][form]
-    (targets,), names = encode(labels(shaped))
-    codes, uniques = pd.factorize(np.array(values), sort=True)
-    np.testing.assert_array_equal(targets, codes)
-    assert list(map(int, names)) == uniques.tolist()
+def mixed(rows: int, seed: int) -> pd.DataFrame:
+    draw = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {
+            "size": draw.lognormal(3, 2, rows),
+            "count": draw.integers(0, 5, rows).astype(float),
+            "kind": draw.choice(list("abcde"), rows, p=[0.5, 0.3, 0.18, 0.01, 0.01]),
+            "truth": draw.choice(["yes", "no"], rows),
+        }
+    )
+    for name in ("size", "kind"):
+        frame.loc[draw.random(rows) < 0.1, name] = None
+    return frame
 
 
-@given(TEXT)
-def test_text_is_encoded_as_by_pandas(cells):
-    cells[0] = "a"  # not all numbers
-    plain = [str(int(c)) if c.isascii() and c.isdigit() else c for c in cells]
-    if any(c.isascii() and set("0123456789") & set(c) and not c.isdigit() for c in cells):
-        return  # numbers in other spellings are of the next test
-    (targets,), names = encode(labels(cells))
-    codes, uniques = pd.factorize(np.array(plain, object), sort=True)
-    np.testing.assert_array_equal(targets, codes)
-    assert names == tuple(uniques)
+@pytest.mark.parametrize("numbers", ["standard", "quantile"])
+def test_the_encoding_is_that_of_scikit_learn(numbers):
+    training, new = mixed(300, 0), mixed(80, 1)
+    new.loc[3, "kind"] = "never seen"
+    encoding = Encoding.fit(dataset(training), numbers=numbers)
+    scaler = StandardScaler() if numbers == "standard" else QuantileTransformer(
+        n_quantiles=10, output_distribution="normal"
+    )  # fmt: skip
+
+    def imputed(how: str, *steps):
+        return make_pipeline(SimpleImputer(strategy=how, missing_values=np.nan), *steps)
+
+    one_hot = OneHotEncoder(min_frequency=5, handle_unknown="infrequent_if_exist")
+    oracle = ColumnTransformer(
+        [
+            ("n", imputed("median", scaler), ["size", "count"]),
+            ("i", make_pipeline(SimpleImputer(add_indicator=True)), ["size"]),
+            ("t", OneHotEncoder(drop=["no"]), ["truth"]),
+            ("k", imputed("most_frequent", one_hot), ["kind"]),
+        ],
+        sparse_threshold=0,
+    )
+    as_nan = lambda frame: frame.fillna(np.nan).astype({"kind": object})  # noqa: E731
+    oracle.fit(as_nan(training))
+    wanted = oracle.transform(as_nan(new))
+    wanted = np.delete(wanted, 2, axis=1)  # the imputed size beside its indicator
+    wanted = np.column_stack([wanted, new["kind"].isna()])
+    np.testing.assert_allclose(encoding.transform(new), wanted, rtol=1e-6, atol=1e-7)
+    assert len(encoding.features) == wanted.shape[1]
 
 
-SPELLINGS = ("{}", "0{}", "+{}", "{}.0", "{}.", "{}e0", " {} ")
-
-
-@given(st.lists(st.tuples(st.integers(0, 30), st.sampled_from(SPELLINGS)), min_size=1))
-def test_equal_numbers_are_one_class(written):
-    cells = [spelling.format(number) for number, spelling in written]
-    (targets,), names = encode(labels(cells))
-    numbers = pd.to_numeric(pd.Series(cells).str.strip())
-    codes, uniques = pd.factorize(numbers, sort=True)
-    np.testing.assert_array_equal(targets, codes)
-    assert list(map(int, names)) == uniques.tolist()
-
-
-@given(st.lists(st.integers(0, 4), min_size=2), st.sampled_from(["u1", "?", "f4", "i8"]))
-def test_one_hot_rows_are_classes(values, dtype):
-    (targets,), names = encode(labels(np.eye(5)[values].astype(dtype)))
-    codes, uniques = pd.factorize(np.array(values), sort=True)
-    np.testing.assert_array_equal(targets, codes)
-    assert list(map(int, names)) == uniques.tolist()
-
-
-def test_kinds_of_labels_may_differ_between_training_and_test():
-    (a, b, c), names = encode(labels([1, 3]), labels([3.0, 1.0]), labels(["03", "+1"]))
-    assert names == ("1", "3")
-    assert (a.tolist(), b.tolist(), c.tolist()) == ([0, 1], [1, 0], [1, 0])
-
-
-def test_booleans_bytes_and_an_underscore():
-    assert encode(labels([True, False]))[1] == ("0", "1")
-    assert encode(labels(np.array([b"b", b"a"])))[1] == ("a", "b")
-    assert encode(labels(["12_1", "121"]))[1] == ("121", "12_1")
-
-
-@pytest.mark.parametrize(
-    ("values", "says"),
-    [
-        ([0, 1, 0.5], "row 2 holds the label 0.5; classes are whole numbers or strings; round"),
-        ([0, np.inf], "row 1 holds the label inf"),
-        (["1", "0.5"], "row 1 holds '0.5'"),
-        (["a", " "], "row 1 is empty"),
-        (["a", "NaN"], "row 1 holds 'NaN'"),
-        ([[0, 1], [1, 1]], "is not one-hot"),
-    ],
-)
-def test_labels_that_are_no_classes_are_refused(values, says):
-    with pytest.raises(InputError, match=says):
-        encode(labels(values))
-
-
-def test_a_label_that_training_does_not_have_is_named():
-    with pytest.raises(InputError, match=r"^ty: row 1 holds the label 'c', .* classes are a, b"):
-        encode(labels(["a", "b"]), labels(["a", "c"], "ty"))
+@pytest.mark.parametrize("numbers", ["standard", "quantile", "piecewise-linear", "unit"])
+def test_an_encoding_is_plain_data(numbers):
+    encoding = Encoding.fit(dataset(mixed(200, 0)), numbers=numbers)
+    again = Encoding.from_dict(json.loads(json.dumps(encoding.to_dict())))
+    assert again == encoding
+    new = mixed(50, 1)
+    shuffled = new[["truth", "kind", "count", "size"]].assign(extra=1)
+    np.testing.assert_array_equal(again.transform(shuffled), encoding.transform(new))

@@ -39,7 +39,7 @@ def test_an_opening_needs_a_reason(reason):
 def test_the_seal_shows_no_examples():
     test = SealedTestSet(pair(3, 3))
     public = [name for name in dir(test) if not name.startswith("_")]
-    assert public == ["open", "openings"]
+    assert public == ["encoded", "open", "openings"]
     assert "array" not in repr(test)
 
 

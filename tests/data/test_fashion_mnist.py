@@ -6,7 +6,7 @@ import pytest
 
 from downslope.data import Dataset, fashion_mnist, find, load
 from downslope.data.assembly import Part, assemble
-from downslope.data.encoding import Labels
+from downslope.data.labels import Labels
 from downslope.errors import InputError
 
 

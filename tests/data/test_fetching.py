@@ -145,7 +145,7 @@ def test_offline_all_that_was_tried_is_listed(bare_machine: Path, monkeypatch):
 
 def test_a_cache_that_cannot_be_made(bare_machine: Path, monkeypatch):
     bare_machine.parent.write_text("a file where a folder should be")
-    with pytest.raises(InputError, match=r"the cache cannot be written .*set XDG_CACHE_HOME"):
+    with pytest.raises(InputError, match=r"the cache cannot be written .*set DOWNSLOPE_CACHE"):
         drain(fetch("fashion-mnist"))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from downslope.data.encoding import encode
+from downslope.data.labels import encode
 from downslope.data.table import read_csv
 from downslope.errors import InputError
 

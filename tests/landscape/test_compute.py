@@ -80,5 +80,5 @@ def test_a_surface_without_one_finite_loss_is_refused(
 
 
 def test_a_subset_of_none_is_refused(trajectory: Trajectory, examples: Examples) -> None:
-    with pytest.raises(InputError, match="examples = 0"):
+    with pytest.raises(InputError, match="subset = 0"):
         draw(trajectory, examples, subset=0)

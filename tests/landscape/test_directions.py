@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from downslope.errors import InputError
-from downslope.landscape import Plane, filter_normalized_plane, orthonormal, plane_through
+from downslope.landscape import Plane, filter_normalized_plane, orthonormal
 from downslope.networks import flatten
 
 
@@ -46,25 +46,6 @@ def test_a_plane_is_drawn_by_its_seed_and_no_global_generator() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     assert np.array_equal(one, same)
     assert not np.allclose(one, other)
-
-
-def test_three_points_lie_in_their_plane() -> None:
-    points = np.random.default_rng(0).normal(size=(3, 60)) * 7
-    plane = plane_through(*points)
-    np.testing.assert_allclose(plane.residuals(points), 0, atol=1e-10)
-    at = plane.project(points)
-    np.testing.assert_allclose(at[0], 0, atol=1e-12)
-    assert at[1] == pytest.approx([np.linalg.norm(points[1] - points[0]), 0], abs=1e-10)
-    assert at[2, 1] > 0
-
-
-def test_points_that_span_no_plane_are_refused() -> None:
-    a, b = np.zeros(4), np.ones(4)
-    for third in (a, b, 3 * b):
-        with pytest.raises(InputError, match="on one line"):
-            plane_through(a, b, third)
-    with pytest.raises(InputError, match="must be alike"):
-        plane_through(a, b, np.ones(5))
 
 
 def test_directions_are_mended_only_where_that_is_asked() -> None:

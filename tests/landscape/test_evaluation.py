@@ -123,15 +123,15 @@ def test_every_point_is_a_plain_forward_pass(kind: str, engine: Any, memory: int
 
 
 @pytest.mark.parametrize("kind", MAKE)
-@pytest.mark.parametrize("statistics", ["kept", "recomputed"])
-def test_the_same_bits_whatever_the_threads(kind: str, statistics: Any) -> None:
+@pytest.mark.parametrize("batch_norm", ["frozen", "recomputed"])
+def test_the_same_bits_whatever_the_threads(kind: str, batch_norm: Any) -> None:
     module, examples = MAKE[kind](), rows(kind)
     vectors = filter_normalized_plane(module, 0).points(
         np.random.default_rng(0).normal(size=(5, 2))
     )
 
     def run(threads: int) -> Losses:
-        options = LossOptions(threads=threads, statistics=statistics)
+        options = LossOptions(threads=threads, batch_norm=batch_norm)
         return drain(evaluate(module, vectors, 5, examples, options))
 
     one, three = run(1), run(3)
@@ -172,10 +172,10 @@ class Interrupting(nn.Module):
         return self.inner(inputs) + 0.1 * torch.rand(1)
 
 
-@pytest.mark.parametrize("statistics", ["kept", "recomputed"])
+@pytest.mark.parametrize("batch_norm", ["frozen", "recomputed"])
 @pytest.mark.parametrize("error", [None, ZeroDivisionError("inside"), KeyboardInterrupt()])
 def test_the_module_and_the_generators_come_back_to_the_bit(
-    statistics: Any, error: BaseException | None
+    batch_norm: Any, error: BaseException | None
 ) -> None:
     module, examples = Interrupting(error), rows("convolutional")
     module.inner[0].bias.requires_grad_(False)
@@ -188,7 +188,7 @@ def test_the_module_and_the_generators_come_back_to_the_bit(
         path.add(flatten(module) * (1 + 0.1 * step), step=step, loss=0.0)
     plane = filter_normalized_plane(module, 0)
     before = everything(module)
-    steps = trace_path(module, plane, path, examples, LossOptions(statistics=statistics))
+    steps = trace_path(module, plane, path, examples, LossOptions(batch_norm=batch_norm))
     if error is None:
         points = drain(steps)
         assert all(p.true_loss is not None for p in points)
@@ -210,7 +210,7 @@ def test_a_module_that_draws_draws_the_same_at_every_point() -> None:
 def test_running_statistics_are_recomputed_from_the_data_of_each_point() -> None:
     module, examples = convolutional(), rows("convolutional")
     vector = flatten(module) * 1.5
-    found = drain(evaluate(module, vector[None], 1, examples, LossOptions(statistics="recomputed")))
+    found = drain(evaluate(module, vector[None], 1, examples, LossOptions(batch_norm="recomputed")))
     other = convolutional()
     load_flat(other, vector)
     inputs, targets = torch.from_numpy(examples.inputs), torch.from_numpy(examples.targets)
@@ -251,7 +251,7 @@ def test_a_dense_network_recomputes_its_statistics_the_compiled_way_where_they_a
         drain(
             evaluate_surface(
                 module, plane, axis, axis, examples,
-                LossOptions(statistics="recomputed", engine=engine, memory=memory),
+                LossOptions(batch_norm="recomputed", engine=engine, memory=memory),
             )
         )
         for engine in ("auto", "pytorch")
@@ -266,8 +266,8 @@ def test_without_running_statistics_both_choices_are_the_same() -> None:
     module, examples = transformer(), rows("transformer")
     vector = flatten(module)[None]
     kept, again = (
-        drain(evaluate(module, vector, 1, examples, LossOptions(statistics=s))).loss[0]
-        for s in ("kept", "recomputed")
+        drain(evaluate(module, vector, 1, examples, LossOptions(batch_norm=s))).loss[0]
+        for s in ("frozen", "recomputed")
     )
     assert kept == again
 
@@ -325,8 +325,8 @@ def test_what_cannot_be_done_is_said_in_one_line() -> None:
         drain(evaluate(Uncopyable(5, 3), vector, 1, examples))
     with pytest.raises(InputError, match="no examples"):
         drain(evaluate(nn.Linear(5, 3), vector, 1, examples.take(np.arange(0))))
-    with pytest.raises(InputError, match="statistics = 'none'"):
-        LossOptions(statistics="none")  # pyright: ignore
+    with pytest.raises(InputError, match="batch_norm = 'none'"):
+        LossOptions(batch_norm="none")  # pyright: ignore
     with pytest.raises(InputError, match="loss = 'hinge'"):
         LossOptions("hinge")  # pyright: ignore
     with pytest.raises(InputError, match="memory = 0"):
@@ -424,7 +424,7 @@ def test_what_is_no_plain_linear_beginning_is_not_split() -> None:
         (nn.Sequential(nn.Flatten()), LossOptions()),
         (nn.Linear(64, 3), LossOptions()),
         (hooked, LossOptions()),
-        (norm, LossOptions(statistics="recomputed")),
+        (norm, LossOptions(batch_norm="recomputed")),
     ]
     rows = Examples(np.zeros((5, 64), np.float32), np.zeros(5, np.int64))
     for module, options in others:

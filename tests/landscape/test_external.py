@@ -67,7 +67,7 @@ def test_a_network_from_files_gets_a_page(files: Path) -> None:
         (files / "out" / "landscape.json").read_bytes(), type=LandscapeResult
     )
     assert [p.step for p in result.path] == [0, 1, 2, 3, 4]
-    assert (result.grid, result.statistics, result.examples) == ((5, 4), "recomputed", 40)
+    assert (result.grid, result.batch_norm, result.examples) == ((5, 4), "recomputed", 40)
     assert [null.name for null in result.nulls] == ["independent", "autocorrelated"]
     page = (files / "out" / "landscape.html").read_text("utf-8")
     assert "recomputed from the same examples at every point" in page
@@ -122,10 +122,10 @@ def test_a_mistake_in_the_module_is_one_line(files: Path, where: str, match: str
 
 def test_a_mistake_in_the_data_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "data.npz"
-    with pytest.raises(InputError, match="cannot be read as npz"):
+    with pytest.raises(InputError, match=r"data\.npz: "):
         read_examples(path)
     path.write_bytes(b"no zip")
-    with pytest.raises(InputError, match="cannot be read as npz"):
+    with pytest.raises(InputError, match=r"data\.npz: is not a readable \.npz"):
         read_examples(path)
     np.savez(path, inputs=np.zeros(3))
     with pytest.raises(InputError, match="lacks targets; it has inputs"):
@@ -134,7 +134,7 @@ def test_a_mistake_in_the_data_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="3 inputs but 2 targets"):
         read_examples(path)
     np.savez(path, inputs=np.array(["a"]), targets=np.zeros(1))
-    with pytest.raises(InputError, match="numbers are needed"):
+    with pytest.raises(InputError, match=r"inputs: has dtype <U1; only whole and floating"):
         read_examples(path)
     np.savez(path, inputs=[[1.0, 2.0], [3.0, np.nan]], targets=np.zeros(2))
     with pytest.raises(InputError, match=r"data\.npz: inputs of row 1 \(from 0\) are not all"):
@@ -142,6 +142,19 @@ def test_a_mistake_in_the_data_is_one_line(tmp_path: Path) -> None:
     np.savez(path, inputs=np.zeros((2, 2)), targets=[np.inf, 0.0])
     with pytest.raises(InputError, match=r"targets of row 0"):
         read_examples(path)
+
+
+def test_examples_larger_than_what_is_read_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("downslope.data.files.MAXIMUM_BYTES", 10_000)
+    path = tmp_path / "data.npz"
+    np.savez_compressed(path, inputs=np.zeros((500, 4)), targets=np.zeros(500))
+    assert path.stat().st_size < 10_000  # the bound is on what it holds
+    with pytest.raises(InputError, match=r"data\.npz: inputs: is larger than 10,000 bytes"):
+        read_examples(path)
+    np.savez_compressed(path, inputs=np.zeros((250, 4)), targets=np.zeros(250))
+    assert len(read_examples(path)) == 250
 
 
 def test_options_belong_together(files: Path) -> None:

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from downslope.data import Dataset, Examples, Scaling, split
+from downslope.data import Dataset, Encoding, Examples, split
 from downslope.engines import versions
 from downslope.errors import InputError
 from downslope.progress import drain
@@ -50,7 +50,7 @@ def test_a_table_is_standardized_by_its_training_rows_alone(
     data = replace(make_digits(), white=None)
     context = prepare(tiny_recipe, data, Run(tmp_path / "run"), 1)
     rows, _ = split(data.training, 40, tiny_recipe.seed)
-    assert context.scaling == Scaling.fit(data.training.take(rows), None, 0.5)
+    assert context.encoding == Encoding.fit(data, data.training.take(rows))
     means = context.training.inputs.mean(axis=0)
     np.testing.assert_allclose(means, 0, atol=1e-5)
     assert abs(context.validation.inputs.mean(axis=0)).max() > 0.01

@@ -97,7 +97,7 @@ def _parted(
         seeds=1,
         candidates=candidates,
         chosen=chosen.id,
-        optimism=(best.validation_accuracy or 0) - (candidates[0].mean or 0),
+        selection_bias=(best.validation_accuracy or 0) - (candidates[0].mean or 0),
     )
     mean = 0.7019 + units / 10_000
     accuracy = Accuracy(

@@ -143,7 +143,7 @@ def test_a_missing_surface_is_told(results: Results) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda r: {"statistics": "recomputed"}, "statistics are recomputed from the same"),
+        (lambda r: {"batch_norm": "recomputed"}, "statistics are recomputed from the same"),
         (lambda r: {"computed": 9, "interpolation_error": 0.5}, "it was off by at most 0.50 nats."),
         (lambda r: {"explained_variance": (float("nan"),) * 2}, "projected onto a given plane"),
     ],

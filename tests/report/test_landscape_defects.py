@@ -180,8 +180,8 @@ def test_no_value_takes_the_place_of_one_that_is_not_finite(
     assert found.result.loss_range[1] == pytest.approx(bowl(*corner), rel=1e-6)
 
 
-@pytest.mark.parametrize("statistics", ["kept", "recomputed"])
-def test_running_statistics_are_no_parameters(statistics: Any) -> None:
+@pytest.mark.parametrize("batch_norm", ["frozen", "recomputed"])
+def test_running_statistics_are_no_parameters(batch_norm: Any) -> None:
     """Statistics moved along the directions, or by the passes over the examples."""
     torch.manual_seed(0)
     module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
@@ -192,7 +192,7 @@ def test_running_statistics_are_no_parameters(statistics: Any) -> None:
     before = {name: value.clone() for name, value in module.state_dict().items()}
     directions = np.linalg.qr(draw.normal(size=(size, 2)))[0].T
     for engine in ("auto", "pytorch"):
-        options = LossOptions(statistics=statistics, engine=engine)  # type: ignore[arg-type]
+        options = LossOptions(batch_norm=batch_norm, engine=engine)  # type: ignore[arg-type]
         plane = Plane(np.zeros(size), directions)
         drain(evaluate_surface(module, plane, np.arange(3.0), np.arange(4.0), some, options))
     for name, value in module.state_dict().items():

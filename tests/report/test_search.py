@@ -235,8 +235,8 @@ def test_the_choice_tells_what_retraining_shows() -> None:
             Candidate(trial=0, accuracies=[], mean=None, interval=None, stopped=["seed 3 failed"]),
         ],
         chosen=1,
-        optimism=0.04,
-        optimism_interval=(-0.09, 0.17),
+        selection_bias=0.04,
+        selection_bias_interval=(-0.09, 0.17),
     )
     trials = trial(0, 0.5), trial(1, 0.65)
 
@@ -253,13 +253,13 @@ def test_the_choice_tells_what_retraining_shows() -> None:
     assert "it scored 4.00 points above its new mean" in text
     assert "95 % interval of this selection bias −9.00 to +17.00" in text
     assert text.endswith("so no luck of its seed is evident.")
-    assert "1.00 points below its new mean" in choice(choose(optimism=-0.01))
-    assert choice(choose(optimism_interval=(0.01, 0.07))).endswith("so its seed was lucky.")
-    assert choice(choose(optimism_interval=None)).endswith("above its new mean.")
-    other = choice(choose(candidates=made.candidates[::-1], optimism=None))
+    assert "1.00 points below its new mean" in choice(choose(selection_bias=-0.01))
+    assert choice(choose(selection_bias_interval=(0.01, 0.07))).endswith("so its seed was lucky.")
+    assert choice(choose(selection_bias_interval=None)).endswith("above its new mean.")
+    other = choice(choose(candidates=made.candidates[::-1], selection_bias=None))
     assert f"Trial 1 ({describe(trials[1])}) was chosen with a mean of 61.00 %" in other
     assert other.endswith("No new training of trial 0 completed.")
-    none = choice(choose(candidates=made.candidates[1:], chosen=None, optimism=None))
+    none = choice(choose(candidates=made.candidates[1:], chosen=None, selection_bias=None))
     assert none.endswith("No training completed, so trial 1 stays.")
     assert "in 2-fold cross-validation over all" in choice(choose(evidence="folds"))
 

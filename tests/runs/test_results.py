@@ -79,7 +79,7 @@ def test_results_have_the_keys_that_were_promised(finished: Run) -> None:
     top = "schema recipe data theory search refit variants landscape joint_landscape "
     top += "trials_landscape autoencoder test_set seconds"
     assert set(value) == set(top.split())
-    assert value["schema"] == "downslope.results/1"
+    assert value["schema"] == "downslope.results/2"
     assert {"member", "outcome", "validation_accuracy", "seconds"} <= set(
         value["search"]["trials"][0]
     )
@@ -101,6 +101,29 @@ def test_results_have_the_keys_that_were_promised(finished: Run) -> None:
     assert list(value["seconds"]) == [
         "theory", "search", "refit", "variants", "landscape", "autoencoder",
     ]  # fmt: skip
+
+
+def test_a_file_of_the_schema_before_is_read_by_its_old_keys(copied: Run) -> None:
+    path = copied.path / "results.json"
+    today, content = copied.read_results(), path.read_text(encoding="utf-8")
+    old = content.replace('"downslope.results/2"', '"downslope.results/1"')
+    for key, before in {
+        "selection_bias": "optimism",
+        "selection_bias_interval": "optimism_interval",
+        "ablations": "rivals",
+        "batch_norm": "statistics",
+    }.items():
+        assert f'"{key}": ' in old
+        old = old.replace(f'"{key}": ', f'"{before}": ')
+    path.write_text(old, encoding="utf-8")
+    assert copied.read_results() == today
+    assert '"statistics": "recomputed"' in old
+    kept = old.replace('"statistics": "recomputed"', '"statistics": "kept"')
+    path.write_text(kept, encoding="utf-8")
+    assert copied.read_results().recipe.landscape.batch_norm == "frozen"
+    path.write_text(old.replace("results/1", "results/2"), encoding="utf-8")
+    with pytest.raises(InputError, match="damaged or of another version"):
+        copied.read_results()
 
 
 @pytest.mark.parametrize(

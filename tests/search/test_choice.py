@@ -57,7 +57,7 @@ def test_the_best_are_trained_again_with_new_seeds_and_the_mean_decides(
     means = {c.trial: c.mean for c in made.candidates}
     assert made.chosen == max(means, key=lambda t: means[t] or 0.0)
     assert order[0].validation_accuracy is not None
-    assert made.optimism == pytest.approx(
+    assert made.selection_bias == pytest.approx(
         order[0].validation_accuracy - (means[order[0].id] or 0.0)
     )
     chosen = msgspec.structs.replace(found, choice=made).chosen
@@ -72,7 +72,7 @@ def test_the_evidence_may_be_examples_that_ranked_nothing(
     # Labels moved by one: what is good here is no longer what was good there.
     moved = Examples(validation.inputs, (validation.targets + 1) % 10)
     made = choice(found, [Round(training, moved, 3)], tmp_path / "c.sqlite", evidence="second")
-    assert made.optimism is not None and made.optimism > 0.05
+    assert made.selection_bias is not None and made.selection_bias > 0.05
     assert made.evidence == "second"
     # What is asked is not only how other seeds would do, but on other examples.
     first = made.candidates[0]
@@ -121,7 +121,7 @@ def test_what_does_not_complete_again_is_stated_and_chosen_last(
     assert (made.candidates[0].accuracies, made.candidates[0].mean) == ([], None)
     assert made.candidates[0].stopped[0].startswith("seed 50 diverged: ")
     assert made.chosen == made.candidates[1].trial
-    assert made.optimism is None
+    assert made.selection_bias is None
     alone = choice(
         msgspec.structs.replace(one, trials=[lucky]),
         [Round(*parts, repeats=2)],

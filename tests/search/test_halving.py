@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from downslope.data import Examples
 from downslope.errors import InputError
 from downslope.progress import drain
-from downslope.search import Halving, Proposer, Range, SearchResult, Settings, Space, search
+from downslope.search import Halving, Range, Sampler, SearchResult, Settings, Space, search
 from downslope.search.halving import Cohort
 from downslope.search.trials import PausedTrial, Trial
 
@@ -50,9 +50,9 @@ def parts(scaled: Examples) -> tuple[Examples, Examples]:
 
 def start(parts: tuple[Examples, Examples], store: Path, case: str, **more: Any) -> Any:
     own = CASES[case]
-    proposer = Proposer(SPACE, own["sampler"], 5)
+    sampler = Sampler(SPACE, own["sampler"], 5)
     given = {"classes": 10, "seed": 5, "threads": 1, "store": store} | more
-    return search(proposer, *parts, trials=own["trials"], halving=own["halving"], **given)
+    return search(sampler, *parts, trials=own["trials"], halving=own["halving"], **given)
 
 
 def timeless(result: SearchResult) -> Any:
@@ -66,9 +66,9 @@ def test_survivors_are_those_that_a_plain_sort_keeps(
     parts: tuple[Examples, Examples], tmp_path: Path
 ) -> None:
     halved = drain(start(parts, tmp_path / "h.sqlite", "halving"))
-    proposer = Proposer(SPACE, "random", 5)
+    sampler = Sampler(SPACE, "random", 5)
     full = drain(
-        search(proposer, *parts, trials=12, classes=10, seed=5, store=tmp_path / "f.sqlite")
+        search(sampler, *parts, trials=12, classes=10, seed=5, store=tmp_path / "f.sqlite")
     )
     # Epochs 1 and 3 of 9, then the end; 4 of 12 go on, then 1 of 4.
     alive = full.trials

@@ -13,7 +13,7 @@ from downslope.data import Examples
 from downslope.errors import InputError
 from downslope.progress import drain
 from downslope.recipes import load_recipe
-from downslope.search import Proposer, Range, Settings, Space, propose, search
+from downslope.search import Range, Sampler, Settings, Space, propose, search
 
 PUBLISHED: dict[str, list[Any]] = {
     "hidden_layers": [2, 3, 4, 5, 6],
@@ -258,17 +258,17 @@ def test_quasi_random_points_are_scipys_and_more_even_than_random_ones() -> None
 def learn(trials: int, seed: int) -> list[float]:
     """Let TPE find the best learning rate of a known curve, in cohorts of five."""
     space = Space(base=Settings(), values={"learning_rate": Range(low=1e-5, high=10.0, log=True)})
-    proposer = Proposer(space, "tpe", seed)
+    sampler = Sampler(space, "tpe", seed)
     rates: list[float] = []
     while len(rates) < trials:
         first = len(rates)
         for _ in range(5):
-            settings = proposer.ask()
+            settings = sampler.ask()
             assert settings is not None
             rates.append(settings.learning_rate)
         for number in range(first, len(rates)):
             accuracy = math.exp(-((math.log10(rates[number]) + 2) ** 2))
-            proposer.tell(number, [accuracy], "completed")
+            sampler.tell(number, [accuracy], "completed")
     return rates
 
 
@@ -284,10 +284,10 @@ def test_tpe_learns_where_the_best_are_and_repeats_itself() -> None:
     [("completed", "COMPLETE"), ("pruned", "PRUNED"), ("diverged", "COMPLETE"), ("failed", "FAIL")],
 )
 def test_every_outcome_can_be_told(outcome: str, state: str) -> None:
-    proposer = Proposer(SMALL, "tpe", 1)
-    proposer.ask()
-    proposer.tell(0, [0.3, 0.5], outcome)
-    told = proposer._study.trials[0]  # pyright: ignore[reportPrivateUsage]
+    sampler = Sampler(SMALL, "tpe", 1)
+    sampler.ask()
+    sampler.tell(0, [0.3, 0.5], outcome)
+    told = sampler._study.trials[0]  # pyright: ignore[reportPrivateUsage]
     assert told.state.name == state
     if outcome == "pruned":
         assert told.intermediate_values == {0: 0.3, 1: 0.5}
@@ -300,12 +300,12 @@ def test_tpe_learns_from_the_loss_where_there_are_no_classes(tmp_path: Path) -> 
         base=Settings(loss="mean_squared_error", hidden_layers=1, units=4, epochs=2),
         values={"learning_rate": [0.001, 0.1, 1e30]},
     )
-    proposer = Proposer(space, "tpe", 3)
+    sampler = Sampler(space, "tpe", 3)
     steps = search(
-        proposer, numbers, numbers, trials=48, classes=1, seed=3, store=tmp_path / "t.sqlite"
+        sampler, numbers, numbers, trials=48, classes=1, seed=3, store=tmp_path / "t.sqlite"
     )
     found = drain(steps)
-    told = [t for t in proposer._study.trials if t.values]  # pyright: ignore[reportPrivateUsage]
+    told = [t for t in sampler._study.trials if t.values]  # pyright: ignore[reportPrivateUsage]
     assert {t.outcome for t in found.trials} == {"completed", "diverged"}
     for trial in told:
         found_trial = found.trials[trial.number]
@@ -318,7 +318,7 @@ def test_a_sampler_that_does_not_exist_is_refused_with_those_that_do() -> None:
     unknown: Any = "lucky"
     named = r"sampler = 'lucky'; it must be one of random, quasi_random, grid, tpe, published"
     with pytest.raises(InputError, match=named):
-        Proposer(SMALL, unknown, 1)
+        Sampler(SMALL, unknown, 1)
 
 
 def test_what_a_sampler_cannot_draw_from_is_refused() -> None:

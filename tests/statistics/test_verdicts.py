@@ -1,4 +1,4 @@
-"""Optimism, theory's verdicts, null models and sampling errors: how often are they wrong?"""
+"""Selection bias, theory's verdicts, null models and sampling errors: how often are they wrong?"""
 
 import importlib.util
 import sys
@@ -15,10 +15,12 @@ sys.modules["verdict_table"] = table
 _spec.loader.exec_module(table)
 
 
-def test_the_optimism_of_a_search_lies_in_its_interval() -> None:
+def test_the_selection_bias_of_a_search_lies_in_its_interval() -> None:
     random = np.random.default_rng(0)
     for evidence in ("validation", "second", "folds"):
-        covered = sum(table._optimism_covered(random, evidence, 500, 0.005) for _ in range(150))
+        covered = sum(
+            table._selection_bias_covered(random, evidence, 500, 0.005) for _ in range(150)
+        )
         assert covered >= 133, evidence  # of 150; at 95 % fewer come once in 1,000 times
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -126,6 +127,25 @@ def test_a_factory_that_seeds_itself_is_noticed(digits):
     assert found.networks == 3 and found.repeated == ["2 (Linear)"]
     assert "gives 2 (Linear) the same weights from every seed" in found.caution
     assert drain(diagnose(deep(depth=3), digits, seed=541, networks=3)).caution == ""
+
+
+def test_an_output_of_several_is_chosen_by_its_key(digits):
+    class Several(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = deep(depth=3)()
+
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"logits": self.inner(x), "inputs": x}
+
+    alone = drain(diagnose(deep(depth=3), digits, seed=541, networks=3))
+    chosen = drain(diagnose(Several, digits, output="logits", seed=541, networks=3))
+    same = [msgspec.structs.replace(layer, name="") for layer in alone.layers]
+    assert [msgspec.structs.replace(layer, name="") for layer in chosen.layers] == same
+    with pytest.raises(InputError, match="as in output='logits'"):
+        drain(diagnose(Several, digits, seed=541, networks=3))
+    with pytest.raises(InputError, match="output = 'none'; the module returns a dict with"):
+        drain(diagnose(Several, digits, output="none", seed=541, networks=3))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 from torch import nn
 
-from downslope.autoencoders.errors import squared_errors
 from downslope.data import Examples, Range, Scaling, finite_rows
 from downslope.engines.pytorch import predict_module
 from downslope.errors import InputError
@@ -50,6 +49,11 @@ def halves(module: nn.Sequential, network: NetworkSpec) -> tuple[nn.Sequential, 
     starts = [i for i, layer in enumerate(layers) if isinstance(layer, nn.Linear)]
     cut = starts[code_layer(network)]
     return nn.Sequential(*layers[:cut]), nn.Sequential(*layers[cut:])
+
+
+def squared_errors(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the squared differences in double precision, shape (examples, features)."""
+    return np.square(a.astype(np.float64) - b)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +145,7 @@ class Autoencoder:
     def error(self, raw: NDArray[Any]) -> NDArray[np.float64]:
         """Return the mean squared error of each raw example, per value in [0, 1]."""
         scaled = self.scale(raw)
-        decoded = self.decode_scaled(self.encode_scaled(scaled))
-        return squared_errors(scaled, decoded).mean(axis=1)
+        return squared_errors(scaled, self.reconstruct_scaled(scaled)).mean(axis=1)
 
     def scale(self, raw: NDArray[Any]) -> NDArray[np.float32]:
         """Return raw examples as the network sees them, shape (examples, features).
@@ -174,6 +177,10 @@ class Autoencoder:
     def decode_scaled(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the scaled examples that codes stand for, shape (examples, features)."""
         return self._half(codes, 1)
+
+    def reconstruct_scaled(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return scaled examples after their way through the code."""
+        return self.decode_scaled(self.encode_scaled(inputs))
 
     def to_bytes(self) -> bytes:
         """Return the autoencoder as one safetensors file; `from_bytes` reads it."""

@@ -1,37 +1,12 @@
-"""What codes hold: pictures of single units, ways between examples, a map, dead units."""
+"""What codes hold and where an autoencoder errs: units, walks, a map, the best and the worst."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from downslope.autoencoders.autoencoder import Autoencoder
-
-
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """How codes use their units.
-
-    Args:
-        active: mean share of an example's units that are not zero.
-        dead: units that are zero for every example.
-    """
-
-    active: float
-    dead: int
-
-
-def activity_of(codes: NDArray[np.float32]) -> Activity:
-    """Measure how codes use their units.
-
-    >>> activity_of(np.array([[0.0, 1.0], [0.0, 0.0]], np.float32))
-    Activity(active=0.25, dead=1)
-    """
-    on = codes != 0
-    return Activity(active=float(on.mean()), dead=int((~on.any(axis=0)).sum()))
 
 
 def unit_pictures(coder: Autoencoder, codes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -53,14 +28,7 @@ def interpolate(
 ) -> NDArray[np.float32]:
     """Walk in a straight line from one scaled example's code to another's, and decode each step.
 
-    Args:
-        coder: the autoencoder.
-        first: shape (features,), in [0, 1].
-        last: the same.
-        steps: pictures, both ends included.
-
-    Returns:
-        Shape (steps, features).
+    Both examples are of shape (features,); the pictures are (steps, features), with both ends.
     """
     ends = coder.encode_scaled(np.stack([first, last]))
     share = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
@@ -113,3 +81,44 @@ def farthest_points(points: NDArray[np.float32], count: int) -> NDArray[np.int64
         chosen.append(int(np.argmax(nearest)))
         nearest = np.minimum(nearest, np.linalg.norm(points - points[chosen[-1]], axis=1))
     return np.array(chosen, np.int64)
+
+
+def errors_by_class(
+    errors: NDArray[np.float64], labels: NDArray[np.int64], classes: int
+) -> list[float | None]:
+    """Average the errors of examples over each class; None where a class has none.
+
+    >>> errors_by_class(np.array([0.1, 0.3, 0.5]), np.array([0, 0, 2]), 3)
+    [0.2, None, 0.5]
+    """
+    return [
+        float(errors[labels == c].mean()) if (labels == c).any() else None for c in range(classes)
+    ]
+
+
+def ranked_examples(errors: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Return the best, the middle and the worst examples, `count` of each, or as many as there are.
+
+    Returns:
+        Rows of shape (3, count): lowest errors first; around the median, ascending; highest first.
+
+    >>> ranked_examples(np.array([0.5, 0.1, 0.3, 0.2, 0.4]), 1).tolist()
+    [[1], [2], [0]]
+    """
+    count = min(count, len(errors))
+    order = np.argsort(errors, kind="stable")
+    middle = (len(order) - count) // 2
+    return np.stack([order[:count], order[middle : middle + count], order[::-1][:count]])
+
+
+def shown_examples(labels: NDArray[np.int64], per_class: int = 2) -> NDArray[np.int64]:
+    """Choose the examples to show by position alone, so that nobody picks the pretty ones.
+
+    Returns:
+        The first two examples of the test set, then the first `per_class` of each class.
+
+    >>> shown_examples(np.array([1, 1, 0, 0, 1]), per_class=1)
+    array([0, 1, 2, 0])
+    """
+    firsts = [np.flatnonzero(labels == c)[:per_class] for c in np.unique(labels)]
+    return np.concatenate([np.arange(min(2, len(labels))), *firsts])

@@ -10,24 +10,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from downslope.autoencoders.autoencoder import Autoencoder, code_layer
+from downslope.autoencoders.autoencoder import Autoencoder, code_layer, squared_errors
 from downslope.autoencoders.codes import (
-    activity_of,
+    errors_by_class,
     farthest_points,
     interpolate,
     map_codes,
+    ranked_examples,
+    shown_examples,
     unit_pictures,
 )
 from downslope.autoencoders.corruption import Corruption
-from downslope.autoencoders.errors import (
-    errors_by_class,
-    mean_squared_error,
-    ranked_examples,
-    shown_examples,
-    squared_errors,
-)
-from downslope.autoencoders.linear import LinearCodes
-from downslope.autoencoders.probe import ProbeResult, probe
+from downslope.autoencoders.linear import LinearCodes, ProbeResult, probe
 from downslope.autoencoders.training import PLAIN, train_autoencoders
 from downslope.data import Examples, Range, Scaling, SealedTestSet
 from downslope.engines import EpochRecord
@@ -50,11 +44,11 @@ class AutoencoderEpoch(msgspec.Struct, frozen=True, kw_only=True):
     train_loss: float | None
 
 
-class Rival(msgspec.Struct, frozen=True, kw_only=True):
-    """Another autoencoder of the same training, beside PCA of the same code size.
+class Ablation(msgspec.Struct, frozen=True, kw_only=True):
+    """An autoencoder trained likewise with another code size or shape, beside PCA of its code size.
 
     Args:
-        kind: "code size" or "shape": what sets it apart from the one in question.
+        kind: "code size" or "shape": what was changed.
         network: its widths, as in 784-128-64-128-784.
         parameters: how many it has.
         code_size: the width of its narrowest hidden layer.
@@ -94,7 +88,7 @@ class AutoencoderResult(msgspec.Struct, frozen=True, kw_only=True):
         sparsity: weight of the penalty on the codes.
         noisy_test_mse: of test inputs with that noise against the clean ones; None without noise.
         pca_noisy_test_mse: the same of PCA.
-        rivals: other code sizes and shapes.
+        ablations: other code sizes and shapes.
         class_mses: of the pictured seed, by class; None where the test set has no example.
         pca_class_mses: the same of PCA.
         active: mean share of an example's code units that are not zero.
@@ -119,7 +113,7 @@ class AutoencoderResult(msgspec.Struct, frozen=True, kw_only=True):
     sparsity: float = 0.0
     noisy_test_mse: float | None = None
     pca_noisy_test_mse: float | None = None
-    rivals: list[Rival] = []
+    ablations: list[Ablation] = []
     class_mses: list[float | None] = []
     pca_class_mses: list[float | None] = []
     active: float | None = None
@@ -178,79 +172,87 @@ def autoencode(
         InputError: a member that is no autoencoder, inputs outside of [0, 1], or no seeds or a
             seed twice.
     """
-    own = code_layer(member.network)
+    size = member.network.widths[code_layer(member.network)]
     seeds = [member.seed] if seeds is None else list(seeds)
     if not seeds or len(set(seeds)) != len(seeds):
         raise InputError(f"autoencoder: seeds = {seeds} must be at least one, each once")
-    rivals = _rivals(member, code_sizes, shapes)
+    ablations = _ablations(member, code_sizes, shapes)
     members = [msgspec.structs.replace(member, seed=seed) for seed in seeds]
-    members += [rival for _, rival in rivals]
+    members += [ablation for _, ablation in ablations]
     inputs = np.asarray(training.inputs, np.float32)
     trained = train_autoencoders(members, inputs, noise=noise, sparsity=sparsity, threads=threads)
-    weights = [m.expected_cost(len(training)) / m.training.epochs for m in members]
-    whole = sum(w * m.training.epochs for w, m in zip(weights, members, strict=True))
-    total, done = whole * 1.1, 0.0  # what follows the training takes about a tenth of its time
+    costs = [m.expected_cost(len(training)) for m in members]
+    total = sum(costs) * 1.1  # what follows the training takes about a tenth of its time
+    done = 0.0
     yield Progress("autoencoder", 0, total)
     records: list[list[EpochRecord]] = [[] for _ in members]
     for record in trained:
         records[record.member].append(record)
-        done += weights[record.member]
-        label = members[record.member].network.label
-        note = f"{label}, training error {record.train_loss:.4f}"
-        yield Progress("autoencoder", min(done, whole), total, note)
-    scaled = scaling.apply(test.open(OPENING))
-    originals = np.asarray(scaled.inputs, np.float32)
-    labels = np.asarray(scaled.targets, np.int64)
+        trainee = members[record.member]
+        done += costs[record.member] / trainee.training.epochs
+        note = f"{trainee.network.label}, training error {record.train_loss:.4f}"
+        yield Progress("autoencoder", min(done, sum(costs)), total, note)
+    sealed = scaling.apply(test.open(OPENING))
+    originals = np.asarray(sealed.inputs, np.float32)
+    labels = np.asarray(sealed.targets, np.int64)
     linear = LinearCodes.fit(inputs)
     shape = (inputs.shape[1],) if shape is None else tuple(shape)
     fitted = Range.of(scaling.undo(np.stack([inputs.min(axis=0), inputs.max(axis=0)])))
     coders = [
-        _coder(m, r[-1], scaling, shape, fitted) for m, r in zip(members, records, strict=True)
+        Autoencoder(m.network, last.state, scaling, shape, fitted)
+        if (last := r[-1]).outcome == "completed" and last.state is not None
+        else None
+        for m, r in zip(members, records, strict=True)
     ]
-    errors = [None if coder is None else _test_error(coder, originals) for coder in coders]
+    # Weights may be finite and what they make of the test examples not.
+    errors = [
+        None if coder is None else _finite(_error(originals, coder.reconstruct_scaled(originals)))
+        for coder in coders
+    ]
 
     def pca_error(size: int) -> float:
-        return mean_squared_error(originals, linear.reconstruct(originals, size))
+        return _error(originals, linear.reconstruct(originals, size))
 
-    size, count = member.network.widths[own], len(seeds)
-    ours, own_errors = records[:count], errors[:count]
-    completed = [e for e in own_errors if e is not None]
+    by_seed, test_mses = records[: len(seeds)], errors[: len(seeds)]
+    completed = [error for error in test_mses if error is not None]
     result = AutoencoderResult(
         member=members[0],
         parameters=member.network.parameters,
         code_size=size,
-        epochs=[AutoencoderEpoch(epoch=r.epoch, train_loss=_finite(r.train_loss)) for r in ours[0]],
-        outcome="completed" if completed else ours[0][-1].outcome or "failed",
+        epochs=[
+            AutoencoderEpoch(epoch=r.epoch, train_loss=_finite(r.train_loss)) for r in by_seed[0]
+        ],
+        outcome="completed" if completed else by_seed[0][-1].outcome or "failed",
         test_mse=float(np.mean(completed)) if completed else None,
         pca_test_mse=pca_error(size),
         # Of a single class, or unlabelled, as many as of ten.
         shown=shown_examples(labels, 2 if labels.max(initial=0) else 20).tolist(),
         seeds=seeds,
-        first_losses=[_finite(r[0].train_loss) for r in ours],
-        last_losses=[_finite(r[-1].train_loss) for r in ours],
-        test_mses=own_errors,
+        first_losses=[_finite(r[0].train_loss) for r in by_seed],
+        last_losses=[_finite(r[-1].train_loss) for r in by_seed],
+        test_mses=test_mses,
         stopped=[
             f"seed {seed} {r[-1].outcome}: {r[-1].reason or 'its test error is not finite'}"
-            for seed, r, error in zip(seeds, ours, own_errors, strict=True)
+            for seed, r, error in zip(seeds, by_seed, test_mses, strict=True)
             if error is None
         ],
         noise=noise,
         sparsity=sparsity,
-        rivals=[
-            Rival(
+        ablations=[
+            Ablation(
                 kind=kind,
-                network=rival.network.label,
-                parameters=rival.network.parameters,
-                code_size=(width := rival.network.widths[code_layer(rival.network)]),
+                network=ablation.network.label,
+                parameters=ablation.network.parameters,
+                code_size=(width := ablation.network.widths[code_layer(ablation.network)]),
                 outcome=r[-1].outcome or "failed",
                 test_mse=error,
                 pca_test_mse=pca_error(width),
             )
-            for (kind, rival), r, error in zip(rivals, records[count:], errors[count:], strict=True)
+            for (kind, ablation), r, error in zip(
+                ablations, records[len(seeds) :], errors[len(seeds) :], strict=True
+            )
         ],
     )
-    pictured = next((i for i, error in enumerate(own_errors) if error is not None), None)
-    coder = None if pictured is None else coders[pictured]
     shown = np.array(result.shown, np.int64)
     arrays: dict[str, NDArray[np.generic]] = {
         "originals": originals[shown],
@@ -258,22 +260,23 @@ def autoencode(
         "pca_reconstructions": linear.reconstruct(originals[shown], size),
         "labels": labels[shown],
     }
-    if coder is not None:
-        yield Progress("autoencoder", 1.02 * whole, total, "what the codes hold")
-        result, drawn = _describe(
-            result, coder, linear, inputs, training.targets, originals, labels
-        )
-        arrays |= drawn
+    pictured = next((c for c, e in zip(coders, test_mses, strict=False) if e is not None), None)
+    if pictured is not None:
+        yield Progress("autoencoder", 1.02 * sum(costs), total, "what the codes hold")
+        targets = training.targets
+        classes = targets if targets.ndim == 1 and len(np.unique(targets)) > 1 else None
+        result, pictures = _describe(result, pictured, linear, inputs, classes, originals, labels)
+        arrays |= pictures
     yield Progress("autoencoder", total, total)
-    return AutoencoderComparison(result, coder, arrays)
+    return AutoencoderComparison(result, pictured, arrays)
 
 
-def _rivals(
+def _ablations(
     member: Member, code_sizes: Sequence[int], shapes: Sequence[Sequence[int]]
 ) -> list[tuple[str, Member]]:
     """Make the other members; one that is the member itself is left out."""
-    widths, own = member.network.widths, code_layer(member.network)
-    wanted = [("code size", (*widths[:own], size, *widths[own + 1 :])) for size in code_sizes]
+    widths, code = member.network.widths, code_layer(member.network)
+    wanted = [("code size", (*widths[:code], size, *widths[code + 1 :])) for size in code_sizes]
     wanted += [("shape", (widths[0], *hidden, widths[-1])) for hidden in shapes]
     replace = msgspec.structs.replace
     return [
@@ -283,40 +286,25 @@ def _rivals(
     ]
 
 
-def _coder(
-    member: Member, last: EpochRecord, scaling: Scaling, shape: tuple[int, ...], fitted: Range
-) -> Autoencoder | None:
-    if last.outcome != "completed" or last.state is None:
-        return None
-    return Autoencoder(member.network, last.state, scaling, shape, fitted)
-
-
-def _test_error(coder: Autoencoder, originals: NDArray[np.float32]) -> float | None:
-    """Return the error on test examples; weights may be finite and what they make of these not."""
-    return _finite(
-        mean_squared_error(originals, coder.decode_scaled(coder.encode_scaled(originals)))
-    )
-
-
 def _describe(
     result: AutoencoderResult,
     coder: Autoencoder,
     linear: LinearCodes,
     inputs: NDArray[np.float32],
-    targets: NDArray[np.generic],
+    classes: NDArray[np.generic] | None,
     originals: NDArray[np.float32],
     labels: NDArray[np.int64],
 ) -> tuple[AutoencoderResult, dict[str, NDArray[np.generic]]]:
     """Add what the pictured autoencoder's codes and errors are like, and collect its pictures."""
-    size, shown = result.code_size, np.array(result.shown, np.int64)
+    size, seed, shown = result.code_size, result.member.seed, np.array(result.shown, np.int64)
     codes = coder.encode_scaled(originals)
     decoded = coder.decode_scaled(codes)
     squares = squared_errors(originals, decoded)
     pca_squares = squared_errors(originals, linear.reconstruct(originals, size))
     errors = squares.mean(axis=1)
     ranked = ranked_examples(errors, RANKED)
-    mapped = map_codes(codes[:MAPPED], result.member.seed)
-    pictured = farthest_points(mapped, min(MAP_PICTURES, max(2, len(mapped) // 12)))
+    places = map_codes(codes[:MAPPED], seed)
+    pictured = farthest_points(places, min(MAP_PICTURES, max(2, len(places) // 12)))
     walks = _walks(labels)
     arrays: dict[str, NDArray[np.generic]] = {
         "reconstructions": decoded[shown],
@@ -325,7 +313,7 @@ def _describe(
         "ranked_errors": errors[ranked],
         "feature_mses": np.stack([squares.mean(axis=0), pca_squares.mean(axis=0)]),
         "units": unit_pictures(coder, codes),
-        "map": mapped,
+        "map": places,
         "map_labels": labels[:MAPPED],
         "map_pictured": pictured,
         "map_images": originals[pictured],
@@ -334,36 +322,32 @@ def _describe(
         else np.zeros((0, 9, originals.shape[1]), np.float32),
         "walk_ends": originals[walks],
     }
-    noisy_mses: tuple[float | None, float | None] = None, None
+    noisy_mse = pca_noisy_mse = None
     if result.noise.amount > 0:
-        noisy = result.noise.corrupt(originals, result.member.seed, 0)  # epochs draw from 1
-        denoised = coder.decode_scaled(coder.encode_scaled(noisy))
+        noisy = result.noise.corrupt(originals, seed, 0)  # epochs draw from 1
         arrays["noisy"] = noisy[shown]
-        arrays["denoised"] = coder.decode_scaled(coder.encode_scaled(noisy[shown]))
-        noisy_mses = (
-            mean_squared_error(originals, denoised),
-            mean_squared_error(originals, linear.reconstruct(noisy, size)),
-        )
+        arrays["denoised"] = coder.reconstruct_scaled(noisy[shown])
+        noisy_mse = _error(originals, coder.reconstruct_scaled(noisy))
+        pca_noisy_mse = _error(originals, linear.reconstruct(noisy, size))
     probes: list[ProbeResult] = []
-    if targets.ndim == 1 and len(np.unique(targets)) > 1:
-        known = np.asarray(targets, np.int64)
-        for name, seen, new in (
+    if classes is not None:
+        targets = np.asarray(classes, np.int64)
+        for name, features, test_features in (
             ("code", coder.encode_scaled(inputs), codes),
             ("components", linear.encode(inputs, size), linear.encode(originals, size)),
             ("inputs", inputs, originals),
         ):
-            probes.append(probe(name, seen, known, new, labels))
-    classes = int(labels.max(initial=0)) + 1
-    activity = activity_of(codes)
+            probes.append(probe(name, features, targets, test_features, labels))
+    count = int(labels.max(initial=0)) + 1
     return msgspec.structs.replace(
         result,
-        class_mses=errors_by_class(errors, labels, classes),
-        pca_class_mses=errors_by_class(pca_squares.mean(axis=1), labels, classes),
-        active=activity.active,
-        dead=activity.dead,
+        class_mses=errors_by_class(errors, labels, count),
+        pca_class_mses=errors_by_class(pca_squares.mean(axis=1), labels, count),
+        active=float((codes != 0).mean()),
+        dead=int((codes == 0).all(axis=0).sum()),
         probes=probes,
-        noisy_test_mse=noisy_mses[0],
-        pca_noisy_test_mse=noisy_mses[1],
+        noisy_test_mse=noisy_mse,
+        pca_noisy_test_mse=pca_noisy_mse,
     ), arrays
 
 
@@ -374,6 +358,10 @@ def _walks(labels: NDArray[np.int64]) -> NDArray[np.int64]:
         starts = list(range(min(len(labels), 2 * WALKS)))
     pairs = list(zip(starts[::2], starts[1::2], strict=False))[:WALKS]
     return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _error(originals: NDArray[np.float32], decoded: NDArray[np.float32]) -> float:
+    return float(squared_errors(originals, decoded).mean())
 
 
 def _finite(value: float) -> float | None:

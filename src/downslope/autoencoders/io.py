@@ -51,7 +51,7 @@ def read_examples(paths: Sequence[Path], coder: Autoencoder) -> NDArray[Any]:
         InputError: a file that is neither, an image of another size, or damaged bytes.
     """
     if len(paths) == 1 and paths[0].suffix.lower() == ".npy":
-        array = _rows(paths[0])
+        array = read_array(paths[0])
         # One example alone is meant as one row.
         return array[None] if array.shape == coder.shape else array
     if more := next((path for path in paths if path.suffix.lower() == ".npy"), None):
@@ -59,13 +59,16 @@ def read_examples(paths: Sequence[Path], coder: Autoencoder) -> NDArray[Any]:
     return np.stack([_image(path, coder) for path in paths])
 
 
-def read_codes(path: Path) -> NDArray[Any]:
-    """Read codes from a .npy file.
+def read_array(path: Path) -> NDArray[Any]:
+    """Read a .npy file of at least one row.
 
     Raises:
-        InputError: another kind of file, or damaged bytes.
+        InputError: another kind of file, an empty array, or damaged bytes.
     """
-    return _rows(path)
+    array = parse_npy(read_whole(path), path)
+    if not array.size:
+        raise fault(path, f"holds nothing (shape {array.shape}); give at least one row")
+    return array
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:
@@ -82,11 +85,8 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
 def write_sheet(path: Path, rows: Sequence[NDArray[Any]], coder: Autoencoder) -> None:
     """Write pictures as one PNG: `rows` below each other, in bands of at most 20 columns.
 
-    Args:
-        path: of the PNG.
-        rows: arrays of shape (pictures, *shape) in the units of the data, for example originals
-            and reconstructions.
-        coder: knows shape and white.
+    Each of the `rows` is an array of shape (pictures, *shape) in the units of the data, for example
+    originals and reconstructions.
 
     Raises:
         InputError: the data are no grey images, or there are too many for a sheet.
@@ -112,13 +112,6 @@ def write_sheet(path: Path, rows: Sequence[NDArray[Any]], coder: Autoencoder) ->
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(buffer, "PNG")
     write_whole(path, buffer.getvalue())
-
-
-def _rows(path: Path) -> NDArray[Any]:
-    array = parse_npy(read_whole(path), path)
-    if not array.size:
-        raise fault(path, f"holds nothing (shape {array.shape}); give at least one row")
-    return array
 
 
 def _image(path: Path, coder: Autoencoder) -> NDArray[np.float32]:

@@ -44,12 +44,12 @@ def decode(
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A .npy or a .png sheet.")],
 ) -> None:
     """Turn codes into what a trained autoencoder makes of them."""
-    from downslope.autoencoders import open_autoencoder, read_codes, write_array, write_sheet
+    from downslope.autoencoders import open_autoencoder, read_array, write_array, write_sheet
     from downslope.report.formats import plural
 
     _check_out(out, ".npy", ".png")
     autoencoder = open_autoencoder(coder)
-    decoded = autoencoder.decode(read_codes(codes))
+    decoded = autoencoder.decode(read_array(codes))
     if out.suffix.lower() == ".png":
         write_sheet(out, [decoded], autoencoder)
     else:

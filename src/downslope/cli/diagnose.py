@@ -9,7 +9,7 @@ import typer
 
 from downslope.checked import Seed
 from downslope.cli.data import load_dataset
-from downslope.cli.options import KindOption, LabelOption, QuietOption, number
+from downslope.cli.options import KindOption, LabelOption, OutputOption, QuietOption, number
 from downslope.terminal import own_output, say, show
 from downslope.watch import watch
 
@@ -26,6 +26,7 @@ def diagnose(
     ] = "fashion-mnist",
     label: LabelOption = None,
     kind: KindOption = None,
+    output: OutputOption = None,
     networks: Annotated[int, number(int, "Initializations of the network.")] = 10,
     examples: Annotated[int, number(int, "Examples to measure on.")] = 256,
     seed: Annotated[int, number(Seed, "Of the initializations.")] = 541,
@@ -38,7 +39,7 @@ def diagnose(
 
     The theory of He initialization, checked: downslope theory.
     """
-    from downslope.data import Scaling
+    from downslope.data import Encoding
     from downslope.networks import load_factory
     from downslope.recipe import DataRecipe
     from downslope.report.diagnosis_page import write_diagnosis
@@ -50,11 +51,13 @@ def diagnose(
     with own_output():
         factory = load_factory(module)
     dataset = load_dataset(data, label, kind, quiet)
-    scaling = Scaling.fit(dataset.training, dataset.white, DataRecipe().center)
+    encoding = Encoding.fit(dataset, center=DataRecipe().center)
+    inputs = encoding.transform(dataset.training.inputs)
     steps = diagnose(
         factory,
-        scaling.apply(dataset.training).inputs.astype("float32", copy=False),
-        shape=dataset.shape,
+        inputs,
+        shape=inputs.shape[1:] if dataset.columns else dataset.shape,
+        output=output,
         networks=networks,
         examples=examples,
         seed=seed,

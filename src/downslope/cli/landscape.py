@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from downslope.checked import Count, Seed
-from downslope.cli.options import QuietOption, ThreadsOption, number
+from downslope.cli.options import OutputOption, QuietOption, ThreadsOption, number
 from downslope.errors import InputError
 from downslope.terminal import own_output, say
 from downslope.watch import watch
@@ -32,12 +32,7 @@ def landscape(
     loss: Annotated[
         Literal["cross_entropy", "mean_squared_error"], typer.Option(help="Of the training.")
     ] = "cross_entropy",
-    output: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Which output, where it returns several, such as logits."
-        ),
-    ] = None,
+    output: OutputOption = None,
     grid: Annotated[str, typer.Option(metavar="NxM", help="Columns x rows.")] = "25x25",
     margin: Annotated[float, number(float, "Added around the path, of its extent.", "SHARE")] = 0.2,
     examples: Annotated[int, number(Count, "Examples behind each loss.")] = 2500,
@@ -50,9 +45,9 @@ def landscape(
             "SHARE",
         ),
     ] = None,
-    statistics: Annotated[
-        Literal["recomputed", "kept"],
-        typer.Option(help="Of batch norm: anew at each point, or as they were saved."),
+    batch_norm: Annotated[
+        Literal["recomputed", "frozen"],
+        typer.Option(help="Its statistics: anew at each point, or as they were saved."),
     ] = "recomputed",
     seed: Annotated[int, number(Seed, "Of the choice of examples and of the network.")] = 0,
     threads: ThreadsOption = None,
@@ -80,7 +75,7 @@ def landscape(
         data,
         folder.path,
         validation=validation,
-        options=LossOptions(loss, statistics, threads=threads, output=output),  # pyright: ignore[reportArgumentType] - checked there
+        options=LossOptions(loss, batch_norm, threads=threads, output=output),  # pyright: ignore[reportArgumentType] - checked there
         grid=Grid(int(columns), int(rows), margin, tolerance=tolerance or 0.0),
         examples=examples,
         seed=seed,

@@ -44,6 +44,10 @@ KindOption = Annotated[
     Literal["images", "table"] | None,
     typer.Option("--kind", help="What arrays hold, where their content does not tell."),
 ]
+OutputOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Which output, where it returns several, such as logits."),
+]
 ThreadsOption = Annotated[
     int | None, number(Threads, "What is computed in parallel; default all cores.")
 ]

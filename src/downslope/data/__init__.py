@@ -11,24 +11,39 @@ from downslope.data.description import (
     list_datasets,
     verify,
 )
-from downslope.data.examples import Dataset, Examples, Opening, SealedTestSet, content_digest
+from downslope.data.encoding import Encoding
+from downslope.data.examples import (
+    Column,
+    Dataset,
+    Examples,
+    Opening,
+    SealedTestSet,
+    Task,
+    content_digest,
+)
 from downslope.data.fetching import fetch, find
 from downslope.data.files import finite_rows
 from downslope.data.loading import load
-from downslope.data.preparation import Range, Scaling, split
+from downslope.data.numbers import NumberMethod
+from downslope.data.preparation import Encoder, Range, Scaling, split
 
 __all__ = [
     "ClassCount",
+    "Column",
     "Dataset",
     "Description",
+    "Encoder",
+    "Encoding",
     "Examples",
     "FileCheck",
     "Kind",
     "Listing",
+    "NumberMethod",
     "Opening",
     "Range",
     "Scaling",
     "SealedTestSet",
+    "Task",
     "content_digest",
     "describe",
     "fetch",

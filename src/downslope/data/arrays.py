@@ -6,6 +6,8 @@ import io
 import re
 import warnings
 import zipfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from downslope.data.examples import Examples
 from downslope.data.files import fault, open_plain, read_bounded, read_whole
 from downslope.data.idx import ROLES, list_folder
-from downslope.errors import InputError, one_line
+from downslope.errors import InputError
 
 NPZ_KEYS: tuple[tuple[str, ...], ...] = (
     ("x_train", "y_train", "x_test", "y_test"),
@@ -117,19 +119,11 @@ def read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
         The arrays by key in lower case, in the order of the set of keys: four with a test set,
         two without; and a note on arrays that are neither inputs nor labels and not read.
     """
-    with open_plain(path) as stream:
-        try:
-            with zipfile.ZipFile(stream) as archive:
-                members, keys, notes = _choose(path, archive)
-                return {
-                    key: _read_member(archive, members[key], f"{path}: {key}", key) for key in keys
-                }, notes
-        except InputError:
-            raise
-        except Exception as error:  # zipfile and its codecs raise many types on damaged bytes
-            raise fault(
-                path, f"is not a readable .npz ({error}); write it with numpy.savez"
-            ) from None
+    with _open_archive(path) as archive:
+        members, keys, notes = _choose(path, archive)
+        return {
+            key: _read_member(archive, members[key], f"{path}: {key}", key) for key in keys
+        }, notes
 
 
 def read_examples(path: Path) -> Examples:
@@ -138,30 +132,38 @@ def read_examples(path: Path) -> Examples:
     Arrays of numbers are kept as they are, whatever they are for.
 
     Raises:
-        InputError: it is missing or damaged, lacks an array, their lengths differ, or a value is
-            not finite.
+        InputError: it is missing, damaged or too large, lacks an array, their lengths differ, or a
+            value is not finite.
     """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            missing = {"inputs", "targets"} - set(arrays.files)
-            if missing:
-                raise InputError(
-                    f"{path}: lacks {', '.join(sorted(missing))}; it has {', '.join(arrays.files)}"
-                )
-            inputs, targets = arrays["inputs"], arrays["targets"]
-    except InputError:
-        raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        raise InputError(
-            f"{path}: cannot be read as npz ({type(error).__name__}: {one_line(error)})"
-        ) from None
+    with _open_archive(path) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if missing := [key for key in ("inputs", "targets") if key not in members]:
+            raise fault(path, f"lacks {', '.join(missing)}; it has {', '.join(members)}")
+        inputs, targets = (
+            _read_member(archive, members[key], f"{path}: {key}", key)
+            for key in ("inputs", "targets")
+        )
     for name, array in (("inputs", inputs), ("targets", targets)):
-        if array.dtype.kind not in "fiub" or array.ndim < 1:
-            raise InputError(f"{path}: {name} is of type {array.dtype}; numbers are needed")
+        if array.ndim < 1:
+            raise fault(path, f"{name} is a single number; its first axis must be the examples")
         if not (finite := np.isfinite(array)).all():
             row = int(np.argwhere(~finite)[0, 0])
-            raise InputError(f"{path}: {name} of row {row} (from 0) are not all finite numbers")
-    return Examples(inputs, targets)
+            raise fault(path, f"{name} of row {row} (from 0) are not all finite numbers")
+    return Examples(inputs.copy(), targets.copy())  # torch wants arrays that can be written
+
+
+@contextmanager
+def _open_archive(path: Path) -> Generator[zipfile.ZipFile, None, None]:
+    with open_plain(path) as stream:
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                yield archive
+        except InputError:
+            raise
+        except Exception as error:  # zipfile and its codecs raise many types on damaged bytes
+            raise fault(
+                path, f"is not a readable .npz ({error}); write it with numpy.savez"
+            ) from None
 
 
 def _choose(

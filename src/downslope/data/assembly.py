@@ -10,9 +10,10 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from downslope.data.encoding import Labels, encode, listed
+from downslope.data.encoding import columns_of_array
 from downslope.data.examples import Dataset, Examples, SealedTestSet, content_digest
 from downslope.data.files import fault, finite_rows
+from downslope.data.labels import Labels, encode, listed
 from downslope.data.preparation import Range
 
 HOLD_OUT = 0.2
@@ -119,6 +120,7 @@ def assemble(name: str, source: str, training: Part, test: Part | None = None) -
         training=trained,
         test=SealedTestSet(sealed),
         white=white,
+        columns=() if images else columns_of_array(arrays[0].shape[1]),
         sha256=content_digest(trained.inputs, trained.targets, sealed.inputs, sealed.targets),
         notes=tuple(said),
     )

@@ -3,12 +3,42 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from downslope.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Inputs = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.float64]
+
+Task = Literal["classification", "regression"]
+"""What is predicted: classes, or numbers."""
+
+ColumnKind = Literal["number", "boolean", "category", "date"]
+"""What the cells of a column may be taken for."""
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """A column of a table.
+
+    Args:
+        name: in the header.
+        kind: what its cells are taken for.
+        date_format: in which dates are written, as for `pandas.to_datetime`.
+        left_out: why networks do not see it; empty where they do.
+    """
+
+    name: str
+    kind: ColumnKind
+    date_format: str = ""
+    left_out: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +47,17 @@ class Examples:
 
     Args:
         inputs: shape (examples, features); as read uint8, or floating, float64 where float32
-            would lose digits; float32 once scaled.
-        targets: int64 classes of shape (examples,), or float32 of shape (examples, outputs).
+            would lose digits; float32 once encoded. Of a table of mixed columns, until it is
+            encoded, a frame with values by kind (`Dataset.columns`), as `frame` tells.
+        targets: int64 classes of shape (examples,); or numbers, float64 of shape (examples,) as
+            read and float32 of shape (examples, outputs) once encoded.
 
     Raises:
         InputError: the counts differ.
     """
 
-    inputs: NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.float64]
-    targets: NDArray[np.int64] | NDArray[np.float32]
+    inputs: Inputs
+    targets: NDArray[np.int64] | NDArray[np.float32] | NDArray[np.float64]
 
     def __post_init__(self) -> None:
         if len(self.inputs) != len(self.targets):
@@ -39,7 +71,15 @@ class Examples:
 
     def take(self, rows: NDArray[np.int64]) -> Examples:
         """Return the examples of the given rows, in that order."""
-        return Examples(self.inputs[rows], self.targets[rows])
+        frame = self.frame
+        taken = self.inputs[rows] if frame is None else cast(Any, frame.iloc[rows])
+        return Examples(taken, self.targets[rows])
+
+    @property
+    def frame(self) -> pd.DataFrame | None:
+        """The inputs where they are the frame of a mixed table; None where they are an array."""
+        inputs = cast(Any, self.inputs)
+        return None if isinstance(inputs, np.ndarray) else inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +104,7 @@ class SealedTestSet:
     def __init__(self, examples: Examples) -> None:
         self.__examples = examples
         self.__openings: list[Opening] = []
+        self.__encode: Callable[[Examples], Examples] | None = None
 
     def __len__(self) -> int:
         return len(self.__examples)
@@ -82,7 +123,13 @@ class SealedTestSet:
         if not reason.strip():
             raise InputError("test set: open(reason) needs a reason; it is printed in the report")
         self.__openings.append(Opening(reason))
-        return self.__examples
+        return self.__examples if self.__encode is None else self.__encode(self.__examples)
+
+    def encoded(self, encode: Callable[[Examples], Examples]) -> SealedTestSet:
+        """Return the same test set, with examples that `open` encodes; openings count for both."""
+        other = SealedTestSet(self.__examples)
+        other.__openings, other.__encode = self.__openings, encode
+        return other
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +147,10 @@ class Dataset:
             digits); None for a table.
         sha256: digest of the decompressed content, all arrays in order.
         notes: what was taken for what where the content decided it, a sentence each.
+        task: classes, or numbers to predict.
+        columns: of a table, all of them, those that are left out with the reason; empty for
+            pictures.
+        target: name of the label column of a table.
     """
 
     name: str
@@ -111,6 +162,9 @@ class Dataset:
     white: float | None
     sha256: str
     notes: tuple[str, ...] = ()
+    task: Task = "classification"
+    columns: tuple[Column, ...] = ()
+    target: str = ""
 
 
 def content_digest(*arrays: NDArray[np.generic]) -> str:

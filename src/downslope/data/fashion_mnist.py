@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import platformdirs
-
 from downslope.data.files import fault
 from downslope.data.idx import ROLES, USUAL_NAMES, IdxFile, find_idx
 from downslope.errors import InputError
+from downslope.files import cache_folder
 
 NAME = "fashion-mnist"
 
@@ -53,11 +52,6 @@ TORCHVISION = Path("FashionMNIST", "raw")
 
 VARIABLE, CACHE, SYSTEM = "DOWNSLOPE_DATA", "the user's cache", "the system package"
 """What places are called: by this variable of the environment, and by a word."""
-
-
-def cache_folder() -> Path:
-    """Return the user's cache of this program; it need not exist yet."""
-    return platformdirs.user_cache_path("downslope")
 
 
 def places() -> list[tuple[str, Path]]:

@@ -16,6 +16,7 @@ from downslope.data.files import fault
 from downslope.data.idx import find_idx, read_idx_folder
 from downslope.data.package import PACKAGE, unpack_package
 from downslope.errors import InputError
+from downslope.files import CACHE, cache_folder
 from downslope.progress import Progress, Steps
 
 NAMES = ("fashion-mnist", "digits")
@@ -67,7 +68,7 @@ def fetch(name: str) -> Steps[Path]:
     there = find(name)
     if there is not None and (name == "digits" or _intact(there)):
         return there
-    cache = fashion_mnist.cache_folder()
+    cache = cache_folder()
     try:
         cache.mkdir(parents=True, exist_ok=True)
         _sweep(cache)
@@ -75,7 +76,7 @@ def fetch(name: str) -> Steps[Path]:
     except OSError as error:
         raise fault(
             cache,
-            f"the cache cannot be written ({error.strerror or error}); set XDG_CACHE_HOME to a "
+            f"the cache cannot be written ({error.strerror or error}); set {CACHE} to a "
             f"folder that can, or {fashion_mnist.VARIABLE} to one with the data",
         ) from None
     try:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from downslope.data import fashion_mnist
 from downslope.data.arrays import parse_npy, read_npy_folder, read_npz
 from downslope.data.assembly import Kind, Part, assemble
-from downslope.data.encoding import Labels
 from downslope.data.examples import Dataset
 from downslope.data.fetching import NAMES, fetch
 from downslope.data.files import fault, read_whole
@@ -27,6 +26,7 @@ from downslope.data.idx import (
     read_idx_folder,
     stray_label,
 )
+from downslope.data.labels import Labels
 from downslope.data.table import read_csv
 from downslope.errors import InputError, nearest
 from downslope.progress import drain

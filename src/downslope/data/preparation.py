@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from downslope.data.examples import Examples
+from downslope.data.numbers import constant
 from downslope.errors import InputError
 
 _ROWS = 4096  # scaled at a time: so many in float64 are all that is needed beside the result
@@ -51,6 +53,14 @@ def split(
     return permutation[: total - count], permutation[total - count :]
 
 
+class Encoder(Protocol):
+    """What makes of raw examples those that a network sees: a `Scaling` or an `Encoding`."""
+
+    def apply(self, examples: Examples) -> Examples:
+        """Return the examples with float32 inputs."""
+        ...
+
+
 class Scaling(msgspec.Struct, frozen=True, kw_only=True):
     """A map of raw inputs to float32: (raw / divisor - shift) / spread.
 
@@ -89,7 +99,7 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
                 f"{np.abs(training.inputs[:, column]).max():g}, too large to standardize; rescale "
                 "that column"
             )
-        spread = np.where(_constant(training.inputs), 1.0, deviation)
+        spread = np.where(constant(training.inputs), 1.0, deviation)
         return Scaling(shift=mean.tolist(), spread=spread.tolist())
 
     @staticmethod
@@ -104,43 +114,40 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
             return Scaling(divisor=white)
         columns = Range.of(training.inputs)
         low = np.asarray(columns.low)
-        span = np.where(_constant(training.inputs), 1.0, np.asarray(columns.high) - low)
+        span = np.where(constant(training.inputs), 1.0, np.asarray(columns.high) - low)
         return Scaling(shift=low.tolist(), spread=span.tolist())
 
     def apply(self, examples: Examples) -> Examples:
-        """Return the examples with scaled float32 inputs.
+        """Return the examples with scaled float32 inputs; see `transform`.
+
+        >>> grey = Examples(np.array([[0, 255]], np.uint8), np.zeros(1, np.int64))
+        >>> Scaling(divisor=255, shift=0.5).apply(grey).inputs
+        array([[-0.5,  0.5]], dtype=float32)
+        """
+        return Examples(self.transform(examples.inputs), examples.targets)
+
+    def transform(self, raw: NDArray[Any]) -> NDArray[np.float32]:
+        """Return scaled float32 inputs, shape (examples, features).
 
         Columns are shifted in float64 and narrowed last, so that large values keep their
         differences. Bytes with one divisor and shift for all are scaled in float32, as in PyTorch.
 
         Raises:
             InputError: a scaled value that float32 cannot hold, with its row and column.
-
-        >>> grey = Examples(np.array([[0, 255]], np.uint8), np.zeros(1, np.int64))
-        >>> Scaling(divisor=255, shift=0.5).apply(grey).inputs
-        array([[-0.5,  0.5]], dtype=float32)
         """
-        raw = examples.inputs
         if raw.dtype == np.uint8 and isinstance(self.shift, float | int) and self.spread == 1:
             scaled = raw.astype(np.float32)
             if self.divisor != 1:
                 scaled /= np.float32(self.divisor)
             scaled -= np.float32(self.shift)
-            return Examples(scaled, examples.targets)
-        scaled = np.empty(raw.shape, np.float32)
+            return scaled
         shift, spread = np.asarray(self.shift, np.float64), np.asarray(self.spread, np.float64)
-        for start in range(0, len(raw), _ROWS):
-            rows = slice(start, start + _ROWS)
+
+        def scale(rows: NDArray[Any]) -> NDArray[np.float64]:
             with np.errstate(over="ignore"):
-                scaled[rows] = (raw[rows].astype(np.float64) / self.divisor - shift) / spread
-        finite = np.isfinite(scaled)
-        if not finite.all():
-            row, column = np.argwhere(~finite)[0]
-            raise InputError(
-                f"data: row {row}, column {column} (both from 0) holds {raw[row, column]}, which "
-                "scaled as the training rows are does not fit float32; correct that value"
-            )
-        return Examples(scaled, examples.targets)
+                return (rows.astype(np.float64) / self.divisor - shift) / spread
+
+        return narrow(raw, scale, "data")
 
     def undo(self, scaled: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return scaled values, shape (..., features), in the units of the data."""
@@ -197,13 +204,24 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
         return said
 
 
-def _constant(inputs: NDArray[Any]) -> NDArray[np.bool_]:
-    """Tell which columns, of shape (examples, features), are constant but for rounding."""
-    low, high = inputs.min(axis=0).astype(np.float64), inputs.max(axis=0).astype(np.float64)
-    constant = low == high
-    if inputs.dtype.kind == "f":
-        rounding = 4 * float(np.finfo(inputs.dtype).eps) * np.maximum(np.abs(low), np.abs(high))
-        for column in np.flatnonzero(~constant & (high - low <= rounding)):
-            # Whole numbers are not rounded: large identifiers differ by little, and truly.
-            constant[column] = bool((inputs[:, column] != np.rint(inputs[:, column])).any())
-    return constant
+def narrow(raw: Any, encode: Callable[[Any], NDArray[np.float64]], at: str) -> NDArray[np.float32]:
+    """Encode an array or a frame, some rows at a time, and narrow what comes out to float32.
+
+    Raises:
+        InputError: a value that float32 cannot hold, with its row and column.
+    """
+    parts: list[NDArray[np.float32]] = []
+    for start in range(0, max(1, len(raw)), _ROWS):
+        rows = raw[start : start + _ROWS]
+        with np.errstate(over="ignore"):
+            part = encode(rows).astype(np.float32)
+        finite = np.isfinite(part)
+        if not finite.all():
+            row, column = np.argwhere(~finite)[0]
+            holds = f" holds {rows[row, column]}, which" if isinstance(raw, np.ndarray) else ""
+            raise InputError(
+                f"{at}: row {start + row}, column {column} (both from 0){holds} scaled as the "
+                "training rows are does not fit float32; correct that value"
+            )
+        parts.append(part)
+    return np.concatenate(parts)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from downslope.data.assembly import Part
-from downslope.data.encoding import Labels, is_number
 from downslope.data.files import fault, read_text
+from downslope.data.labels import Labels, is_number
 from downslope.errors import nearest
 
 LABEL_NAMES = ("label", "target", "class", "y")

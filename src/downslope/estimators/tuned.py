@@ -34,9 +34,9 @@ from downslope.estimators.preparation import (
 from downslope.progress import Progress, Steps
 from downslope.search import (
     Halving,
-    Proposer,
     Range,
     Sampler,
+    SamplerName,
     SearchResult,
     Settings,
     Space,
@@ -152,8 +152,8 @@ class _MLPSearch(BaseEstimator, ABC):
                 raise InputError(
                     f"{name}: {parameter} = {given!r}; it must be a dict by setting, or None"
                 )
-        if self.sampler not in get_args(Sampler):
-            allowed = ", ".join(map(repr, get_args(Sampler)))
+        if self.sampler not in get_args(SamplerName):
+            allowed = ", ".join(map(repr, get_args(SamplerName)))
             raise InputError(f"{name}: sampler = {self.sampler!r}; it must be one of {allowed}")
         seed = seed_of(self.random_state)
         classes = codes if codes.ndim == 1 else None
@@ -170,7 +170,7 @@ class _MLPSearch(BaseEstimator, ABC):
         examples = Examples(inputs, answers)
         with tempfile.TemporaryDirectory(prefix="downslope-") as folder:
             steps = search(
-                Proposer(space, self.sampler, seed),
+                Sampler(space, self.sampler, seed),
                 examples.take(kept),
                 examples.take(held_out),
                 classes=outputs,

@@ -2,19 +2,20 @@
 
 from downslope.landscape.components import pca_plane, share_in_plane
 from downslope.landscape.compute import Landscape, LandscapeResult, compute_landscape
-from downslope.landscape.curvature import CurvaturePoint, curvature, hessian_plane
-from downslope.landscape.evaluation import Losses, LossOptions, Statistics, evaluate
+from downslope.landscape.curvature import CurvaturePoint, curvature
+from downslope.landscape.evaluation import Losses, LossOptions, evaluate
 from downslope.landscape.external import landscape_from_files
 from downslope.landscape.interpolation import Slice, interpolate
 from downslope.landscape.paths import PathPoint, RunPath, trace_path
-from downslope.landscape.planes import Plane, filter_normalized_plane, orthonormal, plane_through
+from downslope.landscape.planes import Plane, filter_normalized_plane, orthonormal
 from downslope.landscape.random_walks import NullModel, null_models
-from downslope.landscape.settings import Grid
+from downslope.landscape.settings import BatchNorm, Grid
 from downslope.landscape.snapshots import read_buffers, read_snapshots
 from downslope.landscape.surfaces import Surface, evaluate_surface, fit_grid
 from downslope.landscape.trajectory import Trajectory
 
 __all__ = [
+    "BatchNorm",
     "CurvaturePoint",
     "Grid",
     "Landscape",
@@ -26,7 +27,6 @@ __all__ = [
     "Plane",
     "RunPath",
     "Slice",
-    "Statistics",
     "Surface",
     "Trajectory",
     "compute_landscape",
@@ -35,13 +35,11 @@ __all__ = [
     "evaluate_surface",
     "filter_normalized_plane",
     "fit_grid",
-    "hessian_plane",
     "interpolate",
     "landscape_from_files",
     "null_models",
     "orthonormal",
     "pca_plane",
-    "plane_through",
     "read_buffers",
     "read_snapshots",
     "share_in_plane",

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from downslope.checked import Count, Seed, checked
 from downslope.data import Examples
 from downslope.errors import InputError
 from downslope.landscape.components import pca_plane, share_in_plane
@@ -22,7 +23,7 @@ from downslope.landscape.interpolation import Slice, interpolate
 from downslope.landscape.paths import PathPoint, RunPath, trace_path
 from downslope.landscape.planes import Plane
 from downslope.landscape.random_walks import NullModel, null_models
-from downslope.landscape.settings import Grid, check_settings
+from downslope.landscape.settings import Components, CurvaturePoints, Grid
 from downslope.landscape.surfaces import Surface, evaluate_surface, fit_grid
 from downslope.landscape.trajectory import Trajectory, evenly
 from downslope.networks import Loss, has_batch_norm
@@ -51,7 +52,7 @@ class LandscapeResult(msgspec.Struct, frozen=True, kw_only=True):
         not_finite: grid points whose loss is not finite.
         computed: grid points that were computed; the rest is interpolated.
         interpolation_error: largest error seen of an interpolated loss.
-        statistics: what batch norm used: "kept" or "recomputed"; empty without batch norm.
+        batch_norm: its statistics, "frozen" or "recomputed"; empty without batch norm.
         curvature: at some snapshots of the first run; may be empty.
         module: the network's shape, in words.
     """
@@ -72,7 +73,7 @@ class LandscapeResult(msgspec.Struct, frozen=True, kw_only=True):
     not_finite: int
     computed: int = 0
     interpolation_error: float = 0.0
-    statistics: str = ""
+    batch_norm: str = ""
     curvature: list[CurvaturePoint] = []
     module: str
 
@@ -124,6 +125,7 @@ DEFAULT_GRID = Grid()
 LABELS = {"cross_entropy": "cross-entropy loss (nats)", "mean_squared_error": "mean squared error"}
 
 
+@checked("landscape")
 def compute_landscape(
     module: nn.Module,
     trajectories: Trajectory | Mapping[str, Trajectory],
@@ -132,12 +134,12 @@ def compute_landscape(
     validation: Examples | None = None,
     loss: Loss | LossOptions = "cross_entropy",
     plane: Plane | None = None,
-    components: tuple[int, int] = (1, 2),
+    components: Components = (1, 2),
     origin: Literal["mean", "final"] = "mean",
     grid: Grid = DEFAULT_GRID,
-    subset: int = 2500,
-    seed: int = 0,
-    curvature_points: int = 0,
+    subset: Count = 2500,
+    seed: Seed = 0,
+    curvature_points: CurvaturePoints = 0,
     save: Path | None = None,
     label: str = "",
 ) -> Steps[Landscape]:
@@ -162,10 +164,9 @@ def compute_landscape(
         label: names the network in the result.
 
     Raises:
-        InputError: a setting out of range, see `check_settings`; examples that do not fit, see
-            `fit_examples`; too few snapshots, or what the parts refuse.
+        InputError: a setting out of range; examples that do not fit, see `fit_examples`; too few
+            snapshots, or what the parts refuse.
     """
-    check_settings(examples=subset, components=components, curvature=curvature_points, seed=seed)
     options = LossOptions.of(loss)
     runs = {"": trajectories} if isinstance(trajectories, Trajectory) else dict(trajectories)
     if not runs:
@@ -219,7 +220,7 @@ def compute_landscape(
         not_finite=int((~finite).sum()),
         computed=int(surface.computed.sum()),
         interpolation_error=surface.interpolation_error,
-        statistics=options.statistics if has_batch_norm(module) else "",
+        batch_norm=options.batch_norm if has_batch_norm(module) else "",
         curvature=points,
         module=label,
     )

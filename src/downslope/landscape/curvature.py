@@ -24,16 +24,20 @@ from downslope.landscape.fitting import (
     device_of,
     input_tensor,
     loss_per_example,
-    pick_output,
     same_draws,
     target_tensor,
 )
-from downslope.landscape.planes import Plane, orthonormal
 from downslope.landscape.trajectory import Trajectory
-from downslope.networks import Loss, flatten, unflatten
+from downslope.networks import Loss, pick_output, unflatten
 from downslope.progress import Progress, Steps
 
 Vector = NDArray[np.float64]
+
+EIGENVALUES = 2
+PROBES = 20
+"""Random vectors behind the estimate of the trace."""
+CHUNK = 1024
+"""Examples in a backward pass."""
 
 
 class CurvaturePoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,9 +65,6 @@ def curvature(
     examples: Examples,
     loss: Loss | LossOptions = "cross_entropy",
     *,
-    eigenvalues: int = 2,
-    probes: int = 20,
-    chunk: int = 1024,
     seed: int = 0,
     rows: Sequence[int] | None = None,
 ) -> Steps[list[CurvaturePoint]]:
@@ -76,26 +77,21 @@ def curvature(
 
     Args:
         module: the network; it comes back exactly as it was.
-        trajectory: where to options.
+        trajectory: its snapshots have three parameters or more.
         examples: scaled examples behind the loss.
         loss: the loss.
-        eigenvalues: how many, at most the number of parameters less one.
-        probes: random vectors behind the trace; 2 or more.
-        chunk: examples per backward pass.
         seed: of Lanczos' start and of the probes.
         rows: which snapshots, by position; all by default.
 
     Raises:
-        InputError: a count that is not allowed.
+        InputError: fewer parameters, or examples that do not fit; see `fit_examples`.
     """
     size = trajectory.vectors.shape[1]
-    if not 1 <= eigenvalues < size:
-        raise InputError(f"curvature: eigenvalues = {eigenvalues}; 1 to {size - 1}")
-    if probes < 2:
-        raise InputError(f"curvature: probes = {probes}; 2 or more, for an error")
+    if size <= EIGENVALUES:
+        raise InputError(f"curvature: {size} parameters; {EIGENVALUES + 1} or more are needed")
     points: list[CurvaturePoint] = []
     chosen = list(range(len(trajectory)) if rows is None else rows)
-    hessian = HessianOperator(module, examples, LossOptions.of(loss), chunk)
+    hessian = HessianOperator(module, examples, LossOptions.of(loss))
     for done, row in enumerate(chosen, 1):
         hessian.move_to(trajectory.vectors[row])
         generator = np.random.default_rng(seed)
@@ -103,11 +99,11 @@ def curvature(
         values: list[float] = []
         trace = error = math.nan
         if math.isfinite(norm):
-            values = [float(v) for v in hessian.top_eigenpairs(eigenvalues, generator)[0]]
-            signs = [generator.choice([-1.0, 1.0], size) for _ in range(probes)]
+            values = [float(v) for v in hessian.top_eigenvalues(generator)]
+            signs = [generator.choice([-1.0, 1.0], size) for _ in range(PROBES)]
             samples = [float(v @ hessian.product(v)) for v in signs]
             trace = float(np.mean(samples))
-            error = float(np.std(samples, ddof=1) / math.sqrt(probes))
+            error = float(np.std(samples, ddof=1) / math.sqrt(PROBES))
         points.append(
             CurvaturePoint(
                 step=trajectory.steps[row],
@@ -121,36 +117,10 @@ def curvature(
     return points
 
 
-def hessian_plane(
-    module: nn.Module,
-    examples: Examples,
-    loss: Loss | LossOptions = "cross_entropy",
-    *,
-    chunk: int = 1024,
-    seed: int = 0,
-) -> Plane:
-    """Make the plane of the Hessian's two top eigenvectors, through a module's parameters.
-
-    Raises:
-        InputError: fewer than three parameters, or eigenvalues that did not converge.
-    """
-    at = flatten(module)
-    if at.size < 3:
-        raise InputError(f"hessian plane: {at.size} parameters; 3 or more")
-    hessian = HessianOperator(module, examples, LossOptions.of(loss), chunk)
-    hessian.move_to(at)
-    values, vectors = hessian.top_eigenpairs(2, np.random.default_rng(seed))
-    if len(values) < 2:
-        raise InputError("hessian plane: the eigenvalues did not converge; take more examples")
-    return Plane(at.astype(np.float64), orthonormal(vectors.T))
-
-
 class HessianOperator:
     """Gradients and Hessian-vector products of a copy of a module."""
 
-    def __init__(
-        self, module: nn.Module, examples: Examples, options: LossOptions, chunk: int
-    ) -> None:
+    def __init__(self, module: nn.Module, examples: Examples, options: LossOptions) -> None:
         examples = options.fit(module, examples)
         self.module = copy_of(module)
         if any(p.dtype in (torch.float16, torch.bfloat16) for p in module.parameters()):
@@ -160,7 +130,7 @@ class HessianOperator:
         self.device = device_of(module)
         self.inputs = input_tensor(self.module, examples.inputs)
         self.targets = target_tensor(examples.targets, self.device)
-        self.chunks = even_chunks(len(examples), chunk)
+        self.chunks = even_chunks(len(examples), CHUNK)
         self.parameters: dict[str, torch.Tensor] = {}
 
     def move_to(self, vector: NDArray[np.float32]) -> None:
@@ -188,18 +158,17 @@ class HessianOperator:
 
         return self._sum(derive)
 
-    def top_eigenpairs(self, count: int, generator: np.random.Generator) -> tuple[Vector, Vector]:
-        """Return the algebraically largest eigenvalues and their vectors, largest first."""
+    def top_eigenvalues(self, generator: np.random.Generator) -> Vector:
+        """Return the algebraically largest eigenvalues that converged, largest first."""
         size = sum(t.numel() for t in self._tensors())
         operator: Any = LinearOperator((size, size), matvec=self.product, dtype=np.float64)  # pyright: ignore
         start = generator.normal(size=size)
         solve: Any = eigsh  # its stub takes no fractions as a tolerance
         try:
-            values, vectors = solve(operator, count, which="LA", v0=start, tol=1e-4, maxiter=300)
+            values, _ = solve(operator, EIGENVALUES, which="LA", v0=start, tol=1e-4, maxiter=300)
         except ArpackNoConvergence as error:
-            values, vectors = error.eigenvalues, error.eigenvectors
-        order = np.argsort(values)[::-1]
-        return np.asarray(values)[order], np.asarray(vectors)[:, order]
+            values = error.eigenvalues
+        return np.sort(np.asarray(values))[::-1]
 
     def _tensors(self) -> list[torch.Tensor]:
         return list(self.parameters.values())

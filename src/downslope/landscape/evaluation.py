@@ -10,17 +10,18 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import Any, Literal, get_args
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from msgspec import Meta
 from numpy.typing import NDArray
 from torch import nn
 
+from downslope.checked import Threads, check
 from downslope.data import Examples
 from downslope.engines import Engine, cores
 from downslope.engines.pytorch import one_thread
-from downslope.errors import InputError
 from downslope.landscape.fitting import (
     LossFunction,
     copy_of,
@@ -28,22 +29,16 @@ from downslope.landscape.fitting import (
     fit_examples,
     input_tensor,
     loss_per_example,
-    pick_output,
     same_draws,
     target_tensor,
 )
 from downslope.landscape.planes import Plane
-from downslope.networks import Loss, batch_norms, guarded, load_flat
+from downslope.landscape.settings import BatchNorm
+from downslope.networks import Loss, batch_norms, guarded, load_flat, pick_output
 from downslope.progress import Progress, Steps
-
-Statistics = Literal["kept", "recomputed"]
-"""What batch norm uses: its running statistics as they are, or new ones at every point."""
-
 
 QUICK = 0.1
 """Seconds that a batch of points should take, so that progress is seen."""
-MOST_THREADS = 1024
-"""Points computed at the same time: each thread has a copy of the module."""
 BYTES_PER_OUTPUT = 16
 """Memory that an example is counted with, for each output of its widest part: four floats."""
 
@@ -55,9 +50,9 @@ class LossOptions:
     Args:
         loss: "cross_entropy" of logits with classes along axis 1, "mean_squared_error", or a
             function of outputs and targets.
-        statistics: "kept" leaves batch norm's running statistics as the module has them;
-            "recomputed" takes them anew at every point from a pass over the same examples
-            (Izmailov et al. 2018, section 3.2).
+        batch_norm: "frozen" leaves the running statistics as the module has them; "recomputed"
+            takes them anew at every point from a pass over the same examples (Izmailov et al. 2018,
+            section 3.2).
         memory: bytes that the activations of one chunk of examples may take.
         threads: points computed at the same time, by default one per core; the result does not
             depend on it.
@@ -70,25 +65,18 @@ class LossOptions:
     """
 
     loss: Loss | LossFunction = "cross_entropy"
-    statistics: Statistics = "kept"
+    batch_norm: BatchNorm = "frozen"
     memory: int = 256 * 2**20
     threads: int | None = None
     engine: Engine = "auto"
     output: str | None = None
 
     def __post_init__(self) -> None:
-        loss, threads = self.loss, self.threads
-        for name, value, allowed, words in (
-            ("loss", repr(loss), callable(loss) or loss in get_args(Loss),
-             "'cross_entropy', 'mean_squared_error' or a function of outputs and targets"),
-            ("statistics", repr(self.statistics), self.statistics in get_args(Statistics),
-             "'kept' or 'recomputed'"),
-            ("memory", f"{self.memory} bytes", self.memory >= 1, "1 or more"),
-            ("threads", f"{threads} is not allowed",
-             threads is None or 1 <= threads <= MOST_THREADS, f"1 to {MOST_THREADS}"),
-        ):  # fmt: skip
-            if not allowed:
-                raise InputError(f"landscape: {name} = {value}; it must be {words}")
+        if not callable(self.loss):
+            check("landscape", "loss", self.loss, Loss)
+        check("landscape", "batch_norm", self.batch_norm, BatchNorm)
+        check("landscape", "memory", self.memory, Annotated[int, Meta(ge=1)])
+        check("landscape", "threads", self.threads, Threads | None)
 
     @staticmethod
     def of(loss: Loss | LossFunction | LossOptions) -> LossOptions:
@@ -221,7 +209,7 @@ class _Workers:
                 load_flat(module, vector)
                 if self.count == 1:
                     seed_all(self.device)
-                if self.options.statistics == "recomputed":
+                if self.options.batch_norm == "recomputed":
                     recompute_statistics(module, self.inputs, self.chunks)
                 return self._pass(module)
         finally:

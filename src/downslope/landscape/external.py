@@ -6,12 +6,13 @@ from pathlib import Path
 
 from torch import nn
 
+from downslope.checked import Count, Seed, checked
 from downslope.data import Examples, read_examples
 from downslope.errors import InputError
 from downslope.files import inside
 from downslope.landscape.compute import Landscape, compute_landscape
 from downslope.landscape.evaluation import LossOptions
-from downslope.landscape.settings import Grid, check_settings
+from downslope.landscape.settings import Grid
 from downslope.landscape.snapshots import ENDINGS, read_buffers, read_snapshots
 from downslope.networks import load_factory, make_module
 from downslope.progress import Steps
@@ -22,6 +23,7 @@ CURVATURE = 6
 """Snapshots whose curvature is measured, in networks of up to a million parameters."""
 
 
+@checked("landscape")
 def landscape_from_files(
     module: str,
     snapshots: Path,
@@ -31,8 +33,8 @@ def landscape_from_files(
     validation: Path | None = None,
     options: LossOptions,
     grid: Grid,
-    examples: int,
-    seed: int,
+    examples: Count,
+    seed: Seed,
 ) -> Steps[Landscape]:
     """Draw the landscape of a network from files; see `load_factory` and `compute_landscape`.
 
@@ -53,7 +55,6 @@ def landscape_from_files(
     Raises:
         InputError: a mistake in what was given.
     """
-    check_settings(examples=examples, seed=seed)  # before files are read
     sample = read_examples(data)
     held_out = None if validation is None else read_examples(validation)
     network = make_module(load_factory(module), seed)

@@ -141,7 +141,7 @@ def split_affine(
     begin, weight = layers[: at + 1], layers[at].get_parameter("weight")
     if weight[0].numel() < WIDE or _special(module, [module, *begin]):
         return None
-    if has_batch_norm(module) and options.statistics == "recomputed":
+    if has_batch_norm(module) and options.batch_norm == "recomputed":
         return None  # the chunks would be others, and with them the statistics
     head = copy.deepcopy(nn.Sequential(*begin))
     inputs = input_tensor(head, examples.inputs)
@@ -218,4 +218,4 @@ def _compiled_agrees(spec: NetworkSpec, examples: Examples, options: LossOptions
 
 
 def _recomputed(spec: NetworkSpec, options: LossOptions) -> bool:
-    return spec.normalization == "batch" and options.statistics == "recomputed"
+    return spec.normalization == "batch" and options.batch_norm == "recomputed"

@@ -6,9 +6,9 @@ import copy
 import inspect
 import random
 import warnings
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from downslope.data import Examples
 from downslope.errors import InputError, one_line
-from downslope.networks import Loss, guarded
+from downslope.networks import Loss, describe_outputs, guarded, pick_output
 
 LossFunction = Callable[[Any, torch.Tensor], torch.Tensor]
 """From outputs and targets to a loss per example, shape (examples,), or their mean, a scalar."""
@@ -68,7 +68,7 @@ def fit_examples(
                 loss_per_example(loss, outputs, target_tensor(examples.targets[:2], rows.device))
         return examples
     if not isinstance(outputs, torch.Tensor) or not outputs.is_floating_point():
-        raise InputError(f"landscape: the module returns {_described(outputs)}")
+        raise InputError(f"landscape: the module returns {describe_outputs(outputs)}")
     if outputs.dim() < 1 or len(outputs) != len(rows):
         raise InputError(
             f"landscape: the module returns shape {tuple(outputs.shape)} for {len(rows)} examples; "
@@ -86,47 +86,6 @@ def _required(module: nn.Module) -> list[str]:
         return []
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return [p.name for p in parameters if p.default is p.empty and p.kind in positional]
-
-
-def pick_output(outputs: Any, key: str | None) -> Any:
-    """Take what a key names from a module's outputs: of a mapping, or by position of a tuple.
-
-    >>> pick_output({"logits": 1, "hidden": 2}, "logits"), pick_output((3, 4), "1")
-    (1, 4)
-    """
-    if key is None:
-        return outputs
-    named = _named_outputs(outputs)
-    if key not in named:
-        raise InputError(
-            f"landscape: output = {key!r}; the module returns {_described(outputs, choose=False)}"
-        )
-    return named[key]
-
-
-def _named_outputs(outputs: Any) -> dict[str, Any]:
-    if isinstance(outputs, Mapping):
-        return {str(k): v for k, v in cast(Mapping[Any, Any], outputs).items()}
-    if isinstance(outputs, tuple | list):
-        parts = list(cast("tuple[Any, ...]", outputs))
-        names: tuple[str, ...] = getattr(cast(Any, outputs), "_fields", ())
-        return dict(zip([*map(str, range(len(parts))), *names], parts + parts, strict=False))
-    return {}
-
-
-def _described(outputs: Any, *, choose: bool = True) -> str:
-    named = _named_outputs(outputs)
-    if isinstance(outputs, torch.Tensor):
-        words = f"a tensor of {outputs.dtype}".replace("torch.", "")
-        return f"{words}; it must be of real numbers" if choose else f"one, {words}"
-    keys = ", ".join(repr(key) for key in named)
-    words = f"a {type(outputs).__name__}" + (f" with {keys}" if named else "")
-    if not choose:
-        return words
-    first = next(iter(named), "")
-    return f"{words}; " + (
-        f"choose one by its key, as in output={first!r}" if named else "it must return a tensor"
-    )
 
 
 def _classes(targets: NDArray[Any], outputs: torch.Tensor) -> NDArray[np.int64]:

@@ -18,8 +18,7 @@ from downslope.networks import flatten
 class Plane:
     """An origin and two orthonormal directions in parameter space.
 
-    Directions that are not orthonormal are refused, never mended in silence: `orthonormal` does it
-    where that is wanted.
+    Directions that are not orthonormal are refused, never mended in silence; `orthonormal` does it.
 
     Args:
         origin: shape (parameters,), float64.
@@ -27,7 +26,7 @@ class Plane:
         explained_variance: share of the trajectory's variance along each direction, or None for
             a plane that was not fitted to one.
         components: which principal components the directions are, counted from 1.
-        lengths: of the directions before they were unit unit vectors, where that length means
+        lengths: of the directions before they were unit vectors, where that length means
             something: coordinates (lengths[0], 0) are one whole direction away.
 
     Raises:
@@ -103,36 +102,6 @@ def orthonormal(directions: NDArray[np.floating]) -> NDArray[np.float64]:
     beside -= (beside @ unit[0]) * unit[0]  # again: the subtraction above loses digits
     unit[1] = beside / np.linalg.norm(beside)
     return unit
-
-
-def plane_through(
-    first: NDArray[np.floating], second: NDArray[np.floating], third: NDArray[np.floating]
-) -> Plane:
-    """Make the plane through three parameter vectors, as in Garipov et al. (2018), section 3.
-
-    The first lies at (0, 0), the second on the positive first axis, the third at a positive
-    second coordinate.
-
-    Args:
-        first: shape (parameters,), as are the others.
-        second: another point.
-        third: a point that is not on the line through the two.
-
-    Raises:
-        InputError: they lie on one line, or have different lengths.
-
-    >>> plane = plane_through(np.zeros(3), np.array([3.0, 0, 0]), np.array([1.0, 0, 2.0]))
-    >>> plane.project([np.array([1.0, 0, 2.0])]).tolist()
-    [[1.0, 2.0]]
-    """
-    sizes = {np.shape(v) for v in (first, second, third)}
-    if len(sizes) != 1:
-        raise InputError(f"plane: three points of shapes {sorted(sizes)}; they must be alike")
-    origin = np.asarray(first, np.float64)
-    try:
-        return Plane(origin, orthonormal(np.stack([second - origin, third - origin])))
-    except InputError:
-        raise InputError("plane: the three points lie on one line, which spans no plane") from None
 
 
 def filter_normalized_plane(module: nn.Module, seed: int, *, biases: bool = False) -> Plane:

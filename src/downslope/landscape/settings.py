@@ -6,11 +6,13 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from downslope.checked import Checked, Count, Must, Seed, checked
+from downslope.checked import Checked, Must
 
 MOST_POINTS = 1000
 """Columns or rows of a grid: a million points are eight megabytes an array, and hours of work."""
 
+BatchNorm = Literal["frozen", "recomputed"]
+"""What batch norm uses: its running statistics as they are, or new ones at every point."""
 Spacing = Literal["linear", "log"]
 Points = Annotated[int, Meta(ge=2, le=MOST_POINTS)]
 Margin = Annotated[float, Meta(ge=0, lt=100)]
@@ -36,11 +38,6 @@ class Grid(Checked, frozen=True):
 
     Raises:
         InputError: a value that is not allowed.
-
-    >>> Grid(99999, 25)
-    Traceback (most recent call last):
-    ...
-    downslope.errors.InputError: Grid: columns = 99999 is not allowed; it must be a whole number...
     """
 
     columns: Points = 25
@@ -48,29 +45,3 @@ class Grid(Checked, frozen=True):
     margin: Margin = 0.2
     spacing: Spacing = "linear"
     tolerance: Tolerance = 0.0
-
-
-@checked("landscape")
-def check_settings(
-    *,
-    examples: Count = 1,
-    components: Components = (1, 2),
-    curvature: CurvaturePoints = 0,
-    seed: Seed = 0,
-) -> None:
-    """Refuse settings out of range before any work; see `compute_landscape` for what they are.
-
-    Args:
-        examples: behind each loss.
-        components: counted from 1.
-        curvature: snapshots whose curvature is measured.
-        seed: of the choice of examples.
-
-    Raises:
-        InputError: the first that is out of range.
-
-    >>> check_settings(seed=-1)
-    Traceback (most recent call last):
-    ...
-    downslope.errors.InputError: landscape: seed = -1 is not allowed; it must be a whole number ...
-    """

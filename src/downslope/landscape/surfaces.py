@@ -165,7 +165,7 @@ def _fingerprint(
     options: LossOptions,
 ) -> str:
     name = options.loss if isinstance(options.loss, str) else getattr(options.loss, "__name__", "")
-    words = np.array(f"{module!r} {name} {options.statistics}")
+    words = np.array(f"{module!r} {name} {options.batch_norm}")
     arrays = (plane.origin, plane.directions, points, examples.inputs, examples.targets)
     buffers = (buffer.detach().cpu().numpy() for buffer in module.buffers())
     return content_digest(words, *arrays, *buffers)

@@ -10,6 +10,7 @@ from downslope.networks.modules import (
     initialize,
     weight_variance,
 )
+from downslope.networks.outputs import describe_outputs, pick_output
 from downslope.networks.specs import (
     Activation,
     DecayOn,
@@ -47,6 +48,7 @@ __all__ = [
     "batch_norms",
     "bias_variance",
     "build",
+    "describe_outputs",
     "flatten",
     "guarded",
     "has_batch_norm",
@@ -56,6 +58,7 @@ __all__ = [
     "load_running_statistics",
     "load_state",
     "make_module",
+    "pick_output",
     "running_statistics",
     "unflatten",
     "weight_variance",

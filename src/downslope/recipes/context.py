@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from downslope.data import Dataset, Examples, Scaling, split
+from downslope.data import Dataset, Encoding, Examples, split
 from downslope.engines import MakeRunner, local_runner
 from downslope.errors import InputError
 from downslope.recipe import DataRecipe, Recipe
@@ -31,7 +31,7 @@ class Context:
     results: Results
     threads: int | None
     make_runner: MakeRunner
-    scaling: Scaling
+    encoding: Encoding
     training: Examples = field(repr=False)
     validation: Examples = field(repr=False)
     everything: Examples = field(repr=False)
@@ -57,13 +57,14 @@ def prepare(
     seed = recipe.seed if recipe.data.split_seed is None else recipe.data.split_seed
     rows, held_out = split(dataset.training, recipe.data.validation, seed)
     raw = dataset.training.take(rows)
-    scaling = fit_scaling(recipe, dataset, raw)
-    everything = scaling.apply(dataset.training)
+    encoding = fit_encoding(recipe, dataset, raw)
+    everything = encoding.apply(dataset.training)
     data = DataResult(
         name=dataset.name,
         source=dataset.source,
         sha256=dataset.sha256,
-        shape=list(dataset.shape),
+        # Of a table what networks see of it: several features of a category, none of a constant.
+        shape=list(dataset.shape) if not dataset.columns else [everything.inputs.shape[1]],
         class_names=list(dataset.class_names),
         training=len(rows),
         validation=len(held_out),
@@ -77,7 +78,7 @@ def prepare(
             if dataset.white is not None
             else "each column standardized with the mean and deviation of the training rows"
         ),
-        notes=list(dataset.notes),
+        notes=[*dataset.notes, *encoding.notes],
     )
     fresh = Results(
         recipe=recipe, data=data, test_set=SealResult(examples=len(dataset.test), openings=[])
@@ -89,15 +90,15 @@ def prepare(
         results=fresh,
         threads=threads,
         make_runner=make_runner,
-        scaling=scaling,
+        encoding=encoding,
         training=everything.take(rows),
         validation=everything.take(held_out),
         everything=everything,
     )
 
 
-def fit_scaling(recipe: Recipe, dataset: Dataset, examples: Examples) -> Scaling:
-    """Choose the scaling that a recipe asks for, from some training examples.
+def fit_encoding(recipe: Recipe, dataset: Dataset, examples: Examples) -> Encoding:
+    """Fit the encoding that a recipe asks for to some training examples.
 
     Raises:
         InputError: the recipe centers pixels, and the data are a table.
@@ -108,7 +109,7 @@ def fit_scaling(recipe: Recipe, dataset: Dataset, examples: Examples) -> Scaling
             f"data: center = {center:g} has no effect on a table, whose columns are standardized; "
             "leave it out"
         )
-    return Scaling.fit(examples, dataset.white, center)
+    return Encoding.fit(dataset, examples, center=center)
 
 
 def open_run(context: Context, stages: Sequence[str]) -> list[str]:

@@ -70,7 +70,7 @@ def joint_landscape(runs: Mapping[str, Run], threads: int | None = None) -> Step
             module,
             paths,
             context.everything,
-            loss=LossOptions(statistics=asked.statistics, threads=threads),
+            loss=LossOptions(batch_norm=asked.batch_norm, threads=threads),
             grid=Grid(*asked.grid, asked.margin),
             subset=asked.examples,
             seed=recipe.seed,

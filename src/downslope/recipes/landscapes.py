@@ -29,7 +29,7 @@ def draw_landscapes(context: Context) -> Steps[None]:
     trained = context.results.refit
     assert trained is not None
     module = _module(context, trained)
-    options = LossOptions(statistics=recipe.statistics, threads=context.threads)
+    options = LossOptions(batch_norm=recipe.batch_norm, threads=context.threads)
     yield from _draw_refit(context, trained, module, options)
     if recipe.seeds:
         yield from _draw_seeds(context, trained, module, options)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from downslope.autoencoders import autoencode
-from downslope.data import Dataset, Examples, Scaling
+from downslope.data import Dataset, Encoding, Examples, Scaling
 from downslope.engines import MakeRunner, Snapshot, local_runner
 from downslope.errors import InputError, one_line
 from downslope.files import inside
@@ -21,7 +21,7 @@ from downslope.landscape import Trajectory
 from downslope.networks import build, flatten
 from downslope.progress import Steps
 from downslope.recipe import Recipe, RefitRecipe
-from downslope.recipes.context import Context, built_on, fit_scaling, open_run, prepare
+from downslope.recipes.context import Context, built_on, fit_encoding, open_run, prepare
 from downslope.recipes.landscapes import JOINT, draw_landscapes
 from downslope.results import Results, SealResult, VariantsResult
 from downslope.runs import Run
@@ -195,7 +195,7 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     seed = context.recipe.seed
     ranking, second = _halves(context.validation, recipe.choice.second, seed)
     found = yield from search(
-        recipe.proposer(seed),
+        recipe.make_sampler(seed),
         context.training,
         ranking,
         trials=recipe.trials,
@@ -220,7 +220,7 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
             context.dataset.training,
             choice.folds,
             seed,
-            lambda rows: fit_scaling(context.recipe, context.dataset, rows),
+            lambda rows: fit_encoding(context.recipe, context.dataset, rows),
         )
     else:
         evidence = "second" if choice.second else "validation"
@@ -324,7 +324,7 @@ def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: s
         recipe.seeds_from(context.recipe.seed),
         context.everything,
         context.dataset.test,
-        context.scaling,
+        context.encoding,
         monitor_test=recipe.monitor_test,
         snapshots_per_epoch=context.recipe.landscape.snapshots_per_epoch if part == "refit" else 0,
         threads=context.threads,
@@ -367,15 +367,21 @@ def _variants(context: Context) -> Steps[None]:
 
 
 def _autoencoder(context: Context) -> Steps[None]:
-    scaling = Scaling.unit(context.dataset.training, context.dataset.white)
-    inputs = scaling.apply(context.dataset.training)
+    training, test = context.dataset.training, context.dataset.test
+    shape = context.dataset.shape
+    if training.frame is not None:
+        encoding = Encoding.fit(context.dataset, numbers="unit")
+        training, test = encoding.apply(training), test.encoded(encoding.apply)
+        shape = (len(encoding.features),)
+    scaling = Scaling.unit(training, context.dataset.white)
+    inputs = scaling.apply(training)
     recipe, seed = context.recipe.autoencoder, context.recipe.seed
     made = yield from autoencode(
         recipe.member(inputs.inputs.shape[1], seed),
         inputs,
-        context.dataset.test,
+        test,
         scaling,
-        shape=context.dataset.shape,
+        shape=shape,
         seeds=recipe.seeds_from(seed),
         code_sizes=recipe.code_sizes,
         shapes=recipe.shapes,
@@ -409,10 +415,10 @@ def _keep_finished_trials(context: Context) -> None:
 
 
 FUNCTIONS: dict[str, Callable[[Context], Steps[None]]] = {
-    "theory": _theory,
     "search": _search,
     "refit": _refit,
     "variants": _variants,
     "landscape": draw_landscapes,
     "autoencoder": _autoencoder,
+    "theory": _theory,
 }

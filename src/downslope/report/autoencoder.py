@@ -102,14 +102,14 @@ class CodeSizes(Display):
     result: AutoencoderResult
     name = "autoencoder-sizes"
     title = "How large must the code be?"
-    source = Source("results.json: autoencoder.rivals", "one training each, on the test set")
+    source = Source("results.json: autoencoder.ablations", "one training each, on the test set")
 
     def frame(self) -> Frame:
         result = self.result
         rows: list[tuple[int, str, float | None, float | None]] = [
-            (rival.code_size, "other code size", rival.test_mse, rival.pca_test_mse)
-            for rival in result.rivals
-            if rival.kind == "code size"
+            (ablation.code_size, "other code size", ablation.test_mse, ablation.pca_test_mse)
+            for ablation in result.ablations
+            if ablation.kind == "code size"
         ]
         rows.append((result.code_size, "this autoencoder", result.test_mse, result.pca_test_mse))
         rows.sort(key=lambda row: row[0])
@@ -168,13 +168,13 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
             displays.append(Ranked(*about))
         if "map" in images and np.ptp(images["map"]) > 0:
             displays.append(CodeMap(*about))
-    if any(rival.kind == "code size" for rival in result.rivals):
+    if any(ablation.kind == "code size" for ablation in result.ablations):
         displays.append(CodeSizes(result))
     yield Figures(displays)
     if use := _use(result):
         yield Paragraph(use, "small")
-    if result.rivals:
-        yield Details("Other code sizes and shapes", [rival_table(result)])
+    if result.ablations:
+        yield Details("Other code sizes and shapes", [ablation_table(result)])
     if any(error is not None for error in result.class_mses):
         yield Details("Test error of each class", [class_table(result, data.class_names)])
 
@@ -258,7 +258,7 @@ def _use(result: AutoencoderResult) -> str:
     return text
 
 
-def rival_table(result: AutoencoderResult) -> Table:
+def ablation_table(result: AutoencoderResult) -> Table:
     """List the autoencoders that were trained beside this run's, with PCA's errors."""
 
     def cells(one: Any, network: str, outcome: str) -> list[str]:
@@ -269,7 +269,9 @@ def rival_table(result: AutoencoderResult) -> Table:
         return [*counts, shown, number(pca), gain.replace("-", "−")]
 
     rows = [Row(cells(result, result.member.network.label, "–"), "best")]
-    rows += [Row(cells(rival, rival.network, rival.outcome)) for rival in result.rivals]
+    rows += [
+        Row(cells(ablation, ablation.network, ablation.outcome)) for ablation in result.ablations
+    ]
     headings = ("parameters", "code size", "test error", "PCA", "against PCA")
     return Table(
         f"Autoencoders of the same training, this run's first (its error: {_seeds(result)})",

@@ -244,7 +244,7 @@ class Curvature(Display):
 
     @property
     def caption(self) -> str:
-        kept = self.result.statistics
+        kept = self.result.batch_norm
         return (
             "Trace of the Hessian with its 95 % interval, its two largest eigenvalues, and the "
             "norm of the gradient."
@@ -372,9 +372,9 @@ def _method(result: LandscapeResult) -> str:
             "From the number of examples alone, the lowest loss has a standard error of "
             f"{number(low, 2)} and the highest one of {number(high, 2)}{unit(result)}."
         )
-    if result.statistics:
+    if result.batch_norm:
         how = "kept as they were at the end of training"
-        if result.statistics == "recomputed":
+        if result.batch_norm == "recomputed":
             how = "recomputed from the same examples at every point"
         text.append(f"Batch norm's running statistics are {how}.")
     return " ".join(text)

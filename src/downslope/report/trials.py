@@ -58,18 +58,18 @@ def choice(search: SearchResult) -> str:
     text = f"{subject} retrained {how}. Trial {chosen.id}{network} was chosen with a mean of "
     text += percent(mean)
     text += f"; as the best of {count} means, it is a little too high." if count > 1 else "."
-    if choice.optimism is None:
+    if choice.selection_bias is None:
         return f"{text} No new training of trial {first} completed."
-    gap = formats.points(abs(choice.optimism), sign=False)
-    side = "above" if choice.optimism > 0 else "below"
+    gap = formats.points(abs(choice.selection_bias), sign=False)
+    side = "above" if choice.selection_bias > 0 else "below"
     subject = "it" if chosen.id == first else f"the best, trial {first},"
     text += f" In the search {subject} scored {gap} points {side} its new mean"
-    if choice.optimism_interval is None:
+    if choice.selection_bias_interval is None:
         return f"{text}."
-    lucky = "so its seed was lucky" if choice.optimism_interval[0] > 0 else (
+    lucky = "so its seed was lucky" if choice.selection_bias_interval[0] > 0 else (
         "so no luck of its seed is evident"
     )  # fmt: skip
-    interval = formats.points_interval(choice.optimism_interval)
+    interval = formats.points_interval(choice.selection_bias_interval)
     return f"{text} (95 % interval of this selection bias {interval}), {lucky}."
 
 

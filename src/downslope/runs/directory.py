@@ -28,7 +28,7 @@ from safetensors.numpy import save as save_safetensors
 from downslope.engines import engine_name, hardware, versions
 from downslope.errors import InputError
 from downslope.files import PART, inside, sha256_of, write_whole
-from downslope.results import Results
+from downslope.results import Results, decode
 from downslope.runs.manifest import Manifest, is_derived
 from downslope.toml import write_toml
 
@@ -211,7 +211,7 @@ class Run:
         """
         path = inside(self.path, "results.json")
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Results)
+            return decode(path.read_bytes())
         except OSError:
             raise InputError(
                 f"{self.path}: holds no run (no results.json); give the directory of a run"

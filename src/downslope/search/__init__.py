@@ -5,7 +5,7 @@ from downslope.search.halving import Halving
 from downslope.search.importance import importances
 from downslope.search.refit import Minibatch, Refit, RefitEpoch, RefitResult, refit
 from downslope.search.result import Candidate, Choice, SearchResult, best_of
-from downslope.search.samplers import Proposer, Sampler, propose
+from downslope.search.samplers import Sampler, SamplerName, propose
 from downslope.search.settings import Settings
 from downslope.search.spaces import Range, Space
 from downslope.search.study import search
@@ -17,13 +17,13 @@ __all__ = [
     "Halving",
     "Minibatch",
     "PausedTrial",
-    "Proposer",
     "Range",
     "Refit",
     "RefitEpoch",
     "RefitResult",
     "Round",
     "Sampler",
+    "SamplerName",
     "SearchResult",
     "Settings",
     "Space",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from downslope.data import Examples, Scaling
+from downslope.data import Encoder, Examples
 from downslope.engines import MakeRunner, local_runner
 from downslope.progress import Steps
 from downslope.search.result import Candidate, Choice, Evidence, SearchResult, ranked
@@ -82,8 +82,8 @@ def choose(
         seeds=sum(one.repeats for one in rounds),
         candidates=candidates,
         chosen=_chosen(candidates),
-        optimism=_optimism(best[0], candidates[0].mean),
-        optimism_interval=_optimism_interval(best[0], candidates[0]),
+        selection_bias=_selection_bias(best[0], candidates[0].mean),
+        selection_bias_interval=_selection_bias_interval(best[0], candidates[0]),
     )
 
 
@@ -100,7 +100,7 @@ def folds(
     everything: Examples,
     count: int,
     seed: int,
-    fit: Callable[[Examples], Scaling] | None = None,
+    fit: Callable[[Examples], Encoder] | None = None,
 ) -> list[Round]:
     """Split examples into folds: each is held out once and trained on otherwise.
 
@@ -108,8 +108,8 @@ def folds(
         everything: the examples.
         count: of folds.
         seed: of the split.
-        fit: makes a scaling of those that are trained on, so that what is held out has no part in
-            it; None where the examples are scaled already.
+        fit: makes an encoding of those that are trained on, so that what is held out has no part in
+            it; None where the examples are encoded already.
 
     >>> rows = Examples(np.zeros((7, 1), np.float32), np.arange(7))
     >>> [len(one.held_out) for one in folds(rows, 3, seed=0)]
@@ -122,8 +122,8 @@ def folds(
         training = everything.take(np.sort(np.concatenate([*parts[:i], *parts[i + 1 :]])))
         held_out = everything.take(np.sort(part))
         if fit is not None:
-            scaling = fit(training)
-            training, held_out = scaling.apply(training), scaling.apply(held_out)
+            encoding = fit(training)
+            training, held_out = encoding.apply(training), encoding.apply(held_out)
         rounds.append(Round(training, held_out))
     return rounds
 
@@ -155,12 +155,12 @@ def _chosen(candidates: Sequence[Candidate]) -> int | None:
     return None if best is None else best.trial
 
 
-def _optimism(best: Trial, again: float | None) -> float | None:
+def _selection_bias(best: Trial, again: float | None) -> float | None:
     reached = best.validation_accuracy
     return None if again is None or reached is None else reached - again
 
 
-def _optimism_interval(best: Trial, again: Candidate) -> tuple[float, float] | None:
+def _selection_bias_interval(best: Trial, again: Candidate) -> tuple[float, float] | None:
     # The accuracy in the search is known; what new trainings would reach on average is not, nor,
     # on examples that ranked nothing, what they would reach on others.
     if again.interval is None or best.validation_accuracy is None:

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from downslope.data import Examples, Scaling, SealedTestSet
+from downslope.data import Encoder, Examples, SealedTestSet
 from downslope.engines import EpochRecord, MakeRunner, Snapshot, local_runner, predict, train
 from downslope.errors import InputError
 from downslope.networks import Member
@@ -104,7 +104,7 @@ def refit(
     seeds: Sequence[int],
     training: Examples,
     test: SealedTestSet,
-    scaling: Scaling,
+    encoding: Encoder,
     *,
     monitor_test: bool = False,
     snapshots_per_epoch: int = 0,
@@ -120,7 +120,7 @@ def refit(
         training: scaled examples, training and validation together.
         test: sealed; opened once for each completed seed, or once for the whole training where
             `monitor_test` asks for its accuracy after each epoch, as the published procedure does.
-        scaling: of the training examples, for the test examples.
+        encoding: of the training examples, for the test examples.
         monitor_test: report the test accuracy of each epoch. Nothing is chosen by it.
         snapshots_per_epoch: of the parameters of the first seed that completes.
         threads: members trained at the same time.
@@ -135,7 +135,7 @@ def refit(
     members = [msgspec.structs.replace(member, seed=seed) for seed in seeds]
     monitored = None
     if monitor_test:
-        monitored = scaling.apply(test.open(f"{task}: accuracy after each epoch"))
+        monitored = encoding.apply(test.open(f"{task}: accuracy after each epoch"))
     records: list[list[EpochRecord]] = [[] for _ in members]
     total = float(len(members) * member.training.epochs)
     yield Progress(task, 0, total)
@@ -182,7 +182,7 @@ def refit(
     truth = mistakes = np.empty(0, np.int64)
     mistake_inputs = np.empty((0, member.network.widths[0]), np.float32)
     for seed, state in states.items():
-        examples = monitored or scaling.apply(test.open(f"{task}: final accuracy of seed {seed}"))
+        examples = monitored or encoding.apply(test.open(f"{task}: final accuracy of seed {seed}"))
         truth = examples.targets.astype(np.int64)
         inputs = examples.inputs.astype(np.float32)
         outputs = predict(member.network, state, inputs)

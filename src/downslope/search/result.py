@@ -46,10 +46,10 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         candidates: the best trials first.
         chosen: id of the trial with the highest mean, of those of which most trainings completed;
             None where none completed.
-        optimism: by how much the best trial's accuracy in the search lies above the mean of its
-            new trainings: the best of many is better than it is. None where none completed.
-        optimism_interval: 95 % of it, by the best trial's interval over its new trainings; None
-            below two.
+        selection_bias: by how much the best trial's accuracy in the search lies above the mean of
+            its new trainings: the best of many looks better than it is. None where none completed.
+        selection_bias_interval: 95 % of it, by the best trial's interval over its new trainings;
+            None below two.
     """
 
     evidence: Evidence
@@ -57,8 +57,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     seeds: int
     candidates: list[Candidate]
     chosen: int | None
-    optimism: float | None
-    optimism_interval: tuple[float, float] | None = None
+    selection_bias: float | None
+    selection_bias_interval: tuple[float, float] | None = None
 
 
 class SearchResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,14 +19,14 @@ from downslope.errors import InputError
 from downslope.search.settings import Settings, Value
 from downslope.search.spaces import Range, Space
 
-Sampler = Literal["random", "quasi_random", "grid", "tpe", "published"]
+SamplerName = Literal["random", "quasi_random", "grid", "tpe", "published"]
 
 MOST_REDRAWS = 1000  # of one trial, until it meets the constraints
 MOST_POINTS = 1_000_000  # of a grid
 _OUT_OF_REACH = "no proposal in {} meets the constraints; loosen search.constraints"
 
 
-class Proposer:
+class Sampler:
     """A source of settings for one trial after another.
 
     Trial k is drawn from a generator seeded with (seed, k) alone, so a longer search begins with
@@ -49,14 +49,12 @@ class Proposer:
             a million points.
     """
 
-    def __init__(self, space: Space, sampler: Sampler, seed: int) -> None:
-        if sampler not in get_args(Sampler):
-            raise InputError(
-                f"search: sampler = {sampler!r}; it must be one of {', '.join(get_args(Sampler))}"
-            )
+    def __init__(self, space: Space, sampler: SamplerName, seed: int) -> None:
+        if sampler not in get_args(SamplerName):
+            names = ", ".join(get_args(SamplerName))
+            raise InputError(f"search: sampler = {sampler!r}; it must be one of {names}")
         self.space = space
-        self.learns = sampler == "tpe"
-        self._sampler: Sampler = sampler
+        self.adaptive = sampler == "tpe"
         self._seed = seed
         self._points = _points(space, sampler, seed)
         self._study = quiet_study()
@@ -107,7 +105,7 @@ class Proposer:
         """Make the sampler of the next trial, seeded with the search's seed and its number."""
         words = np.random.SeedSequence([self._seed, len(self._asked), attempt])
         seed = int(words.generate_state(1)[0])
-        if not self.learns:
+        if not self.adaptive:
             return RandomSampler(seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # older versions call constant_liar experimental
@@ -122,21 +120,21 @@ class Proposer:
         return settings
 
 
-def propose(space: Space, sampler: Sampler, seed: int, trials: int) -> list[Settings]:
+def propose(space: Space, sampler: SamplerName, seed: int, trials: int) -> list[Settings]:
     """Return the settings of the first `trials` trials of a search; fewer if a grid has fewer.
 
     A learning sampler is asked here before any outcome is known.
 
     Raises:
-        InputError: see `Proposer`.
+        InputError: see `Sampler`.
 
     >>> space = Space(base=Settings(), values={"hidden_layers": [2, 3, 4, 5, 6]})
     >>> [s.hidden_layers for s in propose(space, "published", 541, 3)]
     [2, 5, 6]
     """
-    proposer = Proposer(space, sampler, seed)
-    found = (proposer.ask() for _ in range(trials))
-    return [settings for settings in found if settings is not None]
+    source = Sampler(space, sampler, seed)
+    proposals = (source.ask() for _ in range(trials))
+    return [settings for settings in proposals if settings is not None]
 
 
 def quiet_study() -> optuna.Study:
@@ -167,7 +165,7 @@ def _suggest(trial: optuna.Trial, name: str, values: list[Value] | Range) -> Val
     return choices[trial.suggest_int(name, 0, len(choices) - 1)]
 
 
-def _points(space: Space, sampler: Sampler, seed: int) -> Iterator[dict[str, Value]] | None:
+def _points(space: Space, sampler: SamplerName, seed: int) -> Iterator[dict[str, Value]] | None:
     """Return what is not left to Optuna: by setting, a number, or the position of a choice."""
     if sampler == "published":
         return _published(space, seed)

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
@@ -19,47 +18,30 @@ from downslope.progress import Progress, Steps
 from downslope.search.baseline import ChanceLevel
 from downslope.search.halving import Cohort, Halving, Pruned
 from downslope.search.result import SearchResult, best_of, objective, score
+from downslope.search.samplers import Sampler
 from downslope.search.settings import Settings
 from downslope.search.trials import Outcome, PausedTrial, Trial, TrialEpoch, TrialStore
 
 NO_HALVING = Halving()
 
 
-class Proposals(Protocol):
-    """What proposes trials; `Proposer` is one."""
+class _ListSampler:
+    """A sampler that proposes what stands in a list."""
 
-    @property
-    def learns(self) -> bool:
-        """Tell whether proposals depend on outcomes."""
-        ...
-
-    def ask(self) -> Settings | None:
-        """Propose the next trial; None where there are no more."""
-        ...
-
-    def tell(self, number: int, scores: Sequence[float], outcome: str) -> None:
-        """Learn what became of a trial."""
-        ...
-
-
-class Listed:
-    """Propose what stands in a list."""
-
-    learns = False
+    adaptive = False
 
     def __init__(self, proposals: Sequence[Settings]) -> None:
         self._rest = iter(proposals)
 
     def ask(self) -> Settings | None:
-        """Propose the next one of the list."""
         return next(self._rest, None)
 
     def tell(self, number: int, scores: Sequence[float], outcome: str) -> None:
-        """Learn nothing."""
+        pass
 
 
 def search(
-    proposals: Sequence[Settings] | Proposals,
+    proposals: Sequence[Settings] | Sampler,
     training: Examples,
     validation: Examples,
     *,
@@ -95,14 +77,14 @@ def search(
         InputError: no proposals, examples that do not fit them, or a store that holds other trials
             than these.
     """
-    if isinstance(proposals, Sequence):
+    sampler = proposals if isinstance(proposals, Sampler) else _ListSampler(proposals)
+    if not isinstance(proposals, Sampler):
         trials = len(proposals)
-        proposals = Listed(proposals)
     if not trials:
         raise InputError("search: trials = 0; at least one is needed")
     with TrialStore(store) as trial_store, make_runner(training, validation, threads) as runner:
         scheduler = _TrialScheduler(
-            proposals, trials, halving, trial_store, runner, training, classes, seed
+            sampler, trials, halving, trial_store, runner, training, classes, seed
         )
         yield scheduler.progress(task)
         for record in runner.records():
@@ -134,7 +116,7 @@ class _TrialScheduler:
 
     def __init__(
         self,
-        proposals: Proposals,
+        sampler: Sampler | _ListSampler,
         trials: int,
         halving: Halving,
         store: TrialStore,
@@ -143,13 +125,13 @@ class _TrialScheduler:
         classes: int,
         seed: int,
     ) -> None:
-        self._proposals, self._store, self._runner = proposals, store, runner
+        self._sampler, self._store, self._runner = sampler, store, runner
         self._training = training
         self._unfinished = 0  # jobs
         self._classes, self._seed = classes, seed
         self._chance = ChanceLevel.of(training, classes)
         self._factor = halving.factor
-        self._sizes = list(halving.cohorts(trials, proposals.learns))
+        self._sizes = list(halving.cohorts(trials, sampler.adaptive))
         self._planned = trials
         self._cohorts: list[Cohort] = []
         self._members: list[list[int]] = []
@@ -216,7 +198,7 @@ class _TrialScheduler:
         """
         while len(self._cohorts) < len(self._sizes):
             number = len(self._cohorts)
-            if self._proposals.learns:
+            if self._sampler.adaptive:
                 if any(cohort.open for cohort in self._cohorts[: max(0, number - 1)]):
                     return
                 self._tell_up_to(number - 1)
@@ -229,7 +211,7 @@ class _TrialScheduler:
         first = len(self._courses)
         features = self._training.inputs.shape[1]
         for i in range(first, first + size):
-            settings = self._proposals.ask()
+            settings = self._sampler.ask()
             if settings is None:  # a grid has ended
                 self._planned = len(self._courses)
                 del self._sizes[number + 1 :]
@@ -356,7 +338,7 @@ class _TrialScheduler:
                 epochs = self._cohorts[number].rung_epochs(i)
                 seen = [e for e in epochs if e <= len(trial.curve)]
                 scores = [objective(trial.curve[e - 1]) for e in seen]
-                self._proposals.tell(i, scores, trial.outcome)
+                self._sampler.tell(i, scores, trial.outcome)
         self._told = max(self._told, cohort)
 
 

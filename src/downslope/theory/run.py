@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
 from typing import Final
 
 import msgspec
@@ -13,16 +12,12 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from downslope.networks import Initialization, weight_variance
-from downslope.progress import Progress, Steps
+from downslope.progress import Steps
 from downslope.statistics import bootstrap_intervals
-from downslope.theory.activations import ACTIVATIONS, Activation
+from downslope.theory.analysis import Analysis, analyse
 from downslope.theory.checks import Check, checks
-from downslope.theory.gains import Gain, compute_gain
 from downslope.theory.measurement import INITIALIZATIONS, Measurement, measure
-from downslope.theory.refutations import CounterExample, Mutation, counterexamples, mutations
-from downslope.theory.steps import Step, derivation
 from downslope.theory.trainability import TrainabilityResult
-from downslope.theory.variance_map import edge_of_chaos
 from downslope.theory.variances import predict_backward, predict_forward, predict_spread
 
 SPREAD: Final = (0.1, 0.9)
@@ -77,15 +72,11 @@ class LayerSpread(msgspec.Struct, frozen=True, kw_only=True):
     predicted_relative_variance: float
 
 
-class TheoryResult(msgspec.Struct, frozen=True, kw_only=True):
+class TheoryResult(Analysis, frozen=True, kw_only=True):
     """Everything that the theory stage found.
 
     Args:
-        steps: the derivation, each step with its verdict.
-        counterexamples: one or more for each assumption.
-        mutations: wrong formulas, each with the verdict of the step's check.
-        gains: of the activations known by name.
-        edges: n Var[w] between order and chaos by activation, without biases; None without edge.
+        steps: see `Analysis`; so are `counterexamples`, `mutations`, `gains` and `edges`.
         checks: the predictions against measurement.
         layers: moments by initialization and layer, for the figure.
         spreads: over He networks by layer; empty where He was not measured.
@@ -97,11 +88,6 @@ class TheoryResult(msgspec.Struct, frozen=True, kw_only=True):
         seed: of the networks.
     """
 
-    steps: list[Step]
-    counterexamples: list[CounterExample]
-    mutations: list[Mutation]
-    gains: list[Gain]
-    edges: dict[str, float | None]
     checks: list[Check]
     layers: list[LayerMoments]
     spreads: list[LayerSpread]
@@ -159,26 +145,11 @@ def run_theory(
     )
 
     def steps() -> Steps[TheoryResult]:
-        yield Progress("verifying the derivation", 0, 3)
-        derived = derivation()
-        yield Progress("verifying the derivation", 1, 3, "counter-examples")
-        examples, wrong = _refutations()
-        yield Progress("verifying the derivation", 3, 3)
-        gains: list[Gain] = []
-        edges: dict[str, float | None] = {}
-        for i, (name, activation) in enumerate(ACTIVATIONS.items()):
-            yield Progress("computing gains", i, len(ACTIVATIONS), name)
-            gain, edges[name] = _gain_and_edge(activation)
-            gains.append(gain)
-        yield Progress("computing gains", 1, 1)
+        analysis = yield from analyse()
         measured = yield from measuring
         he = [one for one in measured if one.initialization == "he"]
         return TheoryResult(
-            steps=derived,
-            counterexamples=list(examples),
-            mutations=list(wrong),
-            gains=gains,
-            edges=edges,
+            **msgspec.structs.asdict(analysis),
             checks=checks(measured),
             layers=[layer for one in measured for layer in layer_moments(one, seed)],
             spreads=[spread for one in he for spread in layer_spreads(one)],
@@ -190,17 +161,6 @@ def run_theory(
         )
 
     return steps()
-
-
-# Nothing of these two depends on a run, so a process computes them once.
-@cache
-def _refutations() -> tuple[tuple[CounterExample, ...], tuple[Mutation, ...]]:
-    return tuple(counterexamples()), tuple(mutations())
-
-
-@cache
-def _gain_and_edge(activation: Activation) -> tuple[Gain, float | None]:
-    return compute_gain(activation), edge_of_chaos(activation)
 
 
 def layer_moments(measurement: Measurement, seed: int = 0) -> list[LayerMoments]:

@@ -15,7 +15,7 @@ from torch import nn
 from downslope.checked import Seed, checked
 from downslope.engines.pytorch import one_thread
 from downslope.errors import InputError
-from downslope.networks import guarded, make_module
+from downslope.networks import describe_outputs, guarded, make_module, pick_output
 from downslope.progress import Progress, Steps
 from downslope.statistics import bootstrap_intervals
 from downslope.theory.settings import Networks, Rows
@@ -117,6 +117,7 @@ def diagnose(
     inputs: NDArray[np.float32],
     *,
     shape: Sequence[int] | None = None,
+    output: str | None = None,
     networks: Networks = 10,
     examples: Rows = 128,
     seed: Seed,
@@ -132,6 +133,7 @@ def diagnose(
         factory: makes the module, freshly initialized each time.
         inputs: shape (rows, features).
         shape: of one example; tried as (1, *shape) and as it is where flat rows do not fit.
+        output: which output, where the module returns several: a key, a name or a position.
         networks: independent initializations, 3 to 1000.
         examples: rows to run; the first ones.
         seed: of the initializations.
@@ -152,19 +154,20 @@ def diagnose(
             "diagnose: inputs must be finite, of shape (rows, features), 2 rows or more"
         )
     rows = torch.from_numpy(np.array(inputs[:examples], dtype=np.float32))
-    return _diagnose(factory, rows, shape, networks, seed)
+    return _diagnose(factory, rows, shape, output, networks, seed)
 
 
 def _diagnose(
     factory: Callable[[], object],
     rows: torch.Tensor,
     shape: Sequence[int] | None,
+    output: str | None,
     networks: int,
     seed: int,
 ) -> Steps[Diagnosis]:
     first = make_module(factory, seed).float().train()
-    rows = _fit(first, rows, shape)
-    names = _probe(first, rows, seed).names
+    rows = _fit(first, rows, shape, output)
+    names = _probe(first, rows, output, seed).names
     weights: list[torch.Tensor] = []
     repeated = [True] * len(names)
     before: list[_Probe] = []
@@ -174,21 +177,21 @@ def _diagnose(
     for i in range(networks):
         yield Progress(_TASK, i, 2 * networks, f"network {i + 1} of {networks}")
         module = make_module(factory, seed + i).float().train()
-        before.append(probe := _probe(module, rows, seed + i))
+        before.append(probe := _probe(module, rows, output, seed + i))
         if probe.names != names:
             raise InputError("diagnose: the factory must make modules of the same layers each time")
         weights = weights or [_weight(layer).clone() for layer in probe.layers]
         for k, layer in enumerate(probe.layers):
             repeated[k] &= torch.equal(weights[k], _weight(layer))
         gains.append([_gain(layer) for layer in probe.layers])
-        proposed.append(_mend(module, rows, seed + i))
+        proposed.append(_mend(module, rows, output, seed + i))
     gain = np.exp(np.mean(np.log(proposed), axis=0))
     for i in range(networks, 2 * networks):
         yield Progress(_TASK, i, 2 * networks, "with the proposed gains")
         module = make_module(factory, seed + i).float().train()
-        for layer, wanted in zip(_probe(module, rows, seed + i).layers, gain, strict=True):
+        for layer, wanted in zip(_probe(module, rows, output, seed + i).layers, gain, strict=True):
             _scale(layer, wanted / _gain(layer))
-        after.append(_probe(module, rows, seed + i))
+        after.append(_probe(module, rows, output, seed + i))
     yield Progress(_TASK, 2 * networks, 2 * networks)
     sizes = np.stack([probe.size for probe in before])
     low, high = bootstrap_intervals(sizes, seed)
@@ -249,7 +252,9 @@ def _means(probes: Sequence[_Probe]) -> tuple[NDArray[np.float64], NDArray[np.fl
     return np.mean(signals, axis=0), np.mean(gradients, axis=0)
 
 
-def _fit(module: nn.Module, rows: torch.Tensor, shape: Sequence[int] | None) -> torch.Tensor:
+def _fit(
+    module: nn.Module, rows: torch.Tensor, shape: Sequence[int] | None, output: str | None
+) -> torch.Tensor:
     """Return the rows in the first of the possible shapes that the module takes."""
     shapes = [tuple(rows.shape[1:])]
     if shape is not None:
@@ -263,13 +268,13 @@ def _fit(module: nn.Module, rows: torch.Tensor, shape: Sequence[int] | None) -> 
         except InputError as error:
             refusals.append(str(error))
             continue
-        if isinstance(out, torch.Tensor):
-            return tried
-        refusals.append(f"{one}: returns {type(out).__name__}, not a tensor")
+        if not isinstance(out := pick_output(out, output), torch.Tensor):
+            raise InputError(f"diagnose: the module returns {describe_outputs(out)}")
+        return tried
     raise InputError(f"the module takes no batch of these examples; tried {'; '.join(refusals)}")
 
 
-def _probe(module: nn.Module, rows: torch.Tensor, seed: int) -> _Probe:
+def _probe(module: nn.Module, rows: torch.Tensor, output: str | None, seed: int) -> _Probe:
     """Run a module forward and backward and take the moments of its weighted layers."""
     names: dict[nn.Module, str] = {
         layer: f"{name or 'module'} ({type(layer).__name__})"
@@ -286,7 +291,7 @@ def _probe(module: nn.Module, rows: torch.Tensor, seed: int) -> _Probe:
         with one_thread(), torch.enable_grad(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed % 2**63)
             with guarded("the module"):
-                out = module(rows)
+                out = pick_output(module(rows), output)
             direction = torch.randn(out.shape[1:])
             direction /= direction.square().mean().sqrt()
             values = list(outputs.values())
@@ -310,12 +315,12 @@ def _probe(module: nn.Module, rows: torch.Tensor, seed: int) -> _Probe:
     )
 
 
-def _mend(module: nn.Module, rows: torch.Tensor, seed: int) -> list[float]:
+def _mend(module: nn.Module, rows: torch.Tensor, output: str | None, seed: int) -> list[float]:
     """Scale layer after layer to E[z^2] = 1 and return the gains that this took."""
-    layers = _probe(module, rows, seed).layers
+    layers = _probe(module, rows, output, seed).layers
     for i, layer in enumerate(layers):
         _scale(layer, 1.0)
-        size = _probe(module, rows, seed).size[i]
+        size = _probe(module, rows, output, seed).size[i]
         if size > 0 and math.isfinite(size):
             _scale(layer, 1 / math.sqrt(size))
     return [_gain(layer) for layer in layers]
