@@ -74,8 +74,8 @@ class TrainingError(Display):
     @property
     def caption(self) -> str:
         return (
-            f"Mean squared error: in training (seed {self.result.member.seed}), on the test "
-            f"examples ({_seeds(self.result)}), and there of as many principal components."
+            f"Mean squared error in training (seed {self.result.member.seed}) and on the test set "
+            f"({_seeds(self.result)}), compared with PCA with as many components."
         )
 
     @property
@@ -138,9 +138,9 @@ class CodeSizes(Display):
     @property
     def caption(self) -> str:
         return (
-            f"Test error against code size: this run's autoencoder (ringed; {_seeds(self.result)}) "
-            "with other codes, one training each, and PCA with as many components, which no "
-            "linear code can beat on the examples it was fitted to."
+            "Test error against code size. This run's autoencoder is ringed "
+            f"({_seeds(self.result)}); the other sizes were trained once each. PCA with as many "
+            "components is the best linear code for the examples that it was fitted to."
         )
 
     @property
@@ -244,7 +244,7 @@ def _use(result: AutoencoderResult) -> str:
     text = (
         f"An example uses {percent(result.active, 0)} of the {result.code_size} code units on "
         f"average; {result.dead} are zero for every test example. Code units, pictures, the linear "
-        "classifier, and errors by class and example, are of the first seed that completed."
+        "classifier, and errors by class and example belong to the first seed that completed."
     )
     if result.sparsity:
         text += f" The mean absolute code was added to the error with weight {result.sparsity:g}."

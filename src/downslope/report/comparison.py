@@ -127,8 +127,10 @@ def _runs(sides: Sides) -> Iterator[Block]:
         for name, x in sides.items()
     ])  # fmt: skip
     if len({side.results.data.sha256 for side in sides.values()}) > 1:
-        text = "The runs have different data: their scores are of different tests and do not"
-        yield Paragraph(f"{text} compare.", "warning")
+        yield Paragraph(
+            "The runs have different data: their scores, on different test sets, cannot be compared.",
+            "warning",
+        )
 
 
 def _scores(sides: Sides) -> Iterator[Block]:

@@ -113,6 +113,6 @@ def _first_screen(results: Results, arrays: Arrays) -> Iterator[Block]:
     best = headline.best(results)
     if best is not None:
         name, refit = best
-        text = f"The best configuration on validation data, that of {name}, to copy into a recipe"
+        text = f"The configuration best on validation data ({name}), to copy into a recipe"
         right += [Paragraph(text, "small"), Code(headline.configuration(refit), "toml")]
     yield Columns([left, right])

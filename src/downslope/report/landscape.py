@@ -142,9 +142,9 @@ class Nulls(Display):
         return (
             "Share of the path's variance that its plane holds. "
             f"{self.result.nulls[0].walks} random walks with the same step lengths reach "
-            f"{independent}, and {correlated} with the same autocorrelation of steps too (points, "
-            "mean; bars, 95 % of walks). A high share alone does not mean that training moves in a "
-            "plane (Antognini and Sohl-Dickstein 2018)."
+            f"{independent}, and {correlated} if their steps also have the same autocorrelation "
+            "(points, mean; bars, 95 % of walks). A high share alone does not mean that training "
+            "moves in a plane (Antognini and Sohl-Dickstein 2018)."
         )
 
     @property
@@ -184,8 +184,8 @@ class Slice(Display):
     @property
     def caption(self) -> str:
         return (
-            "Loss along the straight line through the first and the last snapshot; band, 95 % for "
-            "the sampling of examples."
+            "Loss along the straight line through the first and the last snapshot; band: its 95 % "
+            "interval over the sampling of examples."
         )
 
     @property
@@ -319,20 +319,20 @@ def landscape_blocks(
         yield Details("Curvature along the path", [Figures([Curvature(result)])])
     several = [scene for scene in scenes if len(scene.result.runs) > 1]
     if several:
-        yield Details("Runs in one plane", [run_table(several)])
+        yield Details("Runs in a shared plane", [run_table(several)])
     yield Details("How the surface was computed", [Paragraph(_method(result))])
 
 
 def _summary(result: LandscapeResult) -> Iterator[Block]:
     first, second = result.explained_variance
     last = result.path[-1]
-    text = f"The path of {result.module}, {plural(len(result.path), 'snapshot')}, "
+    text = f"The training path of {result.module}, {plural(len(result.path), 'snapshot')}, "
     shares = f"{percent(first, 1)} + {percent(second, 1)}"
     plane = (
         ["projected onto a given plane. "]
         if math.isnan(first)
         else [
-            "in the plane of principal directions that holds ",
+            "in the plane of two principal directions, which hold ",
             strong(shares),
             " of its variance. ",
         ]
@@ -384,7 +384,7 @@ def run_table(scenes: Sequence[Scene]) -> Table:
     """List how well joint planes hold their runs."""
     headings = ("variance in the plane", "largest distance from it", "true loss at the end")
     return Table(
-        "Runs drawn in one plane: what it holds of each. Paths that seem to cross need not meet",
+        "How much of each run a shared plane shows; paths that appear to cross need not meet",
         [Column("plane", numeric=False), Column("run", numeric=False), *map(Column, headings)],
         [
             Row(

@@ -54,7 +54,7 @@ def provenance(results: Results, manifest: Manifest | None, shown: Sequence[Bloc
 def _blocks(results: Results, manifest: Manifest | None) -> Iterator[Block]:
     yield Heading("Data")
     yield Facts(list(_data(results)))
-    yield Heading("How to repeat it")
+    yield Heading("How to reproduce the run")
     if manifest is not None:
         yield Code(manifest.command, "console")
         where = ["in the directory of this run, where ", code("recipe.toml")]

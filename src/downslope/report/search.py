@@ -178,10 +178,10 @@ class Slices(Display):
     @property
     def caption(self) -> str:
         count = len(varied(self.search.trials))
-        shown = f"the {PANELS} that mattered most of {count}" if count > PANELS else "the"
+        shown = f"the {PANELS} most important of {count}" if count > PANELS else "the"
         stopped = any(trial.outcome in STOPPED for trial in self.search.trials)
         return (
-            f"Final validation accuracy against {shown} hyperparameters, whatever the others were."
+            f"Final validation accuracy against {shown} hyperparameters; the others vary too."
             + _in_colour(self.search)
             + (" Crosses: diverged or failed." if stopped else "")
         )
@@ -305,8 +305,8 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
         yield Details("The best trials retrained", [
             candidate_table(search, "search"),
             Paragraph(
-                "New seeds reveal a lucky seed. Luck with these validation examples shows only on "
-                "others: see second and folds of search.choice.",
+                "New seeds reveal a lucky seed. Overfitting to these validation examples shows "
+                "only on other examples: see second and folds of search.choice.",
                 "small",
             ),
         ])  # fmt: skip

@@ -193,7 +193,7 @@ class Surface(_OfTerrain):
     """The surface in three dimensions with the paths at their true loss."""
 
     name = "landscape-surface"
-    title = "What does the loss look like where training went?"
+    title = "What does the loss look like along the path of training?"
 
     def draw(self, frame: Frame) -> Figure:
         terrain = _Terrain(frame)
@@ -230,8 +230,8 @@ class Surface(_OfTerrain):
         if len(self.result.runs) > 1:
             return f"The paths at their true losses over their joint plane.{self.holes}"
         return (
-            "The loss in the plane, with the path at its true loss, its projection onto the plane, "
-            f"and stems between: what the plane does not show.{self.holes}"
+            "The loss in the plane. Solid: the path at its true loss; dashed: its projection onto "
+            f"the plane; stems: the difference, which the plane does not show.{self.holes}"
         )
 
 

@@ -162,8 +162,8 @@ class Spread(Display):
             "One input in He networks. Networks of finite width deviate from the ensemble mean, "
             "increasingly so with depth; most fall below it. The relative variance over networks "
             f"in layer {last.layer} is {number(last.relative_variance, 2)}; "
-            f"{number(last.predicted_relative_variance, 2)} is predicted, much of it by rare large "
-            "networks that a few dozen seldom include."
+            f"{number(last.predicted_relative_variance, 2)} is predicted, much of it due to rare "
+            "networks with large signals, which a few dozen networks seldom include."
         )
 
     @property
@@ -278,7 +278,7 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
         [
             "How large should the initial weights of a ReLU network be, so that signals neither "
             "vanish nor explode with depth? He et al. (2015) answer Var[w] = 2/n for n inputs per "
-            "unit. Each step below was checked by machine when this run was made: ",
+            "unit. Each step below is checked by machine: ",
             *(strong(span.text) for span in prose(verdict(theory))),
             ".",
         ]
@@ -301,10 +301,10 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
     yield Details(f"All {plural(len(theory.checks), 'check')} of the predictions", [
         check_table(theory),
         Paragraph(
-            "A check fails if its interval does not contain the prediction; all intervals hold "
-            "together with 99 %. It passes only if a departure that matters (15 %, or 60 % for the "
-            "relative variance) would have been found with a chance, its power, of 90 % or more; "
-            "otherwise it is inconclusive.",
+            "A check fails if its interval does not contain the prediction; the intervals hold "
+            "simultaneously with 99 % confidence. It passes only if its power, the probability of "
+            "detecting a departure that matters (15 %, or 60 % for the relative variance), is at "
+            "least 90 %; otherwise it is inconclusive.",
             "small",
         ),
     ])  # fmt: skip
@@ -313,9 +313,9 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
     yield Details("Gains of other activations", [
         gain_table(theory),
         Paragraph(
-            "Rows in red: PyTorch's gain does not keep the second moment. Under a gain that keeps "
-            "signals, χ above 1 still lets gradients grow, below 1 vanish; only at the edge "
-            "neither happens.",
+            "Rows in red: PyTorch's gain does not keep the second moment. With a gain that keeps "
+            "it, gradients still grow where χ is above 1 and vanish where χ is below 1; only at "
+            "the edge of chaos neither happens.",
             "small",
         ),
     ])  # fmt: skip
@@ -441,9 +441,9 @@ def gain_table(theory: TheoryResult) -> Table:
         ]
         rows.append(Row(cells, mark="stopped" if wrong else ""))
     return Table(
-        "Gains of activations at z standard normal: 1 over the root of E[f(z)²], with a bound on "
-        "the error; PyTorch: torch.nn.init.calculate_gain; χ, by which gradients grow per layer "
-        "under the gain; edge: n Var[w] at the edge of chaos without biases",
+        "Gains of activations for standard normal z, 1 / √E[f(z)²], with a bound on the error; "
+        "PyTorch: torch.nn.init.calculate_gain; χ: factor by which gradients grow per layer under "
+        "the gain; edge: n Var[w] at the edge of chaos without biases",
         [Column("activation", False), *map(Column, headings)],
         rows,
         Source("results.json: theory.gains and theory.edges", "quadrature with an error bound"),

@@ -138,7 +138,7 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
         verdict = ["Verdict: ", strong(statements.verdict(comparison)), "."]
         left.append(Paragraph(verdict, kinds.get(comparison.verdict, "open")))
         small = (
-            "A verdict needs its interval to exclude zero. The baseline is the final model"
+            "A verdict requires an interval that excludes zero. The baseline is the final model"
             f"{_against(results.refit, refit)}."
         )
         if comparison.paired is not None:
