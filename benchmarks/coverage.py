@@ -162,12 +162,12 @@ def _spread_name(spread: tuple[float, float]) -> str:
 
 
 def _compare(draws: int, table: Path | None = None) -> Iterator[Case]:
-    found = list(simulate_compare(draws))
+    situations = list(simulate_compare(draws))
     if table is not None:
         with table.open("w", newline="") as file:
             rows = csv.writer(file)
             rows.writerow(COLUMNS)
-            for one, coverage in found:
+            for one, coverage in situations:
                 rows.writerow(
                     [*one.seeds, one.examples, one.accuracy, *one.spread, round(1 - coverage, 4)]
                 )
@@ -175,7 +175,7 @@ def _compare(draws: int, table: Path | None = None) -> Iterator[Case]:
         for name in ("neither spreads", "both spread", "one spreads"):
             cells = [
                 (coverage, one)
-                for one, coverage in found
+                for one, coverage in situations
                 if one.seeds == seeds and _spread_name(one.spread) == name
             ]
             (least, where), (most, _) = min(cells), max(cells)
@@ -297,14 +297,14 @@ def possible_power(freedom: tuple[int, int], share: float, wrong: float = 0.06) 
     # A larger difference is never less of a verdict.
     one = sparse.identity(wanted.size, format="csr")
     rising = one[below] - one[above]
-    found = linprog(
+    solution = linprog(
         -wanted.ravel(),
         A_ub=sparse.vstack([sparse.csr_matrix(np.array(limits)), rising]),
         b_ub=np.r_[np.full(len(limits), wrong), np.zeros(below.size)],
         bounds=(0, 1),
         method="highs-ipm",
     )
-    return -float(found.fun)
+    return -float(solution.fun)
 
 
 def print_normal_model() -> None:
@@ -338,12 +338,8 @@ def _accuracy_of(draws: int) -> Iterator[Case]:
             what = f"{examples:,} examples, accuracy {accuracy:g}, spread {100 * spread:g} points"
             cases.append((coverage_of_accuracy(networks, draws), what))
         (least, where), (most, _) = min(cases), max(cases)
-        word = "seed" if seeds == 1 else "seeds"
-        yield Case(
-            f"{seeds} {word}: at worst with {where}; at most {100 * most:.1f} elsewhere",
-            least,
-            draws,
-        )
+        what = f"{seeds} seeds: at worst with {where}; at most {100 * most:.1f} elsewhere"
+        yield Case(what, least, draws)
 
 
 def _mean_interval(draws: int) -> Iterator[Case]:

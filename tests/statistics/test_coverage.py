@@ -49,9 +49,15 @@ def test_every_interval_has_its_coverage_measured() -> None:
 def test_a_verdict_between_equals_is_rare(
     seeds: tuple[int, int], examples: int, spread: tuple[float, float]
 ) -> None:
-    draws = 200
+    draws = 300
     coverage = table.coverage_of_compare(table.Networks(seeds, examples, 0.88, spread), draws)
     assert coverage >= at_least(0.94, draws)
+
+
+def test_seeds_near_one_are_skewed_and_verdicts_still_rarely_wrong() -> None:
+    # With each side's variance taken at its own accuracy 6.8 % were wrong.
+    networks = table.Networks((3, 5), 2000, 0.99, (0.005, 0.0))
+    assert table.coverage_of_compare(networks, 3000) >= 0.945
 
 
 @pytest.mark.parametrize("seeds", table.SEEDS)

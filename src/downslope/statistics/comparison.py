@@ -62,8 +62,11 @@ def compare(
 ) -> Comparison:
     """Compare two networks that were trained with several seeds, on the same test examples.
 
-    The interval is that of `half_width`. A side with a single seed leaves the verdict open. Seeds
-    of two sides share nothing and are not paired. Measured coverage: docs/statistics.md.
+    The interval is that of `half_width`, after each side's variance over seeds was taken at the
+    accuracy of the other where it is larger there. A side with a single seed leaves the verdict
+    open. Seeds of two sides share nothing and are not paired.
+
+    Measured coverage: docs/statistics.md.
 
     Args:
         first: what each seed of the first side classified correctly, shape (seeds, examples).
@@ -97,7 +100,7 @@ def compare(
     half = float(
         half_width(
             of_examples,
-            None if single else of_seeds,
+            None if single else of_seeds * _at_the_others_accuracy(sides),
             sum(part.rest for part in parts),
             seeds,
             examples,
@@ -176,6 +179,21 @@ def half_width(
     weight = _weight_of_bound(int(seeds.min()), int(seeds.max()), comparisons)
     own = welch + weight * (bound - welch)
     return np.sqrt(np.maximum(least, alone + np.maximum(own, squared(both) * pooled)))
+
+
+def _at_the_others_accuracy(
+    sides: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+) -> NDArray[np.float64]:
+    """Return what each side's variance over seeds grows by if the other's mean is also its own.
+
+    It shrinks toward an accuracy of 1, as p (1 - p) does in a beta distribution of one precision:
+    seeds that happen to be good agree, and hide how far others lie below. Without this 7.5 % of the
+    verdicts between equals were wrong at 0.99 and a spread of 0.5 points.
+    """
+    # Half a pseudo-example right and half wrong, so that no variance is zero.
+    means = np.array([(side.sum() + 0.5) / (side.size + 1) for side in sides])
+    variances = means * (1 - means)
+    return np.maximum(1.0, variances[::-1] / variances)
 
 
 def _weight_of_bound(fewest: int, most: int, comparisons: int) -> float:
