@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from downslope.autoencoders import AutoencoderResult
 from downslope.report.arrays import Arrays
 from downslope.report.blocks import Block, Column, Details, Figures, Paragraph, Row, Table, strong
-from downslope.report.display import Display, Frame, Source
+from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.formats import loss, number, percent, plural
 from downslope.report.reconstructions import PAIRS, CodeMap, Grid, Pairs, Ranked
 from downslope.report.style import (
@@ -71,17 +71,13 @@ class TrainingError(Display):
         axes.legend(loc="upper right")
         return figure
 
-    @property
-    def caption(self) -> str:
-        return (
-            f"Mean squared error in training (seed {self.result.member.seed}) and on the test set "
-            f"({_seeds(self.result)}), compared with PCA with as many components."
-        )
-
-    @property
-    def alt(self) -> str:
+    def texts(self) -> Texts:
         errors = (number(self.result.test_mse), number(self.result.pca_test_mse))
-        return "Reconstruction error by epoch; test error {}, PCA {}.".format(*errors)
+        return Texts(
+            f"Mean squared error in training (seed {self.result.member.seed}) and on the test set "
+            f"({_seeds(self.result)}), compared with PCA with as many components.",
+            "Reconstruction error by epoch; test error {}, PCA {}.".format(*errors),
+        )
 
 
 def _seeds(result: AutoencoderResult) -> str:
@@ -135,18 +131,14 @@ class CodeSizes(Display):
         legend_above(axes)
         return figure
 
-    @property
-    def caption(self) -> str:
-        return (
+    def texts(self) -> Texts:
+        sizes = self.frame()["code size"]
+        return Texts(
             "Test error against code size. This run's autoencoder is ringed "
             f"({_seeds(self.result)}); the other sizes were trained once each. PCA with as many "
-            "components is the best linear code for the examples that it was fitted to."
+            "components is the best linear code for the examples that it was fitted to.",
+            f"Test error against code sizes from {sizes[0]} to {sizes[-1]}, with PCA.",
         )
-
-    @property
-    def alt(self) -> str:
-        sizes = self.frame()["code size"]
-        return f"Test error against code sizes from {sizes[0]} to {sizes[-1]}, with PCA."
 
 
 def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:

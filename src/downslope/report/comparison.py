@@ -28,7 +28,7 @@ from downslope.report.blocks import (
     Table,
     code,
 )
-from downslope.report.display import Display, Frame, Source, draw_all
+from downslope.report.display import Display, Frame, Source, Texts, draw_all
 from downslope.report.formats import percent, points, points_interval
 from downslope.report.headline import summary, title
 from downslope.report.html import render_page
@@ -128,7 +128,7 @@ def _runs(sides: Sides) -> Iterator[Block]:
     ])  # fmt: skip
     if len({side.results.data.sha256 for side in sides.values()}) > 1:
         yield Paragraph(
-            "The runs have different data: their scores, on different test sets, cannot be compared.",
+            "The runs have different data: scores on different test sets cannot be compared.",
             "warning",
         )
 
@@ -241,13 +241,11 @@ class RunLosses(Display):
         fit_scale(figure.axes[0], frame.numbers("mean"))
         return figure
 
-    @property
-    def caption(self) -> str:
-        return "Training loss by epoch: mean over seeds, within the range of the seeds."
-
-    @property
-    def alt(self) -> str:
-        return f"Training loss by epoch of {len(self.refits)} final models."
+    def texts(self) -> Texts:
+        return Texts(
+            "Training loss by epoch: mean over seeds, within the range of the seeds.",
+            f"Training loss by epoch of {len(self.refits)} final models.",
+        )
 
 
 @dataclass(frozen=True)
@@ -273,13 +271,11 @@ class RunSearches(Display):
         name = frame.columns[2]
         return _line_panel(frame, "trial", name, f"{name} (%)", drawstyle="steps-post")
 
-    @property
-    def caption(self) -> str:
-        return "The best validation accuracy of each search up to each trial."
-
-    @property
-    def alt(self) -> str:
-        return f"Best validation accuracy so far of {len(self.searches)} searches."
+    def texts(self) -> Texts:
+        return Texts(
+            "The best validation accuracy of each search up to each trial.",
+            f"Best validation accuracy so far of {len(self.searches)} searches.",
+        )
 
 
 def score_table(sides: Sides) -> Table:

@@ -21,7 +21,7 @@ from downslope.report.blocks import (
     Section,
     Table,
 )
-from downslope.report.display import Display, Frame, Source
+from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.formats import capitalized
 from downslope.report.html import write_page
 from downslope.report.style import INDIGO, ROSE, count_along, legend_above, panel, powers
@@ -94,13 +94,11 @@ class SignalStrength(Display):
         legend_above(axes, 2)
         return figure
 
-    @property
-    def caption(self) -> str:
-        return f"{capitalized(self.label)}, mean over {self.diagnosis.networks} initializations."
-
-    @property
-    def alt(self) -> str:
-        return f"{capitalized(self.label)} by layer, as it is and with the proposed gains."
+    def texts(self) -> Texts:
+        return Texts(
+            f"{capitalized(self.label)}, mean over {self.diagnosis.networks} initializations.",
+            f"{capitalized(self.label)} by layer, as it is and with the proposed gains.",
+        )
 
 
 @dataclass(frozen=True)

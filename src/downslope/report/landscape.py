@@ -25,7 +25,7 @@ from downslope.report.blocks import (
     Table,
     strong,
 )
-from downslope.report.display import Display, Frame, Source
+from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.formats import loss, number, percent, plural
 from downslope.report.interactive import Scene
 from downslope.report.style import (
@@ -91,19 +91,13 @@ class Losses(Display):
         count_along(lower.xaxis, 5)
         return figure
 
-    @property
-    def caption(self) -> str:
-        return (
-            "Along the path: loss of the snapshots and of their projections; below, their distance "
-            "from the plane and how far they have come within it, in units of the parameters."
-        )
-
-    @property
-    def alt(self) -> str:
+    def texts(self) -> Texts:
         first, last = self.result.path[0], self.result.path[-1]
-        return (
+        return Texts(
+            "Along the path: loss of the snapshots and of their projections; below, their distance "
+            "from the plane and how far they have come within it, in units of the parameters.",
             f"True loss from {loss(first.true_loss)} to {loss(last.true_loss)}, projected from "
-            f"{loss(first.projected_loss)} to {loss(last.projected_loss)}{unit(self.result)}."
+            f"{loss(first.projected_loss)} to {loss(last.projected_loss)}{unit(self.result)}.",
         )
 
 
@@ -136,22 +130,18 @@ class Nulls(Display):
         axes.set_xlim(0, 106)
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         independent, correlated = (percent(null.mean, 1) for null in self.result.nulls)
-        return (
+        share = percent(sum(self.result.explained_variance), 1)
+        return Texts(
             "Share of the path's variance that its plane holds. "
             f"{self.result.nulls[0].walks} random walks with the same step lengths reach "
             f"{independent}, and {correlated} if their steps also have the same autocorrelation "
             "(points, mean; bars, 95 % of walks). A high share alone does not mean that training "
-            "moves in a plane (Antognini and Sohl-Dickstein 2018)."
+            "moves in a plane (Antognini and Sohl-Dickstein 2018).",
+            f"Share of variance in the plane: {share}; random walks {independent} and "
+            f"{correlated}.",
         )
-
-    @property
-    def alt(self) -> str:
-        walks = " and ".join(percent(null.mean, 1) for null in self.result.nulls)
-        share = percent(sum(self.result.explained_variance), 1)
-        return f"Share of variance in the plane: {share}; random walks {walks}."
 
 
 @dataclass(frozen=True)
@@ -181,19 +171,15 @@ class Slice(Display):
         fit_scale(axes, values, 12)
         return figure
 
-    @property
-    def caption(self) -> str:
-        return (
-            "Loss along the straight line through the first and the last snapshot; band: its 95 % "
-            "interval over the sampling of examples."
-        )
-
-    @property
-    def alt(self) -> str:
+    def texts(self) -> Texts:
         values = self.frame().numbers(self.result.loss)
         values = values[np.isfinite(values)]
         ends = f"{number(min(values, default=None))} to {number(max(values, default=None))}"
-        return f"Loss along a straight line, {ends}{unit(self.result)}."
+        return Texts(
+            "Loss along the straight line through the first and the last snapshot; band: its 95 % "
+            "interval over the sampling of examples.",
+            f"Loss along a straight line, {ends}{unit(self.result)}.",
+        )
 
 
 @dataclass(frozen=True)
@@ -242,19 +228,15 @@ class Curvature(Display):
         legend_above(axes, 2)
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         kept = self.result.batch_norm
-        return (
+        largest = self.frame()["largest"]
+        return Texts(
             "Trace of the Hessian with its 95 % interval, its two largest eigenvalues, and the "
             "norm of the gradient."
-            + (" Batch norm has its statistics of the end of training." if kept else "")
+            + (" Batch norm has its statistics of the end of training." if kept else ""),
+            f"Largest eigenvalue from {number(largest[0], 3)} to {number(largest[-1], 3)}.",
         )
-
-    @property
-    def alt(self) -> str:
-        largest = self.frame()["largest"]
-        return f"Largest eigenvalue from {number(largest[0], 3)} to {number(largest[-1], 3)}."
 
 
 def scenes(results: Results, arrays: Arrays) -> list[Scene]:

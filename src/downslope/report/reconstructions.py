@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from numpy.typing import NDArray
 
-from downslope.report.display import Display, Frame, Source
+from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.formats import plural
 from downslope.report.images import (
     above,
@@ -86,14 +86,12 @@ class Pairs(_Pictures):
             axes.set_title(name, parse_math=False, fontsize=9.6)
         return figure
 
-    @property
-    def caption(self) -> str:
-        return "The first two test examples above their reconstructions."
-
-    @property
-    def alt(self) -> str:
+    def texts(self) -> Texts:
         names = [self.class_of(int(label)) for label in self.arrays["labels"][:PAIRS]]
-        return f"The first test examples above their reconstructions: {', '.join(names)}."
+        return Texts(
+            "The first two test examples above their reconstructions.",
+            f"The first test examples above their reconstructions: {', '.join(names)}.",
+        )
 
 
 class Grid(_Pictures):
@@ -138,15 +136,13 @@ class Grid(_Pictures):
             beside(axes, place, kind, color=colours.get(kind, MUTED))
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         of = " of each class" if self.names else ""
         noise = "; with noise, and with the noise taken away" if "noisy" in self.arrays else ""
-        return f"The first test examples{of}: original{noise}; autoencoder; PCA."
-
-    @property
-    def alt(self) -> str:
-        return "Originals above what the autoencoder and PCA made of them, class by class."
+        return Texts(
+            f"The first test examples{of}: original{noise}; autoencoder; PCA.",
+            "Originals above what the autoencoder and PCA made of them, class by class.",
+        )
 
 
 class Ranked(_Pictures):
@@ -183,13 +179,10 @@ class Ranked(_Pictures):
                 beside(axes, (0, y + 0.5), str(text), color=colour)
         return figure
 
-    @property
-    def caption(self) -> str:
-        return f"{self.alt[:-1]}, each under its original with its mean squared error."
-
-    @property
-    def alt(self) -> str:
-        return "The best, the median and the worst reconstructions of the test set."
+    def texts(self) -> Texts:
+        alt = "The best, the median and the worst reconstructions of the test set."
+        caption = f"{alt[:-1]}, each under its original with its mean squared error."
+        return Texts(caption, alt)
 
 
 class CodeMap(_Pictures):
@@ -242,14 +235,10 @@ class CodeMap(_Pictures):
             text.set_parse_math(False)
         return figure
 
-    @property
-    def caption(self) -> str:
-        return (
+    def texts(self) -> Texts:
+        return Texts(
             f"The codes of {plural(len(self.arrays['map']), 'test example')} laid out by t-SNE, "
             "which keeps neighbours together; distances between far groups mean nothing. Neither "
-            "training nor layout used the classes."
+            "training nor layout used the classes.",
+            f"Map of {len(self.arrays['map'])} codes by class, with images in their places.",
         )
-
-    @property
-    def alt(self) -> str:
-        return f"Map of {len(self.arrays['map'])} codes by class, with images in their places."

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from downslope.report.arrays import Arrays
 from downslope.report.blocks import Block, Column, Columns, Details, Figures, Paragraph, Row, Table
-from downslope.report.display import Display, Frame, Source
+from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.formats import loss, number, percent, percent_interval, plural, times
 from downslope.report.images import (
     above,
@@ -100,23 +100,19 @@ class Losses(Display):
             axes.legend(loc="upper right")
         return figure
 
-    @property
-    def caption(self) -> str:
-        text = "Training loss after each epoch"
-        if len(self.refit.seeds) > 1:
-            text += f": thin, each of the {len(self.refit.seeds)} seeds; thick, their mean"
-        if not self.monitored:
-            return f"{text}."
-        return f"{text}. Below: test accuracy, monitored but never used to choose anything."
-
-    @property
-    def alt(self) -> str:
-        first, last = self.refit.epochs[0], self.refit.epochs[-1]
+    def texts(self) -> Texts:
+        seeds, first, last = self.refit.seeds, self.refit.epochs[0], self.refit.epochs[-1]
+        caption = "Training loss after each epoch"
+        if len(seeds) > 1:
+            caption += f": thin, each of the {len(seeds)} seeds; thick, their mean"
         ends = f"from {number(first.train_loss)} to {number(last.train_loss)} nats"
-        text = f"Training loss by epoch of {plural(len(self.refit.seeds), 'seed')}, {ends}."
+        alt = f"Training loss by epoch of {plural(len(seeds), 'seed')}, {ends}."
         if not self.monitored:
-            return text
-        return f"{text} Test accuracy {percent(last.test_accuracy)} at the end."
+            return Texts(f"{caption}.", alt)
+        return Texts(
+            f"{caption}. Below: test accuracy, monitored but never used to choose anything.",
+            f"{alt} Test accuracy {percent(last.test_accuracy)} at the end.",
+        )
 
 
 @dataclass(frozen=True)
@@ -147,19 +143,15 @@ class Minibatches(Display):
         legend_above(axes)
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         last = self.refit.last_minibatches
-        return (
-            f"Training loss of the last {len(last)} minibatches of seed "
-            f"{self.refit.member.seed}, the last of them at step {last[-1].step:,}."
-        )
-
-    @property
-    def alt(self) -> str:
         losses = self.frame().numbers("training loss")
         low, high = number(float(np.nanmin(losses))), number(float(np.nanmax(losses)))
-        return f"Training loss of the last {len(losses)} minibatches, from {low} to {high} nats."
+        return Texts(
+            f"Training loss of the last {len(last)} minibatches of seed "
+            f"{self.refit.member.seed}, the last of them at step {last[-1].step:,}.",
+            f"Training loss of the last {len(losses)} minibatches, from {low} to {high} nats.",
+        )
 
 
 @dataclass(frozen=True)
@@ -201,25 +193,20 @@ class Confusion(Display):
             side.set_visible(False)
         return figure
 
-    @property
-    def caption(self) -> str:
-        text = (
+    def texts(self) -> Texts:
+        caption = (
             "Confusion matrix of the first completed seed on the test set, in percent of the true "
             "class; shading follows the square root, so that rare errors show."
         )
         errors = np.array(self.confusion)
+        correct, every = int(np.trace(errors)), int(errors.sum())
         np.fill_diagonal(errors, 0)
-        if not errors.any():
-            return text
-        pair = divmod(int(errors.argmax()), len(errors))
-        names = [plain(str(self.names[k]), 24) for k in pair]
-        return f"{text} Most frequent: {names[0]} taken for {names[1]}, {times(errors.max())}."
-
-    @property
-    def alt(self) -> str:
-        counts = np.asarray(self.confusion)
-        hits, every = int(np.trace(counts)), int(counts.sum())
-        return f"Confusion matrix: {hits:,} of {every:,} test examples are on the diagonal."
+        if errors.any():
+            pair = divmod(int(errors.argmax()), len(errors))
+            true, predicted = (plain(str(self.names[k]), 24) for k in pair)
+            caption += f" Most frequent: {true} taken for {predicted}, {times(errors.max())}."
+        alt = f"Confusion matrix: {correct:,} of {every:,} test examples are on the diagonal."
+        return Texts(caption, alt)
 
 
 def _short(share: float) -> str:
@@ -271,20 +258,16 @@ class Calibration(Display):
         lower.legend(loc="upper left")
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         all_bins = self.reliability
-        return (
+        bins, error = len(self.reliability.bins), percent(self.reliability.error)
+        return Texts(
             f"Expected calibration error, the average gap between confidence and accuracy: "
             f"{percent(all_bins.error)} (95 % interval {percent_interval(all_bins.interval)}). "
             f"Mean confidence {percent(all_bins.confidence)}, accuracy "
-            f"{percent(all_bins.accuracy)}. Below: histogram of confidences over all seeds."
+            f"{percent(all_bins.accuracy)}. Below: histogram of confidences over all seeds.",
+            f"Accuracy against confidence in {bins} bins; expected calibration error {error}.",
         )
-
-    @property
-    def alt(self) -> str:
-        bins, error = len(self.reliability.bins), percent(self.reliability.error)
-        return f"Accuracy against confidence in {bins} bins; expected calibration error {error}."
 
 
 @dataclass(frozen=True)
@@ -331,8 +314,7 @@ class Mistakes(Display):
                 above(axes, (x + 0.5, y - up), plain(str(about[name]), 11), color=colour)
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         confidences = [mistake[3] for mistake in self.mistakes]
         ends = (min(confidences), max(confidences))
         span = " to ".join(dict.fromkeys(map(_confidence, ends)))
@@ -341,15 +323,12 @@ class Mistakes(Display):
         which = f"All {plural(count, 'mistake')} {of}, whatever their confidence"
         if count < wrong:
             which = f"Of {wrong:,} mistakes {of} the {count} with the highest confidence"
-        return (
-            f"{which} ({span}), by class pair: the label above the prediction (red). Some labels "
-            "are doubtful."
-        )
-
-    @property
-    def alt(self) -> str:
         pairs = dict.fromkeys(f"{one[1]} taken for {one[2]}" for one in self.mistakes)
-        return f"{len(self.mistakes)} confident mistakes: {'; '.join([*pairs][:4])}."
+        return Texts(
+            f"{which} ({span}), by class pair: the label above the prediction (red). Some labels "
+            "are doubtful.",
+            f"{len(self.mistakes)} confident mistakes: {'; '.join([*pairs][:4])}.",
+        )
 
 
 def _confidence(value: float) -> str:

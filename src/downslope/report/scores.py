@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from downslope.report.display import Display, Frame
+from downslope.report.display import Display, Frame, Texts
 from downslope.report.formats import percent
 from downslope.report.statements import describe, over
 from downslope.report.style import INK, PAPER, row_panel
@@ -60,23 +60,18 @@ class Scores(Display):
         axes.margins(x=0.1)
         return figure
 
-    @property
-    def caption(self) -> str:
-        overs = {name: over(x) for name, x in self._accuracies().items()}
-        text = "Each seed (points), the mean (line) and its 95 % interval "
-        kinds = dict.fromkeys(overs.values())
-        if len(kinds) < 2:
-            return f"{text}over {next(iter(kinds), 'test examples')} (band)."
-        named = (
-            f"over {kind} for {' and '.join(n for n, own in overs.items() if own == kind)}"
-            for kind in kinds
-        )
-        return f"{text}(band): {'; '.join(named)}."
-
-    @property
-    def alt(self) -> str:
-        texts = (
+    def texts(self) -> Texts:
+        accuracies = self._accuracies()
+        reached = (
             f"{name} ({describe(self.refits[name])}) {percent(accuracy.mean)}"
-            for name, accuracy in self._accuracies().items()
+            for name, accuracy in accuracies.items()
         )
-        return f"Test accuracy: {'; '.join(texts)}"
+        alt = f"Test accuracy: {'; '.join(reached)}"
+        caption = "Each seed (points), the mean (line) and its 95 % interval "
+        covers: dict[str, list[str]] = {}
+        for name, accuracy in accuracies.items():
+            covers.setdefault(over(accuracy), []).append(name)
+        if len(covers) < 2:
+            return Texts(f"{caption}over {next(iter(covers), 'test examples')} (band).", alt)
+        named = (f"over {kind} for {' and '.join(names)}" for kind, names in covers.items())
+        return Texts(f"{caption}(band): {'; '.join(named)}.", alt)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from downslope.report import statements
 from downslope.report.arrays import Arrays
 from downslope.report.blocks import Block, Details, Figures, Finder, Paragraph
-from downslope.report.display import Display, Frame, Source
+from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.formats import plural
 from downslope.report.statements import standing
 from downslope.report.style import (
@@ -105,19 +105,13 @@ class Curves(Display):
         legend_above(axes, 2)
         return figure
 
-    @property
-    def caption(self) -> str:
-        return (
-            "Validation accuracy after each epoch, one line a trial; the scale is logarithmic in "
-            f"the error.{_in_colour(self.search)}"
-        )
-
-    @property
-    def alt(self) -> str:
+    def texts(self) -> Texts:
         search = self.search
-        return (
+        return Texts(
+            "Validation accuracy after each epoch, one line a trial; the scale is logarithmic in "
+            f"the error.{_in_colour(self.search)}",
             f"Validation accuracy by epoch of {plural(len(search.trials), 'trial')} "
-            f"({statements.outcomes(search.trials)}); {statements.led(search)}."
+            f"({statements.outcomes(search.trials)}); {statements.led(search)}.",
         )
 
 
@@ -175,21 +169,17 @@ class Slices(Display):
         figure.supylabel("validation accuracy (%)", fontsize=10, color=INK)
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         count = len(varied(self.search.trials))
         shown = f"the {PANELS} most important of {count}" if count > PANELS else "the"
         stopped = any(trial.outcome in STOPPED for trial in self.search.trials)
-        return (
+        names = ", ".join(self.frame().columns[4:][:PANELS])
+        return Texts(
             f"Final validation accuracy against {shown} hyperparameters; the others vary too."
             + _in_colour(self.search)
-            + (" Crosses: diverged or failed." if stopped else "")
+            + (" Crosses: diverged or failed." if stopped else ""),
+            f"Final validation accuracy of {len(self.search.trials)} trials against {names}.",
         )
-
-    @property
-    def alt(self) -> str:
-        names = ", ".join(self.frame().columns[4:][:PANELS])
-        return f"Final validation accuracy of {len(self.search.trials)} trials against {names}."
 
 
 @dataclass(frozen=True)
@@ -214,17 +204,13 @@ class Importances(Display):
         axes.set_xlim(0, 1.12 * max(shares))
         return figure
 
-    @property
-    def caption(self) -> str:
-        return (
-            "Share of each hyperparameter in the variance of the validation accuracy over this "
-            "space. It shows what to search, not which values are good."
-        )
-
-    @property
-    def alt(self) -> str:
+    def texts(self) -> Texts:
         name, share = self.frame().rows[0]
-        return f"Bars of {len(self.search.importances)} shares; the largest: {name}, {share:.0%}."
+        return Texts(
+            "Share of each hyperparameter in the variance of the validation accuracy over this "
+            "space. It shows what to search, not which values are good.",
+            f"Bars of {len(self.search.importances)} shares; the largest: {name}, {share:.0%}.",
+        )
 
 
 def _in_colour(search: SearchResult) -> str:

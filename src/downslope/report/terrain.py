@@ -17,7 +17,7 @@ from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 from numpy.typing import NDArray
 
 from downslope.landscape import LandscapeResult
-from downslope.report.display import Cell, Display, Frame, Source
+from downslope.report.display import Cell, Display, Frame, Source, Texts
 from downslope.report.formats import number
 from downslope.report.style import MUTED, RUN_COLOURS, WIDTH, panel, plain, slope_colours
 
@@ -110,14 +110,10 @@ class _OfTerrain(Display):
         ]
         return Frame(columns, rows)
 
-    @property
-    def alt(self) -> str:
-        return f"{self.title} Losses from {span(self.result)}."
-
-    @property
-    def holes(self) -> str:
-        """Say what is not drawn."""
-        return " Holes: the loss is not finite." if self.result.not_finite else ""
+    def about(self, caption: str) -> Texts:
+        """Complete a caption by what is not drawn."""
+        holes = " Holes: the loss is not finite." if self.result.not_finite else ""
+        return Texts(f"{caption}{holes}", f"{self.title} Losses from {span(self.result)}.")
 
 
 def span(result: LandscapeResult) -> str:
@@ -172,10 +168,9 @@ class Contour(_OfTerrain):
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, **style)
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         paths = "path" if len(self.result.runs) == 1 else "paths"
-        return f"The surface from above, with the {paths} projected onto it.{self.holes}"
+        return self.about(f"The surface from above, with the {paths} projected onto it.")
 
 
 def _casing(width: float) -> list[Any]:
@@ -225,13 +220,12 @@ class Surface(_OfTerrain):
         axes.legend(loc="upper left", bbox_to_anchor=(0.02, 1.0))
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         if len(self.result.runs) > 1:
-            return f"The paths at their true losses over their joint plane.{self.holes}"
-        return (
+            return self.about("The paths at their true losses over their joint plane.")
+        return self.about(
             "The loss in the plane. Solid: the path at its true loss; dashed: its projection onto "
-            f"the plane; stems: the difference, which the plane does not show.{self.holes}"
+            "the plane; stems: the difference, which the plane does not show."
         )
 
 

@@ -25,7 +25,7 @@ from downslope.report.blocks import (
     prose,
     strong,
 )
-from downslope.report.display import Display, Frame, Source
+from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.formats import capitalized, number, percent, plural
 from downslope.report.style import (
     INK,
@@ -96,16 +96,7 @@ class Moments(Display):
         legend_above(panels[0], 3)
         return figure
 
-    @property
-    def caption(self) -> str:
-        return (
-            "Second moment in each hidden layer of activations (above) and of gradients (below): "
-            "points, mean over networks; band, its 95 % bootstrap interval; dashed, the "
-            "prediction."
-        )
-
-    @property
-    def alt(self) -> str:
+    def texts(self) -> Texts:
         texts: list[str] = []
         for direction, layers in self.frame().groups("direction").items():
             end = layers.where(layer=max(layers["layer"]) if direction == "forward" else 1)
@@ -115,7 +106,12 @@ class Moments(Display):
                 for name, mean, predicted in zip(*columns, strict=True)
             )
             texts.append(f"{capitalized(direction)}, in layer {end['layer'][0]}: {reached}.")
-        return f"Second moment by hidden layer. {' '.join(texts)}"
+        return Texts(
+            "Second moment in each hidden layer of activations (above) and of gradients (below): "
+            "points, mean over networks; band, its 95 % bootstrap interval; dashed, the "
+            "prediction.",
+            f"Second moment by hidden layer. {' '.join(texts)}",
+        )
 
 
 @dataclass(frozen=True)
@@ -155,22 +151,17 @@ class Spread(Display):
         legend_above(axes, 2)
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         last = self.theory.spreads[-1]
-        return (
+        medians = f"{number(last.median, 2)}, {number(last.predicted_median, 2)} predicted"
+        return Texts(
             "One input in He networks. Networks of finite width deviate from the ensemble mean, "
             "increasingly so with depth; most fall below it. The relative variance over networks "
             f"in layer {last.layer} is {number(last.relative_variance, 2)}; "
             f"{number(last.predicted_relative_variance, 2)} is predicted, much of it due to rare "
-            "networks with large signals, which a few dozen networks seldom include."
+            "networks with large signals, which a few dozen networks seldom include.",
+            f"Spread over He networks by layer; median in layer {last.layer}: {medians}.",
         )
-
-    @property
-    def alt(self) -> str:
-        last = self.theory.spreads[-1]
-        medians = f"{number(last.median, 2)}, {number(last.predicted_median, 2)} predicted"
-        return f"Spread over He networks by layer; median in layer {last.layer}: {medians}."
 
 
 @dataclass(frozen=True)
@@ -236,21 +227,17 @@ class Trainability(Display):
         legend_above(axes, 2)
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         result = self.trainability
-        return (
+        count, activation = len(self.trainability.map), self.trainability.spec.activation
+        return Texts(
             f"Validation accuracy in percent after {plural(result.spec.epochs, 'epoch')} on "
             f"{result.examples:,} examples, {result.spec.width} units a layer, one network a cell "
             "at its better learning rate; × diverged. Diamonds: the predicted edge between "
             "vanishing and exploding signals. Lines: six depth scales, as far as networks train "
-            "according to Schoenholz et al. (2017)."
+            "according to Schoenholz et al. (2017).",
+            f"Validation accuracy over n Var[w] and depth of {count} {activation} networks.",
         )
-
-    @property
-    def alt(self) -> str:
-        count, activation = len(self.trainability.map), self.trainability.spec.activation
-        return f"Validation accuracy over n Var[w] and depth of {count} {activation} networks."
 
 
 def verdict(theory: TheoryResult) -> str:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from downslope.report import statements
 from downslope.report.arrays import Arrays
 from downslope.report.blocks import Block, Columns, Details, Figures, Finder, Paragraph, strong
-from downslope.report.display import Display, Frame, Source
+from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.scores import Scores
 from downslope.report.statements import standing
 from downslope.report.style import INDIGO, MUTED, ROSE, TEAL, row_panel, trial_mark
@@ -67,21 +67,14 @@ class Ranking(Display):
         axes.set_xlim(low, high + 0.4 * (high - low))
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         count = len(self.search.trials)
-        shown = f"the {MOST} best of {count} variants" if count > MOST else "each variant"
-        return (
-            f"Validation accuracy of {shown} in the search, by trial and network; the chosen one "
-            "in bold."
-        )
-
-    @property
-    def alt(self) -> str:
-        count = len(self.search.trials)
-        return (
+        best = f"the {MOST} best of {count} variants" if count > MOST else "each variant"
+        return Texts(
+            f"Validation accuracy of {best} in the search, by trial and network; the chosen one "
+            "in bold.",
             f"Validation accuracy of {min(count, MOST)} of {count} variants; "
-            f"{statements.led(self.search)}."
+            f"{statements.led(self.search)}.",
         )
 
 
