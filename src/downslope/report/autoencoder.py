@@ -212,8 +212,8 @@ def _summary(result: AutoencoderResult, value: str) -> Iterator[Any]:
 
 def final_training(result: AutoencoderResult) -> str:
     """Write the training error of the last epoch, the mean over seeds as the test error is."""
-    known = _completed(result, result.last_losses)
-    return loss(statistics.fmean(known) if known else result.epochs[-1].train_loss)
+    losses = _completed(result, result.last_losses)
+    return loss(statistics.fmean(losses) if losses else result.epochs[-1].train_loss)
 
 
 def spread(values: Sequence[float | None]) -> str:
@@ -222,11 +222,11 @@ def spread(values: Sequence[float | None]) -> str:
     >>> spread([None]), spread([0.5, None]), spread([0.0081, 0.0083])
     ('–', '0.50000', '0.00820 ± 0.00014')
     """
-    known = [value for value in values if value is not None]
-    if not known:
+    numbers = [value for value in values if value is not None]
+    if not numbers:
         return "–"
-    text = f"{statistics.fmean(known):.5f}"
-    return text if len(known) == 1 else f"{text} ± {statistics.stdev(known):.5f}"
+    text = f"{statistics.fmean(numbers):.5f}"
+    return text if len(numbers) == 1 else f"{text} ± {statistics.stdev(numbers):.5f}"
 
 
 def _use(result: AutoencoderResult) -> str:
@@ -256,9 +256,9 @@ def ablation_table(result: AutoencoderResult) -> Table:
     def cells(one: Any, network: str, outcome: str) -> list[str]:
         error, pca = one.test_mse, one.pca_test_mse
         gain = "–" if error is None or not pca else f"{100 * (error / pca - 1):+.1f} %"
-        shown = outcome if error is None else number(error)
+        text = outcome if error is None else number(error)
         counts = [network, f"{one.parameters:,}", str(one.code_size)]
-        return [*counts, shown, number(pca), gain.replace("-", "−")]
+        return [*counts, text, number(pca), gain.replace("-", "−")]
 
     rows = [Row(cells(result, result.member.network.label, "–"), "best")]
     rows += [
@@ -276,13 +276,13 @@ def ablation_table(result: AutoencoderResult) -> Table:
 def class_table(result: AutoencoderResult, names: Sequence[str]) -> Table:
     """List the test error of each class, the hardest first."""
     pairs = zip(result.class_mses, result.pca_class_mses, strict=True)
-    known = [(own, pca, i) for i, (own, pca) in enumerate(pairs) if own is not None]
+    errors = [(error, pca, i) for i, (error, pca) in enumerate(pairs) if error is not None]
     return Table(
         "Test error by class of the first seed that completed, the hardest first",
         [Column("class", False), Column("autoencoder"), Column("PCA")],
         [
-            Row([names[i] if i < len(names) else str(i), number(own), number(pca)])
-            for own, pca, i in sorted(known, key=lambda one: -one[0])
+            Row([names[i] if i < len(names) else str(i), number(error), number(pca)])
+            for error, pca, i in sorted(errors, key=lambda one: -one[0])
         ],
         _ERRORS,
     )

@@ -391,8 +391,8 @@ def _flat(values: dict[str, Any], start: str = "") -> dict[str, str]:
         elif isinstance(value, list | tuple):
             flat[name] = ", ".join(map(_listed, value))
         else:
-            shown = f"{value:.6g}" if isinstance(value, float) else str(value)
-            flat[name] = "–" if value is None else shown
+            text = f"{value:.6g}" if isinstance(value, float) else str(value)
+            flat[name] = "–" if value is None else text
     return flat
 
 

@@ -35,8 +35,8 @@ def equation(latex: str) -> str | None:
     text = re.sub(r"\\[Bb]igg?l(?![a-z])", r"\\left", latex)
     text = re.sub(r"\\[Bb]igg?r(?![a-z])", r"\\right", text)
     text = re.sub(r"\\sum(_(\{.*?\}|\w))?(\^(\{.*?\}|\w))?", r"\g<0>\\;", text)  # else too near
-    for command, known in _KNOWN.items():
-        text = text.replace(command, known)
+    for command, replacement in _KNOWN.items():
+        text = text.replace(command, replacement)
     try:
         width, height, depth, *_ = MathTextParser("path").parse(f"${text}$", 72, _FONT)
     except ValueError:

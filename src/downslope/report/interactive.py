@@ -46,11 +46,11 @@ def scenes_json(scenes: Sequence[Scene]) -> str:
 def _scene(scene: Scene) -> dict[str, Any]:
     result, arrays = scene.result, scene.arrays
     surfaces: dict[str, Table] = {}
-    for shown in _FIELDS:
-        quantity, examples = shown.split()
+    for key in _FIELDS:
+        quantity, examples = key.split()
         name = quantity if examples == "training" else f"validation_{quantity}"
         if name in arrays and np.isfinite(arrays[name]).any():
-            surfaces[shown] = [_numbers(row) for row in arrays[name]]
+            surfaces[key] = [_numbers(row) for row in arrays[name]]
     return {
         "title": scene.title,
         "labels": axis_labels(result),

@@ -229,12 +229,12 @@ class Curvature(Display):
         return figure
 
     def texts(self) -> Texts:
-        kept = self.result.batch_norm
+        normalized = self.result.batch_norm
         largest = self.frame()["largest"]
         return Texts(
             "Trace of the Hessian with its 95 % interval, its two largest eigenvalues, and the "
             "norm of the gradient."
-            + (" Batch norm has its statistics of the end of training." if kept else ""),
+            + (" Batch norm has its statistics of the end of training." if normalized else ""),
             f"Largest eigenvalue from {number(largest[0], 3)} to {number(largest[-1], 3)}.",
         )
 

@@ -87,14 +87,14 @@ class Losses(Display):
             lower.plot(epochs, accuracy, color=INDIGO, marker="s", markersize=3.5)
             lower.set_ylabel("test accuracy (%)")
         figure.axes[-1].set_xlabel("epoch")
-        own = frame.columns[1]
-        seeds = [column for column in frame.columns if column.startswith("seed ")]
+        column = frame.columns[1]
+        seeds = [name for name in frame.columns if name.startswith("seed ")]
         for i, seed in enumerate(seeds):
             label = "" if i else "each seed"
             axes.plot(epochs, frame.numbers(seed), color=MUTED, alpha=0.6, lw=0.9, label=label)
         look = "o-" if len(epochs) <= 30 else "-"
-        axes.plot(epochs, frame.numbers(own), look, color=INDIGO, lw=2, ms=3.5, label=own)
-        fit_scale(axes, frame.numbers(own))
+        axes.plot(epochs, frame.numbers(column), look, color=INDIGO, lw=2, ms=3.5, label=column)
+        fit_scale(axes, frame.numbers(column))
         count_along(axes.xaxis)
         if seeds:
             axes.legend(loc="upper right")
@@ -400,11 +400,11 @@ def epoch_table(refit: RefitResult) -> Table:
     frame = display.frame()
     rows: list[Row] = []
     for values in frame.rows[-20:]:
-        shown = [
+        cells = [
             percent(value) if name == "test accuracy" else loss(value)
             for name, value in zip(frame.columns[1:], values[1:], strict=True)
         ]
-        rows.append(Row([str(values[0]), *shown]))
+        rows.append(Row([str(values[0]), *cells]))
     heading = f"Training loss of the last {plural(len(rows), 'epoch')} (nats)"
     return Table(heading, [Column(name) for name in frame.columns], rows, display.source)
 

@@ -81,24 +81,24 @@ class Curves(Display):
             "pruned": ("pruned", MUTED, "v", 0.5),
             "stopped": ("diverged or failed", ROSE, "x", 1.0),
         }
-        shown: set[str] = set()
+        legend: set[str] = set()
         curves = list(frame.groups("trial").items())
         for trial, curve in sorted(curves, key=lambda one: statements.rank(one[1]["standing"][0])):
             name, outcome = curve["standing"][0], curve["outcome"][0]
             kind = name or ("stopped" if outcome in STOPPED else outcome)
             accuracies = curve.numbers("validation accuracy")
-            known = np.isfinite(accuracies)
-            if not known.any():
+            finite = np.isfinite(accuracies)
+            if not finite.any():
                 continue
-            shown.add(kind)
-            epochs, errors = curve.numbers("epoch")[known], _errors(accuracies[known])
+            legend.add(kind)
+            epochs, errors = curve.numbers("epoch")[finite], _errors(accuracies[finite])
             _, tone, end, alpha = kinds[kind]
             look: Any = {"color": tone, "alpha": alpha, "gid": trial_mark([trial])}
             axes.plot(epochs, errors, linewidth=2.2 if name else 1.0, **look)
             if end or len(epochs) == 1:
                 axes.plot(epochs[-1], errors[-1], end or "o", markersize=5, **look)
         for kind, (label, tone, end, _) in kinds.items():
-            if kind in shown:
+            if kind in legend:
                 axes.plot([], [], color=tone, marker=end, label=label)
         count_along(axes.xaxis)
         _mark_accuracies(axes)
@@ -171,11 +171,11 @@ class Slices(Display):
 
     def texts(self) -> Texts:
         count = len(varied(self.search.trials))
-        shown = f"the {PANELS} most important of {count}" if count > PANELS else "the"
+        which = f"the {PANELS} most important of {count}" if count > PANELS else "the"
         stopped = any(trial.outcome in STOPPED for trial in self.search.trials)
         names = ", ".join(self.frame().columns[4:][:PANELS])
         return Texts(
-            f"Final validation accuracy against {shown} hyperparameters; the others vary too."
+            f"Final validation accuracy against {which} hyperparameters; the others vary too."
             + _in_colour(self.search)
             + (" Crosses: diverged or failed." if stopped else ""),
             f"Final validation accuracy of {len(self.search.trials)} trials against {names}.",

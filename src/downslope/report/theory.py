@@ -79,14 +79,14 @@ class Moments(Display):
         labels = {"forward": "E[x²] of activations", "backward": "E[d²] of gradients"}
         for axes, (direction, label) in zip(panels, labels.items(), strict=True):
             groups = frame.where(direction=direction).groups("initialization")
-            for i, (name, own) in enumerate(groups.items()):
+            for i, (name, rows) in enumerate(groups.items()):
                 colour, marker = SERIES[i % len(SERIES)], MARKERS[i % len(MARKERS)]
-                layers, mean = own["layer"], own["mean"]
+                layers, mean = rows["layer"], rows["mean"]
                 axes.fill_between(
-                    layers, own["low"], own["high"], color=colour, alpha=0.22, linewidth=0
+                    layers, rows["low"], rows["high"], color=colour, alpha=0.22, linewidth=0
                 )
                 axes.plot(layers, mean, marker, color=colour, markersize=4, label=name)
-                axes.plot(layers, own["predicted"], color=colour, linewidth=1.2, dashes=(4, 2))
+                axes.plot(layers, rows["predicted"], color=colour, linewidth=1.2, dashes=(4, 2))
             axes.set_ylabel(label)
             axes.set_yscale("log")
             powers(axes.yaxis)
@@ -101,11 +101,11 @@ class Moments(Display):
         for direction, layers in self.frame().groups("direction").items():
             end = layers.where(layer=max(layers["layer"]) if direction == "forward" else 1)
             columns = (end["initialization"], end["mean"], end["predicted"])
-            reached = "; ".join(
+            moments = "; ".join(
                 f"{name} {number(mean, 3)} measured, {number(predicted, 3)} predicted"
                 for name, mean, predicted in zip(*columns, strict=True)
             )
-            texts.append(f"{capitalized(direction)}, in layer {end['layer'][0]}: {reached}.")
+            texts.append(f"{capitalized(direction)}, in layer {end['layer'][0]}: {moments}.")
         return Texts(
             "Second moment in each hidden layer of activations (above) and of gradients (below): "
             "points, mean over networks; band, its 95 % bootstrap interval; dashed, the "
@@ -372,8 +372,8 @@ def _trained(result: TrainabilityResult) -> Iterator[Block]:
         cells = [_name(start)]
         for depth in depths:
             network = networks[start, depth]
-            reached = ["diverged" if a is None else percent(a, 1) for a in network.accuracies]
-            cells.append(("trains: " if network.trains else "") + ", ".join(reached))
+            accuracies = ["diverged" if a is None else percent(a, 1) for a in network.accuracies]
+            cells.append(("trains: " if network.trains else "") + ", ".join(accuracies))
         rows.append(Row(cells))
     yield Table(
         "Validation accuracy by seed, by initialization and hidden layers; a network trains if the "

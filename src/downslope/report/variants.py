@@ -108,8 +108,8 @@ def _against(baseline: RefitResult | None, variant: RefitResult | None) -> str:
     """Name all that sets the variant apart from the baseline, whatever the variants tried."""
     if baseline is None or variant is None:
         return ""
-    own, other = statements.fields(baseline), statements.fields(variant)
-    changed = [name for name, value in other.items() if value != own[name]]
+    before, after = statements.fields(baseline), statements.fields(variant)
+    changed = [name for name, value in after.items() if value != before[name]]
     names = ["hidden layers" if name == "widths" else word(name) for name in changed]
     return f"; the variant differs from it in {', '.join(names)}" if names else ""
 

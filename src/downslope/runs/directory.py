@@ -223,7 +223,7 @@ class Run:
         """Write manifest.json, then results.json: from here on the run holds these results.
 
         Args:
-            results: what was found so far.
+            results: of the stages that have finished.
             stages: what was asked for.
         """
         content = msgspec.json.format(msgspec.json.encode(results)) + b"\n"
@@ -322,7 +322,7 @@ class Run:
             raise InputError(
                 f"{self.path / 'manifest.json'}: missing; start anew in another directory"
             )
-        found: list[str] = []
+        names: list[str] = []
         for name, digest in manifest.files.items():
             path = inside(self.path, name)
             allowed = {digest, manifest.before} if name == "results.json" else {digest}
@@ -330,9 +330,9 @@ class Run:
             if below and not is_derived(name) and stage not in manifest.seconds:
                 continue
             if not path.is_file() or sha256_of(path) not in allowed:
-                found.append(name)
+                names.append(name)
         # Somebody who looks on while the run is written may have read an old manifest.
-        return found if manifest == self.read_manifest() else self.damaged()
+        return names if manifest == self.read_manifest() else self.damaged()
 
     def check(self) -> Manifest | None:
         """Refuse to go on with damaged files, other than those that are built again.
