@@ -46,14 +46,7 @@ _DASHES: Final[Any] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the runs that are compared.
-
-    Args:
-        run: its directory.
-        results: of it.
-        manifest: of it; None where it has none.
-        hits: by seed and test example, whether it was right; None where that was not kept.
-    """
+    """One of the runs that are compared; `hits` by seed and test example, if kept."""
 
     run: Run
     results: Results

@@ -75,10 +75,14 @@ class SignalStrength(Display):
     title = "Does the signal reach the last layer?"
     source = _SOURCE
     label = "variance of z over examples"
+    field = "signal"
 
     def frame(self) -> Frame:
-        layers = self.diagnosis.layers
-        rows = [(i + 1, x.name, x.signal, x.mended_signal) for i, x in enumerate(layers)]
+        names = ("name", self.field, f"mended_{self.field}")
+        rows = [
+            (i, *(getattr(layer, name) for name in names))
+            for i, layer in enumerate(self.diagnosis.layers, 1)
+        ]
         return Frame(("layer", "name", "as it is", "with the proposed gains"), rows)
 
     def draw(self, frame: Frame) -> Figure:
@@ -108,11 +112,7 @@ class GradientStrength(SignalStrength):
     name = "diagnosis-gradient"
     title = "Does the gradient reach the first layer?"
     label = "E[d²] of the gradient"
-
-    def frame(self) -> Frame:
-        layers = self.diagnosis.layers
-        rows = [(i + 1, x.name, x.gradient, x.mended_gradient) for i, x in enumerate(layers)]
-        return Frame(("layer", "name", "as it is", "with the proposed gains"), rows)
+    field = "gradient"
 
 
 def layer_table(diagnosis: Diagnosis) -> Table:

@@ -72,13 +72,7 @@ def write_report(run: Run, formats: Sequence[str] = ("html",), paper: Paper = "a
 
 
 def compose(results: Results, manifest: Manifest | None, arrays: Arrays) -> Document:
-    """Put the report of a run together.
-
-    Args:
-        results: of the run.
-        manifest: of the run; None where it has none yet.
-        arrays: of the run.
-    """
+    """Put the report of a run together."""
     sections = [
         Section(stage, title, [Paragraph(absent, "small")])
         if getattr(results, stage) is None

@@ -26,9 +26,6 @@ _FONT: Final = FontProperties(size=14, math_fontfamily="stix")
 def equation(latex: str) -> str | None:
     r"""Draw an equation as SVG; None where it cannot be typeset.
 
-    Args:
-        latex: without dollar signs.
-
     >>> "<svg" in (equation(r"\mathrm{Var}[w] = \frac{2}{n}") or ""), equation(r"\nosuch")
     (True, None)
     """

@@ -31,12 +31,7 @@ def write_page(run: Run, name: str, document: Document) -> None:
 
 
 def render_page(document: Document, drawings: Mapping[str, Drawing]) -> str:
-    """Set a page.
-
-    Args:
-        document: what it says.
-        drawings: of its displays, by name.
-    """
+    """Set a page."""
     scenes = [s for b in document.blocks() if isinstance(b, Interactive) for s in b.scenes]
     scripts = ["saving.js", "explore.js", *(["landscape.js"] if scenes else [])]
     data = json.dumps({name: drawing.csv for name, drawing in drawings.items()})

@@ -75,10 +75,6 @@ def picture_frame(
 ) -> Frame:
     """Tabulate pictures: a row for each row of pixels, in colour for each of its three channels.
 
-    Args:
-        columns: names of what describes a picture.
-        pictures: the description of each, and the picture from `arrange`.
-
     >>> frame = picture_frame(["class"], [(["a"], np.array([[0.0, 0.25]]))])
     >>> frame.columns
     ('picture', 'class', 'row', 'channel', 'column 0', 'column 1')
@@ -114,13 +110,7 @@ def pictures_of(frame: Frame) -> list[tuple[dict[str, Cell], NDArray[np.float64]
 def shown(
     image: NDArray[np.float64], low: float = 0.0, high: float = 1.0
 ) -> tuple[NDArray[np.float64], dict[str, Any]]:
-    """Give a picture from `arrange` what `imshow` takes: values, and options for grey ones.
-
-    Args:
-        image: shape (height, width) or (height, width, 3).
-        low: the value that is black.
-        high: the value that is white.
-    """
+    """Give a picture from `arrange` what `imshow` takes: values, and options for grey ones."""
     if image.ndim == 2:
         return image, {"cmap": "gray", "vmin": low, "vmax": high}
     return np.clip((image - low) / ((high - low) or 1.0), 0, 1), {}
@@ -129,14 +119,7 @@ def shown(
 def sheet(
     figure: Figure, box: tuple[float, float, float, float], columns: float, rows: float
 ) -> Axes:
-    """Make the panel that pictures are put on.
-
-    Args:
-        figure: that it belongs to.
-        box: left, bottom, right and top, as shares of the figure.
-        columns: its width, in cells.
-        rows: its height, in widths of a cell.
-    """
+    """Make the panel for pictures; the box is in shares of the figure, rows in widths of a cell."""
     left, bottom, right, top = box
     axes = figure.add_axes((left, bottom, right - left, top - bottom))
     axes.set(xlim=(0, columns), ylim=(rows, 0), aspect="equal")
@@ -151,15 +134,7 @@ def put(
     height: float = 1.0,
     extremes: tuple[float, float] = (0.0, 1.0),
 ) -> AxesImage:
-    """Put a picture into a cell, as large as fits and in its own proportions.
-
-    Args:
-        axes: from `sheet`.
-        image: from `arrange`; a single row of values fills its cell as a strip.
-        place: left and upper edge of the cell.
-        height: of the cell, in its widths.
-        extremes: the values that are black and white.
-    """
+    """Put a picture into a cell, as large as fits; place is the cell's left and upper edge."""
     x, y = place
     wide, tall = 1 - _GAP, height - _GAP
     if image.shape[0] > 1:

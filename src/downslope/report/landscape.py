@@ -273,13 +273,7 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
 def landscape_blocks(
     result: LandscapeResult, surface: dict[str, NDArray[Any]] | None, scenes: Sequence[Scene]
 ) -> Iterator[Block]:
-    """Yield a landscape: the surface to turn, and what to hold against it.
-
-    Args:
-        result: of the landscape.
-        surface: its arrays; None where they are missing.
-        scenes: it and others, to choose from.
-    """
+    """Yield a landscape: the surface to turn, and what to hold against it."""
     yield from _summary(result)
     displays: list[Display] = [Losses(result)]
     if result.nulls:
@@ -309,27 +303,17 @@ def _summary(result: LandscapeResult) -> Iterator[Block]:
     first, second = result.explained_variance
     last = result.path[-1]
     text = f"The training path of {result.module}, {plural(len(result.path), 'snapshot')}, "
-    shares = f"{percent(first, 1)} + {percent(second, 1)}"
-    plane = (
-        ["projected onto a given plane. "]
-        if math.isnan(first)
-        else [
-            "in the plane of two principal directions, which hold ",
-            strong(shares),
-            " of its variance. ",
-        ]
-    )
+    shares = strong(f"{percent(first, 1)} + {percent(second, 1)}")
+    plane = ["in the plane of two principal directions, which hold ", shares, " of its variance. "]
+    if math.isnan(first):
+        plane = ["projected onto a given plane. "]
     furthest = max(p.residual for p in result.path)
+    rest = (
+        f" and that of its projection {loss(last.projected_loss)}, at a distance of "
+        f"{number(last.residual, 3)} from the plane (at most {number(furthest, 3)} along the path)."
+    )
     yield Paragraph(
-        [
-            text,
-            *plane,
-            "At the end the true loss is ",
-            strong(loss(last.true_loss)),
-            f" and that of its projection {loss(last.projected_loss)}, at a distance of "
-            f"{number(last.residual, 3)} from the plane (at most {number(furthest, 3)} along the "
-            "path).",
-        ]
+        [text, *plane, "At the end the true loss is ", strong(loss(last.true_loss)), rest]
     )
 
 
@@ -367,17 +351,12 @@ def run_table(scenes: Sequence[Scene]) -> Table:
     headings = ("variance in the plane", "largest distance from it", "true loss at the end")
     return Table(
         "How much of each run a shared plane shows; paths that appear to cross need not meet",
-        [Column("plane", numeric=False), Column("run", numeric=False), *map(Column, headings)],
+        [Column("plane", False), Column("run", False), *map(Column, headings)],
         [
-            Row(
-                [
-                    scene.title,
-                    run.label,
-                    percent(run.share, 1),
-                    number(max(p.residual for p in run.path), 3),
-                    loss(run.path[-1].true_loss),
-                ]
-            )
+            Row([
+                *(scene.title, run.label, percent(run.share, 1)),
+                *(number(max(p.residual for p in run.path), 3), loss(run.path[-1].true_loss)),
+            ])
             for scene in scenes
             for run in scene.result.runs
         ],
@@ -385,4 +364,4 @@ def run_table(scenes: Sequence[Scene]) -> Table:
             "results.json: joint_landscape, trials_landscape",
             "snapshots of refit/seeds.npz, and of the best trials trained again",
         ),
-    )
+    )  # fmt: skip

@@ -36,13 +36,7 @@ from downslope.toml import write_toml
 
 
 def provenance(results: Results, manifest: Manifest | None, shown: Sequence[Block]) -> Section:
-    """Say what the data were, how often the test set was opened, and how to repeat the run.
-
-    Args:
-        results: of the run.
-        manifest: of the run; None where it has none yet.
-        shown: the blocks of all other sections, whose sources are listed.
-    """
+    """Say what the data were, how to repeat the run, and the sources of what is shown."""
     blocks = [
         *_blocks(results, manifest),
         Details("Code of the stages", _code(results)),

@@ -34,13 +34,7 @@ _CLASSES = (*SERIES, "#4f8fd0", "#7d5a3c", "#5c9a3a", "#d77fa1", MUTED)
 
 @dataclass(frozen=True)
 class _Pictures(Display):
-    """Test examples and what was made of them.
-
-    Args:
-        arrays: of autoencoder/images.npz.
-        shape: of one example.
-        names: of the classes; empty for unlabelled examples.
-    """
+    """Test examples of one shape and what was made of them; no class names if unlabelled."""
 
     arrays: dict[str, NDArray[Any]]
     shape: Sequence[int]

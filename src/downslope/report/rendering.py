@@ -29,14 +29,7 @@ def render(
     filters: Mapping[str, Callable[..., Any]],
     drawings: Mapping[str, Drawing],
 ) -> str:
-    """Set blocks one after the other; what comes of a page's template is `Markup`.
-
-    Args:
-        blocks: to set.
-        template: with the macros.
-        filters: what the macros use, by name.
-        drawings: of the displays, by name.
-    """
+    """Set blocks one after the other; what comes of a page's template is `Markup`."""
     templates = environment(autoescape=template.endswith(".html"))
     templates.filters.update(filters)
     between = Markup("\n") if templates.autoescape else "\n\n"

@@ -303,10 +303,6 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
 def at_chance(search: SearchResult, counts: Sequence[int]) -> str:
     """Count completed trials that do no better than always predicting the most frequent class.
 
-    Args:
-        search: the search.
-        counts: how many examples each class has.
-
     >>> at_chance(SearchResult(trials=[], best=None, validation_examples=9), [5, 4])
     ''
     """

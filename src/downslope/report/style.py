@@ -119,13 +119,7 @@ def house_style() -> Generator[None]:
 
 
 def panel(xlabel: str, ylabel: str, *, height: float = 3.1) -> tuple[Figure, Axes]:
-    """Make a figure of one panel with labelled axes.
-
-    Args:
-        xlabel: with its unit.
-        ylabel: with its unit.
-        height: in inches.
-    """
+    """Make a figure of one panel, some inches high; labels of axes have their unit."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(xlabel)
@@ -199,13 +193,7 @@ def legend_above(axes: Axes, columns: int = 3) -> None:
 
 
 def heat(axes: Axes, strengths: NDArray[np.float64], texts: Sequence[Sequence[str]]) -> None:
-    """Fill the cells of a table with more or less of one colour, in light and dark alike.
-
-    Args:
-        axes: whose cells are one unit wide and high, the first one around (0, 0).
-        strengths: shape (rows, columns), from 0 to 1; NaN for a cell without a value.
-        texts: of each cell.
-    """
+    """Fill the cells of a table with one colour by strengths from 0 to 1, NaN for none."""
     axes.grid(visible=False)
     for (row, column), strength in np.ndenumerate(strengths):
         alpha = 0.04 + 0.96 * float(strength)
@@ -279,13 +267,7 @@ def _shortened(places: re.Match[str]) -> str:
 
 
 def inline(drawing: str, name: str, alternative: str) -> Markup:
-    """Turn SVG into an element of a page: its ids, the page's colours, an alternative text.
-
-    Args:
-        drawing: from `svg`.
-        name: unique on the page; ids begin with a short form of it.
-        alternative: what the figure shows, for those who cannot see it.
-    """
+    """Turn SVG into an element of a page, with its colours; ids begin with a hash of the name."""
     body = drawing[drawing.index("<svg") :]
     body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     # An image's id is the digest of its pixels, the same for equal ones, and nothing refers to it.

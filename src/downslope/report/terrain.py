@@ -78,12 +78,7 @@ class _Terrain:
 
 @dataclass(frozen=True)
 class _OfTerrain(Display):
-    """A drawing of a surface and the paths over it.
-
-    Args:
-        result: of the landscape.
-        arrays: of the same: x, y and loss.
-    """
+    """A drawing of a surface and the paths over it, from the arrays x, y and loss."""
 
     result: LandscapeResult
     arrays: dict[str, NDArray[Any]]

@@ -417,15 +417,10 @@ def gain_table(theory: TheoryResult) -> Table:
     for gain in theory.gains:
         edge, torch_gain = theory.edges[gain.activation], gain.torch_gain
         wrong = torch_gain is not None and abs(torch_gain - gain.forward) > 1e-6
-        cells = [
-            gain.activation,
-            f"{gain.forward:.6f}",
-            f"{gain.bound:.0e}",
-            "not available" if torch_gain is None else f"{torch_gain:.6f}",
-            f"{gain.backward:.6f}",
-            f"{gain.chi:.4f}",
-            "none" if edge is None else f"{edge:.4f}",
-        ]
+        pytorch = "not available" if torch_gain is None else f"{torch_gain:.6f}"
+        cells = [gain.activation, f"{gain.forward:.6f}", f"{gain.bound:.0e}", pytorch]
+        cells += [f"{gain.backward:.6f}", f"{gain.chi:.4f}"]
+        cells.append("none" if edge is None else f"{edge:.4f}")
         rows.append(Row(cells, mark="stopped" if wrong else ""))
     return Table(
         "Gains of activations for standard normal z, 1 / √E[f(z)²], with a bound on the error; "

@@ -37,13 +37,7 @@ def check_typst() -> None:
 
 
 def render_source(document: Document, drawings: Mapping[str, Drawing], paper: Paper = "a4") -> str:
-    """Set a document as typst source.
-
-    Args:
-        document: what it says.
-        drawings: of its displays, by name.
-        paper: its size.
-    """
+    """Set a document as typst source."""
     setup = f"title: {quoted(document.title)}, paper: {quoted(_PAPERS[paper])}"
     return "\n".join(
         [
@@ -109,10 +103,6 @@ def compile_source(source: str, drawings: Mapping[str, Drawing]) -> bytes:
     The first attempt is PDF/UA-1, for readers who listen, with fonts that come with typst and
     matplotlib: the same bytes on every machine. Text that these fonts lack is then set with the
     machine's own.
-
-    Args:
-        source: from `render_source`.
-        drawings: its figures, by name.
     """
     import typst
 
