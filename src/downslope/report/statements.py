@@ -286,11 +286,11 @@ def paired(test: PairedTest) -> str:
     """Say how the first seeds of two sides differ on the same examples.
 
     >>> print(paired(PairedTest(examples=9, first_only=1, second_only=2, p_value=1.0)))
-    Of the 9 test examples, 1 are classified correctly by the baseline's first seed alone ...
+    Of the 9 test examples, the baseline's first seed alone classifies 1 correctly and the ...
     """
     p = "below 0.001" if test.p_value < 0.001 else f"= {test.p_value:.3f}"
     return (
-        f"Of the {test.examples:,} test examples, {test.first_only:,} are classified correctly by "
-        f"the baseline's first seed alone and {test.second_only:,} by the variant's first seed "
-        f"alone (exact McNemar test of these two networks: p {p}; not part of the verdict)."
+        f"Of the {test.examples:,} test examples, the baseline's first seed alone classifies "
+        f"{test.first_only:,} correctly and the variant's first seed alone {test.second_only:,} "
+        f"(exact McNemar test of these two networks: p {p}; not part of the verdict)."
     )

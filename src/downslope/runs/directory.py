@@ -13,7 +13,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
@@ -176,14 +176,13 @@ class Run:
         Raises:
             InputError: it is missing or damaged, or lacks one.
         """
-        try:
-            content = inside(self.path, name).read_bytes()  # np.load leaves a damaged file open
+
+        def parse(content: bytes) -> dict[str, NDArray[Any]]:
+            # From memory: np.load leaves a damaged file open.
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 return {key: archive[key] for key in (*archive.files, *keys)}
-        except Exception as error:  # zipfile, zlib and NumPy each have their own
-            raise InputError(
-                f"{self.path / name}: missing or damaged ({error}); start anew in another directory"
-            ) from None
+
+        return self._read(name, parse)
 
     def write_weights(self, name: str, state: Mapping[str, NDArray[Any]]) -> None:
         """Write a module's state as safetensors."""
@@ -196,9 +195,14 @@ class Run:
         Raises:
             InputError: it is missing or damaged.
         """
+        return self._read(name, load_safetensors)
+
+    def _read(
+        self, name: str, parse: Callable[[bytes], dict[str, NDArray[Any]]]
+    ) -> dict[str, NDArray[Any]]:
         try:
-            return load_safetensors(inside(self.path, name).read_bytes())
-        except Exception as error:
+            return parse(inside(self.path, name).read_bytes())
+        except Exception as error:  # zipfile, zlib, NumPy and safetensors each have their own
             raise InputError(
                 f"{self.path / name}: missing or damaged ({error}); start anew in another directory"
             ) from None
