@@ -1,5 +1,3 @@
-"""Run directories: who may write where, the manifest, damage, links."""
-
 import hashlib
 import os
 import re
@@ -21,6 +19,9 @@ def contents(folder: Path) -> dict[str, bytes]:
         for p in sorted(folder.rglob("*"))
         if p.is_file()
     }
+
+
+# Directories
 
 
 def test_a_new_directory_is_made_with_its_parents(tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_a_file_in_place_of_a_folder_of_the_run_is_one_line(tmp_path: Path) -> N
         Run(tmp_path).write("refit/weights", b"")
 
 
-# The manifest
+# Manifest
 
 
 def test_the_manifest_lists_every_file_with_its_digest(finished: Run) -> None:
@@ -320,3 +321,10 @@ def test_what_is_written_is_hashed_once_and_nothing_is_read_again(
     manifest = copied.read_manifest()
     assert manifest is not None
     assert manifest.files["refit/new.bin"] == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_changed_recipe_file_is_written_again(copied: Run) -> None:
+    before = contents(copied.path)["recipe.toml"]
+    (copied.path / "recipe.toml").write_text("seed = 8")
+    copied.commit(copied.read_results(), [])
+    assert contents(copied.path)["recipe.toml"] == before

@@ -99,16 +99,16 @@ def write_sheet(path: Path, rows: Sequence[NDArray[Any]], coder: Autoencoder) ->
     height, width = coder.shape
     columns = min(20, count)
     bands = math.ceil(count / columns)
-    gap = 2
-    tall, wide = len(rows) * (height + gap) + gap, width + gap
-    sheet = np.full((bands * tall, columns * wide + gap), 255, np.uint8)
-    for which, pictures in enumerate(rows):
+    gap = 2  # of white, between pictures and around them
+    cells = np.full((len(rows), bands * columns, height + gap, width + gap), 255, np.uint8)
+    for row, pictures in zip(cells, rows, strict=True):
         grey = np.asarray(pictures, np.float64).reshape(count, height, width)
-        grey = np.rint(255 * (grey / coder.scaling.divisor).clip(0, 1)).astype(np.uint8)
-        for index, picture in enumerate(grey):
-            band, column = divmod(index, columns)
-            y, x = band * tall + gap + which * (height + gap), column * wide + gap
-            sheet[y : y + height, x : x + width] = picture
+        grey = (grey / coder.scaling.divisor).clip(0, 1)
+        row[:count, gap:, gap:] = np.rint(255 * grey).astype(np.uint8)
+    sheet = cells.reshape(len(rows), bands, columns, height + gap, width + gap)
+    sheet = sheet.transpose(1, 0, 3, 2, 4).reshape(bands, -1, columns * (width + gap))
+    sheet = np.pad(sheet, ((0, 0), (0, gap), (0, gap)), constant_values=255)
+    sheet = sheet.reshape(-1, sheet.shape[2])
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(buffer, "PNG")
     write_whole(path, buffer.getvalue())

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from downslope.checked import check, checked
 from downslope.errors import InputError
 from downslope.landscape.planes import Plane
+from downslope.landscape.settings import Components, Origin
 from downslope.landscape.trajectory import Trajectory
 
 BLOCK = 32 * 2**20
 """Bytes of float64 snapshots held at a time, so that those on disk are never in memory whole."""
 
 
+@checked("landscape")
 def pca_plane(
     trajectories: Trajectory | Sequence[Trajectory],
     *,
-    components: tuple[int, int] = (1, 2),
-    origin: Literal["mean", "final"] = "mean",
+    components: Components = (1, 2),
+    origin: Origin = "mean",
 ) -> Plane:
     """Fit the plane of two principal components of the snapshots of one or several runs.
 
@@ -51,13 +53,11 @@ def pca_plane(
             f"landscape: {count} snapshots span no plane; at least 3 are needed: train "
             "more epochs or set snapshots_per_epoch higher"
         )
-    if min(components) < 1 or max(components) >= count or components[0] == components[1]:
+    if max(components) >= count:
         raise InputError(
-            f"landscape: components = {list(components)}; they must be two different ones from 1 "
-            f"to {count - 1}, for {count} snapshots"
+            f"landscape: components = {list(components)}; {count} snapshots have {count - 1}"
         )
-    if origin not in ("mean", "final"):
-        raise InputError(f"landscape: origin = {origin!r}; it must be 'mean' or 'final'")
+    check("landscape", "origin", origin, Origin)
     vectors = [run.vectors for run in runs]
     size = sizes.pop()
     gram, middle = np.zeros((count, count)), np.empty(size)

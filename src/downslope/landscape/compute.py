@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -23,7 +22,7 @@ from downslope.landscape.interpolation import Slice, interpolate
 from downslope.landscape.paths import PathPoint, RunPath, trace_path
 from downslope.landscape.planes import Plane
 from downslope.landscape.random_walks import NullModel, null_models
-from downslope.landscape.settings import Components, CurvaturePoints, Grid
+from downslope.landscape.settings import Components, CurvaturePoints, Grid, Origin
 from downslope.landscape.surfaces import Surface, evaluate_surface, fit_grid
 from downslope.landscape.trajectory import Trajectory, evenly
 from downslope.networks import Loss, has_batch_norm
@@ -135,7 +134,7 @@ def compute_landscape(
     loss: Loss | LossOptions = "cross_entropy",
     plane: Plane | None = None,
     components: Components = (1, 2),
-    origin: Literal["mean", "final"] = "mean",
+    origin: Origin = "mean",
     grid: Grid = DEFAULT_GRID,
     subset: Count = 2500,
     seed: Seed = 0,

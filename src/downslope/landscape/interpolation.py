@@ -40,10 +40,10 @@ def interpolate(
     end: NDArray[np.floating],
     examples: Examples,
     loss: Loss | LossOptions = "cross_entropy",
-    *,
-    positions: NDArray[np.float64] | None = None,
 ) -> Steps[Slice]:
     """Compute losses along the straight line between two networks (Goodfellow et al. 2015).
+
+    There are 51 positions, from a quarter of the way before the start to a quarter behind the end.
 
     Args:
         module: the network; it comes back exactly as it was.
@@ -51,7 +51,6 @@ def interpolate(
         end: another.
         examples: scaled examples.
         loss: what to compute.
-        positions: share of the way; by default 51 from -0.25 to 1.25.
 
     Raises:
         InputError: vectors of different shapes, or no way between them.
@@ -63,7 +62,7 @@ def interpolate(
     distance = float(np.linalg.norm(way))
     if not distance > 0:
         raise InputError("slice: start and end are the same point")
-    at = np.linspace(-0.25, 1.25, 51) if positions is None else positions
+    at = np.linspace(-0.25, 1.25, 51)
     vectors = ((first + share * way).astype(np.float32) for share in at)
     values = yield from evaluate(
         module, vectors, len(at), examples, LossOptions.of(loss), task="slice"

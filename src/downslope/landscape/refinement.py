@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CloughTocher2DInterpolator
+from scipy.ndimage import maximum_filter
 
 from downslope.landscape.evaluation import Losses
 from downslope.progress import Steps
@@ -73,7 +74,9 @@ def refine(
         finite = losses[computed & np.isfinite(losses)]
         unit = 1.0 if _positive(losses) else float(np.ptp(finite)) if finite.size else 1.0
         # Where one of the two is not finite the edge between them is what bends.
-        bends = _spread(wanted & ~(off <= tolerance * max(unit, 1e-300)), 2 * step)
+        differ = wanted & ~(off <= tolerance * max(unit, 1e-300))
+        # All points within two steps of one that differs.
+        bends = np.asarray(maximum_filter(differ, 4 * step + 1, mode="constant"), np.bool_)
         step //= 2
     filled = _interpolate(losses, computed)
     rows, columns = np.nonzero(~computed & np.isfinite(filled))
@@ -94,15 +97,6 @@ def _lattice(shape: tuple[int, int], step: int) -> Mask:
     mask = np.zeros(shape, np.bool_)
     mask[np.ix_(*(np.unique([*range(0, size, step), size - 1]) for size in shape))] = True
     return mask
-
-
-def _spread(mask: Mask, reach: int) -> Mask:
-    """Mark all points within `reach` grid steps of a marked one."""
-    wide = np.pad(mask, reach).astype(np.int64)
-    sums = np.pad(wide.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    size = 2 * reach + 1
-    inside = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
-    return inside > 0
 
 
 def _positive(values: Heights) -> bool:

@@ -13,6 +13,7 @@ MOST_POINTS = 1000
 
 BatchNorm = Literal["frozen", "recomputed"]
 """What batch norm uses: its running statistics as they are, or new ones at every point."""
+Origin = Literal["mean", "final"]
 Spacing = Literal["linear", "log"]
 Points = Annotated[int, Meta(ge=2, le=MOST_POINTS)]
 Margin = Annotated[float, Meta(ge=0, lt=100)]

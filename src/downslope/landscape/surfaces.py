@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from downslope.checked import checked
 from downslope.data import Examples, content_digest
 from downslope.files import write_whole
 from downslope.landscape.evaluation import LossOptions
 from downslope.landscape.fast_paths import evaluate_on_plane
 from downslope.landscape.planes import Plane
 from downslope.landscape.refinement import refine
-from downslope.landscape.settings import Grid
+from downslope.landscape.settings import Grid, Tolerance
 from downslope.landscape.trajectory import Trajectory
 from downslope.networks import Loss
 from downslope.progress import Progress, Steps
@@ -80,6 +81,7 @@ def _log_axis(low: float, high: float, center: float, count: int) -> NDArray[np.
     return axis
 
 
+@checked("landscape")
 def evaluate_surface(
     module: nn.Module,
     plane: Plane,
@@ -88,7 +90,7 @@ def evaluate_surface(
     examples: Examples,
     loss: Loss | LossOptions = "cross_entropy",
     *,
-    tolerance: float = 0.0,
+    tolerance: Tolerance = 0.0,
     seed: int = 0,
     save: Path | None = None,
     task: str = "surface",
@@ -113,10 +115,7 @@ def evaluate_surface(
     Raises:
         InputError: a tolerance out of range; see `evaluate`; `save` cannot be written.
     """
-    # One point may be alone.
-    Grid(columns=max(2, len(x)), rows=max(2, len(y)), tolerance=tolerance)
     options = LossOptions.of(loss)
-    examples = options.fit(module, examples)
     if tolerance:
         refined = refine(
             lambda points, task: evaluate_on_plane(

@@ -15,12 +15,7 @@ from downslope.theory.trainability import (
     TrainabilitySpec,
     train_deep_networks,
 )
-from downslope.theory.variance_map import (
-    FixedPoint,
-    VarianceMap,
-    critical_weight_variance,
-    variance_map,
-)
+from downslope.theory.variance_map import VarianceMap, edge_of_chaos, variance_map
 from downslope.theory.variances import predict_backward, predict_forward, predict_spread
 
 __all__ = [
@@ -31,7 +26,6 @@ __all__ = [
     "CounterExample",
     "DeepNetwork",
     "Diagnosis",
-    "FixedPoint",
     "Gain",
     "LayerDiagnosis",
     "LayerMoments",
@@ -50,9 +44,9 @@ __all__ = [
     "compare",
     "compute_gain",
     "counterexamples",
-    "critical_weight_variance",
     "derivation",
     "diagnose",
+    "edge_of_chaos",
     "find_activation",
     "layer_moments",
     "measure",

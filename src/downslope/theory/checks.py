@@ -13,8 +13,9 @@ network, a t interval over networks, no logarithm and hence no shift between med
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Literal
 
 import msgspec
 import numpy as np
@@ -65,22 +66,18 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     explanation: str
 
 
-class _Prediction(NamedTuple):
-    name: str
-    expected: float
-    samples: NDArray[np.float64]  # one per network
-    reason: str
-    departure: float = DEPARTURE
+Prediction = Callable[..., Check]
+"""A comparison that still has to know how many are made together."""
 
 
 def compare(
     name: str,
     expected: float,
     samples: NDArray[np.float64],
+    reason: str = "",
     *,
     comparisons: int = 1,
     departure: float = DEPARTURE,
-    reason: str = "",
 ) -> Check:
     """Compare the mean of independent samples with what is expected.
 
@@ -93,9 +90,9 @@ def compare(
         name: what is compared.
         expected: the predicted mean.
         samples: shape (networks,), 3 or more, one independent value per network.
+        reason: where the prediction comes from; opens the explanation.
         comparisons: how many comparisons are made together.
         departure: the smallest that matters, relative to `expected`, or absolute where that is 0.
-        reason: where the prediction comes from; opens the explanation.
 
     Raises:
         InputError: fewer than 3 samples, or some that are not finite.
@@ -154,12 +151,8 @@ def checks(measurements: Sequence[Measurement]) -> list[Check]:
     """Compare every prediction that the measured initializations allow.
 
     For "he": E[z] = 0, Var[z] = n Var[w] E[x^2], E[x^2] = Var[z] / 2 in every hidden layer, and
-    how far networks of this width spread about these expectations. For
-    each initialization: the growth of signals and of gradients per layer. Over all: Var[z] of the
-    first layer on the inputs given.
-
-    Args:
-        measurements: from `measure`, one per initialization.
+    how far networks of this width spread about these expectations. For each initialization: the
+    growth of signals and of gradients per layer. Over all: Var[z] of the first layer.
 
     >>> from downslope.progress import drain
     >>> from downslope.theory.measurement import measure
@@ -170,32 +163,24 @@ def checks(measurements: Sequence[Measurement]) -> list[Check]:
     ['first layer: Var[z] over its prediction', 'he: E[z] over the deviation of z']
     """
     predictions = [_first_layer(measurements)]
-    for one in measurements:
-        if one.initialization == "he":
-            predictions += [*_rectified(one), _spread(one)]
-    predictions += [_forward(one) for one in measurements]
-    predictions += [_backward(one) for one in measurements]
-    return [
-        compare(
-            p.name,
-            p.expected,
-            p.samples,
-            comparisons=len(predictions),
-            departure=p.departure,
-            reason=p.reason,
-        )
-        for p in predictions
-    ]
+    for measured in measurements:
+        if measured.initialization == "he":
+            predictions += [*_rectified(measured), _spread(measured)]
+    predictions += [_forward(measured) for measured in measurements]
+    predictions += [_backward(measured) for measured in measurements]
+    return [prediction(comparisons=len(predictions)) for prediction in predictions]
 
 
-def _first_layer(measurements: Sequence[Measurement]) -> _Prediction:
+def _first_layer(measurements: Sequence[Measurement]) -> Prediction:
     samples: list[NDArray[np.float64]] = []
-    for one in measurements:
-        fan_in, fan_out = one.widths[:2]
-        variance = fan_in * weight_variance(one.initialization, fan_in, fan_out)
-        predicted = variance * one.input_second + bias_variance(one.initialization, fan_in)
-        samples.append(one.moments.z_second[:, 0] / predicted)
-    return _Prediction(
+    for measured in measurements:
+        fan_in, fan_out = measured.widths[:2]
+        variance = fan_in * weight_variance(measured.initialization, fan_in, fan_out)
+        predicted = variance * measured.input_second
+        predicted += bias_variance(measured.initialization, fan_in)
+        samples.append(measured.moments.z_second[:, 0] / predicted)
+    return partial(
+        compare,
         "first layer: Var[z] over its prediction",
         1.0,
         np.concatenate(samples),
@@ -204,26 +189,27 @@ def _first_layer(measurements: Sequence[Measurement]) -> _Prediction:
     )
 
 
-def _rectified(one: Measurement) -> list[_Prediction]:
-    moments = one.moments
-    width = one.widths[1]
-    gain = width * weight_variance(one.initialization, width, width)
+def _rectified(measured: Measurement) -> list[Prediction]:
+    moments, start = measured.moments, measured.initialization
     return [
-        _Prediction(
-            f"{one.initialization}: E[z] over the deviation of z",
+        partial(
+            compare,
+            f"{start}: E[z] over the deviation of z",
             0.0,
             (moments.z_mean / np.sqrt(moments.z_second)).mean(axis=1),
             "Weights of mean zero, whatever x is; mean over units and rows in units of the root "
             "mean square, averaged over layers.",
         ),
-        _Prediction(
-            f"{one.initialization}: Var[z] over E[x^2]",
-            gain,
+        partial(
+            compare,
+            f"{start}: Var[z] over E[x^2]",
+            measured.gain,
             (moments.z_second[:, 1:] / moments.x_second[:, :-1]).mean(axis=1),
             "Var[z] = n Var[w] E[x^2] between hidden layers, averaged over layers.",
         ),
-        _Prediction(
-            f"{one.initialization}: E[x^2] over Var[z]",
+        partial(
+            compare,
+            f"{start}: E[x^2] over Var[z]",
             0.5,
             (moments.x_second / moments.z_second).mean(axis=1),
             "ReLU passes half of a symmetric z's second moment on, averaged over layers.",
@@ -231,11 +217,12 @@ def _rectified(one: Measurement) -> list[_Prediction]:
     ]
 
 
-def _spread(one: Measurement) -> _Prediction:
-    growth = one.moments.z_row[:, 1:] / one.moments.z_row[:, :-1]
-    return _Prediction(
-        f"{one.initialization}: relative variance of the growth of z^2 per layer, one input",
-        5 / one.widths[1],
+def _spread(measured: Measurement) -> Prediction:
+    growth = measured.moments.z_row[:, 1:] / measured.moments.z_row[:, :-1]
+    return partial(
+        compare,
+        f"{measured.initialization}: relative variance of the growth of z^2 per layer, one input",
+        5 / measured.width,
         np.square(growth - 1).mean(axis=1),
         "5/n at width n, independent from layer to layer, so that depth l has relative variance "
         "(1 + 5/n)^(l-1) (1 + 2/n) - 1; average over layers. Were always half of the units on, "
@@ -244,32 +231,31 @@ def _spread(one: Measurement) -> _Prediction:
     )
 
 
-def _forward(one: Measurement) -> _Prediction:
-    width = one.widths[1]
-    noise = bias_variance(one.initialization, width) / 2
-    second = one.moments.x_second
+def _forward(measured: Measurement) -> Prediction:
+    start, second = measured.initialization, measured.moments.x_second
+    noise = bias_variance(start, measured.width) / 2
     ratios = (second[:, 1:] - noise) / second[:, :-1]
     # Where the bias makes most of the signal, the ratio says little: weight by the inverse of its
     # predicted variance. The weights are fixed before any measurement, so nothing is biased.
-    predicted = predict_forward(one.initialization, one.widths, one.input_second)
+    predicted = predict_forward(start, measured.widths, measured.input_second)
     weights = (1 - noise / predicted[1:]) ** 2
-    factor = width * weight_variance(one.initialization, width, width) / 2
     bias = ", after the biases' part 1/(6 n) is taken off" if noise > 0 else ""
-    return _Prediction(
-        f"{one.initialization}: growth of E[x^2] per layer, forward",
-        factor,
+    return partial(
+        compare,
+        f"{start}: growth of E[x^2] per layer, forward",
+        measured.gain / 2,
         ratios @ (weights / weights.sum()),
         f"n Var[w] / 2 between hidden layers{bias}; average over layers, exact at every width.",
     )
 
 
-def _backward(one: Measurement) -> _Prediction:
-    width = one.widths[1]
-    return _Prediction(
-        f"{one.initialization}: growth of E[d^2] per layer, backward",
-        width * weight_variance(one.initialization, width, width) / 2,
+def _backward(measured: Measurement) -> Prediction:
+    return partial(
+        compare,
+        f"{measured.initialization}: growth of E[d^2] per layer, backward",
+        measured.gain / 2,
         # The last column compares with the output, whose fan out is another.
-        one.moments.d_growth[:, :-1].mean(axis=1),
+        measured.moments.d_growth[:, :-1].mean(axis=1),
         "m Var[w] / 2 between hidden layers for the gradient d with respect to z, per row; "
         "average over layers.",
     )

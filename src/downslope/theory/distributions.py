@@ -1,8 +1,9 @@
 """The laws that the derivation is tried on, and exact arithmetic over the discrete ones."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
 from itertools import product
+from math import prod
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -65,9 +66,16 @@ def to_sympy(value: Fraction) -> Any:
     return sp.Rational(value.numerator, value.denominator)
 
 
-def add(law: dict[Fraction, Fraction], value: Fraction, probability: Fraction) -> None:
-    """Add a probability to that of a value."""
-    law[value] = law.get(value, Fraction(0)) + probability
+def law_of(outcomes: Iterable[tuple[Fraction, Fraction]]) -> Law:
+    """Add up the probabilities of each value.
+
+    >>> law_of((x + y, p * q) for x, p in SIGNS.items() for y, q in SIGNS.items())[Fraction(0)]
+    Fraction(1, 2)
+    """
+    law: dict[Fraction, Fraction] = {}
+    for value, probability in outcomes:
+        law[value] = law.get(value, Fraction(0)) + probability
+    return law
 
 
 def moment(law: Law, order: int) -> Fraction:
@@ -87,10 +95,8 @@ def variance(law: Law) -> Fraction:
 def independent(law: Law, count: int) -> Iterator[tuple[tuple[Fraction, ...], Fraction]]:
     """Yield every outcome of `count` independent draws with its probability."""
     for outcome in product(law.items(), repeat=count):
-        probability = Fraction(1)
-        for _, p in outcome:
-            probability *= p
-        yield tuple(value for value, _ in outcome), probability
+        values, probabilities = zip(*outcome, strict=True)
+        yield values, prod(probabilities, start=Fraction(1))
 
 
 def dependent_inputs(count: int) -> Iterator[tuple[tuple[Fraction, ...], Fraction]]:

@@ -6,9 +6,9 @@ earlier layers, so they are not independent samples, and every figure here is on
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, fields
-from typing import Final
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -18,25 +18,21 @@ from torch import nn
 from downslope.checked import Count, Seed, checked
 from downslope.engines.pytorch import one_thread
 from downslope.errors import InputError
-from downslope.networks import Initialization, NetworkSpec, build
+from downslope.networks import Initialization, NetworkSpec, build, weight_variance
 from downslope.progress import Progress, Steps
-from downslope.theory.settings import Depth, Repetitions, Width
+from downslope.theory.settings import (
+    INITIALIZATIONS,
+    Depth,
+    Initializations,
+    Repetitions,
+    Width,
+)
 
 OUTPUTS: Final = 10
 """Units of the output layer of the measured networks."""
 
-INITIALIZATIONS: Final[tuple[Initialization, ...]] = (
-    "he",
-    "xavier",
-    "lecun",
-    "orthogonal",
-    "pytorch",
-)
-"""In the order in which they are shown; each has its own place in the random streams."""
 
-
-@dataclass(frozen=True, slots=True)
-class Moments:
+class Moments(NamedTuple):
     """What was measured in one network, or stacked over several: shape (..., hidden layers).
 
     Args:
@@ -78,18 +74,25 @@ class Measurement:
     examples: int
     moments: Moments
 
+    @property
+    def width(self) -> int:
+        """Units per hidden layer, n."""
+        return self.widths[1]
+
+    @property
+    def gain(self) -> float:
+        """Return n Var[w] between hidden layers."""
+        return self.width * weight_variance(self.initialization, self.width, self.width)
+
 
 def record(network: nn.Sequential, inputs: torch.Tensor, cotangent: torch.Tensor) -> Moments:
     """Run one network forward and backward and take the moments of each hidden layer.
 
     Args:
-        network: Linear, activation, ..., Linear; its parameters are only read.
+        network: Linear, activation, ..., Linear.
         inputs: shape (rows, features).
         cotangent: shape (outputs,), the fixed direction u of the functional u . network(x) whose
             gradient is taken; any loss has such a gradient at the outputs.
-
-    Returns:
-        Moments of shape (hidden layers,).
 
     >>> network = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
     >>> record(network, torch.ones(5, 2), torch.ones(1)).x_second.shape
@@ -127,7 +130,7 @@ def measure(
     *,
     depth: Depth,
     width: Width,
-    initializations: Sequence[Initialization] = INITIALIZATIONS,
+    initializations: Initializations = INITIALIZATIONS,
     repetitions: Repetitions,
     seed: Seed,
     examples: Count,
@@ -135,16 +138,8 @@ def measure(
     """Measure ReLU networks of equal hidden widths, newly drawn in every repetition.
 
     Every network has its own seed, so no two share a weight. The global generator is not used;
-    results are bitwise the same for a seed, whatever the number of threads.
-
-    Args:
-        inputs: shape (rows, features), as a network would see them.
-        depth: hidden layers, 2 to 64.
-        width: units per hidden layer, 32 or more: in narrower ones whole layers may be dead.
-        initializations: which to compare; by default all.
-        repetitions: independent networks per initialization, 3 or more.
-        seed: of the networks, the gradient directions and the choice of rows.
-        examples: rows to run; all where there are fewer.
+    results are bitwise the same for a seed, whatever the number of threads. Arguments are those of
+    `run_theory`.
 
     Returns:
         One measurement per initialization, in order.
@@ -159,7 +154,15 @@ def measure(
     >>> he.widths, lecun.moments.x_second.shape
     ((3, 32, 32, 10), (3, 2))
     """
-    _refuse(inputs, initializations)
+    if inputs.ndim != 2 or 0 in inputs.shape:
+        raise InputError(
+            f"theory: inputs of shape {inputs.shape} are not allowed; "
+            "inputs must be (rows, features), at least one of each"
+        )
+    if not np.isfinite(inputs).all() or not inputs.any():
+        raise InputError(
+            "theory: inputs are not finite or all zero; inputs must be finite, some not 0"
+        )
     if len(inputs) > examples:
         rows = np.random.default_rng([seed, 0]).permutation(len(inputs))[:examples]
         inputs = inputs[np.sort(rows)]
@@ -185,31 +188,13 @@ def measure(
                     input_second=float(np.mean(np.square(inputs, dtype=np.float64))),
                     row_second=float(np.mean(np.square(inputs[0], dtype=np.float64))),
                     examples=len(inputs),
-                    moments=_stack(networks),
+                    moments=Moments(*map(np.stack, zip(*networks, strict=True))),
                 )
             )
         yield Progress("measuring initializations", total, total)
         return measurements
 
     return steps()
-
-
-def _refuse(inputs: NDArray[np.float32], initializations: Sequence[Initialization]) -> None:
-    if inputs.ndim != 2 or 0 in inputs.shape:
-        raise InputError(
-            f"theory: inputs of shape {inputs.shape} are not allowed; "
-            "inputs must be (rows, features), at least one of each"
-        )
-    if not np.isfinite(inputs).all() or not inputs.any():
-        raise InputError(
-            "theory: inputs are not finite or all zero; inputs must be finite, some not 0"
-        )
-    unknown = set(initializations) - set(INITIALIZATIONS)
-    if unknown or not initializations or len(set(initializations)) < len(initializations):
-        raise InputError(
-            f"theory: initializations = {tuple(initializations)!r} is not allowed; it must name "
-            f"each at most once, from {', '.join(INITIALIZATIONS)}"
-        )
 
 
 def _one_network(
@@ -227,8 +212,3 @@ def _one_network(
 
 def _column(values: Generator[torch.Tensor]) -> NDArray[np.float64]:
     return np.array([value.item() for value in values])
-
-
-def _stack(networks: Sequence[Moments]) -> Moments:
-    names = [field.name for field in fields(Moments)]
-    return Moments(*(np.stack([getattr(one, name) for one in networks]) for name in names))

@@ -7,7 +7,7 @@ assumptions; the step's own check must refute it. Nothing here is sampled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from itertools import product
 from typing import Any, Final
@@ -22,7 +22,8 @@ from downslope.theory.distributions import (
     SIGNS,
     SYMMETRIC,
     Law,
-    add,
+    independent,
+    law_of,
     moment,
     to_sympy,
     variance,
@@ -146,7 +147,7 @@ def mutations() -> list[Mutation]:
 
 
 def _about_sums() -> Iterator[CounterExample]:
-    law = _law({(w, 1 + w): p for w, p in SIGNS.items()}, lambda w, x: w * x)
+    law = law_of((w * (1 + w), p) for w, p in SIGNS.items())
     claimed = variance(SIGNS) * Fraction(2)  # E[(1 + w)^2] = 2
     yield _example(
         "weights independent of inputs",
@@ -157,7 +158,7 @@ def _about_sums() -> Iterator[CounterExample]:
     )
     half = Fraction(1, 2)
     biased: Law = {Fraction(0): half, Fraction(1): half}
-    law = _law(_joint(biased, POSITIVE), lambda w, x: w * x)
+    law = law_of((w * x, p * q) for w, p in biased.items() for x, q in POSITIVE.items())
     yield _example(
         "zero-mean weights",
         "product",
@@ -168,7 +169,7 @@ def _about_sums() -> Iterator[CounterExample]:
         ),
         (r"\mathrm{Var}[wx] = ", variance(law)),
     )
-    tied = _law({(w, w): p for w, p in SIGNS.items()}, lambda a, b: a + b)
+    tied = law_of((w + w, p) for w, p in SIGNS.items())
     yield _example(
         "uncorrelated weights",
         "sum",
@@ -176,7 +177,7 @@ def _about_sums() -> Iterator[CounterExample]:
         (r"\mathrm{Var}[w_1 x_1 + w_2 x_2] = 2\,\mathrm{Var}[w x] = ", 2 * variance(SIGNS)),
         (r"\mathrm{Var}[w_1 x_1 + w_2 x_2] = ", variance(tied)),
     )
-    uneven = _law(_joint(SIGNS, SIGNS), lambda a, b: a * 1 + b * 3)
+    uneven = law_of((a * 1 + b * 3, p) for (a, b), p in independent(SIGNS, 2))
     yield _example(
         "equal second moments",
         "sum",
@@ -278,17 +279,3 @@ def _example(
         found=found[0] + sp.latex(to_sympy(found[1])),
         breaks=claimed[1] != found[1],
     )
-
-
-def _law(
-    joint: dict[tuple[Fraction, Fraction], Fraction], of: Callable[[Fraction, Fraction], Fraction]
-) -> Law:
-    law: dict[Fraction, Fraction] = {}
-    for (a, b), probability in joint.items():
-        add(law, of(a, b), probability)
-    return law
-
-
-def _joint(first: Law, second: Law) -> dict[tuple[Fraction, Fraction], Fraction]:
-    """Join two independent laws."""
-    return {(a, b): p * q for (a, p), (b, q) in product(first.items(), second.items())}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -16,7 +15,8 @@ from downslope.progress import Steps
 from downslope.statistics import bootstrap_intervals
 from downslope.theory.analysis import Analysis, analyse
 from downslope.theory.checks import Check, checks
-from downslope.theory.measurement import INITIALIZATIONS, Measurement, measure
+from downslope.theory.measurement import Measurement, measure
+from downslope.theory.settings import INITIALIZATIONS, Initializations
 from downslope.theory.trainability import TrainabilityResult
 from downslope.theory.variances import predict_backward, predict_forward, predict_spread
 
@@ -107,7 +107,7 @@ def run_theory(
     repetitions: int = 30,
     examples: int = 256,
     seed: int,
-    initializations: Sequence[Initialization] = INITIALIZATIONS,
+    initializations: Initializations = INITIALIZATIONS,
 ) -> Steps[TheoryResult]:
     """Derive He initialization, measure deep random networks on `inputs`, and judge.
 

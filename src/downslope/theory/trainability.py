@@ -14,7 +14,7 @@ from downslope.data import Examples
 from downslope.engines import EpochRecord, train
 from downslope.networks import Activation, Initialization, Member, NetworkSpec, TrainingSpec
 from downslope.progress import Progress, Steps
-from downslope.theory.measurement import INITIALIZATIONS
+from downslope.theory.settings import INITIALIZATIONS, Initializations
 from downslope.theory.variance_map import edge_of_chaos, variance_map
 
 TASK: Final = "training deep networks"
@@ -47,9 +47,7 @@ class TrainabilitySpec(Checked, frozen=True, kw_only=True):
     """
 
     depths: Depths = (10, 20, 40)
-    initializations: Annotated[tuple[Initialization, ...], Meta(min_length=1), NONE_TWICE] = (
-        INITIALIZATIONS
-    )
+    initializations: Initializations = INITIALIZATIONS
     map_depths: Depths = (5, 10, 15, 20, 30, 40)
     weight_variances: Positives = (0.5, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 4.0)
     activation: Activation = "relu"

@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import numpy as np
+from msgspec import Meta
 from scipy.optimize import brentq
 
-from downslope.errors import InputError
+from downslope.checked import checked
 from downslope.theory.activations import Activation, Function, find_activation
-from downslope.theory.quadrature import quick_expectation
+from downslope.theory.quadrature import Real, quick_expectation
 
 Phase = Literal["order", "edge", "chaos"]
+WeightVariance = Annotated[float, Meta(gt=0, lt=10**6)]
+BiasVariance = Annotated[float, Meta(ge=0, lt=10**6)]
 
 EDGE: Final = 1e-6
 """|chi - 1| below which a network is called to be on the edge."""
 
 _SMALLEST, _LARGEST = 1e-16, 1e16
-
-
-class FixedPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A second moment that stays as it is.
-
-    Args:
-        q: E[z^2] at the fixed point.
-        slope: of the variance map there; stable below 1.
-        chi: by which a small difference between two inputs, and a gradient's second moment,
-            grow per layer there.
-    """
-
-    q: float
-    slope: float
-    chi: float
 
 
 class VarianceMap(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,9 +33,10 @@ class VarianceMap(msgspec.Struct, frozen=True, kw_only=True):
         activation: its name.
         weight_variance: n Var[w].
         bias_variance: Var[b].
-        fixed_points: by q, ascending; where every q is one (ReLU at 2), only q = 1.
+        fixed_points: values of E[z^2] that stay, ascending; where all do (ReLU at 2), only 1.
         settles_at: what E[z^2] tends to from 1: 0 where signals vanish, None where they explode.
-        chi: where it settles, or in the limit of large q.
+        chi: by which a small difference between two inputs, and a gradient's second moment, grow
+            per layer where it settles, or in the limit of large E[z^2].
         phase: "order" where chi < 1 (gradients vanish), "chaos" where chi > 1 (they explode),
             "edge" between them.
         depth_scale: layers over which a gradient's second moment changes by a factor e,
@@ -56,17 +46,18 @@ class VarianceMap(msgspec.Struct, frozen=True, kw_only=True):
     activation: str
     weight_variance: float
     bias_variance: float
-    fixed_points: list[FixedPoint]
+    fixed_points: list[float]
     settles_at: float | None
     chi: float
     phase: Phase
     depth_scale: float | None
 
 
+@checked("variance map")
 def variance_map(
     activation: str | Function | Activation,
-    weight_variance: float,
-    bias_variance: float = 0.0,
+    weight_variance: WeightVariance,
+    bias_variance: BiasVariance = 0.0,
     *,
     kinks: Sequence[float] | None = None,
 ) -> VarianceMap:
@@ -86,19 +77,18 @@ def variance_map(
 
     >>> variance_map("relu", 2.0).phase, variance_map("relu", 1.0).phase
     ('edge', 'order')
-    >>> found = variance_map("tanh", 1.5, 0.05)
-    >>> len(found.fixed_points), found.phase
+    >>> tanh = variance_map("tanh", 1.5, 0.05)
+    >>> len(tanh.fixed_points), tanh.phase
     (1, 'order')
     """
-    own = find_activation(activation, kinks)
-    _check(weight_variance, bias_variance)
-    fixed = _fixed_points(own, weight_variance, bias_variance)
-    settles = _settle(own, weight_variance, bias_variance, fixed)
-    at = _LARGEST if settles is None else max(settles, _SMALLEST)
-    chi = _chi(own, weight_variance, at)
+    function = find_activation(activation, kinks)
+    step = _Step(function, weight_variance, bias_variance)
+    fixed = step.fixed_points()
+    settles = step.settles_at(fixed)
+    chi = step.chi(_LARGEST if settles is None else max(settles, _SMALLEST))
     phase: Phase = "edge" if abs(chi - 1) <= EDGE else "order" if chi < 1 else "chaos"
     return VarianceMap(
-        activation=own.name,
+        activation=function.name,
         weight_variance=weight_variance,
         bias_variance=bias_variance,
         fixed_points=fixed,
@@ -109,30 +99,24 @@ def variance_map(
     )
 
 
-def critical_weight_variance(
+def edge_of_chaos(
     activation: str | Function | Activation,
     bias_variance: float = 0.0,
     *,
     kinks: Sequence[float] | None = None,
-) -> float:
-    """Find the n Var[w] between order and chaos: chi = 1 where E[z^2] settles.
+) -> float | None:
+    """Find the n Var[w] between order and chaos, where chi = 1 at the E[z^2] that settles.
 
-    Args:
-        activation: a name, or an elementwise function of tensors.
-        bias_variance: Var[b], 0 or above.
-        kinks: of the user's function; by default 0.
+    None where there is no edge between 0.01 and 100, as for the sigmoid without biases. Arguments
+    are those of `variance_map`.
 
-    Raises:
-        InputError: there is no edge between 0.01 and 100 for this bias.
-
-    >>> round(critical_weight_variance("relu"), 9), round(critical_weight_variance("tanh"), 6)
+    >>> round(edge_of_chaos("relu"), 9), round(edge_of_chaos("tanh"), 6)
     (2.0, 1.0)
     """
-    own = find_activation(activation, kinks)
-    _check(1.0, bias_variance)
+    function = find_activation(activation, kinks)
 
     def above(log_variance: float) -> float:
-        return variance_map(own, math.exp(log_variance), bias_variance).chi - 1
+        return variance_map(function, math.exp(log_variance), bias_variance).chi - 1
 
     # From below: the first place where gradients stop vanishing.
     grid = np.linspace(math.log(0.01), math.log(100), 28)
@@ -143,91 +127,56 @@ def critical_weight_variance(
         if value < 0 <= next_value:
             return math.exp(_root(above, low, high))
         low, value = high, next_value
-    raise InputError(
-        f"activation {own.name!r}: no edge of chaos for n Var[w] from 0.01 to 100 at Var[b] = "
-        f"{bias_variance:g}; try another bias variance"
-    )
+    return None
 
 
-def edge_of_chaos(activation: str | Activation) -> float | None:
-    """Find the n Var[w] between order and chaos without biases; None where there is none."""
-    try:
-        return critical_weight_variance(activation)
-    except InputError:  # as for the sigmoid
-        return None
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """The map from one layer's E[z^2], q, to that of the next."""
 
+    activation: Activation
+    weights: float
+    biases: float
 
-def next_variance(
-    activation: Activation, weight_variance: float, bias_variance: float, q: float
-) -> float:
-    """Return E[z^2] of the next layer; 0 and infinity stay within float64."""
-    moment = quick_expectation(
-        lambda z: activation.values(z) ** 2, deviation=math.sqrt(q), kinks=activation.kinks
-    )
-    return weight_variance * moment + bias_variance
+    def __call__(self, q: float) -> float:
+        moment = self._moment(lambda z: self.activation.values(z) ** 2, q)
+        return self.weights * moment + self.biases
 
+    def chi(self, q: float) -> float:
+        return self.weights * self._moment(lambda z: self.activation.slopes(z) ** 2, q)
 
-def _chi(activation: Activation, weight_variance: float, q: float) -> float:
-    slope = quick_expectation(
-        lambda z: activation.slopes(z) ** 2, deviation=math.sqrt(q), kinks=activation.kinks
-    )
-    return weight_variance * slope
+    def fixed_points(self) -> list[float]:
+        def excess(log_q: float) -> float:
+            q = math.exp(log_q)
+            return self(q) / q - 1
 
+        grid: list[float] = np.linspace(math.log(1e-10), math.log(1e10), 47).tolist()
+        values = [excess(log_q) for log_q in grid]
+        if max(map(abs, values)) < 1e-9:  # every q is one
+            return [1.0]
+        vanishes = self(_SMALLEST) <= 1e3 * _SMALLEST
+        return [0.0] * vanishes + [
+            math.exp(_root(excess, grid[i], grid[i + 1]))
+            for i in range(len(grid) - 1)
+            if values[i] == 0 or values[i] * values[i + 1] < 0
+        ]
 
-def _fixed_points(activation: Activation, weights: float, biases: float) -> list[FixedPoint]:
-    def excess(log_q: float) -> float:
-        q = math.exp(log_q)
-        return next_variance(activation, weights, biases, q) / q - 1
+    def settles_at(self, fixed: Sequence[float]) -> float | None:
+        """Say where E[z^2] goes from 1: the map rises with q, so to the next fixed point that way.
 
-    grid: list[float] = np.linspace(math.log(1e-10), math.log(1e10), 47).tolist()
-    values = [excess(one) for one in grid]
-    if max(map(abs, values)) < 1e-9:  # every q is one
-        return [_describe(activation, weights, biases, 1.0)]
-    vanishes = next_variance(activation, weights, biases, _SMALLEST) <= 1e3 * _SMALLEST
-    fixed = [0.0] if vanishes else []
-    fixed += [
-        math.exp(_root(excess, grid[i], grid[i + 1]))
-        for i in range(len(grid) - 1)
-        if values[i] == 0 or values[i] * values[i + 1] < 0
-    ]
-    return [_describe(activation, weights, biases, q) for q in fixed]
+        A map that falls somewhere is not one of these; there the nearest stable point is taken.
+        """
+        change = self(1.0) - 1
+        if abs(change) < 1e-9:
+            return 1.0
+        if change > 0:
+            return next((q for q in fixed if q > 1), None)
+        return next((q for q in reversed(fixed) if q < 1), 0.0)
 
-
-def _describe(activation: Activation, weights: float, biases: float, q: float) -> FixedPoint:
-    at = max(q, _SMALLEST)
-    step = 1e-4 * at
-    up = next_variance(activation, weights, biases, at + step)
-    down = next_variance(activation, weights, biases, at - step)
-    return FixedPoint(q=q, slope=(up - down) / (2 * step), chi=_chi(activation, weights, at))
-
-
-def _settle(
-    activation: Activation, weights: float, biases: float, fixed: Sequence[FixedPoint]
-) -> float | None:
-    """Say where E[z^2] goes from 1: the map rises with q, so to the next fixed point that way.
-
-    A map that falls somewhere is not one of these; there the nearest stable point is taken.
-    """
-    change = next_variance(activation, weights, biases, 1.0) - 1
-    if abs(change) < 1e-9:
-        return 1.0
-    if change > 0:
-        return next((one.q for one in fixed if one.q > 1), None)
-    return next((one.q for one in reversed(fixed) if one.q < 1), 0.0)
+    def _moment(self, square: Real, q: float) -> float:
+        return quick_expectation(square, deviation=math.sqrt(q), kinks=self.activation.kinks)
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
     root: Any = brentq(function, low, high, xtol=1e-12)
     return float(root)
-
-
-def _check(weights: float, biases: float) -> None:
-    for name, value, least, good in (
-        ("weight_variance", weights, "above", 0 < weights < 1e6),
-        ("bias_variance", biases, "at least", 0 <= biases < 1e6),
-    ):
-        if not good:
-            raise InputError(
-                f"variance map: {name} = {value!r} is not allowed; it must be {least} 0 and below "
-                "1e6"
-            )

@@ -7,7 +7,7 @@ variables. Nothing here is sampled, so a verdict has no error bar.
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from itertools import product
+from operator import mul
 from typing import Any, Final, NamedTuple
 
 import sympy as sp
@@ -19,9 +19,9 @@ from downslope.theory.distributions import (
     SYMMETRIC,
     Density,
     Law,
-    add,
     dependent_inputs,
     independent,
+    law_of,
     moment,
     to_sympy,
     variance,
@@ -60,12 +60,11 @@ def verify_sum(claim: Any = n * variance_wx, weights: Law = SKEWED) -> Verificat
     parts: list[str] = []
     verified = True
     for size in (2, 3):
-        total: dict[Fraction, Fraction] = {}
-        single: dict[Fraction, Fraction] = {}
-        for w, p in independent(weights, size):
-            for x, q in dependent_inputs(size):
-                add(total, sum((a * b for a, b in zip(w, x, strict=True)), Fraction(0)), p * q)
-                add(single, w[0] * x[0], p * q)
+        outcomes = [
+            (w, x, p * q) for w, p in independent(weights, size) for x, q in dependent_inputs(size)
+        ]
+        total = law_of((sum(map(mul, w, x), Fraction(0)), p) for w, x, p in outcomes)
+        single = law_of((w[0] * x[0], p) for w, x, p in outcomes)
         truth, alone = variance(total), variance(single)
         said = claim.subs({n: size, variance_wx: to_sympy(alone)})
         verified = verified and _zero(said - to_sympy(truth))
@@ -85,9 +84,7 @@ def verify_product(claim: Any = variance_w * second_x) -> Verification:
     # Independence alone: E[(wx)^2] = E[w^2] E[x^2] and E[wx] = E[w] E[x].
     general = (variance_w + mean_w**2) * second_x - (mean_w * mean_x) ** 2
     residual = sp.simplify(general.subs(mean_w, 0) - claim)
-    law: dict[Fraction, Fraction] = {}
-    for (w, p), (x, q) in product(SKEWED.items(), POSITIVE.items()):
-        add(law, w * x, p * q)
+    law = law_of((w * x, p * q) for w, p in SKEWED.items() for x, q in POSITIVE.items())
     truth = variance(law)
     said = claim.subs(
         {
@@ -160,9 +157,7 @@ def verify_symmetry(densities: Sequence[Density] = SYMMETRIC, weights: Law = SIG
             f = density_of_product(density.of, _z, x)
             if not _zero(sp.simplify(f.subs(_z, -_z) - f)):
                 wrong.append(f"f(-z) != f(z) for {density.name} w")
-    law: dict[Fraction, Fraction] = {}
-    for w, p in independent(weights, 3):
-        add(law, w[0] * 1 - w[1] * 2 + w[2] * 5, p)
+    law = law_of((w[0] * 1 - w[1] * 2 + w[2] * 5, p) for w, p in independent(weights, 3))
     if any(law.get(-z) != p for z, p in law.items()):
         wrong.append("P(z) != P(-z) for z = w1 - 2 w2 + 5 w3")
     names = ", ".join(density.name for density in densities)
