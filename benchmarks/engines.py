@@ -4,6 +4,9 @@ Seconds per model-epoch of plain SGD on 48,000 rows of 784 features. Every conte
 process and all cores; they alternate, and a ratio is the median of side-by-side pairs. JAX comes
 twice: 32 networks (8 of the wide ones) vmapped inside of a scan, and one process per core with one
 network; it needs `pip install "jax[cpu]"` and is left out where that is missing.
+
+`DOWNSLOPE_ISA=avx2` holds the rivals' libraries to AVX2 as well. `engines.py SHAPE BATCH [ROUNDS]`
+compares over one row of the table alone, `engines.py rates` measures the shares alone.
 """
 
 import importlib.util
@@ -13,7 +16,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from downslope.engines import cores, describe_engine, hardware, measure_rates, versions
+from downslope.engines import (
+    cores,
+    describe_engine,
+    hardware,
+    instruction_set,
+    measure_rates,
+    versions,
+)
 
 REPETITIONS = 5
 SHAPES = [
@@ -23,6 +33,14 @@ SHAPES = [
     ("784-256-256-256-256-10", 32, True),
     ("784-256-256-256-256-10", 128, True),
 ]
+# What MKL, oneDNN, ATen, XLA and OpenBLAS read as they are loaded.
+AVX2_ALONE = {
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+    "OPENBLAS_CORETYPE": "Haswell",
+}
 # What each row must reach beside a contestant, as the project has set itself.
 TARGETS = {
     ("784-40-40-40-10", 16): {"dataloader": 45.0, "jax": 2.0},
@@ -82,12 +100,14 @@ class Contestant:
         return total
 
 
-def compare(shape: str, batch_size: int, regularized: bool, names: list[str]) -> None:
+def compare(
+    shape: str, batch_size: int, regularized: bool, names: list[str], rounds: int = REPETITIONS
+) -> None:
     """Alternate the contestants over one shape and print a row for each."""
     # All are started before any is timed: the idle ones wait for a line and take no time.
     contestants = {n: Contestant(n, shape, batch_size, regularized) for n in names}
     times: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(REPETITIONS):
+    for _ in range(rounds):
         for name, contestant in contestants.items():
             times[name].append(contestant.seconds())
     ratios: dict[str, float] = {}
@@ -105,17 +125,23 @@ def compare(shape: str, batch_size: int, regularized: bool, names: list[str]) ->
             print(f"MISSED: {min(rivals):.1f} times {rival} at batch {batch_size}, not {target}")
 
 
-def main() -> None:
+def compare_all(rows: list[tuple[str, int, bool]], rounds: int) -> None:
+    """Print the table of the contestants."""
     rivals = ["dataloader", "indexed", "sklearn", "jax-vmap", "jax-scan"]
     if importlib.util.find_spec("jax") is None:
         print("JAX is not installed and left out")
         rivals = rivals[:3]
-    print(hardware(), versions(), describe_engine(), f"repetitions {REPETITIONS}", sep="\n")
+    print(f"{instruction_set()}, medians of {rounds} rounds:\n")
     print("| shape | batch | contestant | s per model-epoch | times slower | peak memory, MiB |")
     print("|---|---|---|---|---|---|")
-    for shape, batch_size, regularized in SHAPES:
+    for shape, batch_size, regularized in rows:
         names = [n for n in rivals if n != "sklearn" or not regularized]
-        compare(shape, batch_size, regularized, [*names, "downslope"])
+        compare(shape, batch_size, regularized, [*names, "downslope"], rounds)
+
+
+def share_of_sgemm() -> None:
+    """Print the table of the rates on one core."""
+    print(f"{instruction_set()}, medians of 15 rounds:\n")
     print("| shape | batch | GFLOP/s on one core | of torch's sgemm | of the peak |")
     print("|---|---|---|---|---|")
     for shape, targets in SHARES.items():
@@ -128,6 +154,18 @@ def main() -> None:
             )
             if r.engine / r.sgemm < target:
                 print(f"MISSED: {r.engine / r.sgemm:.0%} of the sgemm rate, not {target:.0%}")
+
+
+def main() -> None:
+    if instruction_set() == "avx2" and "MKL_ENABLE_INSTRUCTIONS" not in os.environ:
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | AVX2_ALONE)
+    print(hardware(), versions(), describe_engine(), sep="\n")
+    only = sys.argv[1:]
+    if only != ["rates"]:
+        rows = [row for row in SHAPES if not only or [row[0], str(row[1])] == only[:2]]
+        compare_all(rows, int(only[2]) if only[2:] else REPETITIONS)
+    if only in ([], ["rates"]):
+        share_of_sgemm()
 
 
 if __name__ == "__main__":

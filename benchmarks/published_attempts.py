@@ -17,7 +17,7 @@ from downslope import Examples, Member, train
 from downslope.engines import describe_engine, hardware, versions
 from downslope.recipes import load_recipe
 
-REPETITIONS, WARM, SAMPLED, TARGET = 3, 20, 100, 35
+REPETITIONS, WARM, SAMPLED, TARGET = 3, 20, 100, 45
 
 
 def loop_seconds(member: Member, subset: Subset) -> float:

@@ -89,7 +89,7 @@ int main() {
     std::string widths, activation, loss, optimizer;
     Spec spec;
     words >> widths >> activation >> loss >> optimizer >> spec.batch_size >> spec.momentum >>
-        spec.batch_norm >> spec.dropout >> spec.clip_norm;
+        spec.weight_decay >> spec.batch_norm >> spec.dropout >> spec.clip_norm;
     std::istringstream numbers(widths);
     for (std::string width; std::getline(numbers, width, '-');)
       spec.widths.push_back(std::stoi(width));
@@ -98,7 +98,6 @@ int main() {
     spec.loss = choose<Loss>(loss, {"cross_entropy", "mean_squared_error"});
     spec.sigmoid = spec.loss == Loss::mean_squared_error;
     spec.optimizer = choose<Optimizer>(optimizer, {"sgd", "adam", "adamw"});
-    spec.weight_decay = 1.0f / 128;
     spec.dropout_seed = 3;
     std::printf("%s %016llx\n", line.substr(0, line.rfind(' ')).c_str(),
                 static_cast<unsigned long long>(digest(train(spec))));

@@ -46,23 +46,25 @@ class Rule {
     return rule;
   }
 
-  // Calls body.operator()<move>() once, so that no decision is left inside of its loops.
+  // Calls body.operator()<move, decays>() once, so that no decision is left inside of its loops.
   template <class Body>
   void dispatch(Body&& body) const {
     if (optimizer_ != Optimizer::sgd)
-      body.template operator()<Move::adam>();
+      body.template operator()<Move::adam, true>();
     else if (momentum_ != 0)
-      body.template operator()<Move::momentum>();
+      decay_ != 0 ? body.template operator()<Move::momentum, true>()
+                  : body.template operator()<Move::momentum, false>();
     else
-      body.template operator()<Move::plain>();
+      decay_ != 0 ? body.template operator()<Move::plain, true>()
+                  : body.template operator()<Move::plain, false>();
   }
 
   // Moves value[at ...] by one gradient register; first and second may be null where unused.
-  template <Move move>
+  template <Move move, bool decays>
   inline __attribute__((always_inline)) void update(Vec gradient, float* value, float* first,
                                                     float* second, std::int64_t at) const {
     Vec w = load(value + at);
-    gradient += decay_ * w;
+    if constexpr (decays) gradient += decay_ * w;
     if constexpr (move != Move::adam) {
       if constexpr (move == Move::momentum) {
         const Vec m = momentum_ * load(first + at) + gradient;

@@ -32,10 +32,10 @@ class Update {
       return;
     }
     const Rule rule = rule_.with_decay(p.decays ? weight_decay_ : 0);
-    rule.dispatch([&]<Move move>() {
+    rule.dispatch([&]<Move move, bool decays>() {
       body([=, value = p.value.get(), first = p.first.get(), second = p.second.get()](
                Vec gradient, std::int64_t at) __attribute__((always_inline)) {
-        rule.update<move>(gradient, value, first, second, at);
+        rule.update<move, decays>(gradient, value, first, second, at);
       });
     });
   }
@@ -54,9 +54,9 @@ class Update {
         static_cast<float>(std::min(clip_norm_ / (std::sqrt(squares) + 1e-6), 1.0));
     each_parameter(layers, [&](Parameter& p) {
       const Rule rule = rule_.with_decay(p.decays ? weight_decay_ : 0);
-      rule.dispatch([&]<Move move>() {
+      rule.dispatch([&]<Move move, bool decays>() {
         for (std::int64_t i = 0; i < p.gradient.size(); i += kLanes)
-          rule.update<move>(scale * load(p.gradient.get() + i), p.value.get(), p.first.get(),
+          rule.update<move, decays>(scale * load(p.gradient.get() + i), p.value.get(), p.first.get(),
                             p.second.get(), i);
       });
     });

@@ -27,13 +27,32 @@ def blocks(language: str) -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("name", "code"), blocks("python"))
-def test_python_blocks_run(
-    name: str, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def python_blocks() -> list[tuple[str, str, str | None]]:
+    """List each block with its output, where the document shows it: "prints ..., then a block."""
+    fence = re.compile(
+        r"^```python\n(.*?)^```(?:\n\nprints[^\n]*\n\n```text\n(.*?)^```)?",
+        re.DOTALL | re.MULTILINE,
+    )
+    return [
+        (path.name, code, output or None)
+        for path in DOCUMENTS
+        for code, output in fence.findall(path.read_text("utf-8"))
+    ]
+
+
+@pytest.mark.parametrize(("name", "code", "output"), python_blocks())
+def test_python_blocks_run_and_print_what_is_shown(
+    name: str,
+    code: str,
+    output: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     # In this process, as a new interpreter would spend most of its time on importing torch.
     monkeypatch.chdir(tmp_path)
     exec(compile(code, name, "exec"), {"__name__": "__main__"})
+    assert output is None or capsys.readouterr().out == output
 
 
 @pytest.mark.parametrize(("name", "text"), blocks("toml"))
@@ -42,7 +61,7 @@ def test_toml_blocks_are_recipes(name: str, text: str) -> None:
 
 
 def test_there_are_blocks_to_check() -> None:
-    assert blocks("python") and blocks("toml") and blocks("console")
+    assert any(output for *_, output in python_blocks()) and blocks("toml") and blocks("console")
 
 
 def commands() -> list[str]:

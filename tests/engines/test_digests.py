@@ -35,7 +35,8 @@ def fnv(values: np.ndarray) -> str:
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("line", LINES)
 def test_weights_are_the_same_bits(isa: str, line: str) -> None:
-    shape, activation, loss, optimizer, batch, momentum, norm, dropout, clip, digest = line.split()
+    *spec, norm, dropout, clip, digest = line.split()
+    shape, activation, loss, optimizer, batch, momentum, decay = spec
     widths = tuple(map(int, shape.split("-")))
     member = Member(
         network=NetworkSpec(
@@ -50,7 +51,7 @@ def test_weights_are_the_same_bits(isa: str, line: str) -> None:
             optimizer=optimizer,
             batch_size=int(batch),
             momentum=float(momentum),
-            weight_decay=1 / 128,
+            weight_decay=float(decay),
             clip_norm=float(clip),
         ),
         seed=3,
