@@ -32,6 +32,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,8 +42,14 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from downslope import Examples, NetworkSpec, build, drain
-from downslope.engines import instruction_sets
-from downslope.landscape import LossOptions, Plane, evaluate_surface, filter_normalized_plane
+from downslope.engines import Engine, instruction_sets
+from downslope.landscape import (
+    BatchNorm,
+    LossOptions,
+    Plane,
+    evaluate_surface,
+    filter_normalized_plane,
+)
 from downslope.networks import load_flat, unflatten
 
 SIDE = 25
@@ -75,8 +82,8 @@ def vectors(plane: Plane) -> Iterator[np.ndarray]:
             yield torch.add(torch.add(origin, first, alpha=a), second, alpha=b).numpy()
 
 
-def ours(engine: str = "auto", batch_norm: str = "frozen") -> Way:
-    options = LossOptions(engine=engine, batch_norm=batch_norm)  # type: ignore[arg-type]
+def ours(engine: Engine = "auto", batch_norm: BatchNorm = "frozen") -> Way:
+    options = LossOptions(engine=engine, batch_norm=batch_norm)
 
     def run(module: nn.Module, plane: Plane, rows: Examples) -> np.ndarray:
         x, y = axes(plane)
@@ -274,9 +281,9 @@ def _installed(package: str) -> bool:
     return not package or importlib.util.find_spec(package) is not None
 
 
-def dense(count: int, **spec: object) -> tuple[nn.Module, Plane, Examples]:
+def dense(count: int, **spec: Any) -> tuple[nn.Module, Plane, Examples]:
     draw = np.random.default_rng(0)
-    network = NetworkSpec(**{"widths": (784, 40, 40, 40, 10), **spec})  # type: ignore[arg-type]
+    network = NetworkSpec(**{"widths": (784, 40, 40, 40, 10), **spec})
     module = build(network, torch.Generator().manual_seed(0)).eval()
     rows = draw.random((count, 784), dtype=np.float32), draw.integers(0, 10, count)
     return module, filter_normalized_plane(module, 0), Examples(*rows)

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from downslope.assignment.catalogue import catalogue, changed_lines
 from downslope.checked import rules_of
 from downslope.networks import NetworkSpec, TrainingSpec
 from downslope.recipe import Recipe
@@ -22,6 +23,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         "<!-- commands -->": commands,
         "<!-- keys -->": keys,
         "<!-- settings -->": settings,
+        "<!-- mistakes -->": mistakes,
     }.items():
         if mark in markdown:
             markdown = markdown.replace(mark, write())
@@ -44,6 +46,26 @@ def keys() -> str:
 def settings() -> str:
     """Write a table of what may stand in the settings and the space of a search."""
     return "\n".join(_table(Settings))
+
+
+def mistakes() -> str:
+    """Write the catalogue of mistakes: what is told, why, the wrong and the right lines."""
+    return "\n".join(_mistakes())
+
+
+def _mistakes() -> Iterator[str]:
+    function = ""
+    for mistake in catalogue():
+        if mistake.accepted:
+            continue
+        if mistake.function != function:
+            function = mistake.function
+            yield f"## `{function}`\n"
+        wrong, right = changed_lines(mistake)
+        yield f"### {mistake.number}. {mistake.name}\n\n{mistake.told}\n"
+        yield f'```python title="wrong"\n{wrong}\n```\n'
+        yield f'```python title="right"\n{right}\n```\n'
+        yield f"Why: {mistake.why} [Where it stands]({mistake.see}).\n"
 
 
 def _tables(kind: type[msgspec.Struct], name: str, known: dict[type, str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from downslope.data import Dataset, Examples, SealedTestSet, fashion_mnist, load
 from downslope.files import CACHE, cache_folder
@@ -72,6 +73,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[CACHE] = folder.name
     if data.is_dir():
         (Path(folder.name) / data.name).symlink_to(data.absolute())
+
+
+# A busy machine takes as long as it takes: no test asserts a time.
+settings.register_profile("downslope", deadline=None)
+settings.load_profile("downslope")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -1,14 +1,14 @@
 import pytest
 
 from downslope.errors import InputError
-from downslope.recipe import AutoencoderRecipe, Recipe, RefitRecipe, SearchRecipe
+from downslope.recipe import AutoencoderRecipe, Recipe, RefitRecipe, SearchRecipe, seeds_from
 from downslope.recipes import load_recipe
 from downslope.search import Settings
 
 
 def test_seeds_are_listed_or_counted_from_the_recipes() -> None:
-    assert RefitRecipe(seeds=3).seeds_from(541) == [541, 542, 543]
-    assert RefitRecipe(seeds=[9, 2]).seeds_from(541) == [9, 2]
+    assert seeds_from(RefitRecipe(seeds=3).seeds, 541) == [541, 542, 543]
+    assert seeds_from(RefitRecipe(seeds=[9, 2]).seeds, 541) == [9, 2]
 
 
 def test_a_refit_takes_the_winner_unless_a_choice_is_given() -> None:
@@ -41,7 +41,7 @@ def test_hw3_is_the_published_procedure() -> None:
     recipe = load_recipe("hw3")
     assert (recipe.seed, recipe.data.split_seed, recipe.data.center) == (541, 541, 0.5)
     assert (recipe.data.validation, recipe.search.trials) == (12_000, 50)
-    assert recipe.refit.seeds_from(recipe.seed) == [576]
+    assert seeds_from(recipe.refit.seeds, recipe.seed) == [576]
     member = recipe.refit.resolved(Settings()).member(784, 10, 576)
     assert member.network.label == "784-40-40-40-10"
     training = member.training

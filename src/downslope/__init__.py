@@ -42,22 +42,17 @@ __all__ = [
 
 # Names are imported when first used: `downslope --help` must not wait for torch.
 _HOMES = {
-    "Dataset": "data",
-    "EpochRecord": "engines",
-    "Examples": "data",
-    "Member": "networks",
-    "NetworkSpec": "networks",
-    "Run": "runs",
-    "TrainingSpec": "networks",
-    "Trajectory": "landscape",
-    "build": "networks",
-    "compute_landscape": "landscape",
-    "drain": "progress",
-    "load": "data",
-    "load_recipe": "recipes",
-    "predict": "engines",
-    "run_recipe": "recipes",
-    "train": "engines",
+    name: home
+    for home, names in {
+        "data": ("Dataset", "Examples", "load"),
+        "engines": ("EpochRecord", "predict", "train"),
+        "landscape": ("Trajectory", "compute_landscape"),
+        "networks": ("Member", "NetworkSpec", "TrainingSpec", "build"),
+        "progress": ("drain",),
+        "recipes": ("load_recipe", "run_recipe"),
+        "runs": ("Run",),
+    }.items()
+    for name in names
 }
 
 

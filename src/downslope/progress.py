@@ -30,6 +30,38 @@ Steps = Generator[Progress, None, T]
 """A computation that can be watched: yields `Progress`, returns a `T`."""
 
 
+def begin(steps: Steps[T]) -> Steps[T]:
+    """Run a computation to its first step, so that what it refuses is refused here.
+
+    >>> def count(limit):
+    ...     if limit < 1:
+    ...         raise ValueError("limit must be 1 or more")
+    ...     yield Progress("counting", 1, limit)
+    ...     return limit
+    >>> begin(count(0))
+    Traceback (most recent call last):
+    ...
+    ValueError: limit must be 1 or more
+    >>> drain(begin(count(2)))
+    2
+    """
+    first: list[Progress] = []
+    result: list[T] = []
+    try:
+        first.append(next(steps))
+    except StopIteration as end:
+        result.append(end.value)
+
+    def rest() -> Steps[T]:
+        try:
+            yield from first
+            return result[0] if result else (yield from steps)
+        finally:
+            steps.close()
+
+    return rest()
+
+
 def drain(steps: Steps[T]) -> T:
     """Run a computation to its end without watching it and return its result.
 

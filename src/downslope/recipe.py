@@ -273,10 +273,6 @@ class RefitRecipe(Checked, frozen=True, kw_only=True):
                     f"{self.settings[name]!r} wins; leave one of the two out"
                 )
 
-    def seeds_from(self, seed: int) -> list[int]:
-        """List the seeds, counting from the recipe's seed."""
-        return seeds_from(self.seeds, seed)
-
     def resolved(self, winner: Settings) -> Settings:
         """Return the settings to train: the winner's, or the recipe's choice, with changes."""
         chosen = winner if self.choice is None else Settings().replace(self.choice)
@@ -392,10 +388,6 @@ class AutoencoderRecipe(Checked, frozen=True, kw_only=True):
         widths = (features, *self.hidden, features)
         network = NetworkSpec(widths=widths, output="sigmoid", initialization=self.initialization)
         return Member(network=network, training=self.training.spec(), seed=seed)
-
-    def seeds_from(self, first: int) -> list[int]:
-        """Return the seeds to train with."""
-        return seeds_from(self.seeds, first)
 
 
 class Recipe(Checked, frozen=True, kw_only=True):

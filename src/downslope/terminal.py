@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
 import sys
@@ -172,19 +173,16 @@ class _Stream:
 
 def _encodable(text: str, encoding: str) -> str:
     """Replace what an encoding lacks, by ASCII that says the same where there is one."""
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return "".join(_in(c, encoding) for c in text)
-    return text
+    return text.encode(encoding, "downslope.ascii").decode(encoding)
 
 
-def _in(character: str, encoding: str) -> str:
-    try:
-        character.encode(encoding)
-    except UnicodeEncodeError:
-        return _ASCII.get(character) or _escaped(character)
-    return character
+def _to_ascii(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end]
+    return "".join(_ASCII.get(c) or _escaped(c) for c in lacking), error.end
+
+
+codecs.register_error("downslope.ascii", _to_ascii)
 
 
 def _escaped(character: str) -> str:

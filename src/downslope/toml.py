@@ -25,22 +25,18 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise InputError(f"not valid TOML: {error}") from None
 
 
-def write_toml(value: msgspec.Struct | Mapping[str, Any], name: str = "") -> str:
+def write_toml(value: msgspec.Struct | Mapping[str, Any]) -> str:
     """Write a recipe as TOML with the keys of each space in their order, which decides the draws.
 
     Keys without a value are left out: TOML has no word for none. Tables come after plain values,
     so the ranges of a space are written in one line each.
-
-    Args:
-        value: the recipe, or one of its tables.
-        name: of the table, such as "refit.choice"; empty for a whole recipe.
 
     >>> print(write_toml({"space": {"units": {"low": 1, "high": 9}, "epochs": [5]}, "label": None}))
     [space]
     units = { low = 1, high = 9 }
     epochs = [5]
     """
-    return _table(msgspec.to_builtins(value), name)
+    return _table(msgspec.to_builtins(value), "")
 
 
 def _table(table: Mapping[str, Any], name: str) -> str:

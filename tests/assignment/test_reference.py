@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from downslope.assignment import reference
-from downslope.data import Dataset, Examples
+from downslope.data import Dataset, Examples, Scaling
 from downslope.engines import Job, local_runner
 from downslope.engines.pytorch import one_thread, train_member
 from downslope.networks import build, flatten
@@ -78,10 +78,8 @@ def test_the_final_training_is_the_runs_bit_for_bit(
 
 
 def scaled_as_in(recipe: Recipe, dataset: Dataset) -> Examples:
-    from downslope.recipes.context import fit_scaling
-
-    rows = np.arange(len(dataset.training))
-    return fit_scaling(recipe, dataset, rows).apply(dataset.training)
+    scaling = Scaling.fit(dataset.training, dataset.white, recipe.data.center)
+    return scaling.apply(dataset.training)
 
 
 def test_a_variants_training_is_the_runs_bit_for_bit(

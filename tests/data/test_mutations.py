@@ -84,7 +84,7 @@ def idx_set() -> dict[str, bytes]:
     return dict(zip((*ROLES, LAST), contents, strict=True))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.sampled_from((*ROLES, LAST)), st.booleans(), st.data())
 def test_idx(name: str, compress: bool, data: st.DataObject):
     files = idx_set()
@@ -92,7 +92,7 @@ def test_idx(name: str, compress: bool, data: st.DataObject):
     check(files | {name: data.draw(damaged(whole))}, ".")
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.booleans(), st.data())
 def test_npy(labels: bool, data: st.DataObject):
     files = {
@@ -105,13 +105,13 @@ def test_npy(labels: bool, data: st.DataObject):
     check(files | {name: data.draw(damaged(files[name]))}, ".")
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(damaged(npz(np.savez)) | damaged(npz(np.savez_compressed)))
 def test_npz(content: bytes):
     check({"a.npz": content}, "a.npz")
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     damaged(CSV) | st.binary(max_size=60) | st.text("a,1.\n\r\"'-e;", max_size=60).map(str.encode)
 )
@@ -119,7 +119,7 @@ def test_csv(content: bytes):
     check({"a.csv": content}, "a.csv")
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from(["f2", "f4", "f8", "i1", "i8", "u8", "?", ">f4"]), st.data())
 def test_values_of_every_type(dtype: str, data: st.DataObject):
     raw = data.draw(st.binary(min_size=80 * 8, max_size=80 * 8))

@@ -237,7 +237,9 @@ def test_a_full_disk_leaves_what_was_there_and_the_run_goes_on_when_there_is_roo
     side_by_side(servers, changes, fill)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="as an ordinary user tests/test_cli.py shows it")
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="as an ordinary user tests/cli/test_mistakes.py shows it"
+)
 def test_a_read_only_directory_is_refused_before_any_training(
     servers: list[Server], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

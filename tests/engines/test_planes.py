@@ -35,7 +35,7 @@ def examples_for(network: NetworkSpec, rows: int, seed: int, loss: str) -> Examp
     return Examples(inputs, generator.random((rows, network.widths[-1]), dtype=np.float32))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     hidden=st.lists(st.integers(1, 60), min_size=0, max_size=3),
     activation=st.sampled_from(["relu", "leaky_relu", "elu", "prelu", "gelu", "tanh"]),
@@ -88,7 +88,7 @@ def test_every_point_is_a_plain_forward_pass(
             assert np.isnan(accuracy)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     hidden=st.lists(st.integers(1, 60), min_size=1, max_size=3),
     activation=st.sampled_from(["relu", "elu", "prelu", "tanh"]),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from downslope import TrainingSpec
@@ -9,7 +9,6 @@ from downslope.engines import learning_rates
 from downslope.engines.pytorch import make_optimizer, make_scheduler
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(["constant", "cosine", "one_cycle"]),
     st.integers(1, 6),

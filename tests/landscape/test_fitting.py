@@ -72,7 +72,7 @@ def test_a_column_is_compared_with_a_column_on_every_way(way: str, shape: Any, k
         assert loss == pytest.approx(expected.item(), rel=1e-5)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     outputs=st.lists(st.integers(1, 3), max_size=3),
     targets=st.lists(st.integers(1, 3), max_size=3),
@@ -99,7 +99,7 @@ def test_mean_squared_error_compares_equal_shapes_or_refuses(
     assert value.loss[0] == pytest.approx(float(expected), rel=1e-6)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     size=st.tuples(st.integers(2, 4), st.integers(0, 2)),
     kind=st.sampled_from(["u1", "i2", "i8", "f4", "f8", "column", "one-hot"]),

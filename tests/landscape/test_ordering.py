@@ -87,7 +87,7 @@ def test_what_the_files_hold_comes_before_their_names() -> None:
 WORDS = ["step", "Step=", "global_step-", "epoch", "EPOCH_", "epoch=", "checkpoint-", "ckpt_"]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     word=st.sampled_from(WORDS),
     steps=st.lists(st.integers(0, 10**6), min_size=2, max_size=6, unique=True),
@@ -105,7 +105,7 @@ def test_the_number_after_a_word_is_the_order_whatever_else_varies(
     assert order(names) == [names[steps.index(step)] for step in sorted(steps)]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     steps=st.lists(st.integers(0, 10**6), min_size=2, max_size=6, unique=True),
     constant=st.sampled_from(["v2_", "2024-01-02_", "lr0.01_", "", "run"]),

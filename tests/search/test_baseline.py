@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from downslope.data import Examples
 from downslope.progress import drain
-from downslope.search import Settings, TrialEpoch, search
+from downslope.search import Settings, search
 from downslope.search.baseline import ChanceLevel
 
 
@@ -33,10 +33,6 @@ def test_smoothed_labels_leave_an_even_guess_s_loss_as_it_is() -> None:
     )
 
 
-def last(loss: float, accuracy: float | None) -> TrialEpoch:
-    return TrialEpoch(epoch=3, train_loss=loss, validation_loss=loss, validation_accuracy=accuracy)
-
-
 @pytest.mark.parametrize(
     ("loss", "accuracy", "lost"),
     [
@@ -52,14 +48,12 @@ def test_lost_is_far_above_a_guess_and_no_better_than_it(
     loss: float, accuracy: float | None, lost: bool
 ) -> None:
     chance = ChanceLevel(loss=math.log(10), accuracy=0.1)
-    assert bool(chance.degeneracy(last(loss, accuracy))) == lost
+    assert bool(chance.degeneracy(3, [loss], accuracy)) == lost
 
 
 @pytest.mark.parametrize(("accuracy", "lost"), [(1.0, False), (0.99, False), (0.97, True)])
 def test_where_one_class_is_nearly_all_half_its_errors_tell(accuracy: float, lost: bool) -> None:
-    assert (
-        bool(ChanceLevel(loss=math.log(2), accuracy=0.97).degeneracy(last(5.0, accuracy))) == lost
-    )
+    assert bool(ChanceLevel(loss=math.log(2), accuracy=0.97).degeneracy(3, [5.0], accuracy)) == lost
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3, 0.5])
@@ -79,7 +73,7 @@ def test_one_large_class_is_no_divergence(smoothing: float, rate: float, tmp_pat
 
 def test_what_has_no_classes_is_never_lost() -> None:
     chance = ChanceLevel.of(Examples(np.zeros((4, 2), np.float32), np.zeros((4, 2), np.float32)), 2)
-    assert chance.degeneracy(last(1e9, 0.0)) == ""
+    assert chance.degeneracy(3, [1e9], 0.0) == ""
 
 
 def test_a_network_that_died_at_an_absurd_rate_has_diverged(

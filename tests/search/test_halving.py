@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import optuna
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from downslope.data import Examples
@@ -245,7 +245,6 @@ def plainly(scores: list[float | None], rungs: int, factor: int) -> list[int]:
     return left
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.none() | st.floats(0, 1), min_size=1, max_size=14),
     st.integers(0, 3),

@@ -108,7 +108,7 @@ def test_a_store_truncated_at_any_byte_holds_no_wrong_number(stored: bytes, tmp_
         assert not held_or_refused(path), keep
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_store_with_a_flipped_bit_holds_no_wrong_number(
     stored: bytes, tmp_path: Path, data: st.DataObject

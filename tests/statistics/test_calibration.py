@@ -15,7 +15,7 @@ def answers(seed: int, seeds: int, examples: int) -> tuple[np.ndarray, np.ndarra
     return confidences, generator.uniform(size=confidences.shape) < confidences**2
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(0, 1000))
 def test_bins_are_those_of_scikit_learn(seed: int) -> None:
     confidences, right = answers(seed, 1, 200)

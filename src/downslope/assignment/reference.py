@@ -127,6 +127,18 @@ def make_optimizer(model: nn.Module, config: dict[str, Any]) -> torch.optim.Opti
     return kind[config.get("optimizer", "sgd")](groups, lr=config["learning_rate"])
 
 
+def schedule_one_cycle(optimizer: torch.optim.Optimizer, steps: int) -> None:
+    """Have every step of an optimizer move its learning rate up to its value and down again."""
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, optimizer.param_groups[0]["lr"], total_steps=steps + 1, cycle_momentum=False
+    )
+
+    def move(*_: Any) -> None:
+        scheduler.step()
+
+    optimizer.register_step_post_hook(move)
+
+
 def hyperparam_tuning(
     train_dataset: Dataset[Batch], val_dataset: Dataset[Batch], seed: int = 541, attempts: int = 50
 ) -> tuple[dict[str, Any], float]:
@@ -172,11 +184,7 @@ def final_training(
     loader = DataLoader(ConcatDataset(datasets), int(config["batch_size"]), shuffle=True)
     optimizer = make_optimizer(model, config)
     if config.get("schedule") == "one_cycle":
-        steps = config["epochs"] * len(loader)
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, config["learning_rate"], total_steps=steps + 1, cycle_momentum=False
-        )
-        optimizer.register_step_post_hook(lambda *_: scheduler.step())  # pyright: ignore
+        schedule_one_cycle(optimizer, config["epochs"] * len(loader))
     snapshots: list[Array] = []
     kept = {round(len(loader) * (i + 1) / snapshots_per_epoch) for i in range(snapshots_per_epoch)}
     taken = 0
@@ -328,11 +336,17 @@ class Autoencoder(nn.Module):
 
 
 def train_autoencoder(
-    model: nn.Module, loader: DataLoader[Batch], epochs: int = 20, lr: float = 1e-3
+    model: nn.Module,
+    loader: DataLoader[Batch],
+    epochs: int = 20,
+    lr: float = 1e-3,
+    one_cycle: bool = False,
 ) -> tuple[nn.Module, list[float]]:
     """Train with Adam on the mean squared error; return the mean loss of each epoch."""
     criterion = nn.MSELoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    if one_cycle:
+        schedule_one_cycle(optimizer, epochs * len(loader))
     losses: list[float] = []
     model.train()
     for _ in range(epochs):

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from downslope.cli.assignment import check, handin
 from downslope.cli.autoencoder import decode, encode, reconstruct
 from downslope.cli.data import describe_data, fetch_data, list_data, verify_data
 from downslope.cli.diagnose import diagnose
@@ -28,11 +29,11 @@ class _PlainUsage:
     """Usage without braces around what is required, and flags without a type."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        pieces: list[str] = super().collect_usage_pieces(ctx)  # type: ignore[misc]
+        pieces: list[str] = super().collect_usage_pieces(ctx)  # type: ignore[misc] - mixed into Typer's classes
         return [piece.replace("{", "").replace("}", "") for piece in pieces]
 
     def get_help_option(self, ctx: Any) -> Any:
-        option = super().get_help_option(ctx)  # type: ignore[misc]
+        option = super().get_help_option(ctx)  # type: ignore[misc] - likewise
         if option is not None:
             option.metavar = ""
         return option
@@ -93,7 +94,19 @@ for _name, _stage in STAGES.items():
         _short = "autoencode" if _name == "autoencoder" else _name
         _text = f"{_stage.what} Short for: downslope run --stages {_name}."
         _add(app, stage_command(_name), _short, _text)
-for _function in (diagnose, landscape, encode, decode, reconstruct, report, export, verify, doctor):
+for _function in (
+    check,
+    handin,
+    diagnose,
+    landscape,
+    encode,
+    decode,
+    reconstruct,
+    report,
+    export,
+    verify,
+    doctor,
+):
     _add(app, _function)
 _add(data_app, list_data, "list")
 _add(data_app, fetch_data, "fetch")

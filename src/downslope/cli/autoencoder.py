@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from downslope.cli.options import place
 from downslope.errors import InputError
 from downslope.files import check_writable
 from downslope.terminal import say
@@ -25,7 +26,7 @@ ExamplesArgument = Annotated[
 def encode(
     coder: CoderArgument,
     files: ExamplesArgument,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A .npy for the codes.")],
+    out: Annotated[Path, place("FILE", "A .npy for the codes.")],
 ) -> None:
     """Turn arrays or images into the codes of a trained autoencoder."""
     from downslope.autoencoders import open_autoencoder, read_examples, write_array
@@ -41,7 +42,7 @@ def encode(
 def decode(
     coder: CoderArgument,
     codes: Annotated[Path, typer.Argument(metavar="CODES", help="A .npy of codes.")],
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A .npy or a .png sheet.")],
+    out: Annotated[Path, place("FILE", "A .npy or a .png sheet.")],
 ) -> None:
     """Turn codes into what a trained autoencoder makes of them."""
     from downslope.autoencoders import open_autoencoder, read_array, write_array, write_sheet
@@ -60,12 +61,7 @@ def decode(
 def reconstruct(
     coder: CoderArgument,
     files: ExamplesArgument,
-    out: Annotated[
-        Path,
-        typer.Option(
-            "--out", metavar="FILE", help="A .npy, or a .png with originals above reconstructions."
-        ),
-    ],
+    out: Annotated[Path, place("FILE", "A .npy, or a .png with originals above reconstructions.")],
 ) -> None:
     """Send arrays or images through a trained autoencoder and back."""
     from downslope.autoencoders import open_autoencoder, read_examples, write_array, write_sheet

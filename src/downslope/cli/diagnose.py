@@ -9,7 +9,14 @@ import typer
 
 from downslope.checked import Seed
 from downslope.cli.data import load_dataset
-from downslope.cli.options import KindOption, LabelOption, OutputOption, QuietOption, number
+from downslope.cli.options import (
+    KindOption,
+    LabelOption,
+    OutputOption,
+    QuietOption,
+    number,
+    place,
+)
 from downslope.terminal import own_output, say, show
 from downslope.watch import watch
 
@@ -30,9 +37,7 @@ def diagnose(
     networks: Annotated[int, number(int, "Initializations of the network.")] = 10,
     examples: Annotated[int, number(int, "Examples to measure on.")] = 256,
     seed: Annotated[int, number(Seed, "Of the initializations.")] = 541,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the page goes.")] = Path(
-        "diagnosis"
-    ),
+    out: Annotated[Path, place("DIR", "Where the page goes.")] = Path("diagnosis"),
     quiet: QuietOption = False,
 ) -> None:
     """Find the layer of your own network where signals or gradients die or explode.

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from downslope.checked import Count, Seed
-from downslope.cli.options import OutputOption, QuietOption, ThreadsOption, number
+from downslope.cli.options import OutputOption, QuietOption, ThreadsOption, number, place
 from downslope.errors import InputError
 from downslope.terminal import own_output, say
 from downslope.watch import watch
@@ -51,9 +51,7 @@ def landscape(
     ] = "recomputed",
     seed: Annotated[int, number(Seed, "Of the choice of examples and of the network.")] = 0,
     threads: ThreadsOption = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the page goes.")] = Path(
-        "landscape"
-    ),
+    out: Annotated[Path, place("DIR", "Where the page goes.")] = Path("landscape"),
     quiet: QuietOption = False,
 ) -> None:
     """Draw the loss landscape under the training path of your own network.

@@ -34,6 +34,17 @@ def number(kind: Any, help: str, metavar: str = "N") -> Any:
     return typer.Option(metavar=metavar, help=help, parser=read)
 
 
+def place(metavar: str, help: str) -> Any:
+    """Make the option --out; an empty name is refused: it would be the current folder."""
+
+    def read(text: str | Path) -> Path:
+        if not str(text).strip():
+            raise typer.BadParameter(f"{text!r} is not allowed; it must name a file or folder")
+        return Path(text)
+
+    return typer.Option("--out", metavar=metavar, help=help, parser=read)
+
+
 DataOption = Annotated[
     str | None, typer.Option("--data", metavar="PATH", help="A data set's name or path.")
 ]
@@ -70,10 +81,7 @@ class Options:
         typer.Option("--set", metavar="KEY=VALUE", help="Change a key, as refit.epochs=20."),
     ] = None
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="DIR", help="Run directory; an unfinished run in it is resumed."
-        ),
+        Path | None, place("DIR", "Run directory; an unfinished run in it is resumed.")
     ] = None
     threads: ThreadsOption = None
     executor: Annotated[

@@ -16,6 +16,7 @@ from rich.text import Text
 from downslope.cli.data import load_dataset
 from downslope.cli.options import Options, with_options
 from downslope.errors import InputError
+from downslope.progress import begin
 from downslope.stages import STAGES
 from downslope.terminal import say, show
 from downslope.watch import watch
@@ -95,10 +96,6 @@ def _run_stages(
     from downslope.report import advice, write_report
     from downslope.runs import Run
 
-    def note(text: str) -> None:
-        if not options.quiet:
-            say(text, stderr=True)
-
     if options.address is not None and options.executor != "ray":
         raise InputError(f"--address {options.address}: only with --executor ray")
     recipe = "fashion-mnist" if recipe is None else recipe
@@ -107,26 +104,30 @@ def _run_stages(
     dataset = load_dataset(chosen.data.name, chosen.data.label, chosen.data.kind, options.quiet)
     path, taken = (out, "") if out is not None else free_directory(Path(recipe).stem, chosen)
     directory = Run(path)
+    notes: list[str] = []
     if added := [s for s in order if s not in stages]:
-        note(f"also running {', '.join(added)}: {', '.join(stages)} builds on it")
-    note(f"run: {path}{' (resuming)' if directory.exists else ''}{taken}")
-    for line in dataset.notes:
-        note(f"data: {line}")
+        notes.append(f"also running {', '.join(added)}: {', '.join(stages)} builds on it")
+    notes.append(f"run: {path}{' (resuming)' if directory.exists else ''}{taken}")
+    notes += [f"data: {line}" for line in dataset.notes]
     if again := stages_again(directory, chosen):
-        note(f"trials are added, so these are done again: {', '.join(again)}")
+        notes.append(f"trials are added, so these are done again: {', '.join(again)}")
     if choose_engine("auto") != "native":
-        note(MISSING)
+        notes.append(MISSING)
     start = time.perf_counter()
     try:
         with _executor(options.executor, options.address) as make_runner:
-            steps = run_recipe(
-                chosen,
-                dataset,
-                directory,
-                stages=stages,
-                threads=options.threads,
-                make_runner=make_runner,
+            steps = begin(
+                run_recipe(
+                    chosen,
+                    dataset,
+                    directory,
+                    stages=stages,
+                    threads=options.threads,
+                    make_runner=make_runner,
+                )
             )
+            for line in [] if options.quiet else notes:  # what is refused is refused alone
+                say(line, stderr=True)
             results = watch(steps, options.quiet)
         with directory.locked():
             (page,) = write_report(directory)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from downslope.cli.options import QuietOption, names_of
+from downslope.cli.options import QuietOption, names_of, place
 from downslope.errors import InputError
 from downslope.files import check_writable, inside
 from downslope.terminal import say
@@ -27,10 +27,7 @@ def report(
     paper: Annotated[
         Literal["a4", "letter"], typer.Option("--paper", help="Size of the PDF's pages.")
     ] = "a4",
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="Page of a comparison; comparison.html."),
-    ] = None,
+    out: Annotated[Path | None, place("FILE", "Page of a comparison; comparison.html.")] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Build the report of a run again, without training; of several runs, one that compares."""
@@ -90,9 +87,7 @@ def export(
         str,
         typer.Option("--format", metavar="NAMES", help="Some of csv,jsonl,mlflow,tensorboard."),
     ] = "csv,jsonl",
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FOLDER", help="By default DIR/export.")
-    ] = None,
+    out: Annotated[Path | None, place("FOLDER", "By default DIR/export.")] = None,
 ) -> None:
     """Write the members of a run, their settings and curves, as tables or for other tools."""
     from downslope.report import write_export

@@ -174,4 +174,4 @@ def _is_data(path: Path) -> bool:
 
 def _sha256(path: Path) -> str:
     with open_decompressed(path) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type] - it only reads

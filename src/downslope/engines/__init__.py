@@ -1,6 +1,6 @@
 """Engines: they train populations and yield epoch records."""
 
-from downslope.engines.benchmark import Rates, describe_engine, measure_rates
+from downslope.engines.benchmark import describe_engine, measure_rates
 from downslope.engines.checkpoints import Checkpoint
 from downslope.engines.environment import (
     Engine,
@@ -12,13 +12,12 @@ from downslope.engines.environment import (
     hardware,
     versions,
 )
-from downslope.engines.job import EpochRecord, Job, Outcome, Snapshot
+from downslope.engines.job import EpochRecord, Job, Snapshot
 from downslope.engines.memory import memory_here, memory_of
 from downslope.engines.native import (
     MISSING,
     instruction_set,
     instruction_sets,
-    train_member_natively,
 )
 from downslope.engines.planes import losses_on_plane
 from downslope.engines.population import run_jobs, train
@@ -33,8 +32,6 @@ __all__ = [
     "EpochRecord",
     "Job",
     "MakeRunner",
-    "Outcome",
-    "Rates",
     "Runner",
     "Snapshot",
     "choose_engine",
@@ -56,6 +53,5 @@ __all__ = [
     "run_jobs",
     "train",
     "train_member",
-    "train_member_natively",
     "versions",
 ]

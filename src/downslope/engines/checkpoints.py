@@ -13,7 +13,13 @@ from safetensors.numpy import load, save
 from torch import nn
 
 from downslope.errors import InputError
-from downslope.networks import Member, flatten, load_flat
+from downslope.networks import (
+    Member,
+    flatten,
+    load_flat,
+    load_running_statistics,
+    running_statistics,
+)
 
 # The optimizer's moments by torch's names, in the order of "moment0", "moment1".
 _MOMENTS = {"sgd": ("momentum_buffer",), "adam": ("exp_avg", "exp_avg_sq")}
@@ -66,38 +72,10 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
             raise InputError(f"checkpoint: damaged or none ({error})") from None
 
 
-def statistics_of(module: nn.Module) -> NDArray[np.float32]:
-    """Return batch norm's running statistics as `load_statistics` takes them."""
-    norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm1d)]
-    buffers = [b for n in norms for b in (n.running_mean, n.running_var) if b is not None]
-    return torch.cat(buffers).cpu().numpy() if buffers else np.empty(0, np.float32)
-
-
 def load_checkpoint(module: nn.Sequential, checkpoint: Checkpoint, steps: int) -> None:
     """Put a checkpoint's weights and statistics, of after `steps` minibatches, into a module."""
     load_flat(module, np.asarray(checkpoint.arrays["parameters"], np.float32))
-    load_statistics(module, np.asarray(checkpoint.arrays["buffers"], np.float32), steps)
-
-
-def load_statistics(module: nn.Sequential, buffers: NDArray[np.float32], steps: int) -> None:
-    """Put batch norm's running statistics into a module.
-
-    Args:
-        module: of a member.
-        buffers: running mean and variance of each batch norm, one after the other, flat.
-        steps: minibatches that they have seen.
-    """
-    left = torch.from_numpy(buffers.copy())
-    for layer in module:
-        if isinstance(layer, nn.BatchNorm1d):
-            assert layer.running_mean is not None and layer.running_var is not None
-            assert layer.num_batches_tracked is not None
-            mean, variance, left = left.split(
-                [layer.num_features] * 2 + [len(left) - 2 * layer.num_features]
-            )
-            layer.running_mean.copy_(mean)
-            layer.running_var.copy_(variance)
-            layer.num_batches_tracked.fill_(steps)
+    load_running_statistics(module, np.asarray(checkpoint.arrays["buffers"], np.float32), steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +100,7 @@ class TorchState:
         """Take a checkpoint after an epoch."""
         arrays: dict[str, NDArray[np.generic]] = {
             "parameters": self.parameters(),
-            "buffers": statistics_of(self.module),
+            "buffers": running_statistics(self.module),
             "generator": self.generator.get_state().numpy().copy(),
         }
         for which, name in enumerate(_MOMENTS[self.member.training.optimizer]):

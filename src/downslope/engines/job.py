@@ -145,15 +145,12 @@ class TrainingState(Protocol):
 
     def parameters(self) -> NDArray[np.float32]:
         """Return the parameters as a flat vector."""
-        ...
 
     def state_dict(self) -> dict[str, NDArray[np.generic]]:
         """Return the state of the member's `nn.Sequential` by name."""
-        ...
 
     def checkpoint(self, epoch: int) -> Checkpoint:
         """Take a checkpoint after an epoch."""
-        ...
 
 
 def close_epoch(
@@ -173,15 +170,14 @@ def close_epoch(
 
     Args:
         job: what is trained.
-        epoch: from 1.
+        epoch: from 1; `snapshots` were taken in it.
         losses: of its minibatches; the last one alone may not be finite.
         rows: training examples.
-        rate: of its last step.
-        start: its beginning, in `time.perf_counter` seconds.
+        rate: of the last step.
+        start: of the epoch, in `time.perf_counter` seconds.
         state: of the member, after it.
         previous: the record of the epoch before, if this job trained it.
         validation: loss and accuracy after it; None without validation examples.
-        snapshots: taken in it.
     """
     member = job.member
     steps = member.steps_per_epoch(rows)

@@ -19,12 +19,12 @@ import torch
 from numpy.typing import NDArray
 
 from downslope.data import Examples
-from downslope.engines.checkpoints import Checkpoint, load_statistics
+from downslope.engines.checkpoints import Checkpoint
 from downslope.engines.job import EpochRecord, Job, Snapshot, close_epoch, snapshot_steps
 from downslope.engines.pytorch import base_seed, minibatch_order
 from downslope.engines.schedules import learning_rates
 from downslope.errors import InputError
-from downslope.networks import Member, build, flatten, load_flat
+from downslope.networks import Member, build, flatten, load_flat, load_running_statistics
 
 if TYPE_CHECKING:
     _native: Any
@@ -211,7 +211,7 @@ class NativeState:
         """Return the state that the member's `nn.Sequential` would have, by name."""
         module = build(self.member.network, torch.Generator())
         load_flat(module, self.trainer.parameters)
-        load_statistics(module, self.trainer.buffers, self.trainer.steps)
+        load_running_statistics(module, self.trainer.buffers, self.trainer.steps)
         return {name: value.numpy().copy() for name, value in module.state_dict().items()}
 
     def checkpoint(self, epoch: int) -> Checkpoint:

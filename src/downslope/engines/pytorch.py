@@ -21,7 +21,7 @@ from torch.nn import functional
 from downslope.data import Examples
 from downslope.engines.checkpoints import TorchState
 from downslope.engines.job import EpochRecord, Job, Snapshot, close_epoch, snapshot_steps
-from downslope.networks import Loss, NetworkSpec, TrainingSpec, build, flatten
+from downslope.networks import Loss, NetworkSpec, TrainingSpec, build, flatten, load_state
 
 EVALUATION_ROWS = 4096  # a fixed chunk, so that sums do not depend on how much memory is free
 
@@ -104,7 +104,7 @@ def predict(
 ) -> NDArray[np.float32]:
     """Return the outputs of a trained network in evaluation mode, shape (rows, outputs)."""
     module = build(network, torch.Generator())
-    module.load_state_dict({name: torch.from_numpy(np.array(v)) for name, v in state.items()})
+    load_state(module, state)
     return predict_module(module, torch.from_numpy(np.ascontiguousarray(inputs))).numpy()
 
 

@@ -14,7 +14,6 @@ import signal
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 import msgspec
@@ -75,12 +74,7 @@ class Cluster:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ray.shutdown()
 
     @property
@@ -183,7 +177,7 @@ class RayRunner(Runner):
         self._size = 1
 
     @property
-    def size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def size(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - only read
         """Count the members that train at the same time; nodes may come and go."""
         if self._asked is not None:
             return self._asked

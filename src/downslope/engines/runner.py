@@ -12,7 +12,6 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import msgspec
@@ -59,12 +58,7 @@ class Runner(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.cancel()
 
     def submit(self, job: Job) -> None:
@@ -305,14 +299,7 @@ def local_runner(
     engine: Engine = "auto",
     device: str = "cpu",
 ) -> Runner:
-    """Make the runner of this machine for an engine and a device.
-
-    Args:
-        training: scaled examples, float32 inputs of shape (examples, features).
-        validation: evaluated after each epoch, without influence on the training.
-        threads: members trained at the same time; by default all cores.
-        engine: see `train`.
-        device: see `train`.
+    """Make the runner of this machine for an engine and a device; arguments are those of `train`.
 
     Raises:
         InputError: a number is out of range, or the engine is not here.

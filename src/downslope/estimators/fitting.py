@@ -22,7 +22,7 @@ from torch import nn
 from downslope.checked import read
 from downslope.data import Examples
 from downslope.engines import Checkpoint, EpochRecord, learning_rates, train
-from downslope.engines.checkpoints import load_checkpoint, statistics_of
+from downslope.engines.checkpoints import load_checkpoint
 from downslope.engines.pytorch import predict_module
 from downslope.errors import InputError
 from downslope.estimators.preparation import (
@@ -30,7 +30,14 @@ from downslope.estimators.preparation import (
     check_inputs,
     hold_out,
 )
-from downslope.networks import Member, NetworkSpec, TrainingSpec, build, flatten
+from downslope.networks import (
+    Member,
+    NetworkSpec,
+    TrainingSpec,
+    build,
+    flatten,
+    running_statistics,
+)
 from downslope.terminal import say
 
 # Predicting sets torch's thread count and puts it back: two threads at once would mix that up.
@@ -273,7 +280,7 @@ def _beginning(member: Member, module: nn.Module, rows: int) -> Checkpoint:
         rate=float(learning_rates(member.training, steps)[0]),
         arrays={
             "parameters": flat,
-            "buffers": statistics_of(module),
+            "buffers": running_statistics(module),
             "generator": generator.get_state().numpy().copy(),
             "moment0": np.zeros_like(flat),
             "moment1": np.zeros_like(flat),

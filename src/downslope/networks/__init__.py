@@ -13,15 +13,10 @@ from downslope.networks.modules import (
 from downslope.networks.outputs import describe_outputs, pick_output
 from downslope.networks.specs import (
     Activation,
-    DecayOn,
     Initialization,
     Loss,
     Member,
     NetworkSpec,
-    Normalization,
-    Optimizer,
-    Output,
-    Schedule,
     TrainingSpec,
 )
 from downslope.networks.state import (
@@ -34,15 +29,10 @@ from downslope.networks.state import (
 
 __all__ = [
     "Activation",
-    "DecayOn",
     "Initialization",
     "Loss",
     "Member",
     "NetworkSpec",
-    "Normalization",
-    "Optimizer",
-    "Output",
-    "Schedule",
     "TrainingSpec",
     "activation_module",
     "batch_norms",

@@ -1,6 +1,7 @@
 """From a network spec to the `nn.Sequential` that a PyTorch user would write."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -8,26 +9,23 @@ from torch import nn
 from downslope.errors import InputError
 from downslope.networks.specs import Activation, Initialization, NetworkSpec
 
+_ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "prelu": nn.PReLU,
+    "gelu": nn.GELU,
+    "tanh": nn.Tanh,
+}
+
 
 def activation_module(name: Activation) -> nn.Module:
-    """Make the module of an activation.
+    """Make the module of an activation, with PyTorch's defaults.
 
     >>> activation_module("leaky_relu")
     LeakyReLU(negative_slope=0.01)
     """
-    match name:
-        case "relu":
-            return nn.ReLU()
-        case "leaky_relu":
-            return nn.LeakyReLU(0.01)
-        case "elu":
-            return nn.ELU()
-        case "prelu":
-            return nn.PReLU()
-        case "gelu":
-            return nn.GELU()
-        case "tanh":
-            return nn.Tanh()
+    return _ACTIVATIONS[name]()
 
 
 def build(spec: NetworkSpec, generator: torch.Generator) -> nn.Sequential:

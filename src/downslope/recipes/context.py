@@ -132,27 +132,20 @@ def open_run(context: Context, stages: Sequence[str]) -> list[str]:
     results = run.read_results()
     new_start = f"{run.path}: holds a run {{}}; begin in another directory"
     if results.data.sha256 != fresh.data.sha256:
-        old, new = (
-            msgspec.to_builtins(msgspec.structs.replace(r.data, source=""))
-            for r in (results, fresh)
-        )
-        raise InputError(new_start.format(f"on other data ({differences(old, new, 'data')})"))
+        old, new = (msgspec.structs.replace(r.data, source="") for r in (results, fresh))
+        raise InputError(new_start.format(f"on other data ({_differences(old, new, 'data')})"))
     longer = _longer(results.recipe, fresh.recipe)
-    if different := differences(
-        _table(_with_trials(results.recipe, fresh.recipe)), _table(fresh.recipe)
-    ):
+    if different := _differences(_with_trials(results.recipe, fresh.recipe), fresh.recipe):
         raise InputError(new_start.format(f"of another recipe ({different})"))
     for part in longer:
         _check_longer(context, part, getattr(results.recipe, part).trials)
     again = stages_again(run, context.recipe)
-    if longer and (different := manifest.made_elsewhere()):
-        raise InputError(new_start.format(f"of other versions ({different})"))
     if longer:
         _forget(results, again)
         results.recipe = fresh.recipe
         stages = [stage for stage in STAGES if stage in {*stages, *again}]
     left = [stage for stage in stages if stage not in results.seconds]
-    if left and (different := manifest.made_elsewhere()):
+    if (left or longer) and (different := manifest.made_elsewhere()):
         raise InputError(new_start.format(f"of other versions ({different})"))
     context.results = results
     if left:
@@ -201,16 +194,8 @@ def _with_trials(old: Recipe, new: Recipe) -> Recipe:
     )
 
 
-def _table(recipe: Recipe) -> dict[str, Any]:
-    return msgspec.to_builtins(recipe)
-
-
 def _check_longer(context: Context, part: str, trials: int) -> None:
-    """Refuse more trials where those that are done would have fared otherwise among them.
-
-    Raises:
-        InputError: the message says from how many trials on a search could be continued.
-    """
+    """Refuse more trials where those that are done would have fared otherwise among them."""
     recipe = context.recipe.search if part == "search" else context.recipe.variants
     learns = recipe.sampler == "tpe"
     kept = recipe.halving.longest_kept(trials, recipe.trials, learns)
@@ -255,6 +240,10 @@ def differences(old: Any, new: Any, key: str = "") -> str:
     return "" if old == new and type(old) is type(new) else f"{key} = {old!r} there, {new!r} here"
 
 
+def _differences(old: msgspec.Struct, new: msgspec.Struct, key: str = "") -> str:
+    return differences(msgspec.to_builtins(old), msgspec.to_builtins(new), key)
+
+
 def free_directory(name: str, recipe: Recipe) -> tuple[Path, str]:
     """Choose runs/NAME, or the first runs/NAME-2, ... that is free or holds this very recipe.
 
@@ -268,7 +257,7 @@ def free_directory(name: str, recipe: Recipe) -> tuple[Path, str]:
         if run.exists:
             why = "damaged or of another version"
             with suppress(InputError):
-                why = differences(_table(run.read_results().recipe), _table(recipe))
+                why = _differences(run.read_results().recipe, recipe)
                 if not why:
                     return path, taken
             taken = taken or f", as {path} holds a run of another recipe ({why})"

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
-
 from downslope.data import load
 from downslope.errors import InputError
-from downslope.landscape import Grid, Landscape, LossOptions, Trajectory, compute_landscape
-from downslope.networks import build, load_state
+from downslope.landscape import Grid, Landscape, LossOptions, compute_landscape
 from downslope.progress import Steps
 from downslope.recipes.context import prepare
-from downslope.recipes.landscapes import JOINT
+from downslope.recipes.landscapes import JOINT, trained_module, trained_path
 from downslope.results import Results
 from downslope.runs import Run
 
@@ -36,14 +33,13 @@ def why_not_joint(results: Mapping[str, Results]) -> str:
     return "" if len(ways) == 1 else "their data or scaling differ"
 
 
-def joint_landscape(runs: Mapping[str, Run], threads: int | None = None) -> Steps[Landscape]:
+def joint_landscape(runs: Mapping[str, Run]) -> Steps[Landscape]:
     """Compute the landscape over the plane of several runs' training paths.
 
     The surface is the loss on training examples of the first run, on its grid.
 
     Args:
         runs: by label, of one network on the same data.
-        threads: to compute with.
 
     Raises:
         InputError: they cannot lie in one plane; the data are not found or have changed; a file
@@ -57,30 +53,19 @@ def joint_landscape(runs: Mapping[str, Run], threads: int | None = None) -> Step
     dataset = load(recipe.data.name, label=recipe.data.label, kind=recipe.data.kind)
     if dataset.sha256 != first.data.sha256:
         raise InputError(f"landscape: {dataset.name}: the data have changed since the runs")
-    context = prepare(recipe, dataset, next(iter(runs.values())), threads)
-    paths = {label: _path(run) for label, run in runs.items()}
+    run = next(iter(runs.values()))
+    context = prepare(recipe, dataset, run, None)
     assert first.refit is not None
-    member = first.refit.member
-    module = build(member.network, torch.Generator().manual_seed(member.seed))
-    state = next(iter(runs.values())).read_weights(f"refit/seed-{member.seed}.safetensors")
-    load_state(module, state)
     asked = recipe.landscape
     return (
         yield from compute_landscape(
-            module,
-            paths,
+            trained_module(run, first.refit.member),
+            {label: trained_path(each).thinned(JOINT) for label, each in runs.items()},
             context.everything,
-            loss=LossOptions(batch_norm=asked.batch_norm, threads=threads),
+            loss=LossOptions(batch_norm=asked.batch_norm),
             grid=Grid(*asked.grid, asked.margin),
             subset=asked.examples,
             seed=recipe.seed,
-            label=member.network.label,
+            label=first.refit.member.network.label,
         )
     )
-
-
-def _path(run: Run) -> Trajectory:
-    """Read the path of a run's final model, some snapshots of it."""
-    arrays = run.read_arrays("refit/trajectory.npz", ("steps", "losses", "vectors"))
-    path = Trajectory.from_arrays(arrays["steps"], arrays["vectors"], arrays["losses"])
-    return path.thinned(JOINT)

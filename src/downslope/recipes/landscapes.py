@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
 
+from downslope.data import Examples
 from downslope.engines import train
 from downslope.errors import InputError
-from downslope.landscape import Grid, LossOptions, Trajectory, compute_landscape
+from downslope.landscape import (
+    Grid,
+    LandscapeResult,
+    LossOptions,
+    Trajectory,
+    compute_landscape,
+)
 from downslope.landscape.settings import Spacing
-from downslope.networks import build, flatten, load_state
+from downslope.networks import Member, build, flatten, load_state
 from downslope.progress import Progress, Steps
 from downslope.recipes.context import Context
+from downslope.runs import Run
 from downslope.search import RefitResult, Trial
 
 JOINT = 26
@@ -26,140 +37,138 @@ def draw_landscapes(context: Context) -> Steps[None]:
         InputError: a file of an earlier stage is damaged or of another network.
     """
     recipe = context.recipe.landscape
-    trained = context.results.refit
-    assert trained is not None
-    module = _module(context, trained)
-    options = LossOptions(batch_norm=recipe.batch_norm, threads=context.threads)
-    yield from _draw_refit(context, trained, module, options)
-    if recipe.seeds:
-        yield from _draw_seeds(context, trained, module, options)
+    refit = context.results.refit
+    assert refit is not None
+    module = trained_module(context.run, refit.member)
+    context.results.landscape = yield from _draw(
+        context,
+        "surface",
+        module,
+        trained_path(context.run),
+        spacing=recipe.spacing,
+        components=recipe.components,
+        origin=recipe.origin,
+        curvature_points=recipe.curvature,
+        label=f"{refit.member.network.label}, seed {refit.member.seed}",
+    )
+    seeds = _paths_of_seeds(context, refit) if recipe.seeds else {}
+    if len(seeds) > 1:
+        context.results.joint_landscape = yield from _draw(
+            context, "joint", module, seeds, label=refit.member.network.label
+        )
     if recipe.trials:
-        yield from _draw_trials(context, options)
+        yield from _draw_trials(context)
 
 
-def _module(context: Context, trained: RefitResult) -> nn.Module:
-    module = build(trained.member.network, torch.Generator().manual_seed(trained.member.seed))
-    weights = f"refit/seed-{trained.member.seed}.safetensors"
-    if (context.run.path / weights).exists():  # buffers of batch norm, at the end of training
-        state = context.run.read_weights(weights)
-        try:
-            load_state(module, state)
-        except RuntimeError:
-            raise InputError(
-                f"{context.run.path / weights}: weights of another network; begin in "
-                "another directory"
-            ) from None
+def _draw(
+    context: Context,
+    name: str,
+    module: nn.Module,
+    paths: Trajectory | Mapping[str, Trajectory],
+    *,
+    examples: Examples | None = None,
+    spacing: Spacing = "linear",
+    **more: Any,
+) -> Steps[LandscapeResult]:
+    recipe = context.recipe.landscape
+    drawn = yield from compute_landscape(
+        module,
+        paths,
+        context.everything if examples is None else examples,
+        loss=LossOptions(batch_norm=recipe.batch_norm, threads=context.threads),
+        grid=Grid(*recipe.grid, recipe.margin, spacing, recipe.tolerance),
+        subset=recipe.examples,
+        seed=context.recipe.seed,
+        **more,
+    )
+    context.run.write_arrays(f"landscape/{name}.npz", drawn.arrays())
+    return drawn.result
+
+
+def trained_module(run: Run, member: Member) -> nn.Module:
+    """Read the weights of a run's final model, with batch norm's buffers, into its module.
+
+    Raises:
+        InputError: they are missing, damaged or of another network.
+    """
+    module, weights = untrained_module(member), f"refit/seed-{member.seed}.safetensors"
+    state = run.read_weights(weights)
+    try:
+        load_state(module, state)
+    except RuntimeError:
+        raise InputError(
+            f"{run.path / weights}: weights of another network; begin in another directory"
+        ) from None
     return module
 
 
-def _grid(context: Context, spacing: Spacing = "linear") -> Grid:
-    recipe = context.recipe.landscape
-    return Grid(*recipe.grid, recipe.margin, spacing, recipe.tolerance)
+def trained_path(run: Run) -> Trajectory:
+    """Read the path of a run's final model.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    arrays = run.read_arrays("refit/trajectory.npz", ("steps", "losses", "vectors"))
+    return Trajectory.from_arrays(arrays["steps"], arrays["vectors"], arrays["losses"])
 
 
-def _draw_refit(
-    context: Context, trained: RefitResult, module: nn.Module, options: LossOptions
-) -> Steps[None]:
-    recipe = context.recipe.landscape
-    arrays = context.run.read_arrays("refit/trajectory.npz", ("steps", "losses", "vectors"))
-    trajectory = Trajectory.from_arrays(arrays["steps"], arrays["vectors"], arrays["losses"])
-    drawn = yield from compute_landscape(
-        module,
-        trajectory,
-        context.everything,
-        loss=options,
-        components=recipe.components,
-        origin=recipe.origin,
-        grid=_grid(context, recipe.spacing),
-        subset=recipe.examples,
-        seed=context.recipe.seed,
-        curvature_points=recipe.curvature,
-        label=f"{trained.member.network.label}, seed {trained.member.seed}",
-    )
-    context.run.write_arrays("landscape/surface.npz", drawn.arrays())
-    context.results.landscape = drawn.result
+def untrained_module(member: Member) -> nn.Module:
+    """Build a member's network as it is before its first step."""
+    return build(member.network, torch.Generator().manual_seed(member.seed))
 
 
-def _draw_seeds(
-    context: Context, trained: RefitResult, module: nn.Module, options: LossOptions
-) -> Steps[None]:
-    """Draw the refit's seeds in their joint plane, if there are at least two."""
-    recipe = context.recipe.landscape
+def _paths_of_seeds(context: Context, refit: RefitResult) -> dict[str, Trajectory]:
     if not (context.run.path / "refit/seeds.npz").exists():
-        return
+        return {}
     arrays = context.run.read_arrays("refit/seeds.npz")
-    runs = {
+    return {
         f"seed {seed}": Trajectory.from_arrays(arrays[f"steps-{seed}"], arrays[f"vectors-{seed}"])
-        for seed in trained.seeds
+        for seed in refit.seeds
         if f"steps-{seed}" in arrays
     }
-    if len(runs) < 2:
-        return
-    joint = yield from compute_landscape(
-        module,
-        runs,
-        context.everything,
-        loss=options,
-        grid=_grid(context),
-        subset=recipe.examples,
-        seed=context.recipe.seed,
-        label=trained.member.network.label,
-    )
-    context.run.write_arrays("landscape/joint.npz", joint.arrays())
-    context.results.joint_landscape = joint.result
 
 
-def _draw_trials(context: Context, options: LossOptions) -> Steps[None]:
-    """Draw the best trials of the search in their joint plane, if two of one network completed.
-
-    A search keeps no paths: its members are trained once more, to the same bits.
-    """
-    recipe = context.recipe.landscape
-    trials = comparable(context.results.search.trials if context.results.search else [])
-    trials = trials[: recipe.trials]
+def _draw_trials(context: Context) -> Steps[None]:
+    """Draw the best trials of the search in their joint plane, if two of one network completed."""
+    search = context.results.search
+    trials = comparable(search.trials if search else [])[: context.recipe.landscape.trials]
     if len(trials) < 2:
         return
-    members = [trial.member for trial in trials]
-    names = [f"trial {trial.id}" for trial in trials]
-    runs = {name: Trajectory() for name in names}
-    if recipe.start:
-        for name, member in zip(names, members, strict=True):
-            start = flatten(build(member.network, torch.Generator().manual_seed(member.seed)))
-            runs[name].add(start, step=0, loss=np.nan)
-    task, total = "best trials again", sum(member.training.epochs for member in members)
-    done, state = 0, None
-    yield Progress(task, done, total)
-    for record in train(
-        members,
-        context.training,
-        threads=context.threads,
-        snapshots_per_epoch=1,
-        make_runner=context.make_runner,
+    # A search keeps no paths: its members are trained once more, to the same bits.
+    members = {f"trial {trial.id}": trial.member for trial in trials}
+    paths = {name: Trajectory() for name in members}
+    if context.recipe.landscape.start:
+        for name, member in members.items():
+            paths[name].add(flatten(untrained_module(member)), step=0, loss=np.nan)
+    names, best = list(members), trials[0].member
+    task, total = "best trials again", sum(member.training.epochs for member in members.values())
+    module = untrained_module(best)
+    yield Progress(task, 0, total)
+    for done, record in enumerate(
+        train(
+            list(members.values()),
+            context.training,
+            threads=context.threads,
+            snapshots_per_epoch=1,
+            make_runner=context.make_runner,
+        ),
+        1,
     ):
+        path = paths[names[record.member]]
         for snapshot in record.snapshots:
-            runs[names[record.member]].add(
-                snapshot.parameters, step=snapshot.step, loss=snapshot.loss
-            )
-        if record.member == 0:
-            state = record.state
-        done += 1
+            path.add(snapshot.parameters, step=snapshot.step, loss=snapshot.loss)
+        if record.member == 0 and record.state is not None:
+            load_state(module, record.state)
         yield Progress(task, done, total, names[record.member])
-    module = build(members[0].network, torch.Generator().manual_seed(members[0].seed))
-    if state is not None:
-        load_state(module, state)
-    joint = yield from compute_landscape(
+    context.results.trials_landscape = yield from _draw(
+        context,
+        "trials",
         module,
-        {name: path.thinned(JOINT) for name, path in runs.items()},
-        context.training,
+        {name: path.thinned(JOINT) for name, path in paths.items()},
+        examples=context.training,
         validation=context.validation,
-        loss=options,
-        grid=_grid(context),
-        subset=recipe.examples,
-        seed=context.recipe.seed,
-        label=members[0].network.label,
+        label=best.network.label,
     )
-    context.run.write_arrays("landscape/trials.npz", joint.arrays())
-    context.results.trials_landscape = joint.result
 
 
 def comparable(trials: list[Trial]) -> list[Trial]:

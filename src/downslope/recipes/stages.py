@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from downslope.autoencoders import autoencode
@@ -18,11 +17,11 @@ from downslope.engines import MakeRunner, Snapshot, local_runner
 from downslope.errors import InputError, one_line
 from downslope.files import inside
 from downslope.landscape import Trajectory
-from downslope.networks import build, flatten
+from downslope.networks import flatten
 from downslope.progress import Steps
-from downslope.recipe import Recipe, RefitRecipe
+from downslope.recipe import Recipe, RefitRecipe, seeds_from
 from downslope.recipes.context import Context, built_on, fit_encoding, open_run, prepare
-from downslope.recipes.landscapes import JOINT, draw_landscapes
+from downslope.recipes.landscapes import JOINT, draw_landscapes, untrained_module
 from downslope.results import Results, SealResult, VariantsResult
 from downslope.runs import Run
 from downslope.search import (
@@ -277,11 +276,9 @@ def _refit(context: Context) -> Steps[None]:
     context.results.refit = done.result
     snapshots = list(done.snapshots)
     if context.recipe.landscape.start:
-        member = done.result.member
-        module = build(member.network, torch.Generator().manual_seed(member.seed))
+        start = flatten(untrained_module(done.result.member))
         # Nothing was seen yet, so there is no training loss.
-        first = Snapshot(step=0, loss=np.nan, parameters=flatten(module))
-        snapshots.insert(0, first)
+        snapshots.insert(0, Snapshot(step=0, loss=np.nan, parameters=start))
     trajectory = Trajectory.of(snapshots)
     context.run.write_arrays(
         "refit/trajectory.npz",
@@ -297,18 +294,18 @@ def _refit(context: Context) -> Steps[None]:
 
 def _write_seeds(context: Context, done: Refit, first: Trajectory) -> None:
     """Keep some snapshots of every seed's path for their joint plane."""
-    member, start = done.result.member, context.recipe.landscape.start
+    member = done.result.member
     paths: dict[str, NDArray[np.generic]] = {}
-    of_first = dict(zip(first.steps, first.vectors, strict=True))
-    for seed in done.result.seeds:
-        if seed != member.seed and seed not in done.others:
-            continue
-        path = {s.step: s.parameters for s in done.others.get(seed, ())}
-        if seed == member.seed:
-            path = of_first
-        elif start:
-            module = build(member.network, torch.Generator().manual_seed(seed))
-            path = {0: flatten(module), **path}
+    of_seeds = {
+        seed: {s.step: s.parameters for s in snapshots} for seed, snapshots in done.others.items()
+    }
+    if context.recipe.landscape.start:
+        for seed, path in of_seeds.items():
+            start = flatten(untrained_module(msgspec.structs.replace(member, seed=seed)))
+            of_seeds[seed] = {0: start, **path}
+    of_seeds[member.seed] = dict(zip(first.steps, first.vectors, strict=True))
+    for seed in filter(of_seeds.__contains__, done.result.seeds):
+        path = of_seeds[seed]
         steps = np.array(list(path), np.int64)
         thinned = Trajectory.from_arrays(steps, np.stack([*path.values()])).thinned(JOINT)
         paths[f"steps-{seed}"] = np.array(thinned.steps, np.int64)
@@ -321,7 +318,7 @@ def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: s
     member = recipe.resolved(winner).member(features, context.classes, context.recipe.seed)
     done = yield from refit(
         member,
-        recipe.seeds_from(context.recipe.seed),
+        seeds_from(recipe.seeds, context.recipe.seed),
         context.everything,
         context.dataset.test,
         context.encoding,
@@ -382,7 +379,7 @@ def _autoencoder(context: Context) -> Steps[None]:
         test,
         scaling,
         shape=shape,
-        seeds=recipe.seeds_from(seed),
+        seeds=seeds_from(recipe.seeds, seed),
         code_sizes=recipe.code_sizes,
         shapes=recipe.shapes,
         noise=recipe.noise,

@@ -75,6 +75,27 @@ def render_source(document: Document, drawings: Mapping[str, Drawing], paper: Pa
     )
 
 
+def render_handin(document: Document, drawings: Mapping[str, Drawing], paper: Paper = "a4") -> str:
+    """Set a document to hand in: its headings bear their own numbers, and code is set close.
+
+    Args:
+        document: what it says.
+        drawings: of its displays, by name.
+        paper: its size.
+    """
+    setup = f"title: {quoted(document.title)}, paper: {quoted(_PAPERS[paper])}"
+    head = ", ".join(_content(text) for text in (document.title, document.lead))
+    return "\n".join(
+        [
+            '#import "print.typ": *',
+            f"#show: report.with({setup})",
+            "#show: close",
+            f"#masthead({head}, label: [hand-in])",
+            *(render_section(section, drawings) for section in document.sections),
+        ]
+    )
+
+
 def render_section(section: Section, drawings: Mapping[str, Drawing]) -> str:
     """Set a section as typst source."""
     return f"\n= {_text(section.title)}\n{_rendered(section.blocks, drawings)}"

@@ -3,7 +3,7 @@
 from downslope.search.choice import Round, choose, folds, round_store
 from downslope.search.halving import Halving
 from downslope.search.importance import importances
-from downslope.search.refit import Minibatch, Refit, RefitEpoch, RefitResult, refit
+from downslope.search.refit import Refit, RefitResult, refit
 from downslope.search.result import Candidate, Choice, SearchResult, best_of
 from downslope.search.samplers import Sampler, SamplerName, propose
 from downslope.search.settings import Settings
@@ -15,11 +15,9 @@ __all__ = [
     "Candidate",
     "Choice",
     "Halving",
-    "Minibatch",
     "PausedTrial",
     "Range",
     "Refit",
-    "RefitEpoch",
     "RefitResult",
     "Round",
     "Sampler",

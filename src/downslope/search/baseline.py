@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from downslope.data import Examples
-from downslope.search.trials import TrialEpoch
 
 DEGENERATE = 2.0
 """How many times the loss at chance a network may end with before it is called degenerate.
@@ -47,21 +47,18 @@ class ChanceLevel:
         counts = np.bincount(training.targets.astype(np.int64))
         return ChanceLevel(math.log(classes) or math.inf, float(counts.max() / counts.sum()))
 
-    def degeneracy(self, last: TrialEpoch) -> str:
+    def degeneracy(self, epoch: int, losses: Iterable[float | None], accuracy: float | None) -> str:
         """Say why a training that ended with finite numbers is degenerate; empty if it is not.
 
         At an absurd learning rate all hidden units can die, or weights grow huge and stay finite.
         Such a training has diverged, though nothing in it is infinite.
         """
-        losses = [x for x in (last.validation_loss, last.train_loss) if x is not None]
-        accuracy = last.validation_accuracy
+        loss = min((loss for loss in losses if loss is not None), default=-math.inf)
         learnt = min(CLEARLY * self.accuracy, 1 - HALVED * (1 - self.accuracy))
-        if not losses or accuracy is None or accuracy > learnt:
-            return ""
-        if min(losses) <= DEGENERATE * self.loss:
+        if accuracy is None or accuracy > learnt or loss <= DEGENERATE * self.loss:
             return ""
         return (
-            f"finite but lost: after epoch {last.epoch} the loss is {min(losses):.4g}, that of "
+            f"finite but lost: after epoch {epoch} the loss is {loss:.4g}, that of "
             f"even chances {self.loss:.4g}; the accuracy is {accuracy:.4f}, that of always naming "
             f"the largest class {self.accuracy:.4f}"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,12 +49,9 @@ def choose(
         rounds: on what the candidates are trained and compared.
         evidence: what the rounds are, for the result.
         top: how many trials are candidates.
-        classes: outputs of the networks.
         seed: of the first new training; each has its own.
         store: SQLite file of the new trainings; its name is completed for further rounds.
-        threads: members trained at the same time.
-        task: the name shown with the progress.
-        make_runner: makes what trains, here or on a cluster.
+        classes, threads, task, make_runner: as in `search`.
     """
     best = ranked(found.trials)[:top]
     again: list[list[Trial]] = [[] for _ in best]
@@ -82,8 +80,7 @@ def choose(
         seeds=sum(one.repeats for one in rounds),
         candidates=candidates,
         chosen=_chosen(candidates),
-        selection_bias=_selection_bias(best[0], candidates[0].mean),
-        selection_bias_interval=_selection_bias_interval(best[0], candidates[0]),
+        **_selection_bias(best[0], candidates[0]),
     )
 
 
@@ -155,15 +152,11 @@ def _chosen(candidates: Sequence[Candidate]) -> int | None:
     return None if best is None else best.trial
 
 
-def _selection_bias(best: Trial, again: float | None) -> float | None:
-    reached = best.validation_accuracy
-    return None if again is None or reached is None else reached - again
-
-
-def _selection_bias_interval(best: Trial, again: Candidate) -> tuple[float, float] | None:
+def _selection_bias(best: Trial, again: Candidate) -> dict[str, Any]:
     # The accuracy in the search is known; what new trainings would reach on average is not, nor,
     # on examples that ranked nothing, what they would reach on others.
-    if again.interval is None or best.validation_accuracy is None:
-        return None
-    low, high = again.interval
-    return best.validation_accuracy - high, best.validation_accuracy - low
+    reached = best.validation_accuracy
+    if reached is None or again.mean is None:
+        return {"selection_bias": None}
+    interval = again.interval and (reached - again.interval[1], reached - again.interval[0])
+    return {"selection_bias": reached - again.mean, "selection_bias_interval": interval}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 from downslope.errors import InputError
@@ -84,7 +84,7 @@ class Condition:
         if isinstance(node, ast.List | ast.Tuple):
             items = [self._compiled(item) for item in node.elts]
             if all(isinstance(item, ast.Constant) for item in node.elts):
-                values = _Constants(item(Settings()) for item in items)
+                values = frozenset(item(Settings()) for item in items)  # quick, however many
                 return lambda settings: values
             return lambda settings: [item(settings) for item in items]
         if isinstance(node, ast.BoolOp):
@@ -109,17 +109,6 @@ class Condition:
 
             return compared
         raise InputError(f"{self.text!r}: not a condition; write one with {_ALLOWED}")
-
-
-class _Constants(list[Any]):
-    """List constants, with a membership test whose time does not grow with their number."""
-
-    def __init__(self, values: Iterable[Any]) -> None:
-        super().__init__(values)
-        self._distinct = frozenset(self)
-
-    def __contains__(self, value: object) -> bool:
-        return value in self._distinct
 
 
 def _number(value: Any) -> int | float:

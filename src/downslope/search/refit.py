@@ -16,7 +16,6 @@ from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
 from downslope.search.baseline import DEGENERATE, ChanceLevel
-from downslope.search.trials import TrialEpoch
 from downslope.statistics import Accuracy, accuracy_of, confidence_of, confident_mistakes
 
 LAST = 20  # the assignment asks for the training loss of the last 20 iterations
@@ -123,9 +122,7 @@ def refit(
         encoding: of the training examples, for the test examples.
         monitor_test: report the test accuracy of each epoch. Nothing is chosen by it.
         snapshots_per_epoch: of the parameters of the first seed that completes.
-        threads: members trained at the same time.
-        task: the name shown with the progress.
-        make_runner: makes what trains, here or on a cluster.
+        threads, task, make_runner: as in `search`.
 
     Raises:
         InputError: no seeds, or a seed twice.
@@ -244,14 +241,8 @@ def _lost(last: EpochRecord, member: Member, training: Examples) -> str:
     if last.state is None or last.train_loss <= DEGENERATE * chance.loss:
         return ""
     chosen = predict(member.network, last.state, training.inputs.astype(np.float32)).argmax(axis=1)
-    return chance.degeneracy(
-        TrialEpoch(
-            epoch=last.epoch,
-            train_loss=last.train_loss,
-            validation_loss=None,
-            validation_accuracy=float((chosen == training.targets).mean()),
-        )
-    )
+    accuracy = float((chosen == training.targets).mean())
+    return chance.degeneracy(last.epoch, [last.train_loss], accuracy)
 
 
 def _epoch(index: int, records: Sequence[Sequence[EpochRecord]]) -> RefitEpoch:

@@ -150,7 +150,7 @@ def quiet_study() -> optuna.Study:
 def ordered(values: Sequence[Value]) -> list[Value]:
     """Return choices in an order that means something, where they have one."""
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-    return sorted(values) if numbers else list(values)  # pyright: ignore[reportArgumentType]
+    return sorted(values) if numbers else list(values)  # pyright: ignore[reportArgumentType] - then no words
 
 
 def _suggest(trial: optuna.Trial, name: str, values: list[Value] | Range) -> Value:

@@ -110,6 +110,32 @@ class _Course:
     stored: Trial | None = None
     worked: float = 0.0
 
+    def ended(self, outcome: Outcome, reason: str) -> Trial:
+        last = self.curve[-1] if self.curve else None
+        final = last if outcome == "completed" else None
+        return Trial(
+            id=self.id,
+            settings=self.settings,
+            member=self.member,
+            outcome=outcome,
+            reason=reason,
+            validation_accuracy=final and final.validation_accuracy,
+            validation_loss=final and final.validation_loss,
+            train_loss=last and last.train_loss,
+            curve=self.curve,
+            seconds=self.seconds,
+            cohort=self.cohort,
+        )
+
+    def paused(self) -> PausedTrial:
+        return PausedTrial(
+            id=self.id,
+            settings=self.settings,
+            member=self.member,
+            curve=self.curve,
+            seconds=self.seconds,
+        )
+
 
 class _TrialScheduler:
     """Decide what is trained next, from the records that come and from the store."""
@@ -170,34 +196,27 @@ class _TrialScheduler:
         cohort = self._cohorts[course.cohort]
         if record.outcome is not None:
             self._unfinished -= 1
-            outcome: Outcome = record.outcome
-            reason = record.reason
-            if outcome == "completed" and (lost := self._chance.degeneracy(course.curve[-1])):
-                outcome, reason = "diverged", lost
-            self._end(make_trial(course, outcome, reason))
+            outcome, reason = record.outcome, record.reason
+            if outcome == "completed":
+                last = course.curve[-1]
+                losses = last.validation_loss, last.train_loss
+                reason = self._chance.degeneracy(last.epoch, losses, last.validation_accuracy)
+                outcome = "diverged" if reason else "completed"
+            self._end(course.ended(outcome, reason))
             self._arrived(course.id)
         elif record.epoch == cohort.until(course.id):
             self._unfinished -= 1
             assert record.checkpoint is not None
-            waiting = PausedTrial(
-                id=course.id,
-                settings=course.settings,
-                member=course.member,
-                curve=course.curve,
-                seconds=course.seconds,
-            )
-            self._store.pause(waiting, record.checkpoint.to_bytes())
+            self._store.pause(course.paused(), record.checkpoint.to_bytes())
             self._arrived(course.id)
         self._open_cohorts()
 
     def _open_cohorts(self) -> None:
-        """Propose as many cohorts as keep all cores busy.
-
-        Where proposals learn, those of a cohort know all cohorts but the one before: its last
-        trials may still be running, and no core waits for them.
-        """
+        """Propose as many cohorts as keep all cores busy."""
         while len(self._cohorts) < len(self._sizes):
             number = len(self._cohorts)
+            # An adaptive sampler knows all cohorts but the one before: its last trials may still be
+            # running, and no core waits for them.
             if self._sampler.adaptive:
                 if any(cohort.open for cohort in self._cohorts[: max(0, number - 1)]):
                     return
@@ -303,7 +322,7 @@ class _TrialScheduler:
             f"rank {out.rank} of {out.entrants} at rung {out.rung} (epoch {len(course.curve)} of "
             f"{epochs}), of which {out.kept} went on"
         )
-        trial = make_trial(course, "pruned", reason)
+        trial = course.ended("pruned", reason)
         return msgspec.structs.replace(trial, rung=out.rung, rank=out.rank)
 
     def _end(self, trial: Trial) -> None:
@@ -340,25 +359,6 @@ class _TrialScheduler:
                 scores = [objective(trial.curve[e - 1]) for e in seen]
                 self._sampler.tell(i, scores, trial.outcome)
         self._told = max(self._told, cohort)
-
-
-def make_trial(course: _Course, outcome: Outcome, reason: str) -> Trial:
-    """Make the trial of a course that has ended."""
-    last = course.curve[-1] if course.curve else None
-    final = last if outcome == "completed" else None
-    return Trial(
-        id=course.id,
-        settings=course.settings,
-        member=course.member,
-        outcome=outcome,
-        reason=reason,
-        validation_accuracy=final.validation_accuracy if final is not None else None,
-        validation_loss=final.validation_loss if final is not None else None,
-        train_loss=last.train_loss if last is not None else None,
-        curve=course.curve,
-        seconds=course.seconds,
-        cohort=course.cohort,
-    )
 
 
 def _finite(value: float) -> float | None:

@@ -6,9 +6,8 @@ import hashlib
 import sqlite3
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Literal
 
 import msgspec
@@ -127,20 +126,10 @@ class TrialStore:
     def __enter__(self) -> TrialStore:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            if kind is None:
-                self.commit()
-            else:  # what was finished before an interrupt is kept, if the disk lets us
-                with suppress(InputError):
-                    self.commit()
-        finally:
-            self._connection.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        # What was finished before an error or an interrupt is kept, if the disk lets us.
+        with closing(self._connection), nullcontext() if kind is None else suppress(InputError):
+            self.commit()
 
     def _refuse_more_than_tables(self) -> None:
         """Refuse views and triggers: they compute when they are read or written, maybe for ever."""

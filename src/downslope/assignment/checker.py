@@ -1,0 +1,297 @@
+"""The checking side: asks the server to run solutions, and compares what they were observed to do.
+
+No checked code, and no torch, is imported here.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import combinations
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from downslope.assignment.catalogue import Mistake, catalogue, code_of, reference_source
+from downslope.assignment.comparison import compare, departures, difference, same
+from downslope.assignment.records import Limits, Record, Request, decode
+from downslope.assignment.submission import FUNCTIONS, OPTIONAL, Submission
+from downslope.assignment.verdicts import Check, Verdict, say_end, say_failure
+from downslope.errors import InputError
+
+MOST_PAIRS = 150
+"""Pairs of mistakes that are tried where no single one fits."""
+SHORTER = {
+    "attempts: int = 50": "attempts: int = 12",
+    '"epochs": [15, 20, 25]': '"epochs": [2, 3]',
+    "[8, 12, 16, 20, 32, 48, 64, 128, 145, 256]": "[8, 12, 16, 32]",
+}
+"""In the reference when it is observed: what a search does shows in a short one."""
+
+
+class Checker:
+    """Runs solutions and names their mistakes; holds one server, and what it has learnt.
+
+    Use it as a context; at its end the server is ended.
+
+    Args:
+        limits: of what a solution may use.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._known: dict[tuple[tuple[int | str, ...], str], Record] = {}
+        self._server: subprocess.Popen[bytes] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Checker:
+        """Write the data and start the server.
+
+        Raises:
+            InputError: the system cannot fork.
+        """
+        if sys.platform == "win32":
+            raise InputError("check: needs Linux or macOS, where a process can be forked")
+        self._folder = tempfile.TemporaryDirectory(prefix="downslope-check-")
+        for name, array in small_data().items():
+            np.save(Path(self._folder.name) / f"fashion_mnist_{name}.npy", array)
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "downslope.assignment.server", self._folder.name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        """End the server."""
+        if self._server is not None:
+            with suppress(OSError):
+                self._server.communicate(timeout=10)
+            self._server.kill()
+            self._server.wait()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def _run(self, request: Request) -> dict[str, Record]:
+        """Have the server run a solution."""
+        server = self._server
+        assert server is not None and server.stdin and server.stdout, "use it as a context"
+        server.stdin.write(msgspec.json.encode(request) + b"\n")
+        server.stdin.flush()
+        line = server.stdout.readline()
+        if not line:
+            raise InputError("check: the process that runs solutions has ended; repeat the command")
+        records = msgspec.json.decode(line, type=dict[str, dict[str, Record]])["records"]
+        for record in records.values():
+            record.values = {name: decode(value) for name, value in record.values.items()}
+        return records
+
+    def _reference(self, probe: str, mistakes: Sequence[Mistake] = ()) -> Record | None:
+        """Observe the reference, with some mistakes in it; None where they exclude each other."""
+        key = (tuple(mistake.name for mistake in mistakes), probe)
+        if key not in self._known:
+            source: str | None = reference_source()
+            for long, short in SHORTER.items():
+                source = source.replace(long, short)
+            for mistake in mistakes:
+                source = source and mistake.applied(source)
+            if source is None:
+                return None
+            probes = [probe] if mistakes else [*FUNCTIONS]
+            limits = Limits(seconds=60.0)
+            records = self._run(Request(source=source, probes=probes, limits=limits))
+            for name in probes:
+                self._known[key[0], name] = records[name]
+        return self._known[key]
+
+    def check(self, submission: Submission) -> Check:
+        """Check a solution: a verdict for each function that the assignment asks for."""
+        records = self._observe(submission) if submission.source else {}
+        notes = list(submission.problems)
+        if module := records.get("module"):
+            notes += say_module(submission, module, self.limits)
+        verdicts: dict[str, Verdict] = {}
+        for name in FUNCTIONS:
+            if name not in submission.found and name in OPTIONAL:
+                continue
+            record = records.get(name)
+            if record is None:
+                near = submission.near.get(name, "")
+                hint = f"; is it {near}? Then rename it" if near else ""
+                lost = "; its cell or file could not be read" if submission.problems else ""
+                verdicts[name] = Verdict(
+                    function=name, status="missing", lines=[f"not found{hint or lost}"]
+                )
+            else:
+                verdicts[name] = self._judge(name, record, submission, verdicts)
+        return Check(name=submission.name, verdicts=list(verdicts.values()), notes=notes)
+
+    def _observe(self, submission: Submission) -> dict[str, Record]:
+        request = Request(source=submission.source, probes=submission.found, limits=self.limits)
+        records = self._run(request)
+        module = records["module"]
+        if module.end is not None:  # its own code ended the process: its functions may still do
+            definitions = msgspec.structs.replace(request, definitions_only=True)
+            records = self._run(definitions)
+            if records["module"].end is None:
+                records["module"].end = module.end
+        return records
+
+    def _judge(
+        self, name: str, record: Record, submission: Submission, before: dict[str, Verdict]
+    ) -> Verdict:
+        """Compare what was observed of one function with the reference and with each mistake."""
+        notes = say_marks(record)
+        if record.end is not None:
+            line = say_end(record.end, self.limits)
+            return Verdict(function=name, status="limit", lines=[line, *notes])
+        right = self._reference(name)
+        assert right is not None
+        departed, bits = departures(right.values, record.values)
+        if record.error is None and not departed:
+            return Verdict(function=name, status="bits" if bits else "rounding", lines=notes)
+        for accepted in (m for m in catalogue() if m.function == name and m.accepted):
+            if self._fits([accepted], name, record):
+                return Verdict(function=name, status="rounding", lines=notes)
+        limit = record.error is not None and record.error.limit
+        named = None if limit else self._named(name, record, departed, before)
+        if named is not None:
+            return named
+        if record.error is not None:
+            lines = [say_failure(record.error, submission, self.limits), *notes]
+            status = "limit" if limit else "error"
+            return Verdict(function=name, status=status, lines=lines, at=record.error.line)
+        texts = [difference(key, right.values.get(key), record.values.get(key)) for key in departed]
+        more = f" ({len(texts) - 1} more)" if len(texts) > 1 else ""
+        wrong = [v.function for v in before.values() if v.function in code_of(name) and not v.right]
+        if wrong:
+            notes.append(f"This may follow from {' and '.join(wrong)}; correct that first.")
+        return Verdict(function=name, status="different", lines=[texts[0] + more, *notes])
+
+    def _fits(self, mistakes: Sequence[Mistake], name: str, record: Record) -> bool:
+        theirs = self._reference(name, mistakes)
+        if theirs is None or theirs.end is not None:
+            return False
+        kinds = [error and error.kind for error in (theirs.error, record.error)]
+        return kinds[0] == kinds[1] and same(theirs.values, record.values)
+
+    def _named(
+        self, name: str, record: Record, departed: list[str], before: dict[str, Verdict]
+    ) -> Verdict | None:
+        """Find the mistakes that make the reference do what was observed."""
+        own = [m for m in catalogue() if m.function == name and not m.accepted]
+        wrong = [v for v in before.values() if v.function in code_of(name) and not v.right]
+        called = [mistake for verdict in wrong for mistake in verdict.mistakes]
+        if wrong:
+            # What it calls may be all that is wrong; its own mistakes show beside those.
+            for more in [[], *([mistake] for mistake in own)]:
+                if called and self._fits([*called, *more], name, record):
+                    return _verdict(name, [*called, *more])
+            return None
+        accepted = [[m] for m in catalogue() if m.function == name and m.accepted]
+        for beside in [[], *accepted]:
+            for mistake in own:
+                if self._fits([*beside, mistake], name, record):
+                    return _verdict(name, [mistake])
+        if record.error is not None:
+            return None
+        hints = {mistake.name for mistake in own if self._shares(mistake, name, record, departed)}
+        pairs = sorted(
+            combinations(own, 2), key=lambda pair: -sum(one.name in hints for one in pair)
+        )
+        for pair in pairs[:MOST_PAIRS]:
+            for order in (pair, pair[::-1]):
+                if self._fits(order, name, record):
+                    return _verdict(name, list(pair))
+        for mistake in own:
+            if mistake.name in hints and self._within(mistake, name, record):
+                return _verdict(name, [mistake], more=True)
+        return None
+
+    def _shares(self, mistake: Mistake, name: str, record: Record, departed: list[str]) -> bool:
+        """Tell whether a mistake explains some observation of those that depart."""
+        theirs = self._reference(name, [mistake])
+        return theirs is not None and any(
+            key in theirs.values
+            and key in record.values
+            and compare(key, theirs.values[key], record.values[key]) != "different"
+            for key in departed
+        )
+
+    def _within(self, mistake: Mistake, name: str, record: Record) -> bool:
+        """Tell whether everything that a mistake changes is so in what was observed."""
+        theirs, right = self._reference(name, [mistake]), self._reference(name)
+        assert theirs is not None and right is not None
+        changed, _ = departures(right.values, theirs.values)
+        return bool(changed) and all(
+            key in theirs.values
+            and key in record.values
+            and compare(key, theirs.values[key], record.values[key]) != "different"
+            for key in changed
+        )
+
+
+def _verdict(name: str, mistakes: list[Mistake], *, more: bool = False) -> Verdict:
+    lines = [
+        m.told if m.function == name else f"Follows from the mistake in {m.function}."
+        for m in mistakes
+    ]
+    if more:
+        lines.append("There may be more that is not right; correct this first.")
+    return Verdict(function=name, status="mistake", lines=lines, mistakes=mistakes)
+
+
+def say_module(submission: Submission, record: Record, limits: Limits) -> list[str]:
+    """Say what happened while the code outside of functions ran."""
+    lines = [say_failure(failure, submission, limits) for failure in record.failures[:5]]
+    if record.end is not None:
+        what = {"time": "ran for too long", "output": "printed too much"}
+        reason = what.get(record.end, "ended the process")
+        lines.append(f"code outside of functions {reason}; it was left out")
+    elif record.skipped:
+        lines.append("code outside of functions took too long; what was left of it was skipped")
+    return lines + say_marks(record)
+
+
+def say_marks(record: Record) -> list[str]:
+    """Say what a process did besides computing."""
+    lines: list[str] = []
+    if record.started:
+        lines.append("tried to start another process; none is started in a check")
+    if record.files:
+        lines.append(f"wrote files, which were thrown away: {', '.join(record.files)}")
+    return lines
+
+
+def small_data() -> dict[str, NDArray[Any]]:
+    """Return the data of a check: scikit-learn's digits, as Fashion-MNIST's arrays are.
+
+    They are real, are there without a download, and are small: 120 training and 60 test images.
+    Rows whose pixels have the same sum are left out, so that a sum tells which row it is.
+    """
+    from sklearn.datasets import load_digits
+
+    digits: Any = load_digits()
+    eight = np.round(digits.images * (255 / 16))
+    large = np.pad(eight.repeat(3, 1).repeat(3, 2), ((0, 0), (2, 2), (2, 2))).astype(np.uint8)
+    _, first = np.unique(large.sum(axis=(1, 2)), return_index=True)
+    rows = np.sort(first)[:180]
+    images, labels = large[rows], digits.target[rows].astype(np.uint8)
+    return {
+        "train_images": images[:120],
+        "train_labels": labels[:120],
+        "test_images": images[120:],
+        "test_labels": labels[120:],
+    }

@@ -1,0 +1,120 @@
+"""The check names mistakes in the code of others, and raises no false alarm."""
+
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from downslope.assignment.catalogue import catalogue, reference_source
+from downslope.assignment.checker import Checker
+from downslope.assignment.submission import FUNCTIONS, OPTIONAL, read_submission
+from downslope.assignment.verdicts import Check
+
+SEEDS = runpy.run_path(str(Path(__file__).with_name("seeds.py")))
+CORRECT, MISTAKES, PAIRS = (SEEDS[name] for name in ("CORRECT", "MISTAKES", "PAIRS"))
+SOLUTIONS = Path(__file__).parent / "solutions"
+
+
+@pytest.fixture(scope="module")
+def checker() -> Iterator[Checker]:
+    with Checker() as checker:
+        yield checker
+
+
+def checked(checker: Checker, folder: Path, source: str) -> Check:
+    path = folder / "solution.py"
+    path.write_text(source, "utf-8")
+    return checker.check(read_submission(path))
+
+
+def changed(solution: str, changes: list[tuple[str, str]]) -> str:
+    source = (SOLUTIONS / solution).read_text("utf-8")
+    for right, wrong in changes:
+        assert right in source, right
+        source = source.replace(right, wrong)
+    return source
+
+
+def test_the_reference_is_right_to_the_bit(checker: Checker, tmp_path: Path) -> None:
+    check = checked(checker, tmp_path, reference_source())
+    assert [v.function for v in check.verdicts] == list(FUNCTIONS)
+    assert {v.status for v in check.verdicts} == {"bits"}, check
+    assert check.notes == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("solution", "changes"), CORRECT)
+def test_correct_solutions_give_no_alarm(
+    checker: Checker, tmp_path: Path, solution: str, changes: list[tuple[str, str]]
+) -> None:
+    check = checked(checker, tmp_path, changed(solution, changes))
+    assert [v for v in check.verdicts if not v.right] == []
+    assert {v.function for v in check.verdicts} == set(FUNCTIONS) - set(OPTIONAL)
+    assert check.notes == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "solution", "right", "wrong"), MISTAKES, ids=lambda v: str(v)[:40]
+)
+def test_a_mistake_in_anothers_code_is_named(
+    checker: Checker, tmp_path: Path, name: str, solution: str, right: str, wrong: str
+) -> None:
+    check = checked(checker, tmp_path, changed(solution, [(right, wrong)]))
+    (mistake,) = {m.name: m for m in catalogue() if m.name == name}.values()
+    named = {m.name for v in check.verdicts for m in v.mistakes}
+    assert named == {name}, [v for v in check.verdicts if not v.right]
+    verdict = next(v for v in check.verdicts if v.function == mistake.function)
+    assert verdict.lines[0] == mistake.told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("names", "solution", "changes"), PAIRS)
+def test_two_mistakes_are_both_named_or_more_is_said_to_follow(
+    checker: Checker,
+    tmp_path: Path,
+    names: set[str],
+    solution: str,
+    changes: list[tuple[str, str]],
+) -> None:
+    check = checked(checker, tmp_path, changed(solution, changes))
+    named = {m.name for v in check.verdicts for m in v.mistakes}
+    said = " ".join(line for v in check.verdicts for line in v.lines)
+    assert named == names or (named < names and named and "may be more" in said), check
+
+
+def test_forty_mistakes_are_seeded() -> None:
+    assert len({name for name, *_ in MISTAKES}) >= 40
+
+
+def test_every_mistake_of_the_catalogue_applies_and_is_explained() -> None:
+    source = reference_source()
+    for mistake in catalogue():
+        applied = mistake.applied(source)
+        assert applied is not None and applied != source, mistake.name
+        compile(applied, "<mutated>", "exec")
+        assert mistake.accepted or (mistake.told and mistake.why and mistake.see), mistake.name
+    assert sum(not m.accepted for m in catalogue()) >= 40
+    assert len({m.name for m in catalogue()}) == len(catalogue())
+
+
+@pytest.mark.slow
+def test_mistakes_differ_from_the_reference_and_from_each_other(checker: Checker) -> None:
+    """A mistake that is observed like another one, or like no mistake, could be named wrongly."""
+    from downslope.assignment.comparison import departures, same
+
+    for function in FUNCTIONS:
+        right = checker._reference(function)
+        assert right and right.error is None and right.end is None, function
+        seen = []
+        for mistake in (m for m in catalogue() if m.function == function and not m.accepted):
+            record = checker._reference(function, [mistake])
+            assert record is not None and record.end is None, mistake.name
+            assert record.error or departures(right.values, record.values)[0], mistake.name
+            for name, other in seen:
+                alike = same(other.values, record.values) and (
+                    (other.error and other.error.kind) == (record.error and record.error.kind)
+                )
+                assert not alike, (mistake.name, name)
+            seen.append((mistake.name, record))
