@@ -43,11 +43,12 @@ std::uint64_t digest(const std::vector<float>& values) {
   return hash;
 }
 
-std::vector<float> train(const Spec& spec) {
+// `scale` makes weights so small that what is computed from them underflows.
+std::vector<float> train(const Spec& spec, float scale) {
   const auto trainer = DOWNSLOPE_FACTORY(spec);
   std::vector<float> parameters(static_cast<std::size_t>(trainer->parameter_count()));
   for (std::size_t i = 0; i < parameters.size(); ++i)
-    parameters[i] = number(static_cast<std::uint32_t>(i)) / 2;
+    parameters[i] = number(static_cast<std::uint32_t>(i)) / 2 * scale;
   trainer->set_parameters(parameters.data());
   const int features = spec.widths.front(), outputs = spec.widths.back();
   std::vector<float> inputs(kRows * features), targets(kRows * outputs);
@@ -88,8 +89,9 @@ int main() {
     std::istringstream words(line.substr(0, line.rfind(' ')));
     std::string widths, activation, loss, optimizer;
     Spec spec;
+    float scale = 1;
     words >> widths >> activation >> loss >> optimizer >> spec.batch_size >> spec.momentum >>
-        spec.weight_decay >> spec.batch_norm >> spec.dropout >> spec.clip_norm;
+        spec.weight_decay >> spec.batch_norm >> spec.dropout >> spec.clip_norm >> scale;
     std::istringstream numbers(widths);
     for (std::string width; std::getline(numbers, width, '-');)
       spec.widths.push_back(std::stoi(width));
@@ -100,7 +102,7 @@ int main() {
     spec.optimizer = choose<Optimizer>(optimizer, {"sgd", "adam", "adamw"});
     spec.dropout_seed = 3;
     std::printf("%s %016llx\n", line.substr(0, line.rfind(' ')).c_str(),
-                static_cast<unsigned long long>(digest(train(spec))));
+                static_cast<unsigned long long>(digest(train(spec, scale))));
     std::fflush(stdout);
   }
 }

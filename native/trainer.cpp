@@ -14,6 +14,7 @@
 #include "losses.hpp"
 #include "normalization.hpp"
 #include "products.hpp"
+#include "underflow.hpp"
 #include "update.hpp"
 
 namespace downslope::DOWNSLOPE_ISA {
@@ -84,6 +85,7 @@ class MemberTrainer final : public Trainer {
 
   std::int64_t train(const Examples& examples, const std::int64_t* order, std::int64_t count,
                      const double* rates, float* losses) override {
+    const FlushToZero flush;
     std::int64_t minibatch = 0;
     for (std::int64_t start = 0; start < count; start += spec_.batch_size, ++minibatch) {
       const int rows = static_cast<int>(std::min<std::int64_t>(spec_.batch_size, count - start));
@@ -123,6 +125,7 @@ class MemberTrainer final : public Trainer {
   void stop() override { stopped_.store(true, std::memory_order_relaxed); }
 
   Evaluation evaluate(const Examples& examples) override {
+    const FlushToZero flush;
     Evaluation found;
     for (std::int64_t start = 0; start < examples.rows; start += rows_) {
       const int rows = static_cast<int>(std::min<std::int64_t>(rows_, examples.rows - start));
@@ -140,6 +143,7 @@ class MemberTrainer final : public Trainer {
   void losses_on_plane(const Examples& examples, const float* origin, const float* first,
                        const float* second, const double* points, std::int64_t count,
                        bool recompute, Evaluation* found) override {
+    const FlushToZero flush;
     const float* vectors[3] = {origin, first, second};
     std::vector<Buffer> corners[3];
     for (int v = 0; v < 3; ++v) {
@@ -188,6 +192,7 @@ class MemberTrainer final : public Trainer {
   }
 
   void predict(const float* inputs, std::int64_t count, float* outputs) override {
+    const FlushToZero flush;
     const Layer& last = layers_.back();
     for (std::int64_t start = 0; start < count; start += rows_) {
       const int rows = static_cast<int>(std::min<std::int64_t>(rows_, count - start));
@@ -263,19 +268,17 @@ class MemberTrainer final : public Trainer {
       }
       if (l.norm) normalize(l, rows, pass, line_.get(), wide_);
       const float slope = l.slope ? l.prelu.value.get()[0] : 0;
-      const float* mask = nullptr;
-      if (pass == Pass::train && spec_.dropout > 0) {
+      const bool drops = pass == Pass::train && spec_.dropout > 0;
+      if (drops)
         dropout_mask(l.mask.get(), rows, l.padded_out, round_up(l.out, 16), spec_.dropout,
                      spec_.dropout_seed, static_cast<std::uint64_t>(steps_),
                      static_cast<std::uint32_t>(i));
-        mask = l.mask.get();
-      }
       float* line = line_.get();
       const Blocks next = blocks_of(i + 1);
       for (int r = 0; r < rows; ++r) {
         activate(spec_.activation, l.pre.get() + std::int64_t{r} * l.padded_out, line, l.padded_out, slope);
-        if (mask != nullptr)
-          for (int o = 0; o < l.padded_out; ++o) line[o] *= mask[std::int64_t{r} * l.padded_out + o];
+        if (drops)
+          for (int o = 0; o < l.padded_out; ++o) line[o] *= l.mask.get()[std::int64_t{r} * l.padded_out + o];
         float* to = l.output.get() + next.at(r, 0);
         for (int o = 0; o < next.padded_features; o += kPadIn, to += std::int64_t{group_} * kPadIn)
           std::memcpy(to, line + o, kPadIn * 4);

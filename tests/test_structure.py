@@ -22,6 +22,7 @@ FLOW = [
     {"data"},
     {"networks"},
     {"engines"},
+    {"models"},
     {"theory", "search", "landscape", "autoencoders"},
     {"recipe"},
     {"results"},

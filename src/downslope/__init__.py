@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from downslope.data import Dataset, Examples, load
     from downslope.engines import EpochRecord, predict, train
     from downslope.landscape import Trajectory, compute_landscape
+    from downslope.models import Model, load_model
     from downslope.networks import Member, NetworkSpec, TrainingSpec, build
     from downslope.progress import drain
     from downslope.recipes import load_recipe, run_recipe
@@ -26,6 +27,7 @@ __all__ = [
     "Examples",
     "InputError",
     "Member",
+    "Model",
     "NetworkSpec",
     "Run",
     "TrainingSpec",
@@ -34,6 +36,7 @@ __all__ = [
     "compute_landscape",
     "drain",
     "load",
+    "load_model",
     "load_recipe",
     "predict",
     "run_recipe",
@@ -47,6 +50,7 @@ _HOMES = {
         "data": ("Dataset", "Examples", "load"),
         "engines": ("EpochRecord", "predict", "train"),
         "landscape": ("Trajectory", "compute_landscape"),
+        "models": ("Model", "load_model"),
         "networks": ("Member", "NetworkSpec", "TrainingSpec", "build"),
         "progress": ("drain",),
         "recipes": ("load_recipe", "run_recipe"),

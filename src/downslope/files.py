@@ -8,7 +8,9 @@ import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path, PurePath
+from typing import Self
 
+import msgspec
 import platformdirs
 
 from downslope.errors import InputError
@@ -18,6 +20,37 @@ CACHE = "DOWNSLOPE_CACHE"
 
 PART = ".part"
 """How the name of an unfinished file ends; after a kill it is left behind and may be removed."""
+
+
+class Sealed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A JSON file that holds its own digest, in the field `sha256` that each subclass ends with.
+
+    The digest is of the structure as JSON without spaces, with an empty string in its place.
+    """
+
+    def to_bytes(self) -> bytes:
+        """Write as JSON for people, with its own digest."""
+        sealed = msgspec.structs.replace(self, sha256=self._digest())
+        return msgspec.json.format(msgspec.json.encode(sealed)) + b"\n"
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Self:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            InputError: it is something else, or damaged.
+        """
+        try:
+            sealed = msgspec.json.decode(content, type=cls)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"damaged or of another version ({error})") from None
+        if sealed.to_bytes() != content:
+            raise InputError("damaged: its own SHA-256 differs")
+        return sealed
+
+    def _digest(self) -> str:
+        unsealed = msgspec.structs.replace(self, sha256="")
+        return hashlib.sha256(msgspec.json.encode(unsealed)).hexdigest()
 
 
 def write_whole(path: Path, content: bytes) -> None:

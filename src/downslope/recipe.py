@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from downslope.autoencoders import Corruption
 from downslope.checked import NONE_TWICE, Checked, Count, Must, Seed, refused
-from downslope.data import Kind
+from downslope.data import Kind, NumberMethod, Task
 from downslope.errors import InputError
 from downslope.landscape.settings import (
     BatchNorm,
@@ -22,7 +22,7 @@ from downslope.landscape.settings import (
     Tolerance,
 )
 from downslope.networks import Initialization, Member, NetworkSpec, TrainingSpec
-from downslope.networks.specs import DecayOn, Factor, FactorOrZero, Optimizer, Schedule
+from downslope.networks.specs import DecayOn, Factor, FactorOrZero, Loss, Optimizer, Schedule
 from downslope.search import Halving, Range, Sampler, SamplerName, Settings, Space, propose
 from downslope.search.settings import Value
 from downslope.search.spaces import Values
@@ -41,7 +41,16 @@ Seeds = Trials | Annotated[list[Seed], Meta(min_length=1, max_length=MOST_TRIALS
 
 Layer = Annotated[int, Meta(ge=1, le=2**16)]
 Hidden = Annotated[tuple[Layer, ...], Meta(min_length=1)]
+Side = Annotated[int, Meta(ge=1, le=1024)]
+Sides = Annotated[list[Side], Meta(min_length=2, max_length=2)]
 Finite = Annotated[float, Meta(ge=-1e6, le=1e6)]
+
+
+LOSSES: dict[Task, Loss] = {
+    "classification": "cross_entropy",
+    "regression": "mean_squared_error",
+}
+"""What is minimized, by task."""
 
 
 def seeds_from(seeds: int | list[int], first: int) -> list[int]:
@@ -54,23 +63,40 @@ def seeds_from(seeds: int | list[int], first: int) -> list[int]:
 
 
 class DataRecipe(Checked, frozen=True, kw_only=True):
-    """Which data, and how they are split and scaled.
+    """Which data, and how they are split and encoded.
 
     Args:
         name: a set's name or a path.
         label: the label column of a table, where its name does not tell.
+        columns: the only columns of a table to learn from, whatever they look like.
+        drop: columns of a table to leave out.
+        task: whether labels are classes or numbers to predict, where they do not tell.
+        encoding: of the numbers in a table: mean 0 and deviation 1, by quantiles to a normal
+            distribution, or piecewise linear over bins; see "Use your own data".
+        size: height and width to which a folder of pictures is resized, or one number for both.
         kind: what arrays hold, where their content does not tell.
         validation: training examples to choose on instead, how many or which share of them.
         split_seed: of that split; the recipe's where it is left out.
-        center: subtracted from scaled pixels; columns of a table are standardized instead.
+        center: subtracted from scaled pixels; a table is encoded instead.
     """
 
     name: str = "fashion-mnist"
     label: str | None = None
+    columns: list[str] = msgspec.field(default_factory=list[str])
+    drop: list[str] = msgspec.field(default_factory=list[str])
+    task: Task | None = None
+    encoding: NumberMethod = "standard"
+    size: Side | Sides | None = None
     kind: Kind | None = None
     validation: Count | Annotated[float, Meta(gt=0, lt=1)] = 0.2
     split_seed: Seed | None = None
     center: Finite = 0.5
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Return the options of `downslope.load`."""
+        names = ("label", "columns", "drop", "task", "size", "kind")
+        return {name: getattr(self, name) for name in names}
 
 
 class TheoryRecipe(Checked, frozen=True, kw_only=True):
@@ -150,7 +176,7 @@ class SearchRecipe(Checked, frozen=True, kw_only=True):
         """Yield what cannot be trained, and what the keys say without effect."""
         yield from _losses(self.settings, self.space)
         try:
-            self.whole_space.check_combinations()  # two may each be allowed and not go together
+            self.whole_space().check_combinations()  # two may each be allowed and not go together
         except InputError as error:
             yield str(error)
         yield from self._without_effect()
@@ -185,36 +211,37 @@ class SearchRecipe(Checked, frozen=True, kw_only=True):
         fixed = self.settings.get(name, getattr(Settings(), name))
         return ends if ends and name not in self.conditions else [*ends, fixed]
 
-    @property
-    def whole_space(self) -> Space:
+    def whole_space(self, task: Task = "classification") -> Space:
         """Return the space with what surrounds it.
 
         Raises:
             InputError: see `Space`.
         """
         return Space(
-            base=Settings().replace(self.settings),
+            base=Settings(loss=LOSSES[task]).replace(self.settings),
             values=self.space,
             conditions=self.conditions,
             constraints=self.constraints,
         )
 
-    def make_sampler(self, seed: int) -> Sampler:
+    def make_sampler(self, seed: int, task: Task = "classification") -> Sampler:
         """Make what proposes the trials.
 
         Raises:
             InputError: see `Space` and `Sampler`.
         """
-        return Sampler(self.whole_space, self.sampler, seed)
+        return Sampler(self.whole_space(task), self.sampler, seed)
 
-    def proposals(self, seed: int, most: int | None = None) -> list[Settings]:
+    def proposals(
+        self, seed: int, most: int | None = None, task: Task = "classification"
+    ) -> list[Settings]:
         """Return the settings of all trials, or of the first ones, before any outcome is known.
 
         Raises:
             InputError: see `Space` and `propose`.
         """
         count = self.trials if most is None else min(most, self.trials)
-        return propose(self.whole_space, self.sampler, seed, count)
+        return propose(self.whole_space(task), self.sampler, seed, count)
 
     def check_proposals(self, seed: int) -> None:
         """Propose the first trials, to see before any work that they can be trained.
@@ -227,12 +254,12 @@ class SearchRecipe(Checked, frozen=True, kw_only=True):
 
 
 def _losses(*tables: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a loss for numbers: a recipe's searches are over classes."""
+    """Yield a loss that is chosen: it follows from the task."""
     for table in tables:
         asked = table.get("loss", "cross_entropy")
         for loss in cast("list[Any]", asked) if isinstance(asked, list) else [asked]:
             if loss != "cross_entropy":
-                yield refused("loss", loss, "'cross_entropy', for classes")
+                yield refused("loss", loss, "left out; it follows from data.task")
 
 
 class RefitRecipe(Checked, frozen=True, kw_only=True):
@@ -273,9 +300,11 @@ class RefitRecipe(Checked, frozen=True, kw_only=True):
                     f"{self.settings[name]!r} wins; leave one of the two out"
                 )
 
-    def resolved(self, winner: Settings) -> Settings:
+    def resolved(self, winner: Settings, task: Task = "classification") -> Settings:
         """Return the settings to train: the winner's, or the recipe's choice, with changes."""
-        chosen = winner if self.choice is None else Settings().replace(self.choice)
+        chosen = winner
+        if self.choice is not None:
+            chosen = Settings(loss=LOSSES[task]).replace(self.choice)
         changes = dict(self.settings)
         if self.epochs is not None:
             changes["epochs"] = self.epochs

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from downslope.autoencoders import AutoencoderResult
-from downslope.data import Opening
+from downslope.data import Opening, Task
 from downslope.landscape import LandscapeResult
 from downslope.networks import Member
 from downslope.recipe import Recipe
@@ -46,6 +46,10 @@ class DataResult(msgspec.Struct, frozen=True, kw_only=True):
         class_counts: of the training and validation examples together.
         scaling: what was done to the inputs of the classifier, in words.
         notes: what was taken for what where the content of the files decided it.
+        task: classes, or numbers to predict.
+        target: name of the label column.
+        target_spread: deviation of the numbers to predict in the training rows; losses are of
+            numbers divided by it. 1 for classes.
     """
 
     name: str
@@ -59,6 +63,9 @@ class DataResult(msgspec.Struct, frozen=True, kw_only=True):
     class_counts: list[int]
     scaling: str
     notes: list[str] = []
+    task: Task = "classification"
+    target: str = ""
+    target_spread: float = 1.0
 
 
 class VariantsResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from downslope.runs import Run
 def test_a_run_writes_results_manifest_and_report(downslope, tmp_path: Path) -> None:
     said = downslope("run", "tiny.toml", "--out", "out")
     assert said.status == 0, said.err
+    assert "estimated time: " in said.err
     results = Run(tmp_path / "out").read_results()
     stages = ["search", "refit", "variants", "landscape", "autoencoder", "theory"]
     assert list(results.seconds) == stages

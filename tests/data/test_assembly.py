@@ -11,12 +11,12 @@ LABELS = np.arange(20) % 2
 CLEAN = np.arange(60, dtype=np.float32).reshape(20, 3)
 
 
-def make(x, y=LABELS, test_x=None, test_y=None, **known):
+def make(x, y=LABELS, test_x=None, test_y=None, task=None, **known):
     x, y = np.asarray(x), np.asarray(y)
     test = None
     if test_x is not None:
         test = Part(np.asarray(test_x), "tx", Labels(np.asarray(test_y), "ty"))
-    return assemble("n", "s", Part(x, "x", Labels(y, "y"), **known), test)
+    return assemble("n", "s", Part(x, "x", Labels(y, "y"), **known), test, task)
 
 
 def with_at(array, at, value):
@@ -160,7 +160,11 @@ TEN = np.arange(20) % 10
         ((CLEAN, CLEAN), {}, r"^y: has shape \(20, 3\) and is not one-hot"),
         ((CLEAN, np.zeros((20, 2, 2))), {}, "^y: has 3 dimensions"),
         ((CLEAN, np.array([None] * 20)), {}, "^y: has dtype object; labels must be whole"),
-        ((CLEAN, with_at(LABELS * 1.0, 4, 0.5)), {}, "^y: row 4 .* label 0.5; .* round or bin"),
+        (
+            (CLEAN, with_at(LABELS * 1.0, 4, 0.5)),
+            {"task": "classification"},
+            "^y: row 4 .* label 0.5; .* round or bin",
+        ),
         ((CLEAN, with_at(LABELS * 1.0, 4, np.nan)), {}, "^y: row 4 .* label nan"),
         ((CLEAN, with_at(LABELS, 4, 99)), {}, "^y: has 20 rows of 3 .*, 1 of the rarest .'99'"),
         ((CLEAN, LABELS, CLEAN, with_at(LABELS, 4, 2)), {}, "^ty: row 4 .* '2', which no training"),

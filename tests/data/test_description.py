@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_digits
 
@@ -67,3 +68,32 @@ def test_verify_a_table(tmp_path: Path):
     path.write_text("a,y\n" + "1,0\n2,1\n" * 5)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     assert verify(path) == (FileCheck(path, digest, None),)
+
+
+def test_a_table_is_described_column_by_column():
+    frame = pd.DataFrame(
+        {
+            "size": [1.0, None, 3.0, 4.0] * 10,
+            "kind": ["a", "b", "a", "c"] * 10,
+            "open": [True, False, False, False] * 10,
+            "day": pd.date_range("2024-01-01", periods=40),
+            "same": 1,
+            "id": range(40),
+            "y": ["u", "v"] * 20,
+        }
+    )
+    dataset = load(frame, drop=["id"])
+    size, kind, truth, day, same, key = describe(dataset).columns
+    assert (size.kind, size.holds) == ("number", "1 to 4")
+    assert size.missing == dataset.training.inputs["size"].isna().mean() > 0
+    assert size.becomes == "2 features: value, is missing"
+    assert kind.holds.startswith("3 levels: a, ")  # the most frequent first
+    assert kind.becomes == "3 features: a, b, c"
+    assert (truth.kind, truth.holds) == (
+        "boolean",
+        f"{100 * dataset.training.inputs['open'].mean():.0f} % true",
+    )
+    days = dataset.training.inputs["day"]
+    assert (day.kind, day.holds) == ("date", f"{days.min().date()} to {days.max().date()}")
+    assert same.becomes == "left out: the same in all training rows"
+    assert key.becomes == "left out: not asked for"

@@ -35,7 +35,7 @@ def fnv(values: np.ndarray) -> str:
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("line", LINES)
 def test_weights_are_the_same_bits(isa: str, line: str) -> None:
-    *spec, norm, dropout, clip, digest = line.split()
+    *spec, norm, dropout, clip, scale, digest = line.split()
     shape, activation, loss, optimizer, batch, momentum, decay = spec
     widths = tuple(map(int, shape.split("-")))
     member = Member(
@@ -57,7 +57,7 @@ def test_weights_are_the_same_bits(isa: str, line: str) -> None:
         seed=3,
     )
     trainer = make_trainer(member, isa)
-    trainer.parameters = numbers(len(trainer.parameters), 0) / 2
+    trainer.parameters = numbers(len(trainer.parameters), 0) / 2 * np.float32(scale)
     inputs = numbers(ROWS * widths[0], 7).reshape(ROWS, widths[0])
     targets = (numbers(ROWS * widths[-1], 11) + np.float32(0.5)).reshape(ROWS, widths[-1])
     classes = np.arange(ROWS) % widths[-1]

@@ -24,18 +24,29 @@ SMALL: dict[str, Any] = {
 }
 
 
+def order_matters(estimator: Any) -> dict[str, str]:
+    """Name the checks that no network on minibatches passes, scikit-learn's own neither."""
+    reason = "they shuffle the weighted rows: the minibatches are others"
+    name = "check_sample_weight_equivalence_on_{}_data"
+    return {name.format(kind): reason for kind in ("dense", "sparse")}
+
+
 @parametrize_with_checks(
     [
         MLPClassifier(epochs=30),
         MLPRegressor(epochs=30),
         MLPClassifier(early_stopping=True, validation_fraction=0.3),
-    ]
+    ],
+    expected_failed_checks=order_matters,
 )
 def test_estimators_keep_scikit_learns_conventions(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
 @pytest.mark.slow
-@parametrize_with_checks([MLPSearchClassifier(**SMALL), MLPSearchRegressor(**SMALL)])
+@parametrize_with_checks(
+    [MLPSearchClassifier(**SMALL), MLPSearchRegressor(**SMALL, ensemble=True)],
+    expected_failed_checks=order_matters,
+)
 def test_searches_keep_scikit_learns_conventions(estimator: Any, check: Any) -> None:
     check(estimator)

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,11 @@ from sklearn.model_selection import GroupKFold, KFold, LeaveOneOut, cross_val_sc
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
+from downslope import load_model
 from downslope.errors import InputError
 from downslope.estimators import MLPSearchClassifier, MLPSearchRegressor
+from downslope.estimators.preparation import hold_out
+from downslope.estimators.task import Task
 from downslope.search import Range
 
 X, Y = load_iris(return_X_y=True)
@@ -161,7 +165,7 @@ def test_what_is_fixed_leaves_the_default_space() -> None:
     [
         ({"settings": {"units": 3}}, "settings: units = 3 has no effect, because space varies it"),
         ({"settings": {"weight_scale": 2.0}}, "weight_scale has no effect on the estimators"),
-        ({"cv": GroupKFold(3)}, r"fit takes no groups: give cv = list\(splitter.split\("),
+        ({"cv": GroupKFold(3)}, "give them to fit, as groups"),
         ({"cv": 400}, "cv = 400: Cannot have number of splits"),
         ({"cv": LeaveOneOut()}, "leaves 1 of 150 rows in a fold, on which R2 is not defined"),
     ],
@@ -172,7 +176,7 @@ def test_what_would_fail_after_the_search_is_refused_before_it(
     def search(*_: Any, **__: Any) -> None:
         raise AssertionError("searched")
 
-    monkeypatch.setattr("downslope.estimators.tuned.search", search)
+    monkeypatch.setattr("downslope.estimators.searching.search", search)
     with pytest.raises(InputError, match=message):
         MLPSearchRegressor(**QUICK | parameters).fit(X, X[:, 0])
 
@@ -184,12 +188,16 @@ def test_verbose_shows_progress(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"^choice: done in \d+ s; 2 best trials on folds$", shown, re.M)
 
 
-def test_halving_prunes_and_chooses_among_those_trained_in_full() -> None:
-    search = MLPSearchClassifier(**QUICK | {"halving": "halving", "trials": 12}).fit(X, Y)
-    outcomes = {t.id: t.outcome for t in search.trials_}
-    assert set(outcomes.values()) == {"completed", "pruned"}
-    assert all(outcomes[i] == "completed" for i in search.cv_results_["trial"])
-    again = MLPSearchClassifier(**QUICK | {"halving": "halving", "trials": 12, "n_jobs": 2})
+def test_those_pruned_last_make_up_for_what_halving_leaves() -> None:
+    search = MLPSearchClassifier(**QUICK | {"halving": "halving", "trials": 12, "candidates": 4})
+    search.fit(X, Y)
+    trials = {t.id: t for t in search.trials_}
+    chosen = [trials[i] for i in search.cv_results_["trial"]]
+    assert [t.outcome for t in chosen] == ["completed", *["pruned"] * 3]
+    places = [(-(t.rung or 99), t.rank or 0) for t in chosen]
+    assert places == sorted(places)
+    assert len({str(t.settings) for t in chosen}) == 4
+    again = clone(search).set_params(n_jobs=2)
     np.testing.assert_array_equal(again.fit(X, Y).predict_proba(X), search.predict_proba(X))
 
 
@@ -199,8 +207,83 @@ def test_another_sampler_proposes_other_trials() -> None:
     assert [t.settings for t in tpe.trials_] != [t.settings for t in random.trials_]
 
 
-@pytest.mark.parametrize(("trials", "candidates"), [(6, 1), (8, 1), (20, 2), (50, 5)])
-def test_as_many_are_trained_on_folds_as_the_documents_say(trials: int, candidates: int) -> None:
-    X, y = load_iris(return_X_y=True)
-    search = MLPSearchClassifier(trials=trials, cv=2, settings={"epochs": 9}, random_state=541)
-    assert len(search.fit(X[::3], y[::3]).cv_results_["params"]) == candidates
+@pytest.mark.parametrize(("trials", "candidates"), [(6, 5), (20, 5), (4, 4)])
+def test_as_many_are_trained_on_folds_as_asked_for(trials: int, candidates: int) -> None:
+    search = MLPSearchClassifier(trials=trials, cv=2, settings={"epochs": 3}, random_state=541)
+    assert len(search.fit(X[::3], Y[::3]).cv_results_["params"]) == candidates
+
+
+def test_an_ensemble_is_the_weighted_mean_of_its_folds() -> None:
+    search = MLPSearchClassifier(**QUICK | {"ensemble": True, "candidates": 4}).fit(X, Y)
+    assert search.ensemble_ is not None
+    parts = search.ensemble_.parts
+    assert sum(weight for weight, _ in parts) == pytest.approx(1)
+    expected = np.sum(
+        [w * np.mean([e.predict_proba(X) for e in folds], axis=0) for w, folds in parts], axis=0
+    )
+    np.testing.assert_allclose(search.predict_proba(X), expected, atol=1e-12)
+    np.testing.assert_array_equal(search.predict(X), search.classes_[expected.argmax(1)])
+    np.testing.assert_allclose(np.exp(search.predict_log_proba(X)), expected)
+    numbers = MLPSearchRegressor(**QUICK | {"ensemble": True}).fit(X, X[:, 2])
+    assert numbers.score(X, X[:, 2]) > 0.9
+
+
+def test_groups_are_never_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = np.arange(150) // 5
+    seen: list[tuple[set[int], set[int]]] = []
+    fitted = Task.fitted
+
+    def record(task: Task, estimator: Any, at: Any) -> Any:
+        seen.append((set(groups[at]), set(groups) - set(groups[at])))
+        return fitted(task, estimator, at)
+
+    monkeypatch.setattr(Task, "fitted", record)
+    search = MLPSearchClassifier(**QUICK).fit(X, Y, groups=groups)
+    assert len(seen) == search.n_splits_ * 2
+    for trained_on, held_out in seen:
+        assert len(trained_on) + len(held_out) == 30
+        assert {g for g in groups if g in held_out}.isdisjoint(trained_on)
+    kept, rest = hold_out(150, 0.2, 541, Y, groups)
+    assert not set(groups[kept]) & set(groups[rest])
+
+
+def test_encodings_of_numbers_share_the_trials_and_compete() -> None:
+    search = MLPSearchClassifier(
+        **QUICK | {"numbers": ["standard", "piecewise-linear"], "candidates": 6}
+    ).fit(X, Y)
+    assert [p["numbers"] for p in search.cv_results_["params"]].count("standard") == 3
+    assert search.best_estimator_.numbers == search.best_params_["numbers"]
+    assert sorted(t.id for t in search.trials_) == list(range(6))
+    with pytest.raises(InputError, match=r"numbers = \[\]; it must be an encoding"):
+        MLPSearchClassifier(**QUICK | {"numbers": []}).fit(X, Y)
+
+
+def test_weights_reach_the_search_and_the_folds() -> None:
+    weights = np.where(Y == 2, 0.0, 1.0)
+    search = MLPSearchClassifier(**QUICK).fit(X, Y, weights)
+    assert set(search.predict(X)) == {0, 1}
+    assert list(search.classes_) == [0, 1, 2]
+
+
+def test_a_search_becomes_a_model_whose_intervals_cover(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    rows = pd.DataFrame({"a": rng.normal(size=4300), "b": rng.choice(["x", "y"], 4300)})
+    prices = 100 * rows["a"] + np.where(rows["b"] == "x", 50, 0) + rng.laplace(0, 20, 4300)
+    search = MLPSearchRegressor(**QUICK).fit(rows[:300], prices[:300])
+    assert len(search.residuals_) == 300
+    search.to_model(target="price").save(tmp_path / "model")
+    model = load_model(tmp_path / "model")
+    found = model.combine(model.encode(rows[300:]))
+    np.testing.assert_allclose(found.values, search.predict(rows[300:]), rtol=1e-9)
+    assert found.interval is not None
+    low, high = found.interval.T
+    covered = np.mean((low <= prices[300:]) & (prices[300:] <= high))
+    # Of 300 calibration rows, the coverage itself deviates by sqrt(0.95 * 0.05 / 300) = 0.013.
+    assert covered == pytest.approx(0.95, abs=3 * 0.0135)
+    labels = MLPSearchClassifier(**QUICK).fit(X, np.array(["a", "b", "c"])[Y])
+    np.testing.assert_array_equal(labels.to_model().predict(X), labels.predict(X))
+    with pytest.raises(InputError, match="an ensemble is no single network"):
+        clone(search).set_params(ensemble=True).fit(rows[:99], prices[:99]).to_model()
+    both = np.column_stack([prices, prices])[:99]
+    with pytest.raises(InputError, match="one number a row"):
+        clone(search).fit(rows[:99], both).to_model()

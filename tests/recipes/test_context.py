@@ -37,7 +37,7 @@ def test_stages_see_scaled_parts_that_make_up_the_whole(
     context = prepare(tiny_recipe, data, Run(tmp_path / "run"), 1)
     rows, held_out = split(data.training, 40, tiny_recipe.seed)
     pixels = data.training.inputs / 16 - 0.5
-    assert (len(context.training), len(context.validation), context.classes) == (160, 40, 10)
+    assert (len(context.training), len(context.validation), context.outputs) == (160, 40, 10)
     np.testing.assert_array_equal(context.training.inputs, pixels[rows].astype(np.float32))
     np.testing.assert_array_equal(context.validation.targets, data.training.targets[held_out])
     np.testing.assert_array_equal(context.everything.inputs, pixels.astype(np.float32))
@@ -231,7 +231,7 @@ def test_trials_are_added_to_a_finished_search_to_the_bits_of_a_longer_one(
     assert [t.seconds for t in grown.search.trials[:3]] == seconds  # not trained again
     assert timeless(grown.search) == timeless(whole.search)
     assert timeless(grown.refit) == timeless(whole.refit)
-    for name in ("refit/seed-7.safetensors", "refit/predictions.npz", "recipe.toml"):
+    for name in ("model/seed-7.safetensors", "refit/predictions.npz", "recipe.toml"):
         assert (runs[0].path / name).read_bytes() == (runs[1].path / name).read_bytes()
     reasons = [o.reason for o in grown.test_set.openings]  # what was looked at stays counted
     assert [r for r in reasons if r.endswith("before trials were added")] == reasons[:2]

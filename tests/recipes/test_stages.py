@@ -102,9 +102,9 @@ def test_the_winner_of_the_search_is_refitted_with_the_recipes_epochs(
     assert len(again.last_minibatches) == 20
 
 
-@pytest.mark.parametrize("stage", ["refit", "variants"])
+@pytest.mark.parametrize(("stage", "folder"), [("refit", "model"), ("variants", "variants")])
 def test_weights_on_disk_predict_what_results_say(
-    finished: Run, finished_results: Results, make_digits: Make, stage: str
+    finished: Run, finished_results: Results, make_digits: Make, stage: str, folder: str
 ) -> None:
     result = finished_results.refit
     if stage == "variants":
@@ -114,7 +114,7 @@ def test_weights_on_disk_predict_what_results_say(
     assert result.test_accuracy is not None
     test = Scaling(divisor=16, shift=0.5).apply(make_digits().test.open("the oracle"))
     for seed, accuracy in zip(result.seeds, result.test_accuracy.per_seed, strict=True):
-        state = finished.read_weights(f"{stage}/seed-{seed}.safetensors")
+        state = finished.read_weights(f"{folder}/seed-{seed}.safetensors")
         chosen = predict(result.member.network, state, test.inputs).argmax(1)
         assert accuracy == metrics.accuracy_score(test.targets, chosen)
 
@@ -130,7 +130,7 @@ def test_the_trajectory_begins_at_the_start_and_ends_at_the_weights(
     linear = [torch.nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
     start = torch.nn.utils.parameters_to_vector([p for one in linear for p in one.parameters()])
     assert np.array_equal(arrays["vectors"][0], start.detach().numpy())
-    state = finished.read_weights(f"refit/seed-{member.seed}.safetensors")
+    state = finished.read_weights(f"model/seed-{member.seed}.safetensors")
     module = build(member.network, torch.Generator())
     module.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in state.items()})
     assert np.array_equal(arrays["vectors"][-1], flatten(module))
@@ -252,7 +252,7 @@ def test_batch_norms_buffers_reach_the_landscape(
     assert results.refit is not None
     assert results.landscape is not None
     module = build(results.refit.member.network, torch.Generator())
-    state = run.read_weights("refit/seed-7.safetensors")
+    state = run.read_weights("model/seed-7.safetensors")
     # Strict, shapes included: also the counter of batches, which is a scalar.
     for name, value in module.state_dict().items():
         assert state[name].shape == tuple(value.shape)
@@ -341,14 +341,14 @@ def test_a_refit_that_cannot_be_trained_is_stated_and_has_no_landscape(
     assert results.landscape is None
 
 
-@pytest.mark.parametrize("name", ["trajectory.npz", "seed-7.safetensors"])
+@pytest.mark.parametrize("name", ["refit/trajectory.npz", "model/seed-7.safetensors"])
 def test_a_damaged_file_of_an_earlier_stage_is_named(
     copied: Run, tiny_recipe: Recipe, make_digits: Make, name: str
 ) -> None:
     results = copied.read_results()
     del results.seconds["landscape"]
     copied.commit(results, [])
-    path = copied.path / "refit" / name
+    path = copied.path / name
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=f"{name}: not what the run wrote"):
         drain(run_recipe(tiny_recipe, make_digits(), copied))

@@ -71,9 +71,14 @@ def test_one_large_class_is_no_divergence(smoothing: float, rate: float, tmp_pat
     assert [(t.outcome, t.reason) for t in drain(steps).trials] == [("completed", "")]
 
 
-def test_what_has_no_classes_is_never_lost() -> None:
-    chance = ChanceLevel.of(Examples(np.zeros((4, 2), np.float32), np.zeros((4, 2), np.float32)), 2)
-    assert chance.degeneracy(3, [1e9], 0.0) == ""
+def test_numbers_are_lost_far_above_the_error_of_their_mean() -> None:
+    targets = np.array([[0.0], [4.0], [0.0], [4.0]], np.float32)
+    chance = ChanceLevel.of(Examples(np.zeros((4, 2), np.float32), targets), 1)
+    assert chance.loss == targets.var()
+    assert chance.degeneracy(3, [7.9], None) == ""
+    assert "that of always predicting the mean 4" in chance.degeneracy(3, [8.1], None)
+    same = ChanceLevel.of(Examples(np.zeros((4, 2), np.float32), np.zeros((4, 2), np.float32)), 2)
+    assert same.degeneracy(3, [1e9], None) == ""
 
 
 def test_a_network_that_died_at_an_absurd_rate_has_diverged(

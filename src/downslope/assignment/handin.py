@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,11 @@ def write_handin(
     contents: dict[str, bytes] = {}
     drawings = draw_all(document.displays())
     if "pdf" in formats:
+<<<<<<< HEAD
         source = render_source(document, drawings, paper, label=course or "hand-in")
+=======
+        source = render_handin(document, drawings, paper)
+>>>>>>> int
         contents["pdf"] = compile_source(source, drawings)
     if "html" in formats:
         contents["html"] = render_page(document, drawings).encode()
@@ -117,7 +122,8 @@ def _absent(stage: str) -> Paragraph:
 
 
 def _listing(*names: str) -> Code:
-    return Code("\n\n".join(code_of(name).strip() for name in names), "python")
+    text = "\n\n".join(code_of(name).strip() for name in names)
+    return Code(re.sub(r"  # type: ignore\S*", "", text), "python")
 
 
 def _theory(results: Results) -> Iterator[Block]:

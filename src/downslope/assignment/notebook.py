@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pprint import pformat
 from typing import Any
 
-from downslope.assignment.catalogue import code_of, reference_source
+from downslope.assignment.catalogue import reference_source
 from downslope.networks import Member
 from downslope.report.blocks import (
     Block,
@@ -189,7 +190,7 @@ def listings_used(document: Document) -> list[str]:
         for n in ast.parse(reference_source()).body
         if isinstance(n, ast.FunctionDef | ast.ClassDef)
     ]
-    return [name for name in names if code_of(name).strip() in text]
+    return [name for name in names if re.search(rf"^(def|class) {name}\b", text, re.M)]
 
 
 def _line(text: Text) -> str:

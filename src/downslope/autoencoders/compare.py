@@ -176,7 +176,7 @@ def autoencode(
     seeds = [member.seed] if seeds is None else list(seeds)
     if not seeds or len(set(seeds)) != len(seeds):
         raise InputError(f"autoencoder: seeds = {seeds} must be at least one, each once")
-    ablations = _ablations(member, code_sizes, shapes)
+    ablations = ablated(member, code_sizes, shapes)
     members = [msgspec.structs.replace(member, seed=seed) for seed in seeds]
     members += [ablation for _, ablation in ablations]
     inputs = np.asarray(training.inputs, np.float32)
@@ -271,7 +271,7 @@ def autoencode(
     return AutoencoderComparison(result, pictured, arrays)
 
 
-def _ablations(
+def ablated(
     member: Member, code_sizes: Sequence[int], shapes: Sequence[Sequence[int]]
 ) -> list[tuple[str, Member]]:
     """Make the other members; one that is the member itself is left out."""

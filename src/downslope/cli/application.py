@@ -12,12 +12,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from downslope.cli.assignment import check
+from downslope.cli.assignment import check, handin
 from downslope.cli.autoencoder import decode, encode, reconstruct
 from downslope.cli.data import describe_data, fetch_data, list_data, verify_data
 from downslope.cli.diagnose import diagnose
 from downslope.cli.doctor import doctor
 from downslope.cli.landscape import landscape
+from downslope.cli.predict import predict
 from downslope.cli.recipes import run, stage_command
 from downslope.cli.runs import export, report, verify
 from downslope.errors import InputError
@@ -96,6 +97,8 @@ for _name, _stage in STAGES.items():
         _add(app, stage_command(_name), _short, _text)
 for _function in (
     check,
+    predict,
+    handin,
     diagnose,
     landscape,
     encode,

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from math import isnan
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
-from downslope.cli.options import KindOption, LabelOption, QuietOption
+from downslope.cli.options import (
+    ColumnsOption,
+    DropOption,
+    KindOption,
+    LabelOption,
+    QuietOption,
+    SizeOption,
+    TaskOption,
+    column_names,
+    picture_size,
+)
 from downslope.errors import InputError
 from downslope.terminal import say, show
 from downslope.watch import watch
 
 if TYPE_CHECKING:
-    from downslope.data import Dataset, Kind
+    from downslope.data import Dataset
 
 
-def load_dataset(name: str, label: str | None, kind: Kind | None, quiet: bool) -> Dataset:
+def load_dataset(name: str, quiet: bool, **options: Any) -> Dataset:
     """Load a data set by name or path, fetched first where it is known and not here."""
     from downslope.data import fetch, find, list_datasets, load
 
     if name in {listing.name for listing in list_datasets()} and find(name) is None:
         watch(fetch(name), quiet)
-    return load(name, label=label, kind=kind)
+    return load(name, **options)
 
 
 def list_data() -> None:
@@ -82,25 +93,56 @@ def verify_data(
 def describe_data(
     name: Annotated[str, typer.Argument(help="A data set's name or path.")] = "fashion-mnist",
     label: LabelOption = None,
+    columns: ColumnsOption = None,
+    drop: DropOption = None,
+    task: TaskOption = None,
+    size: SizeOption = None,
     kind: KindOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Describe a data set; the test set stays sealed."""
     from downslope.data import describe
 
-    data = describe(load_dataset(name, label, kind, quiet))
+    dataset = load_dataset(
+        name,
+        quiet,
+        label=label,
+        columns=column_names(columns),
+        drop=column_names(drop),
+        task=task,
+        size=picture_size(size),
+        kind=kind,
+    )
+    data = describe(dataset)
     shape = f"{' x '.join(map(str, data.shape))} = " if len(data.shape) > 1 else ""
+    example = f"{shape}{data.features} {data.dtype} from {data.lowest:g} to {data.highest:g}"
+    if data.columns:
+        example = f"{data.features} columns, below"
+    targets = dataset.training.targets
     rows = [
         ("name", data.name),
         ("source", data.source),
         ("training", f"{data.training:,} examples, validation included"),
         ("test", f"{data.test:,} examples, sealed"),
-        (
-            "one example",
-            f"{shape}{data.features} {data.dtype} from {data.lowest:g} to {data.highest:g}",
-        ),
+        ("one example", example),
         ("SHA-256", data.sha256),
         *(("read as", note) for note in data.notes),
         *(("class", f"{c.name}: {c.training:,} training examples") for c in data.classes),
     ]
+    if dataset.task == "regression":
+        rows.append(
+            ("to predict", f"{targets.min():g} to {targets.max():g}, mean {targets.mean():g}")
+        )
     show(rows)
+    if data.columns:
+        table = (
+            (
+                c.name,
+                c.kind,
+                "" if isnan(c.missing) else f"{100 * c.missing:.1f} %",
+                c.holds,
+                c.becomes,
+            )
+            for c in data.columns
+        )
+        show(table, "column", "kind", "missing", "holds", "becomes")

@@ -55,7 +55,7 @@ def diagnose(
     folder.check_name()
     with own_output():
         factory = load_factory(module)
-    dataset = load_dataset(data, label, kind, quiet)
+    dataset = load_dataset(data, quiet, label=label, kind=kind)
     encoding = Encoding.fit(dataset, center=DataRecipe().center)
     inputs = encoding.transform(dataset.training.inputs)
     steps = diagnose(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -49,7 +51,24 @@ DataOption = Annotated[
     str | None, typer.Option("--data", metavar="PATH", help="A data set's name or path.")
 ]
 LabelOption = Annotated[
-    str | None, typer.Option("--label", metavar="COLUMN", help="Label column of a CSV file.")
+    str | None, typer.Option("--label", metavar="COLUMN", help="The column of a table to predict.")
+]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option("--columns", metavar="NAMES", help="The only columns to learn from, with commas."),
+]
+DropOption = Annotated[
+    str | None, typer.Option("--drop", metavar="NAMES", help="Columns to leave out, with commas.")
+]
+TaskOption = Annotated[
+    Literal["classification", "regression"] | None,
+    typer.Option("--task", help="Classes or numbers to predict, where the labels do not tell."),
+]
+SizeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--size", metavar="HEIGHTxWIDTH", help="Resize a folder of pictures, as in 28x28."
+    ),
 ]
 KindOption = Annotated[
     Literal["images", "table"] | None,
@@ -74,6 +93,10 @@ class Options:
 
     data: DataOption = None
     label: LabelOption = None
+    columns: ColumnsOption = None
+    drop: DropOption = None
+    task: TaskOption = None
+    size: SizeOption = None
     trials: Annotated[int | None, number(int, "Trials of the search.")] = None
     seed: Annotated[int | None, number(Seed, "The recipe's seed.")] = None
     changes: Annotated[
@@ -104,6 +127,10 @@ class Options:
         for option, key, value in (
             ("--data", "data.name", None if self.data is None else absolute(self.data)),
             ("--label", "data.label", self.label),
+            ("--columns", "data.columns", column_names(self.columns) or None),
+            ("--drop", "data.drop", column_names(self.drop) or None),
+            ("--task", "data.task", self.task),
+            ("--size", "data.size", picture_size(self.size)),
             ("--trials", "search.trials", self.trials),
             ("--seed", "seed", self.seed),
         ):
@@ -141,6 +168,32 @@ def with_options(function: Callable[..., None]) -> Callable[..., None]:
     command.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue] - Typer reads it
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command
+
+
+def column_names(text: str | None) -> list[str]:
+    """Split names of columns at commas; one with a comma in it is written in quotes.
+
+    >>> column_names('a, "b, c"')
+    ['a', 'b, c']
+    """
+    return next(csv.reader([text], skipinitialspace=True)) if text else []
+
+
+def picture_size(text: str | None) -> list[int] | None:
+    """Read the size of pictures, height and width or one number for both.
+
+    Raises:
+        InputError: it is not written so.
+
+    >>> picture_size("28x40"), picture_size("28")
+    ([28, 40], [28, 28])
+    """
+    if text is None:
+        return None
+    sides = re.fullmatch(r"(\d{1,4})(?:x(\d{1,4}))?", text.lower())
+    if sides is None or not all(0 < int(side) <= 1024 for side in sides.groups(sides[1])):
+        raise InputError(f"--size {text}: write height and width, as in 28x28, each 1 to 1024")
+    return [int(side) for side in sides.groups(sides[1])]
 
 
 def names_of(text: str, allowed: Sequence[str], option: str) -> list[str]:

@@ -22,7 +22,9 @@ from downslope.terminal import say, show
 from downslope.watch import watch
 
 if TYPE_CHECKING:
+    from downslope.data import Dataset
     from downslope.engines import MakeRunner
+    from downslope.recipes import Recipe
     from downslope.results import Results
 
 RecipeArgument = Annotated[
@@ -101,7 +103,7 @@ def _run_stages(
     recipe = "fashion-mnist" if recipe is None else recipe
     chosen = load_recipe(recipe, options.recipe_changes())
     order = needed(stages, chosen)
-    dataset = load_dataset(chosen.data.name, chosen.data.label, chosen.data.kind, options.quiet)
+    dataset = load_dataset(chosen.data.name, options.quiet, **chosen.data.options)
     path, taken = (out, "") if out is not None else free_directory(Path(recipe).stem, chosen)
     directory = Run(path)
     notes: list[str] = []
@@ -113,6 +115,10 @@ def _run_stages(
         notes.append(f"trials are added, so these are done again: {', '.join(again)}")
     if choose_engine("auto") != "native":
         notes.append(MISSING)
+    if not options.quiet and options.executor != "ray":
+        done = directory.read_results().seconds if directory.exists else {}
+        if left := [stage for stage in order if stage not in done or stage in again]:
+            notes.append(_estimate(chosen, dataset, left, options.threads))
     start = time.perf_counter()
     try:
         with _executor(options.executor, options.address) as make_runner:
@@ -149,6 +155,19 @@ def _run_stages(
     if reason := advice(results):
         say(f"downslope: {reason}", stderr=True)
         sys.exit(1)
+
+
+def _estimate(recipe: Recipe, dataset: Dataset, stages: Sequence[str], threads: int | None) -> str:
+    """Say how long stages will take."""
+    from downslope.engines import cores
+    from downslope.recipes.estimate import estimate, measure_speed
+    from downslope.report.formats import duration
+
+    seconds = estimate(recipe, dataset, stages, measure_speed(threads), threads)
+    return (
+        f"estimated time: {duration(seconds)} on {threads or cores()} cores, by the cost of its "
+        "networks and the speed of this machine now"
+    )
 
 
 @contextmanager

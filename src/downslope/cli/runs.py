@@ -16,6 +16,9 @@ from downslope.terminal import say
 if TYPE_CHECKING:
     from downslope.runs import Run
 
+TABLES = ("csv", "jsonl", "mlflow", "tensorboard")
+MODELS = ("onnx", "torch", "safetensors")
+
 
 def report(
     directories: Annotated[
@@ -85,16 +88,27 @@ def export(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")],
     formats: Annotated[
         str,
-        typer.Option("--format", metavar="NAMES", help="Some of csv,jsonl,mlflow,tensorboard."),
+        typer.Option(
+            "--format",
+            metavar="NAMES",
+            help="Some of csv,jsonl,mlflow,tensorboard, or of the model onnx,torch,safetensors.",
+        ),
     ] = "csv,jsonl",
     out: Annotated[Path | None, place("FOLDER", "By default DIR/export.")] = None,
 ) -> None:
-    """Write the members of a run, their settings and curves, as tables or for other tools."""
-    from downslope.report import write_export
+    """Write a run for other tools: its members, their settings and curves; its trained model."""
+    wanted = names_of(formats, (*TABLES, *MODELS), "--format")
+    folder = out or inside(directory, "export")
+    if tables := [name for name in wanted if name in TABLES]:
+        from downslope.report import write_export
 
-    wanted = names_of(formats, ("csv", "jsonl", "mlflow", "tensorboard"), "--format")
-    for path in write_export(_undamaged(directory), wanted, out or inside(directory, "export")):
-        say(path)
+        for path in write_export(_undamaged(directory), tables, folder):
+            say(path)
+    if models := [name for name in wanted if name in MODELS]:
+        from downslope.models import export_model, load_model
+
+        for path, note in export_model(load_model(directory), models, folder):
+            say(f"{path}: {note}")
 
 
 def verify(

@@ -26,6 +26,9 @@ NPZ_KEYS: tuple[tuple[str, ...], ...] = (
     ("train_images", "train_labels", "test_images", "test_labels"),
     ("x", "y"),
     ("images", "labels"),
+    ("data", "target"),
+    ("data", "labels"),
+    ("inputs", "targets"),
 )
 """The sets of keys that a .npz may have, in lower case; two keys mean no test set of its own."""
 
@@ -35,6 +38,8 @@ _EXAMPLES = re.compile(
     re.IGNORECASE,
 )
 """Names of arrays that hold examples, in whatever set of keys."""
+
+_LABELS = re.compile(r"y|.*(labels|targets?)$")
 
 _NPY_NAME = re.compile(r"(?P<prefix>.*?)(?P<part>train|test)_(?P<what>images|labels)\.npy")
 
@@ -201,4 +206,4 @@ def _read_member(
 ) -> NDArray[Any]:
     with archive.open(info) as stream:
         data = read_bounded(stream, where)
-    return parse_npy(data, where, text=key.startswith("y") or key.endswith("labels"))
+    return parse_npy(data, where, text=_LABELS.match(key) is not None)

@@ -11,9 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downslope.data.encoding import columns_of_array
-from downslope.data.examples import Dataset, Examples, SealedTestSet, content_digest
+from downslope.data.examples import (
+    Column,
+    Dataset,
+    Examples,
+    Inputs,
+    SealedTestSet,
+    Task,
+    content_digest,
+)
 from downslope.data.files import fault, finite_rows
-from downslope.data.labels import Labels, encode, listed
+from downslope.data.labels import Labels, encode, listed, numbers, task_of
 from downslope.data.preparation import Range
 
 HOLD_OUT = 0.2
@@ -24,8 +32,6 @@ HOLD_OUT_SEED = 541
 
 Kind = Literal["images", "table"]
 """What inputs may be taken for."""
-
-Inputs = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.float64]
 
 DARK = 127
 """Bytes of pictures usually reach beyond this; 255 is white only where they do."""
@@ -45,7 +51,8 @@ class Part:
         kind: what the inputs are; None decides by type, dimensions and values.
         class_names: known names; if empty, the labels as written.
         white: the grey level of full white, where it is known.
-        columns: names of the features of a table.
+        columns: of a table with names; its inputs are then a frame with values by kind.
+        target: name of the label column.
         notes: what the reader has decided already.
     """
 
@@ -55,24 +62,29 @@ class Part:
     kind: Kind | None = None
     class_names: tuple[str, ...] = ()
     white: float | None = None
-    columns: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    target: str = ""
     notes: tuple[str, ...] = ()
 
 
-def assemble(name: str, source: str, training: Part, test: Part | None = None) -> Dataset:
+def assemble(
+    name: str, source: str, training: Part, test: Part | None = None, task: Task | None = None
+) -> Dataset:
     """Check arrays against each other and make a data set of them.
 
-    Labels are encoded by `encode`. What is decided from values is decided from training rows:
-    whether flat bytes are pictures (`_decide`) and which level is white. White is 255 where bytes
-    exceed 127, 1 where pictures lie in [0, 1], and the brightest value between; pictures with
-    negative values or values above 255 have none, nor has a table. Square flat pictures get their
-    sides back as shape. Without a test part a stratified fifth of the training part is held out.
+    Labels are encoded by `encode`, or are numbers to predict where `task_of` finds so. What is
+    decided from values is decided from training rows: whether flat bytes are pictures
+    (`_decide`) and which level is white. White is 255 where bytes exceed 127, 1 where pictures
+    lie in [0, 1], and the brightest value between; pictures with negative values or values
+    above 255 have none, nor has a table. Square flat pictures get their sides back as shape.
+    Without a test part a stratified fifth of the training part is held out.
 
     Args:
         name: of the data set.
         source: in words for the report.
         training: the training arrays, and what is known of them.
         test: the test arrays.
+        task: classes or numbers to predict; None decides by the training labels.
     """
     said = list(training.notes)
     parts = [training] if test is None else [training, test]
@@ -80,12 +92,13 @@ def assemble(name: str, source: str, training: Part, test: Part | None = None) -
         _check(part)
     if test is not None:
         _check_shapes(training, test)
-    targets, names = _encode(parts, said)
+    task, targets, names = _encode(parts, task, said)
     kept = held_out = None
     if test is None:
         kept, held_out = _hold_out(training, targets[0], names)
+        stratified = "" if task == "regression" else ", stratified,"
         said.append(
-            f"no test set of its own: a fifth of the rows ({len(held_out):,}), stratified, was "
+            f"no test set of its own: a fifth of the rows ({len(held_out):,}){stratified} was "
             "held out"
         )
     kind, white = training.kind, training.white
@@ -94,7 +107,7 @@ def assemble(name: str, source: str, training: Part, test: Part | None = None) -
         kind, why = _decide(seen, training.at)
         said.append(f"inputs taken for {'a table' if kind == 'table' else 'images'}: {why}")
     images = kind == "images"
-    arrays = _inputs(parts, images)
+    arrays = [part.inputs for part in parts] if training.columns else _inputs(parts, images)
     if kept is None or held_out is None:
         trained, sealed = map(Examples, arrays, targets)
     else:
@@ -110,8 +123,11 @@ def assemble(name: str, source: str, training: Part, test: Part | None = None) -
         )
     said += [
         f"the test set beside the training set: {warning}"
-        for warning in Range.of(trained.inputs).scale_warnings(sealed.inputs)
+        for warning in _scale_warnings(trained, sealed)
     ]
+    columns = training.columns
+    if not columns and not images:
+        columns = columns_of_array(arrays[0].shape[1])
     return Dataset(
         name=name,
         source=source,
@@ -120,14 +136,39 @@ def assemble(name: str, source: str, training: Part, test: Part | None = None) -
         training=trained,
         test=SealedTestSet(sealed),
         white=white,
-        columns=() if images else columns_of_array(arrays[0].shape[1]),
-        sha256=content_digest(trained.inputs, trained.targets, sealed.inputs, sealed.targets),
+        sha256=content_digest(*_arrays(trained), trained.targets, *_arrays(sealed), sealed.targets),
         notes=tuple(said),
+        task=task,
+        columns=columns,
+        target=training.target,
     )
+
+
+def _scale_warnings(training: Examples, test: Examples) -> list[str]:
+    if training.frame is not None:  # of one file, with the same scale for all its rows
+        return []
+    return Range.of(training.inputs).scale_warnings(test.inputs)
+
+
+def _arrays(examples: Examples) -> list[NDArray[Any]]:
+    """Return inputs as arrays of bytes that a digest can be taken of."""
+    frame = examples.frame
+    if frame is None:
+        return [examples.inputs]
+    columns = [frame[name].to_numpy() for name in frame.columns]
+    text = [np.array(c, object) if c.dtype == object else c for c in columns]
+    return [
+        np.frombuffer("\0".join("\1" if w is None else w for w in c).encode(), np.uint8)
+        if c.dtype == object
+        else c
+        for c in text
+    ]
 
 
 def _check(part: Part) -> None:
     raw, at, labels = part.inputs, part.at, part.labels
+    if part.columns:  # a frame, looked into by its reader
+        return
     if not 2 <= raw.ndim <= 4:
         raise fault(
             at,
@@ -164,17 +205,32 @@ def _check_shapes(training: Part, test: Part) -> None:
         )
 
 
-def _encode(parts: list[Part], said: list[str]) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
-    """Return the targets of each part and the names of the classes; zeros where none are given."""
+def _encode(
+    parts: list[Part], task: Task | None, said: list[str]
+) -> tuple[Task, list[NDArray[Any]], tuple[str, ...]]:
+    """Return the task, the targets of each part and the names of the classes.
+
+    Without labels the targets are zeros.
+    """
     labels = [part.labels for part in parts if part.labels is not None]
     if len(labels) < len(parts):
-        return [np.zeros(len(part.inputs), np.int64) for part in parts], ()
+        if task is not None:
+            raise fault(parts[0].at, f"has no labels, so task = {task!r} has no effect")
+        return "classification", [np.zeros(len(part.inputs), np.int64) for part in parts], ()
+    why = "as asked for"
+    if task is None:
+        task, why = "classification", ""
+        if parts[0].inputs.ndim == 2 and parts[0].kind != "images":
+            task, why = task_of(labels[0])
+    if task == "regression":
+        said.append(f"numbers to predict (a regression): {why}")
+        return task, [numbers(each) for each in labels], ()
     targets, names = encode(*labels)
     if len(names) < 2:
         raise fault(labels[0].at, "holds a single class; at least two are needed")
-    if names != tuple(map(str, range(len(names)))):
-        said.append(f"labels encoded as {len(names)} classes: {listed(names)}")
-    return targets, names
+    if parts[0].columns or names != tuple(map(str, range(len(names)))):
+        said.append(f"{len(names)} classes to predict{why and f' ({why})'}: {listed(names)}")
+    return task, list(targets), names
 
 
 def _decide(raw: NDArray[Any], at: str) -> tuple[Kind, str]:
@@ -243,11 +299,18 @@ def white_level(inputs: NDArray[Any]) -> float | None:
 
 
 def _hold_out(
-    part: Part, targets: NDArray[np.int64], names: Sequence[str]
+    part: Part, targets: NDArray[Any], names: Sequence[str]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return rows for training and for the test set; every class is among the former."""
     from sklearn.model_selection import train_test_split
 
+    if targets.dtype != np.int64:
+        if len(targets) < 10:
+            raise fault(part.at, f"has {len(targets)} rows; at least 10 are needed")
+        kept, held_out = train_test_split(
+            np.arange(len(targets)), test_size=HOLD_OUT, random_state=HOLD_OUT_SEED
+        )
+        return np.sort(kept), np.sort(held_out)
     counts = np.bincount(targets)
     rarest, classes = int(counts.min()), len(counts)
     if rarest < 2 or len(targets) < 5 * classes:

@@ -93,7 +93,7 @@ def values_of(cells: pd.Series, column: Column, at: Path | str) -> NDArray[Any]:
     codes, words = _distinct(cells)
     table = _READERS[column.kind](words, column)
     wrong = np.array([w is not None for w in words], bool) & pd.isna(table)
-    if wrong[codes].any() and len(words):
+    if len(words) and wrong[codes].any():
         raise _not_of_kind(cells, int((wrong[codes] & (codes >= 0)).argmax()), column, at)
     missing = np.array([np.datetime64("NaT", "us") if column.kind == "date" else None])
     if column.kind in ("number", "boolean"):
@@ -225,7 +225,7 @@ def _why_left_out(
         length = sum(len(word.split()) for word in words) / len(words)
         if length >= TEXT_WORDS:
             return "free text"
-        return f"{len(words):,} different words in {rows:,} rows: an identifier"
+        return f"an identifier: {len(words):,} different words in {rows:,} rows"
     if (
         kind == "number"
         and different

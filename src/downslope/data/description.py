@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from downslope.data import fashion_mnist
+from downslope.data.encoding import Encoding
 from downslope.data.examples import Dataset
 from downslope.data.fetching import NAMES, find
-from downslope.data.files import fault, open_decompressed
+from downslope.data.files import fault, is_table_name, open_decompressed
 from downslope.data.idx import ROLES, find_idx, idx_folders, read_idx
+from downslope.data.labels import listed
 from downslope.data.loading import load
 from downslope.errors import InputError
 
@@ -54,18 +57,38 @@ class ClassCount(NamedTuple):
     training: int
 
 
+class ColumnDescription(NamedTuple):
+    """A column of a table.
+
+    Args:
+        name: in the header.
+        kind: what its cells are taken for.
+        missing: share of the training rows without a value; NaN for a column that is left out.
+        holds: its range, or its levels.
+        becomes: what networks see of it.
+    """
+
+    name: str
+    kind: str
+    missing: float
+    holds: str
+    becomes: str
+
+
 @dataclass(frozen=True, slots=True)
 class Description:
     """What a data set is like; of the test set only its size, so that it stays sealed.
 
-    Training examples include those for validation; `lowest`, `highest` and `classes` are of them
-    alone. The other fields are those of `Dataset`.
+    Training examples include those for validation; `lowest` and `highest` (NaN for a table of
+    mixed columns, which `columns` describes), `columns` and `classes` are of them alone. The
+    other fields are those of `Dataset`.
     """
 
     name: str
     source: str
     shape: tuple[int, ...]
     features: int
+    columns: tuple[ColumnDescription, ...]
     training: int
     test: int
     classes: tuple[ClassCount, ...]
@@ -131,24 +154,53 @@ def describe(dataset: Dataset) -> Description:
     (1437, 360, ClassCount(name='0', training=142), 16.0)
     """
     inputs, targets = dataset.training.inputs, dataset.training.targets
+    mixed = dataset.training.frame is not None
     return Description(
         name=dataset.name,
         source=dataset.source,
         shape=dataset.shape,
         features=inputs.shape[1],
+        columns=_describe_columns(dataset) if mixed else (),
         training=len(dataset.training),
         test=len(dataset.test),
         classes=tuple(
             ClassCount(name, int(np.count_nonzero(targets == label)))
             for label, name in enumerate(dataset.class_names)
         ),
-        dtype=str(inputs.dtype),
-        lowest=float(inputs.min()),
-        highest=float(inputs.max()),
+        dtype="mixed" if mixed else str(inputs.dtype),
+        lowest=math.nan if mixed else float(inputs.min()),
+        highest=math.nan if mixed else float(inputs.max()),
         white=dataset.white,
         sha256=dataset.sha256,
         notes=dataset.notes,
     )
+
+
+def _describe_columns(dataset: Dataset) -> tuple[ColumnDescription, ...]:
+    frame, encoding = dataset.training.frame, Encoding.fit(dataset)
+    assert frame is not None
+    described: list[ColumnDescription] = []
+    for column in dataset.columns:
+        missing, holds = math.nan, ""
+        if column.name in frame:
+            cells = cast(Any, frame[column.name])
+            missing, present = float(cells.isna().mean()), cells.dropna()
+            if column.kind == "category":
+                levels = present.value_counts().index.tolist()
+                holds = f"{len(levels):,} levels: {listed(levels, 5)}"
+            elif column.kind == "boolean":
+                holds = f"{100 * present.mean():.0f} % true"
+            elif len(present):
+                low, high = present.min(), present.max()
+                a_date = column.kind == "date"
+                holds = f"{low:%Y-%m-%d} to {high:%Y-%m-%d}" if a_date else f"{low:g} to {high:g}"
+        becomes = f"left out: {encoding.left_out.get(column.name)}"
+        if column.name not in encoding.left_out:
+            features = encoding.features_of(column)
+            own = [f.removeprefix(column.name).strip(" =") or "value" for f in features]
+            becomes = f"{len(own)} feature{'s' * (len(own) > 1)}: {listed(own, 6)}"
+        described.append(ColumnDescription(column.name, column.kind, missing, holds, becomes))
+    return tuple(described)
 
 
 def _verify_idx(folder: Path, remedy: str) -> tuple[FileCheck, ...]:
@@ -168,8 +220,9 @@ def _verify_idx(folder: Path, remedy: str) -> tuple[FileCheck, ...]:
 
 
 def _is_data(path: Path) -> bool:
-    endings = (".npy", ".npz", ".csv", ".gz", ".idx", "ubyte")
-    return path.is_file() and path.name.lower().endswith(endings)
+    endings = (".npy", ".npz", ".gz", ".idx", "ubyte")
+    named = path.name.lower().endswith(endings) or is_table_name(path)
+    return path.is_file() and named
 
 
 def _sha256(path: Path) -> str:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downslope.data.examples import Column, Dataset, Examples, Inputs, Task
-from downslope.data.labels import listed
-from downslope.data.numbers import NumberEncoding, NumberMethod, constant
+from downslope.data.labels import left_out_notes
+from downslope.data.numbers import NumberEncoding, UnitMethod, constant
 from downslope.data.preparation import Scaling, narrow
 from downslope.errors import InputError
 
@@ -129,7 +129,7 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True):
         training: Examples | None = None,
         *,
         center: float = 0.5,
-        numbers: NumberMethod = "standard",
+        numbers: UnitMethod = "standard",
     ) -> Encoding:
         """Fit on training rows only, so that nothing leaks.
 
@@ -169,13 +169,17 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True):
         parts = [self.numbers.features, self.truths.features]
         return [name for part in [*parts, *(c.features for c in self.categories)] for name in part]
 
+    def features_of(self, column: Column) -> list[str]:
+        """Name those features that are made of one column."""
+        own = {column.name, f"{column.name} is missing"}
+        starts = tuple(f"{column.name} {mark}" for mark in ("= ", "(", "bin "))
+        return [name for name in self.features if name in own or name.startswith(starts)]
+
     @property
     def notes(self) -> list[str]:
-        """Say of a table which columns are not used, a sentence for each reason."""
-        by_reason: dict[str, list[str]] = {}
-        for name, reason in self.left_out.items():
-            by_reason.setdefault(reason, []).append(repr(name))
-        return [f"left out, {why}: {listed(names)}" for why, names in by_reason.items()]
+        """Say which columns of a table are left out for what training rows hold."""
+        constant_ones = {n: why for n, why in self.left_out.items() if why == CONSTANT}
+        return left_out_notes(constant_ones)
 
     def transform(self, rows: pd.DataFrame | Inputs, at: str = "data") -> NDArray[np.float32]:
         """Encode rows.
@@ -222,6 +226,13 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True):
         """Return what a regression's outputs, shape (..., 1), say in the target's units, (...)."""
         assert self.targets is not None
         return self.targets.undo(outputs)[..., 0]
+
+    @property
+    def target_spread(self) -> float:
+        """Return the deviation of the numbers to predict; 1 for classes."""
+        spread = 1.0 if self.targets is None else self.targets.spread
+        assert isinstance(spread, float)
+        return spread
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON holds."""
@@ -301,7 +312,7 @@ def _parts_of_dates(dates: NDArray[np.datetime64], name: str) -> dict[str, NDArr
     }
 
 
-def _fit_table(dataset: Dataset, training: Examples, method: NumberMethod) -> dict[str, Any]:
+def _fit_table(dataset: Dataset, training: Examples, method: UnitMethod) -> dict[str, Any]:
     """Fit what encodes a table; columns that are constant in the training rows are left out."""
     left_out = {c.name: c.left_out for c in dataset.columns if c.left_out}
     offered = [c for c in dataset.columns if not c.left_out]

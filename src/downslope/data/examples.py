@@ -127,8 +127,9 @@ class SealedTestSet:
 
     def encoded(self, encode: Callable[[Examples], Examples]) -> SealedTestSet:
         """Return the same test set, with examples that `open` encodes; openings count for both."""
-        other = SealedTestSet(self.__examples)
-        other.__openings, other.__encode = self.__openings, encode
+        other, before = SealedTestSet(self.__examples), self.__encode
+        other.__openings = self.__openings
+        other.__encode = encode if before is None else lambda raw: encode(before(raw))
         return other
 
 

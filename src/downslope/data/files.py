@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +18,18 @@ from downslope.errors import InputError
 
 MAXIMUM_BYTES = 2**30
 """The most that is ever read of one array or file, after decompression: 1 GiB."""
+
+
+_TABLES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq", ".feather")
+
+
+def is_table_name(path: Path) -> bool:
+    """Tell from its name whether a file is a table.
+
+    >>> is_table_name(Path("a.CSV.gz")), is_table_name(Path("a.parquet"))
+    (True, True)
+    """
+    return re.sub(r"\.(gz|zip)$", "", path.name.lower()).endswith(_TABLES)
 
 
 def fault(where: Path | str, what: str) -> InputError:
@@ -92,14 +105,19 @@ def open_decompressed(path: Path) -> Generator[io.BufferedIOBase, None, None]:
             raise fault(path, f"is a damaged .gz ({error}); get the file again") from None
 
 
-def read_text(path: Path) -> str:
-    """Read a file of UTF-8 text, plain or gzip, of at most `MAXIMUM_BYTES` once decompressed."""
-    with open_decompressed(path) as stream:
-        data = read_bounded(stream, path)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise fault(path, f"is not UTF-8 text (byte {error.start:,}); save it as UTF-8") from None
+def decoded(data: bytes, where: Path | str) -> tuple[str, str]:
+    """Return text and its encoding: UTF-8, UTF-16 with its mark, else Windows-1252.
+
+    >>> decoded("é".encode("cp1252"), "a.csv")
+    ('é', 'cp1252')
+    """
+    marked = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+    for encoding in ("utf-16",) if marked else ("utf-8-sig", "cp1252"):
+        with suppress(UnicodeDecodeError):
+            text = data.decode(encoding)
+            if "\0" not in text:
+                return text, encoding.removesuffix("-sig")
+    raise fault(where, "is no text in UTF-8, UTF-16 or Windows-1252; save it as UTF-8")
 
 
 def read_whole(path: Path) -> bytes:

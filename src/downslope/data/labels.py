@@ -1,9 +1,9 @@
-"""Labels of any kind to classes 0 to k-1, the same way for every format."""
+"""Labels of any kind to classes 0 to k-1 or to numbers, the same way for every format."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from downslope.data.examples import Task
 from downslope.data.files import fault
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -39,6 +40,61 @@ class Labels:
     values: NDArray[Any]
     at: str
     place: Callable[[int], str] = lambda row: f"row {row} (from 0)"
+
+
+MOST_CLASSES = 100
+"""Whole numbers with more different values are numbers to predict."""
+
+FEW_CLASSES = 20
+FEWEST_OF_A_CLASS = 5
+"""So are those with more values than the former, and on average fewer rows of each than this."""
+
+
+def task_of(labels: Labels) -> tuple[Task, str]:
+    """Tell whether labels are classes or numbers to predict, and by what.
+
+    >>> task_of(Labels(np.array([0.5, 1.0]), "a.csv"))
+    ('regression', 'the labels have fractions')
+    """
+    values = _column(labels)
+    if values.dtype.kind in "US":
+        cells = [str(cell).strip() for cell in np.unique(values)]
+        if not all(map(is_number, cells)):
+            return "classification", "the labels are words"
+        values = values.astype(np.float64)
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values)]  # what is missing is refused by who encodes
+    if (values != np.rint(values)).any():
+        return "regression", "the labels have fractions"
+    count = len(np.unique(values))
+    what = f"the labels are {count:,} different whole numbers"
+    few = len(values) < FEWEST_OF_A_CLASS * count
+    if count > MOST_CLASSES or (count > FEW_CLASSES and few):
+        return "regression", what
+    return "classification", what
+
+
+def numbers(labels: Labels) -> NDArray[np.float64]:
+    """Return labels as numbers, shape (rows,).
+
+    Raises:
+        InputError: one is none; the message names its row.
+    """
+    values = _column(labels)
+    if values.dtype.kind in "US":
+        values = np.array(
+            [float(cell) if is_number(str(cell)) else np.nan for cell in values], np.float64
+        )
+    values = values.astype(np.float64)
+    finite = np.isfinite(values)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        raise fault(
+            labels.at,
+            f"{labels.place(row)} holds {str(labels.values.reshape(-1)[row])[:40]!r}; every "
+            "example needs a finite number to predict",
+        )
+    return values
 
 
 def encode(training: Labels, *others: Labels) -> tuple[list[NDArray[np.int64]], tuple[str, ...]]:
@@ -79,6 +135,18 @@ def listed(names: Sequence[str], most: int = 12) -> str:
     """
     shown = ", ".join(name[:40] for name in names[:most])
     return shown if len(names) <= most else f"{shown}, ... ({len(names)} in all)"
+
+
+def left_out_notes(reasons: Mapping[str, str]) -> list[str]:
+    """Say which columns are left out, a sentence for each reason.
+
+    >>> left_out_notes({"a": "an index", "b": "an index"})
+    ["left out (an index): 'a', 'b'"]
+    """
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(repr(name))
+    return [f"left out ({why}): {listed(names)}" for why, names in by_reason.items()]
 
 
 def _names(labels: Labels) -> tuple[list[str], NDArray[np.intp]]:
@@ -134,7 +202,7 @@ def _wrong_number(value: float) -> str:
 def _wrong_text(numbers: bool) -> Callable[[str], str]:
     def wrong(cell: str) -> str:
         if not cell:
-            return "is empty; every example needs a class"
+            return "is empty; every example needs a label"
         if cell.lower() in ("nan", "inf", "-inf") or (numbers and _whole(cell) is None):
             return (
                 f"holds {cell[:40]!r}; classes are strings or whole numbers; name the label column "

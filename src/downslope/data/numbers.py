@@ -9,7 +9,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-NumberMethod = Literal["standard", "quantile", "piecewise-linear", "unit"]
+NumberMethod = Literal["standard", "quantile", "piecewise-linear"]
+"""How numbers are encoded for a network to predict from."""
+
+UnitMethod = NumberMethod | Literal["unit"]
+"""And for an autoencoder to reconstruct."""
 
 BINS = 16
 """Bins of a piecewise-linear encoding, fewer where a column has fewer values."""
@@ -42,14 +46,14 @@ class NumberEncoding(msgspec.Struct, frozen=True, kw_only=True):
     names: list[str]
     medians: list[float]
     indicated: list[int]
-    method: NumberMethod
+    method: UnitMethod
     shift: list[float] = []
     spread: list[float] = []
     quantiles: list[list[float]] = []
     edges: list[list[float]] = []
 
     @staticmethod
-    def fit(values: NDArray[Any], names: Sequence[str], method: NumberMethod) -> NumberEncoding:
+    def fit(values: NDArray[Any], names: Sequence[str], method: UnitMethod) -> NumberEncoding:
         """Fit on training values.
 
         Args:

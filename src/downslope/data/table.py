@@ -1,109 +1,275 @@
-"""Tables: a CSV of numbers and one label column, with or without a header row."""
+"""Tables through pandas: text of any dialect, Parquet, Feather or a frame, to columns by kind."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 
 from downslope.data.assembly import Part
-from downslope.data.files import fault, read_text
-from downslope.data.labels import Labels, is_number
-from downslope.errors import nearest
+from downslope.data.columns import MISSING, column_of, typed
+from downslope.data.examples import Column
+from downslope.data.files import MAXIMUM_BYTES, decoded, fault, open_decompressed, read_bounded
+from downslope.data.labels import Labels, is_number, left_out_notes, listed
+from downslope.errors import InputError, nearest, one_line
 
 LABEL_NAMES = ("label", "target", "class", "y")
 """Names, in any case, by which a label column is known."""
 
+BINARY = {".parquet": pd.read_parquet, ".pq": pd.read_parquet, ".feather": pd.read_feather}
+
+FREE_TEXT = "free text"
+
+_SEPARATORS = "\t;|,"
+"""Where two fit, the first: a comma in every row beside a semicolon is a decimal comma."""
+
+_PROBED = 100  # rows, for the separator; ten times as many for the header
 _UNNAMED = re.compile(r"(Unnamed: \d+)?")  # what pandas writes, and reads, above its index
 
+# Numbers with a decimal comma, or with marks between thousands; both may fit, as 1,234 does.
+_COMMA = re.compile(r"[+-]?(\d{1,3}([.'\u00a0\u202f ]\d{3})+|\d+)(,\d+)?([eE][+-]?\d+)?")
+_MARKED = re.compile(r"[+-]?(\d{1,3}([,'\u00a0\u202f ]\d{3})+|\d+)(\.\d+)?([eE][+-]?\d+)?")
 
-def read_csv(path: Path, label: str | None = None) -> Part:
-    """Read a CSV in UTF-8, comma-separated, plain or gzip.
 
-    The first row is the header unless it reads as the others do; then columns are called
-    "column 1", "column 2", ... A column without a name that holds different whole numbers is an
-    index and left out. Rows are counted from 1 below the header; blank lines are passed over.
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What of a table is used for what; None and nothing where the content tells.
 
     Args:
-        path: of the file.
-        label: the name of the column with the classes, strings or whole numbers; if None, the one
-            column that has one of `LABEL_NAMES`, else the last one.
+        label: the column that is predicted.
+        columns: the only ones to learn from, whatever they look like.
+        drop: columns to leave out.
     """
-    numbered = list(_rows(path, read_text(path)))
-    if not numbered:
-        raise fault(path, "has no rows; it needs one row per example")
-    has_header = _has_header(path, [cells for _, cells in numbered])
-    first = numbered[0][1]
-    header = first if has_header else [f"column {i + 1}" for i in range(len(first))]
-    rows = numbered[has_header:]
-    label_at, why = _label_column(path, header, label)
-    if not rows:
-        raise fault(path, "has a header but no rows; add one row per example")
-    for row, (line, cells) in enumerate(rows, 1):
-        if len(cells) != len(header):
-            raise fault(
-                path,
-                f"row {row} (line {line}) has {len(cells)} cells, the "
-                f"{'header' if has_header else 'first row'} has {len(header)}; every row needs "
-                "one cell per column",
-            )
-    columns = list(zip(*(cells for _, cells in rows), strict=True))
-    notes = [
-        f"the first row names the {len(header)} columns"
-        if has_header
-        else "no header: the first row reads as the others do and is an example",
-        f"labels from the column {header[label_at]!r}{why}",
-    ]
-    features: list[int] = []
-    for at, name in enumerate(header):
-        if at == label_at:
+
+    label: str | None = None
+    columns: Sequence[str] = ()
+    drop: Sequence[str] = ()
+
+
+def read_table(path: Path, choice: Choice = Choice()) -> Part:
+    """Read a table from a file; see `read_frame` and `part_of_frame`."""
+    frame, notes = read_frame(path)
+    part = part_of_frame(frame, str(path), choice)
+    return replace(part, notes=(*notes, *part.notes))
+
+
+def part_of_frame(frame: pd.DataFrame, at: str, choice: Choice = Choice()) -> Part:
+    """Tell the label column and the kinds of the others, and take the cells as values of them.
+
+    Args:
+        frame: cells as text or as values; a row is an example.
+        at: the file, for errors.
+        choice: what is asked for.
+
+    Raises:
+        InputError: no label column can be told, a column is asked for that is not there or is
+            free text, or a cell does not fit its column.
+    """
+    frame, left_out = _with_names(frame)
+    names = list(frame.columns)
+    if not len(frame):
+        raise fault(at, "has a header but no rows; add one row per example")
+    label, why = _label_column(at, names, left_out, choice.label)
+    for option, asked in (("columns", choice.columns), ("drop", choice.drop)):
+        for name in asked:
+            if name not in names or name == label:
+                wrong = "is the label column" if name == label else "is no column"
+                hint = nearest(name, names, f"its columns are {listed(list(map(repr, names)))}")
+                raise fault(at, f"{option}: {name!r} {wrong}{hint}")
+    if both := set(choice.columns) & set(choice.drop):
+        raise fault(at, f"columns and drop both name {min(both)!r}; leave one of the two out")
+    columns: list[Column] = []
+    for name in names:
+        if name == label:
             continue
-        if has_header and _UNNAMED.fullmatch(name.strip()) and _is_index(columns[at]):
-            notes.append(f"column {at + 1} has no name and numbers the rows: left out as an index")
-        else:
-            features.append(at)
-    if not features:
-        raise fault(path, "has no feature beside its labels and its index; it needs at least one")
-
-    def place(row: int) -> str:
-        return f"row {row + 1} (line {rows[row][0]})"
-
-    values = np.empty((len(rows), len(features)), np.float64)
-    for to, at in enumerate(features):
-        cells = columns[at]
-        wrong = next((i for i, cell in enumerate(cells) if not is_number(cell)), None)
-        if wrong is None:
-            values[:, to] = cells
-            wrong = next(iter(np.flatnonzero(~np.isfinite(values[:, to]))), None)
-        if wrong is not None:
-            cell = cells[wrong]
-            content = f"holds {cell[:40]!r}" if cell.strip() else "is empty"
-            raise fault(
-                path,
-                f"{place(int(wrong))}, column {header[at]!r} {content}; every feature must be a "
-                "finite number",
-            )
+        if name in choice.drop or (choice.columns and name not in choice.columns):
+            columns.append(Column(name=name, kind="category", left_out="not asked for"))
+            continue
+        column = column_of(cast(pd.Series, frame[name]), name, at)
+        reason = left_out.get(name) or column.left_out
+        if name in choice.columns and reason != FREE_TEXT:
+            reason = ""
+        columns.append(
+            Column(name=name, kind=column.kind, date_format=column.date_format, left_out=reason)
+        )
+    _refuse_text(columns, at)
+    if all(column.left_out for column in columns):
+        raise fault(
+            at,
+            "has no column to learn from beside its labels ("
+            + ("; ".join(f"{c.name!r}: {c.left_out}" for c in columns) or "it has a single column")
+            + "); --columns names those to use all the same",
+        )
+    used = [column for column in columns if not column.left_out]
     labels = Labels(
-        np.array(columns[label_at]),
-        str(path),
-        lambda row: f"{place(row)}, label column {header[label_at]!r}",
+        _label_values(cast(pd.Series, frame[label])),
+        at,
+        lambda row: f"row {row + 1}, label column {label!r}",
     )
-    names = tuple(header[at] for at in features)
-    return Part(values, str(path), labels, "table", columns=names, notes=tuple(notes))
+    month_first = [c.name for c in used if c.date_format == "%m/%d/%Y"]
+    notes = [f"labels from the column {label!r}{why}"]
+    notes += left_out_notes({c.name: c.left_out for c in columns if c.left_out})
+    if month_first:
+        notes.append(f"dates with the month first in {listed(list(map(repr, month_first)))}")
+    return Part(
+        cast(Any, typed(frame, used, at)),
+        at,
+        labels,
+        "table",
+        columns=tuple(columns),
+        target=label,
+        notes=tuple(notes),
+    )
 
 
-def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def read_frame(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Read a table as it is: cells of text files as text, without a decimal comma or the like.
+
+    Args:
+        path: .csv, .tsv, .tab or .txt, plain, .gz or .zip (of one file); .parquet or .feather.
+
+    Returns:
+        The frame, and notes on how it was read.
+
+    Raises:
+        InputError: it is missing, damaged or too large, or a row has too few or too many cells.
+    """
+    if read := BINARY.get(path.suffix.lower()):
+        return _read_binary(path, read), ()
+    text, encoding = decoded(_bytes_of(path), path)
+    rows, separator = _split_rows(text, path)
+    if not rows:
+        raise fault(path, "has no rows; it needs one row per example")
+    frame = pd.read_csv(
+        io.StringIO(text),
+        sep=separator,
+        header=None,
+        dtype=object,
+        keep_default_na=False,
+        na_filter=False,
+        skipinitialspace=True,
+        engine="c",
+    )
+    has_header = _has_header(path, rows)
+    notes = [
+        f"the first row names the {frame.shape[1]} columns"
+        if has_header
+        else "no header: the first row reads as the others do and is an example"
+    ]
+    names = [f"column {i + 1}" for i in range(frame.shape[1])]
+    if has_header:
+        names = [str(name).strip() for name in frame.iloc[0]]
+        frame = frame.iloc[1:].reset_index(drop=True)
+    if separator != ",":
+        notes.append(f"columns are separated by {separator!r}")
+    if encoding not in ("utf-8", ""):
+        notes.append(f"text is in {encoding}")
+    if changed := _write_plain_numbers(frame, separator):
+        how, columns = changed
+        notes.append(f"numbers with {how} in {listed([repr(names[at]) for at in columns])}")
+    return frame.set_axis(names, axis=1), tuple(notes)
+
+
+def _bytes_of(path: Path) -> bytes:
+    if path.suffix.lower() != ".zip":
+        with open_decompressed(path) as stream:
+            return read_bounded(stream, path)
+    try:
+        with open_decompressed(path) as stream, zipfile.ZipFile(stream) as archive:
+            names = [
+                name
+                for name in archive.namelist()
+                if not name.endswith("/") and not name.startswith("__MACOSX/")
+            ]
+            if len(names) != 1:
+                raise fault(
+                    path, f"holds {len(names)} files ({listed(names)}); it must hold one table"
+                )
+            with archive.open(names[0]) as member:
+                return read_bounded(member, path)
+    except InputError:
+        raise
+    except Exception as error:  # zipfile and its codecs raise many types on damaged bytes
+        raise fault(path, f"is not a readable .zip ({one_line(error)}); get it again") from None
+
+
+def _read_binary(path: Path, read: Callable[..., pd.DataFrame]) -> pd.DataFrame:
+    with open_decompressed(path) as stream:
+        data = read_bounded(stream, path)
+    try:
+        if read is pd.read_parquet:
+            from pyarrow import parquet
+
+            metadata = parquet.ParquetFile(io.BytesIO(data)).metadata
+            size = sum(
+                metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)
+            )
+            if size > MAXIMUM_BYTES:
+                raise fault(path, f"holds {size:,} bytes; at most {MAXIMUM_BYTES:,} are read")
+        frame = read(io.BytesIO(data))
+    except InputError:
+        raise
+    except ImportError:
+        raise fault(
+            path, "needs pyarrow to be read: pip install 'downslope[parquet]'; or save it as .csv"
+        ) from None
+    except Exception as error:  # Arrow raises many types on damaged bytes
+        raise fault(path, f"cannot be read ({one_line(error)}); write it again") from None
+    return frame.reset_index(drop=True)
+
+
+def _split_rows(text: str, path: Path) -> tuple[list[list[str]], str]:
+    """Check that all rows have as many cells, and return the first of them and the separator."""
+    separator = _separator(text, path)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True
+    )
+    rows: list[list[str]] = []
+    number = 0
     try:
         for cells in reader:
-            if cells:
-                yield reader.line_num, cells
+            if len(cells) < 2 and not "".join(cells).strip():
+                continue
+            number += 1
+            if rows and len(cells) != len(rows[0]):
+                raise fault(
+                    path,
+                    f"line {reader.line_num} (row {number} with the first line as row 1) has "
+                    f"{len(cells)} cells, the first row has {len(rows[0])}; every row needs one "
+                    "cell per column",
+                )
+            if number <= 10 * _PROBED:
+                rows.append(cells)
     except csv.Error as error:
         raise fault(path, f"line {reader.line_num} is not valid CSV ({error})") from None
+    return rows, separator
+
+
+def _separator(text: str, path: Path) -> str:
+    """Choose the separator that gives most of the first rows as many cells, at least two."""
+    best, score = ",", 0
+    head = "".join(islice(io.StringIO(text), _PROBED))
+    for separator in _SEPARATORS:
+        try:
+            rows = [r for r in csv.reader(io.StringIO(head), delimiter=separator) if r]
+        except csv.Error:
+            continue
+        widths = [len(row) for row in rows]
+        agree = sum(width == widths[0] for width in widths) if widths and widths[0] > 1 else 0
+        if agree > score:
+            best, score = separator, agree
+    if score == 0 and path.suffix.lower() in (".tsv", ".tab"):
+        return "\t"
+    return best
 
 
 def _has_header(path: Path, rows: Sequence[Sequence[str]]) -> bool:
@@ -140,40 +306,110 @@ def _mostly_numbers(cells: Iterator[str]) -> bool:
     return sum(known) * 2 > len(known)
 
 
-def _is_index(cells: Sequence[str]) -> bool:
-    if not all(re.fullmatch(r"\s*\d{1,18}\s*", cell, re.ASCII) for cell in cells):
-        return False
-    return len({int(cell) for cell in cells}) == len(cells)
+def _with_names(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Give every column a name of its own, and say which are left out for their names.
+
+    Returns:
+        The frame, and by name why the column is left out.
+    """
+    names: list[str] = []
+    left_out: dict[str, str] = {}
+    for at, written in enumerate(map(str, frame.columns)):
+        name = written.strip()
+        if _UNNAMED.fullmatch(name):
+            name = f"column {at + 1}"
+            if _is_index(cast(pd.Series, frame.iloc[:, at])):
+                left_out[name] = "an index: no name, and it numbers the rows"
+        if name in names:
+            first, name = name, f"{name} (column {at + 1})"
+            left_out[name] = f"a second column named {first!r}"
+        names.append(name)
+    return frame.set_axis(names, axis=1), left_out
 
 
-def _label_column(path: Path, header: Sequence[str], label: str | None) -> tuple[int, str]:
-    """Return which column holds the labels, and why it was taken."""
-    if len(header) == 1:
-        other = next((c for c in ";\t|" if c in header[0]), None)
-        hint = f"separate columns by commas, not by {other!r}" if other else "it needs a feature"
-        raise fault(path, f"has a single column, {header[0]!r}; {hint} and a label column")
-    shown = ", ".join(map(repr, header[:20])) + (", ..." if len(header) > 20 else "")
-    if label is not None:
-        if header.count(label) > 1:
-            raise fault(
-                path, f"has {header.count(label)} columns named {label!r}; rename all but one"
-            )
-        if label not in header:
-            meant = nearest(label, header)
-            raise fault(path, f"has no label column {label!r}; its columns are {shown}{meant}")
-        return header.index(label), ", as asked for"
-    plain = [name.strip().lower() for name in header]
-    last = len(header) - 1
-    candidates = [at for at, name in enumerate(plain) if name in LABEL_NAMES]
-    if candidates and plain[candidates[0]] == "y" and "x" in plain and candidates != [last]:
-        candidates = sorted({*candidates, last})  # x and y may be coordinates
-    if len(candidates) > 1:
-        names = ", ".join(repr(header[at]) for at in candidates)
+def _is_index(cells: pd.Series) -> bool:
+    words = cells.astype(str).str.strip()
+    return bool(words.str.fullmatch(r"\d{1,18}").all()) and words.astype("int64").is_unique
+
+
+def _write_plain_numbers(frame: pd.DataFrame, separator: str) -> tuple[str, list[int]] | None:
+    """Write numbers with a decimal comma or marks between thousands as Python does.
+
+    The mark is decided for the whole file, by the columns that only one of both fits, else by
+    the separator: where that is a comma, a comma in a number stands between thousands.
+
+    Returns:
+        What was rewritten, and in which columns; None where all is plain.
+    """
+    forms = {at: _forms(cast(pd.Series, frame[at])) for at in range(frame.shape[1])}
+    only_comma = any(comma and not marked for comma, marked in forms.values())
+    only_marked = any(marked and not comma for comma, marked in forms.values())
+    by_comma = only_comma or (not only_marked and separator != ",")
+    changed = [at for at, (comma, marked) in forms.items() if (comma if by_comma else marked)]
+    marks = "[.'\u00a0\u202f ]" if by_comma else "[,'\u00a0\u202f ]"
+    for at in changed:
+        cells = frame[at].str.replace(rf"(?<=\d){marks}(?=\d{{3}})", "", regex=True)
+        frame[at] = cells.str.replace(",", ".", regex=False).astype(object)
+    how = "a decimal comma" if by_comma else "marks between thousands"
+    return (how, changed) if changed else None
+
+
+def _forms(cells: pd.Series) -> tuple[bool, bool]:
+    """Tell whether a column has numbers with a decimal comma, and with marks between thousands."""
+    words = [word for word in pd.unique(cells.str.strip()) if word.lower() not in MISSING]
+    if not words or all(map(is_number, words)):
+        return False, False
+    return all(map(_COMMA.fullmatch, words)), all(map(_MARKED.fullmatch, words))
+
+
+def _label_values(cells: pd.Series) -> Any:
+    """Return labels as NumPy has them; missing ones as empty text."""
+    if pd.api.types.is_bool_dtype(cells.dtype):
+        return cells.astype(str).to_numpy(str)
+    if pd.api.types.is_numeric_dtype(cells.dtype):
+        return cells.to_numpy(np.float64, na_value=np.nan)
+    return cells.astype(object).where(cells.notna(), "").astype(str).to_numpy(str)
+
+
+def _refuse_text(columns: Sequence[Column], at: str) -> None:
+    if names := [column.name for column in columns if column.left_out == FREE_TEXT]:
+        one = len(names) == 1
         raise fault(
-            path,
-            f"may have its labels in any of the columns {names}; say which with --label or "
-            'data.label = "..."',
+            at,
+            f"the column{'' if one else 's'} {listed(list(map(repr, names)))} "
+            f"hold{'s' if one else ''} free text, of which these networks make nothing; leave "
+            f"{'it' if one else 'them'} out with --drop {','.join(names)!r}",
+        )
+
+
+def _label_column(
+    at: str, names: Sequence[str], left_out: Collection[str], label: str | None
+) -> tuple[str, str]:
+    """Return which column holds the labels, and why it was taken."""
+    shown = listed(list(map(repr, names)), 20)
+    if len(names) < 2:
+        raise fault(
+            at, f"has a single column, {shown}; it needs one to learn from and one of labels"
+        )
+    if label is not None:
+        if any(name.startswith(f"{label} (column ") for name in names):
+            raise fault(at, f"has several columns named {label!r}; rename all but one")
+        if label not in names:
+            raise fault(
+                at, f"has no label column {label!r}; its columns are {shown}{nearest(label, names)}"
+            )
+        return label, ", as asked for"
+    names = [name for name in names if name not in left_out]
+    plain = {name: name.strip().lower() for name in names}
+    candidates = [name for name in names if plain[name] in LABEL_NAMES]
+    if candidates and plain[candidates[0]] == "y" and "x" in plain.values():
+        candidates += [names[-1]] * (names[-1] not in candidates)  # x and y may be coordinates
+    if len(candidates) > 1:
+        raise fault(
+            at,
+            f"may have its labels in any of the columns {listed(list(map(repr, candidates)))}; say "
+            'which with --label or data.label = "..."',
         )
     if candidates:
         return candidates[0], ", by its name"
-    return last, ", the last one, as none is named " + ", ".join(LABEL_NAMES)
+    return names[-1], ", the last one, as none is named " + ", ".join(LABEL_NAMES)

@@ -145,12 +145,15 @@ class TrainingState(Protocol):
 
     def parameters(self) -> NDArray[np.float32]:
         """Return the parameters as a flat vector."""
+        ...
 
     def state_dict(self) -> dict[str, NDArray[np.generic]]:
         """Return the state of the member's `nn.Sequential` by name."""
+        ...
 
     def checkpoint(self, epoch: int) -> Checkpoint:
         """Take a checkpoint after an epoch."""
+        ...
 
 
 def close_epoch(

@@ -2,70 +2,48 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import numbers
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from typing import Any, Self, cast
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from downslope.checked import read
-from downslope.data import Examples
+from downslope.data import Encoding, Examples, Scaling
 from downslope.engines import Checkpoint, EpochRecord, learning_rates, train
 from downslope.engines.checkpoints import load_checkpoint
-from downslope.engines.pytorch import predict_module
 from downslope.errors import InputError
 from downslope.estimators.preparation import (
-    Standardization,
-    check_inputs,
+    check_count,
+    check_rows,
+    fit_encoding,
     hold_out,
+    repeated,
+    seed_of,
+    take,
 )
+from downslope.estimators.scoring import Predicted, score
+from downslope.models import Model, float64_outputs
 from downslope.networks import (
     Member,
     NetworkSpec,
     TrainingSpec,
     build,
     flatten,
+    load_state,
     running_statistics,
 )
 from downslope.terminal import say
-
-# Predicting sets torch's thread count and puts it back: two threads at once would mix that up.
-_PREDICTING = threading.Lock()
-
-
-def seed_of(random_state: Any) -> int:
-    """Return a member's seed: a whole number as it is, otherwise drawn as scikit-learn does.
-
-    Raises:
-        InputError: a negative number.
-    """
-    if isinstance(random_state, numbers.Integral):
-        if random_state < 0:
-            raise InputError(f"random_state = {random_state}; it must be 0 or more, or None")
-        return int(random_state)
-    return int(check_random_state(random_state).randint(2**31 - 1))
-
-
-def check_count(name: str, value: Any, least: int = 1) -> None:
-    """Refuse what is no whole number from `least` up.
-
-    Raises:
-        InputError: the message names it.
-    """
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool | np.bool_)
-    if not whole or value < least:
-        raise InputError(f"{name} = {value!r}; it must be a whole number, {least} or more")
 
 
 class MLP(BaseEstimator, ABC):
@@ -86,11 +64,14 @@ class MLP(BaseEstimator, ABC):
         nesterov: bool = False,
         weight_decay: float = 0.0,
         decay_on: str = "weights",
+        label_smoothing: float = 0.0,
         clip_norm: float = 0.0,
         batch_size: int = 32,
         epochs: int = 100,
-        standardize: bool = True,
+        numbers: str = "standard",
+        class_weight: Any = None,
         early_stopping: bool = False,
+        scoring: Any = None,
         validation_fraction: float = 0.1,
         n_iter_no_change: int = 10,
         tol: float = 1e-4,
@@ -110,11 +91,14 @@ class MLP(BaseEstimator, ABC):
         self.nesterov = nesterov
         self.weight_decay = weight_decay
         self.decay_on = decay_on
+        self.label_smoothing = label_smoothing
         self.clip_norm = clip_norm
         self.batch_size = batch_size
         self.epochs = epochs
-        self.standardize = standardize
+        self.numbers = numbers
+        self.class_weight = class_weight
         self.early_stopping = early_stopping
+        self.scoring = scoring
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
@@ -125,63 +109,99 @@ class MLP(BaseEstimator, ABC):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = True
         return tags
 
     @abstractmethod
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: Any = None) -> Self:
         """Train on rows and targets."""
 
-    def _member(self, inputs: int, outputs: int, loss: str, smoothing: float, seed: int) -> Member:
+    def _member(self, inputs: int, outputs: int, loss: str, seed: int) -> Member:
         sizes = self.hidden_layer_sizes
         hidden = list(sizes) if isinstance(sizes, Sequence | np.ndarray) else [sizes]
         own = {k: _plain(v) for k, v in self.get_params(deep=False).items()}
         network = {k: own[k] for k in NetworkSpec.__struct_fields__ if k in own}
         training = {k: own[k] for k in TrainingSpec.__struct_fields__ if k in own}
-        training |= {"loss": loss, "label_smoothing": smoothing}
         widths = (inputs, *[_plain(w) for w in hidden], outputs)
+        training["loss"] = loss
         table = {"network": {**network, "widths": widths}, "training": training, "seed": seed}
         return read(Member, table, type(self).__name__)
 
     def _fit(
         self,
-        rows: NDArray[np.floating],
+        rows: Any,
+        truth: NDArray[Any],
         targets: NDArray[Any],
         outputs: int,
-        smoothing: float = 0.0,
+        weights: NDArray[np.float64] | None,
+        predicted: Callable[[NDArray[np.float64]], Predicted],
     ) -> None:
+        """Train.
+
+        Args:
+            rows: from `check_rows`.
+            truth: what the user wants predicted.
+            targets: the same as codes of shape (rows,), or numbers of shape (rows, outputs).
+            outputs: of the network.
+            weights: of the rows, shape (rows,).
+            predicted: what outputs of the network stand for.
+        """
+        name = type(self).__name__
         classes = targets if targets.ndim == 1 else None
-        seed = seed_of(self.random_state)
-        member = self._member(
-            rows.shape[1],
-            outputs,
-            "mean_squared_error" if classes is None else "cross_entropy",
-            smoothing,
-            seed,
-        )
+        seed = self._seed = seed_of(self.random_state)
         check_count("n_iter_no_change", self.n_iter_no_change)
         if not isinstance(self.tol, numbers.Real) or math.isnan(self.tol):
             raise InputError(f"tol = {self.tol!r}; it must be a number")
+        if self.scoring is not None and not self.early_stopping:
+            raise InputError(f"{name}: scoring has no effect without early_stopping; leave it out")
+        kept, held_out = np.arange(len(rows)), np.arange(0)
+        if self.early_stopping:
+            kept, held_out = hold_out(len(rows), self.validation_fraction, seed, classes)
         goes_on = self.warm_start and hasattr(self, "module_")
+        if goes_on:  # weights that go on belong to the encoding they were trained in
+            encoding = self.encoding_
+        else:
+            weighty = kept if weights is None else kept[weights[kept] > 0]
+            encoding = fit_encoding(take(rows, weighty), self.numbers, name)
+            if classes is None:
+                self._targets = fit_scaling(targets[weighty], self.numbers)
+        member = self._member(
+            len(encoding.features),
+            outputs,
+            "mean_squared_error" if classes is None else "cross_entropy",
+            seed,
+        )
         if goes_on and member.network != self.network_:
             raise InputError(
                 f"warm_start: the fitted network {self.network_.label} is not the one asked for, "
                 f"{member.network.label}; both, and how they are built, must be the same"
             )
-        kept, held_out = np.arange(len(rows)), np.arange(0)
-        if self.early_stopping:
-            codes = None if classes is None else classes.astype(np.int64)
-            kept, held_out = hold_out(len(rows), self.validation_fraction, seed, codes)
-        if not goes_on:  # weights that go on belong to the scale they were trained in
-            self._inputs = Standardization(rows[kept], self.standardize, "X")
-            if classes is None:
-                self._targets = Standardization(targets[kept], self.standardize, "y")
-        answers: NDArray[Any] = targets if classes is not None else self._targets.apply(targets)
-        examples = Examples(self._inputs.apply(rows), answers)
+        answers = targets if classes is not None else scaled(self._targets, targets)
+        examples = Examples(encoding.transform(rows, "X"), answers)
+        judge: Callable[[nn.Module], float] | None = None
+        if self.scoring is not None:
+            inputs = np.asarray(examples.inputs[held_out], np.float32)
+            judge = self._judge(inputs, truth[held_out], predicted)
+        training = examples.take(repeated(kept, weights, seed))
         self._train(
             member,
-            examples.take(kept),
-            examples.take(held_out) if self.early_stopping else None,
-            _beginning(member, self.module_, len(kept)) if goes_on else None,
+            training,
+            examples.take(repeated(held_out, weights, seed)) if self.early_stopping else None,
+            _beginning(member, self.module_, len(training)) if goes_on else None,
+            judge,
+        )
+        self.encoding_: Encoding = encoding
+
+    def _judge(
+        self,
+        inputs: NDArray[np.float32],
+        truth: NDArray[Any],
+        predicted: Callable[[NDArray[np.float64]], Predicted],
+    ) -> Callable[[nn.Module], float]:
+        """Make what scores a network on encoded rows; higher is better."""
+        name = type(self).__name__
+        return lambda module: score(
+            predicted(float64_outputs(module, inputs)), self.scoring, truth, name
         )
 
     def _train(
@@ -190,12 +210,15 @@ class MLP(BaseEstimator, ABC):
         training: Examples,
         validation: Examples | None,
         start: Checkpoint | None,
+        judge: Callable[[nn.Module], float] | None,
     ) -> None:
         losses: list[float] = []
         validation_losses: list[float] = []
+        scores: list[float] = []
         best, best_epoch, best_checkpoint = math.inf, 0, None
         to_beat, waited = math.inf, 0
-        module = build(member.network, torch.Generator())
+        module = build(member.network, torch.Generator()).eval()
+        steps = member.steps_per_epoch(len(training))
         records = train(
             [member],
             training,
@@ -219,8 +242,13 @@ class MLP(BaseEstimator, ABC):
                 if self.verbose:
                     say(self._line(record))
                 if validation is not None:
+                    validation_losses.append(record.validation_loss)
                     now = record.validation_loss
-                    validation_losses.append(now)
+                    if judge is not None:
+                        assert record.checkpoint is not None
+                        load_checkpoint(module, record.checkpoint, steps * record.epoch)
+                        scores.append(judge(module.eval()))
+                        now = -scores[-1]
                     if now < best:
                         best, best_epoch = now, record.epoch
                         best_checkpoint = record.checkpoint
@@ -231,12 +259,9 @@ class MLP(BaseEstimator, ABC):
                     if record.outcome is None and waited >= self.n_iter_no_change:
                         break
                 if record.state is not None:
-                    module.load_state_dict(
-                        {k: torch.from_numpy(np.array(v)) for k, v in record.state.items()}
-                    )
+                    load_state(module, record.state)
         if best_checkpoint is not None:
-            steps = member.steps_per_epoch(len(training)) * best_epoch
-            load_checkpoint(module, best_checkpoint, steps)
+            load_checkpoint(module, best_checkpoint, steps * best_epoch)
         self.module_ = module.eval()
         self.network_ = member.network
         self.n_iter_ = len(losses)
@@ -245,6 +270,8 @@ class MLP(BaseEstimator, ABC):
         if validation is not None:
             self.validation_loss_curve_ = validation_losses
             self.best_epoch_ = best_epoch
+        if judge is not None:
+            self.validation_scores_ = scores
 
     def _line(self, record: EpochRecord) -> str:
         text = f"{type(self).__name__}: epoch {record.epoch} of {self.epochs}, "
@@ -253,14 +280,46 @@ class MLP(BaseEstimator, ABC):
             text += f", validation loss {record.validation_loss:.4g}"
         return text
 
-    def _outputs(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Return the network's outputs, computed in float64, shape (rows, outputs)."""
+    @property
+    def _encoding(self) -> Encoding:
+        """The encoding with what the outputs stand for."""
+        raise NotImplementedError
+
+    def to_model(self, *, target: str = "") -> Model:
+        """Return the fitted network as a `Model`, to save, export and use without scikit-learn.
+
+        Args:
+            target: the label column's name; `downslope predict` scores rows that have it.
+
+        Raises:
+            InputError: several numbers are predicted at once.
+        """
         check_is_fitted(self)
-        inputs = torch.from_numpy(self._inputs.apply(check_inputs(self, X)))
-        # In float64, so that a row's prediction does not depend on the rows beside it.
-        wide = copy.deepcopy(self.module_).double()
-        with _PREDICTING:
-            return predict_module(wide, inputs.double()).numpy()
+        state = {name: value.numpy() for name, value in self.module_.state_dict().items()}
+        encoding = msgspec.structs.replace(self._encoding, target=target)
+        return Model(self.network_, encoding, {self._seed: state})
+
+    def _outputs(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Return the network's outputs, shape (rows, outputs)."""
+        check_is_fitted(self)
+        rows, _ = check_rows(self, X)
+        return float64_outputs(self.module_, self.encoding_.transform(rows, "X"))
+
+
+def fit_scaling(targets: NDArray[np.float64], method: str) -> Scaling:
+    """Standardize numbers to predict, shape (rows, outputs), unless the inputs are left alone."""
+    if method == "none":
+        return Scaling()
+    with np.errstate(over="ignore"):
+        return Scaling.fit(Examples(targets, np.zeros(len(targets), np.int64)), None, 0.0)
+
+
+def scaled(scaling: Scaling, targets: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return numbers to predict as the network does, shape (rows, outputs)."""
+    try:
+        return scaling.transform(targets)
+    except InputError as error:
+        raise InputError(f"y: {str(error).removeprefix('data: ')}") from None
 
 
 def _plain(value: Any) -> Any:

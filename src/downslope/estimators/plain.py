@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Self
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import Tags
 
+from downslope.data import Encoding
 from downslope.errors import InputError
 from downslope.estimators.fitting import MLP
-from downslope.estimators.preparation import check_labelled, check_measured
+from downslope.estimators.preparation import check_rows, weights_of
+from downslope.estimators.scoring import PredictedClasses, PredictedNumbers
 
 
 class MLPClassifier(ClassifierMixin, MLP):
     """Classify with one dense network.
 
-    Inputs are standardized on the training rows (`standardize`). Sparse rows are taken and made
-    dense. The parameters that `NetworkSpec` and `TrainingSpec` have too mean the same there; the
-    others are as in scikit-learn's estimator of this name.
+    Columns of any kind are encoded on the training rows, as `downslope.data.Encoding` does:
+    numbers by `numbers`, categories one-hot, dates by their parts, missing values filled with an
+    indicator beside them. Sparse rows are taken and made dense. The parameters that `NetworkSpec`
+    and `TrainingSpec` have too mean the same there; the others are as in scikit-learn's estimator
+    of this name.
 
     Args:
         hidden_layer_sizes: units per hidden layer; () is a linear classifier.
@@ -40,12 +44,18 @@ class MLPClassifier(ClassifierMixin, MLP):
         clip_norm: largest norm of the gradient; 0 does not clip.
         batch_size: rows per minibatch.
         epochs: passes over the rows; with `early_stopping` at most.
-        standardize: bring columns to mean 0 and variance 1 before the network.
+        numbers: how columns of numbers are encoded: "standard" (mean 0 and variance 1),
+            "quantile" (to a normal distribution), "piecewise-linear" (Gorishniy et al. 2022) or
+            "none", which leaves the y of a regressor alone too.
+        class_weight: "balanced", or a weight by label; a row counts as often as its weight says
+            (see `sample_weight` of `fit`).
         early_stopping: hold out `validation_fraction` of the rows, stop when their loss no longer
             falls, and keep the weights of the epoch where it was lowest.
+        scoring: a scorer of scikit-learn in place of the validation loss, higher being better;
+            only with `early_stopping`.
         validation_fraction: of the rows, only with `early_stopping`.
-        n_iter_no_change: epochs to wait for a validation loss lower by `tol`.
-        tol: the least fall of the validation loss worth waiting for.
+        n_iter_no_change: epochs to wait for a validation loss (or score) better by `tol`.
+        tol: the least improvement worth waiting for.
         warm_start: go on from the weights of the last `fit`, and in its scale; the optimizer
             starts anew.
         random_state: a whole number is the seed of the PyTorch loop that this training equals.
@@ -53,11 +63,13 @@ class MLPClassifier(ClassifierMixin, MLP):
 
     Attributes:
         classes_: the labels, sorted.
-        module_: the trained `nn.Sequential`; it takes standardized rows.
+        module_: the trained `nn.Sequential`; it takes encoded rows.
+        encoding_: the fitted `Encoding`; its `transform` encodes rows.
         network_: its `NetworkSpec`.
         loss_curve_: training loss of each epoch; `loss_` is the last one.
         n_iter_: epochs trained.
-        validation_loss_curve_, best_epoch_: with `early_stopping`.
+        validation_loss_curve_, best_epoch_: with `early_stopping`; validation_scores_ with
+            `scoring`.
         n_features_in_, feature_names_in_: as everywhere in scikit-learn.
 
     Raises:
@@ -69,68 +81,18 @@ class MLPClassifier(ClassifierMixin, MLP):
     True
     """
 
-    def __init__(
-        self,
-        hidden_layer_sizes: int | Sequence[int] = (100,),
-        *,
-        activation: str = "relu",
-        normalization: str = "none",
-        dropout: float = 0.0,
-        initialization: str = "pytorch",
-        optimizer: str = "adam",
-        learning_rate: float = 0.005,
-        schedule: str = "constant",
-        momentum: float = 0.0,
-        nesterov: bool = False,
-        weight_decay: float = 0.0,
-        decay_on: str = "weights",
-        label_smoothing: float = 0.0,
-        clip_norm: float = 0.0,
-        batch_size: int = 32,
-        epochs: int = 100,
-        standardize: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
-        tol: float = 1e-4,
-        warm_start: bool = False,
-        random_state: Any = None,
-        verbose: bool = False,
-    ) -> None:
-        super().__init__(
-            hidden_layer_sizes,
-            activation=activation,
-            normalization=normalization,
-            dropout=dropout,
-            initialization=initialization,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            schedule=schedule,
-            momentum=momentum,
-            nesterov=nesterov,
-            weight_decay=weight_decay,
-            decay_on=decay_on,
-            clip_norm=clip_norm,
-            batch_size=batch_size,
-            epochs=epochs,
-            standardize=standardize,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            tol=tol,
-            warm_start=warm_start,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        self.label_smoothing = label_smoothing
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: Any = None) -> Self:
+        """Train.
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Train on rows of shape (rows, features) and labels of shape (rows,) of any type.
+        Args:
+            X: rows of shape (rows, columns), in a frame of any columns too.
+            y: labels of any type, shape (rows,).
+            sample_weight: of each row, shape (rows,), at least 0.
 
         Raises:
             ValueError: what is given cannot be trained on; the message says why.
         """
-        rows, labels = check_labelled(self, X, y)
+        rows, labels = check_rows(self, X, y)
         classes, codes = np.unique(labels, return_inverse=True)
         goes_on = self.warm_start and hasattr(self, "classes_")
         if goes_on and not np.array_equal(classes, self.classes_):
@@ -138,13 +100,25 @@ class MLPClassifier(ClassifierMixin, MLP):
                 f"warm_start: the classes of y are {list(classes)}, but those fitted are "
                 f"{list(self.classes_)}; they must be the same"
             )
-        self._fit(rows, codes.astype(np.int64), len(classes), self.label_smoothing)
+        self._fit(
+            rows,
+            labels,
+            codes.astype(np.int64),
+            len(classes),
+            weights_of(sample_weight, self.class_weight, X, labels),
+            lambda outputs: PredictedClasses(classes, softmax(outputs)),
+        )
         self.classes_ = classes
         return self
 
+    @property
+    def _encoding(self) -> Encoding:
+        names = [str(label) for label in self.classes_]
+        return msgspec.structs.replace(self.encoding_, class_names=names)
+
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the probability of each class (softmax), shape (rows, classes)."""
-        return torch.from_numpy(self._outputs(X)).softmax(1).numpy()
+        return softmax(self._outputs(X))
 
     def predict_log_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the logarithm of the probability of each class, shape (rows, classes)."""
@@ -159,8 +133,8 @@ class MLPClassifier(ClassifierMixin, MLP):
 class MLPRegressor(RegressorMixin, MLP):
     """Predict numbers with one dense network, one output per column of y.
 
-    The parameters are those of `MLPClassifier`, without label_smoothing; `standardize` brings y
-    to mean 0 and variance 1 too, and predictions back.
+    The parameters are those of `MLPClassifier`; label_smoothing and class_weight are for classes
+    alone. y is brought to mean 0 and variance 1, and predictions back.
 
     >>> from sklearn.datasets import load_diabetes
     >>> X, y = load_diabetes(return_X_y=True)
@@ -174,20 +148,61 @@ class MLPRegressor(RegressorMixin, MLP):
         tags.target_tags.multi_output = True
         return tags
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Train on rows of shape (rows, features) and numbers, (rows,) or (rows, outputs).
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: Any = None) -> Self:
+        """Train.
+
+        Args:
+            X: rows of shape (rows, columns), in a frame of any columns too.
+            y: numbers, (rows,) or (rows, outputs).
+            sample_weight: of each row, shape (rows,), at least 0.
 
         Raises:
             ValueError: what is given cannot be trained on; the message says why.
         """
-        rows, targets = check_measured(self, X, y)
+        refuse_for_numbers(self)
+        rows, targets = check_rows(self, X, y, regression=True)
         columns = targets.reshape(len(targets), -1)
-        self._fit(rows, columns, columns.shape[1])
         self._flat = targets.ndim == 1
+        self._fit(
+            rows,
+            targets,
+            columns,
+            columns.shape[1],
+            weights_of(sample_weight, None, X, None),
+            lambda outputs: PredictedNumbers(self._numbers_of(outputs)),
+        )
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the predicted numbers, of as many dimensions as y had."""
-        outputs = self._outputs(X)
+        return self._numbers_of(self._outputs(X))
+
+    @property
+    def _encoding(self) -> Encoding:
+        if not self._flat:
+            raise InputError(
+                "to_model: a model predicts one number a row; fit a y of shape (rows,)"
+            )
+        return msgspec.structs.replace(self.encoding_, task="regression", targets=self._targets)
+
+    def _numbers_of(self, outputs: NDArray[np.float64]) -> NDArray[np.float64]:
         columns = self._targets.undo(outputs)
         return columns[:, 0] if self._flat else columns
+
+
+def refuse_for_numbers(estimator: Any) -> None:
+    """Refuse parameters that only act on classes.
+
+    Raises:
+        InputError: the message names one.
+    """
+    for name, default in (("label_smoothing", 0.0), ("class_weight", None)):
+        if getattr(estimator, name, default) != default:
+            raise InputError(
+                f"{type(estimator).__name__}: {name} has no effect on numbers; leave it out"
+            )
+
+
+def softmax(outputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return probabilities, shape (rows, classes)."""
+    return torch.from_numpy(outputs).softmax(1).numpy()

@@ -1,70 +1,185 @@
-"""From what a scikit-learn user passes to the float32 rows of an engine."""
+"""From what a scikit-learn user passes to rows that can be encoded, and to parts of them."""
 
 from __future__ import annotations
 
-from typing import Any
+import numbers
+from typing import TYPE_CHECKING, Any, cast, get_args
 
+import msgspec
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
+from sklearn.model_selection import GroupShuffleSplit, train_test_split
+from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,  # pyright: ignore[reportPrivateUsage] - as scikit-learn tells developers
+    check_X_y,
+    validate_data,
+)
 
+from downslope.data import Dataset, Encoding, Examples, NumberMethod, SealedTestSet
+from downslope.data.encoding import columns_of_array
 from downslope.errors import InputError
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def check_inputs(estimator: BaseEstimator, X: Any) -> NDArray[np.floating]:
-    """Return the rows to predict as a dense array, of the columns that were fitted.
+NUMBERS = (*(method for method in get_args(NumberMethod) if method != "unit"), "none")
+"""How columns of numbers may be encoded; "none" leaves them as they are."""
 
-    Raises:
-        ValueError: they are not rows of finite numbers of the fitted width.
-    """
-    return _dense(
-        validate_data(estimator, X, reset=False, accept_sparse=True, dtype=[np.float64, np.float32])
-    )
+MOST_REPEATED = 4
+"""Rows after repeating by weight, at most, as a multiple of the rows before."""
 
 
-def check_labelled(
-    estimator: BaseEstimator, X: Any, y: Any
-) -> tuple[NDArray[np.floating], NDArray[np.generic]]:
-    """Return rows and class labels, and remember the columns in the estimator.
+def seed_of(random_state: Any) -> int:
+    """Return a member's seed: a whole number as it is, otherwise drawn as scikit-learn does.
 
     Raises:
-        ValueError: no finite rows, or labels that are no classes.
+        InputError: a negative number.
     """
-    rows, labels = validate_data(
-        estimator, X, y, accept_sparse=True, dtype=[np.float64, np.float32], ensure_min_samples=2
-    )
-    check_classification_targets(labels)
-    return _dense(rows), np.asarray(labels)
+    if isinstance(random_state, numbers.Integral):
+        if random_state < 0:
+            raise InputError(f"random_state = {random_state}; it must be 0 or more, or None")
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
-def check_measured(
-    estimator: BaseEstimator, X: Any, y: Any
-) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
-    """Return rows and numbers of shape (rows,) or (rows, outputs); remember the columns.
+def check_count(name: str, value: Any, least: int = 1) -> None:
+    """Refuse what is no whole number from `least` up.
 
     Raises:
-        ValueError: no finite rows, or targets that are no finite numbers.
+        InputError: the message names it.
     """
-    rows, targets = validate_data(
-        estimator,
-        X,
-        y,
-        accept_sparse=True,
-        dtype=[np.float64, np.float32],
-        ensure_min_samples=2,
-        multi_output=True,
-        y_numeric=True,
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool | np.bool_)
+    if not whole or value < least:
+        raise InputError(f"{name} = {value!r}; it must be a whole number, {least} or more")
+
+
+def check_rows(
+    estimator: BaseEstimator, X: Any, y: Any = "no_validation", *, regression: bool = False
+) -> tuple[Any, NDArray[Any]]:
+    """Return rows, and targets where they are given, whose columns the estimator remembers.
+
+    Numbers come back as one array, NaN where missing; a frame with other columns, or an array with
+    text in it, as a frame.
+
+    Args:
+        estimator: it remembers the columns where `y` is given, else it has done so.
+        X: array, frame or sparse matrix of shape (rows, columns).
+        y: labels of shape (rows,), or numbers of shape (rows,) or (rows, outputs).
+        regression: whether `y` are numbers.
+
+    Raises:
+        ValueError: no such rows or targets, or other columns than those that were fitted.
+    """
+    fits = not isinstance(y, str)  # the word that scikit-learn has for it
+    targets: dict[str, Any] = {"y": y} if fits else {}
+    if fits:
+        targets |= {"ensure_min_samples": 2, "multi_output": regression, "y_numeric": regression}
+    frame = _mixed_frame(X)
+    if frame is None:
+        checked = validate_data(
+            estimator,
+            X,
+            reset=fits,
+            accept_sparse=True,
+            dtype=[np.float64, np.float32],
+            ensure_all_finite="allow-nan",
+            **targets,
+        )
+        rows, y = cast(tuple[Any, Any], checked if fits else (checked, []))
+        # A network's first layer mixes all columns of all rows: sparse rows only save memory.
+        rows = rows.toarray() if scipy.sparse.issparse(rows) else rows
+    else:
+        validate_data(estimator, X, y=y, reset=fits, skip_check_array=True)
+        rows = frame
+        if fits:
+            _, y = check_X_y(np.zeros((len(frame), 1)), estimator=estimator, **targets)
+    if fits and not regression:
+        check_classification_targets(y)
+    return rows, np.asarray(y, np.float64 if fits and regression else None)
+
+
+def _mixed_frame(X: Any) -> pd.DataFrame | None:
+    """Return what holds more than numbers as a frame with names for columns; None for the rest."""
+    if hasattr(X, "iloc"):
+        from pandas.api.types import is_numeric_dtype
+
+        if all(is_numeric_dtype(dtype) for dtype in X.dtypes):
+            return None
+        frame = X.set_axis([str(name) for name in X.columns], axis=1)
+    else:
+        if scipy.sparse.issparse(X) or (cells := np.asarray(X)).dtype.kind not in "OUS":
+            return None
+        texts = any(isinstance(cell, str | bytes) for cell in cells.ravel().tolist())
+        if cells.ndim != 2 or not texts:
+            return None
+        import pandas as pd
+
+        names = [f"column {i + 1}" for i in range(cells.shape[1])]
+        frame = pd.DataFrame(cells.astype(object), columns=names)
+    if not frame.columns.is_unique:
+        raise InputError("X: two columns have the same name; rename one")
+    return frame
+
+
+def take(rows: Any, at: NDArray[np.integer[Any]]) -> Any:
+    """Return some rows of an array or a frame, in the order of `at`."""
+    return rows[at] if isinstance(rows, np.ndarray) else rows.iloc[at]
+
+
+def fit_encoding(rows: Any, method: str, name: str) -> Encoding:
+    """Fit what brings rows before a network, on these rows alone.
+
+    Args:
+        rows: from `check_rows`.
+        method: one of `NUMBERS`.
+        name: of the estimator, for errors.
+
+    Raises:
+        InputError: another method, or rows that cannot be encoded.
+    """
+    if method not in NUMBERS:
+        allowed = ", ".join(map(repr, NUMBERS))
+        raise InputError(f"{name}: numbers = {method!r}; it must be one of {allowed}")
+    inputs: Any = rows
+    if isinstance(rows, np.ndarray):
+        columns = columns_of_array(rows.shape[1])
+    else:
+        from downslope.data.columns import column_of, typed  # imports pandas
+
+        columns = tuple(column_of(rows[column], column, "X") for column in rows.columns)
+        inputs = typed(rows, [column for column in columns if not column.left_out], "X")
+    unlabelled = np.zeros(len(rows), np.int64)
+    nothing = SealedTestSet(Examples(np.zeros((0, len(columns))), unlabelled[:0]))
+    dataset = Dataset(
+        name="X",
+        source="",
+        shape=(len(columns),),
+        class_names=(),
+        training=Examples(inputs, unlabelled),
+        test=nothing,
+        white=None,
+        sha256="",
+        columns=columns,
     )
-    return _dense(rows), np.asarray(targets, np.float64)
+    fitted = "standard" if method == "none" else method
+    encoding = Encoding.fit(dataset, numbers=cast(NumberMethod, fitted))
+    if method == "none" and encoding.numbers is not None:
+        count = len(encoding.numbers.names)
+        plain = msgspec.structs.replace(encoding.numbers, shift=[0.0] * count, spread=[1.0] * count)
+        encoding = msgspec.structs.replace(encoding, numbers=plain)
+    return encoding
 
 
 def hold_out(
-    rows: int, fraction: float, seed: int, classes: NDArray[np.int64] | None
+    rows: int,
+    fraction: float,
+    seed: int,
+    classes: NDArray[np.int64] | None,
+    groups: NDArray[Any] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Split row numbers at random, in equal shares of each class where that is possible.
 
@@ -73,6 +188,7 @@ def hold_out(
         fraction: held out, above 0 and below 1.
         seed: of the split.
         classes: of the rows, shape (rows,); None where there are none.
+        groups: of the rows, shape (rows,): a group stays whole, classes may not be in equal shares.
 
     Raises:
         InputError: a fraction out of range, or nothing left for one of the two.
@@ -89,6 +205,9 @@ def hold_out(
             f"validation_fraction = {fraction} of {rows} rows leaves nothing for one part; give "
             "more rows or another fraction"
         )
+    if groups is not None:
+        splitter = GroupShuffleSplit(1, test_size=fraction, random_state=seed % 2**32)
+        return next(iter(splitter.split(np.zeros(rows), groups=groups)))
     stratify = None
     if classes is not None:
         sizes = np.bincount(classes)
@@ -100,49 +219,45 @@ def hold_out(
     return np.asarray(kept), np.asarray(held_out)
 
 
-class Standardization:
-    """Bring columns to mean 0 and variance 1 in float64, then to float32; or only the latter.
+def weights_of(
+    sample_weight: Any, class_weight: Any, X: Any, labels: NDArray[Any] | None
+) -> NDArray[np.float64] | None:
+    """Return a weight per row, that of its class included; None where all are the same.
 
-    Args:
-        values: what mean and variance are taken from, shape (rows, columns).
-        wanted: False leaves the values as they are.
-        name: of the values in error messages.
+    Raises:
+        ValueError: weights that are negative, not one a row, or of classes that are not there.
     """
-
-    def __init__(self, values: NDArray[np.floating], wanted: bool, name: str) -> None:
-        self.name = name
-        self.scaler: StandardScaler | None = None
-        if wanted:
-            with np.errstate(all="ignore"):  # what overflows here is named in apply
-                self.scaler = StandardScaler().fit(np.asarray(values, np.float64))
-
-    def apply(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return the values as the network sees them, shape (rows, columns), contiguous.
-
-        Raises:
-            InputError: a value that float32 cannot hold, with its row and column.
-        """
-        with np.errstate(all="ignore"):
-            scaled = np.asarray(values, np.float64)
-            if self.scaler is not None:
-                scaled = self.scaler.transform(scaled)
-            narrow = np.ascontiguousarray(scaled, np.float32)
-        spread = 0.0 if self.scaler is None else np.asarray(self.scaler.var_)
-        if not (np.isfinite(narrow).all() and np.isfinite(spread).all()):
-            wrong = ~np.isfinite(narrow) | ~np.isfinite(spread)
-            row, column = np.argwhere(wrong)[0]
-            raise InputError(
-                f"{self.name}: row {row}, column {column}: {values[row, column]} is too large for "
-                "a network in float32; rescale or clip that column"
-            )
-        return narrow
-
-    def undo(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Return network outputs in the units of the values that were given."""
-        wide = np.asarray(values, np.float64)
-        return wide if self.scaler is None else self.scaler.inverse_transform(wide)
+    if sample_weight is None and class_weight is None:
+        return None
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if class_weight is not None:
+        weights = weights * compute_sample_weight(class_weight, labels)
+    return weights
 
 
-def _dense(rows: Any) -> NDArray[np.floating]:
-    # A network's first layer mixes all columns of all rows: sparse rows only save memory before.
-    return rows.toarray() if scipy.sparse.issparse(rows) else rows
+def repeated(
+    at: NDArray[np.int64], weights: NDArray[np.float64] | None, seed: int
+) -> NDArray[np.int64]:
+    """Repeat row numbers in proportion to their weights, in their order; all once without any.
+
+    The engines know no weights. Whole numbers of which the least is 1 are met exactly where that
+    makes at most `MOST_REPEATED` times as many rows; other numbers of times are rounded up or down
+    by systematic sampling, so that each row's mean over seeds is right.
+
+    >>> repeated(np.array([4, 5, 6]), np.array([0, 0, 0, 0, 1.0, 0, 2.0]), seed=0)
+    array([4, 6, 6])
+    """
+    if weights is None:
+        return at
+    own = weights[at]
+    if not own.any():
+        raise InputError("sample_weight: all rows of one part have the weight 0")
+    scale = min(1 / own[own > 0].min(), MOST_REPEATED * len(at) / own.sum())
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(at))
+    ends = np.cumsum(own[order] * scale)
+    whole = np.allclose(own * scale, np.rint(own * scale), atol=1e-9)
+    start = 0.5 if whole else generator.uniform()
+    times = np.empty(len(at), np.int64)
+    times[order] = np.diff(np.floor(ends + start), prepend=0).astype(np.int64)
+    return np.repeat(at, times)

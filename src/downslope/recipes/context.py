@@ -37,9 +37,9 @@ class Context:
     everything: Examples = field(repr=False)
 
     @property
-    def classes(self) -> int:
-        """Count the classes."""
-        return len(self.dataset.class_names)
+    def outputs(self) -> int:
+        """Count the outputs of a network: one a class, or the number that is predicted."""
+        return 1 if self.dataset.task == "regression" else len(self.dataset.class_names)
 
 
 def prepare(
@@ -73,12 +73,11 @@ def prepare(
             int(np.count_nonzero(dataset.training.targets == c))
             for c in range(len(dataset.class_names))
         ],
-        scaling=(
-            f"pixels divided by {dataset.white:g}, minus {recipe.data.center:g}"
-            if dataset.white is not None
-            else "each column standardized with the mean and deviation of the training rows"
-        ),
+        scaling=_in_words(encoding, recipe.data.center),
         notes=[*dataset.notes, *encoding.notes],
+        task=dataset.task,
+        target=dataset.target,
+        target_spread=encoding.target_spread,
     )
     fresh = Results(
         recipe=recipe, data=data, test_set=SealResult(examples=len(dataset.test), openings=[])
@@ -97,6 +96,18 @@ def prepare(
     )
 
 
+def _in_words(encoding: Encoding, center: float) -> str:
+    if encoding.white is not None:
+        return f"pixels divided by {encoding.white:g}, minus {center:g}"
+    if encoding.numbers is None or encoding.numbers.method == "standard":
+        how = "standardized with the mean and deviation of the training rows"
+    elif encoding.numbers.method == "quantile":
+        how = "mapped by quantiles of the training rows to a normal distribution"
+    else:
+        how = "encoded piecewise linearly between quantiles of the training rows"
+    return f"each column{' of numbers' * bool(encoding.categories)} {how}"
+
+
 def fit_encoding(recipe: Recipe, dataset: Dataset, examples: Examples) -> Encoding:
     """Fit the encoding that a recipe asks for to some training examples.
 
@@ -109,7 +120,10 @@ def fit_encoding(recipe: Recipe, dataset: Dataset, examples: Examples) -> Encodi
             f"data: center = {center:g} has no effect on a table, whose columns are standardized; "
             "leave it out"
         )
-    return Encoding.fit(dataset, examples, center=center)
+    method = recipe.data.encoding
+    if not dataset.columns and method != "standard":
+        raise InputError(f"data: encoding = {method!r} has no effect on pictures; leave it out")
+    return Encoding.fit(dataset, examples, center=center, numbers=method)
 
 
 def open_run(context: Context, stages: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ def why_not_joint(results: Mapping[str, Results]) -> str:
     A plane holds parameter vectors of one network, and one surface lies over it.
     """
     refits = [found.refit for found in results.values()]
-    trained = [refit for refit in refits if refit is not None and refit.test_accuracy is not None]
+    trained = [refit for refit in refits if refit is not None and refit.completed]
     if len(trained) < len(refits):
         return "not every run has a final model"
     networks = [refit.member.network for refit in trained]
@@ -50,7 +50,7 @@ def joint_landscape(runs: Mapping[str, Run]) -> Steps[Landscape]:
         raise InputError(f"landscape: no plane holds these runs: {reason}")
     first = next(iter(results.values()))
     recipe = first.recipe
-    dataset = load(recipe.data.name, label=recipe.data.label, kind=recipe.data.kind)
+    dataset = load(recipe.data.name, **recipe.data.options)
     if dataset.sha256 != first.data.sha256:
         raise InputError(f"landscape: {dataset.name}: the data have changed since the runs")
     run = next(iter(runs.values()))
@@ -62,7 +62,7 @@ def joint_landscape(runs: Mapping[str, Run]) -> Steps[Landscape]:
             trained_module(run, first.refit.member),
             {label: trained_path(each).thinned(JOINT) for label, each in runs.items()},
             context.everything,
-            loss=LossOptions(batch_norm=asked.batch_norm),
+            loss=LossOptions(loss=first.refit.member.training.loss, batch_norm=asked.batch_norm),
             grid=Grid(*asked.grid, asked.margin),
             subset=asked.examples,
             seed=recipe.seed,

@@ -20,6 +20,7 @@ from downslope.landscape import (
     compute_landscape,
 )
 from downslope.landscape.settings import Spacing
+from downslope.models import weights_file
 from downslope.networks import Member, build, flatten, load_state
 from downslope.progress import Progress, Steps
 from downslope.recipes.context import Context
@@ -70,12 +71,14 @@ def _draw(
     spacing: Spacing = "linear",
     **more: Any,
 ) -> Steps[LandscapeResult]:
-    recipe = context.recipe.landscape
+    recipe, refit = context.recipe.landscape, context.results.refit
+    assert refit is not None
+    loss = refit.member.training.loss
     drawn = yield from compute_landscape(
         module,
         paths,
         context.everything if examples is None else examples,
-        loss=LossOptions(batch_norm=recipe.batch_norm, threads=context.threads),
+        loss=LossOptions(loss=loss, batch_norm=recipe.batch_norm, threads=context.threads),
         grid=Grid(*recipe.grid, recipe.margin, spacing, recipe.tolerance),
         subset=recipe.examples,
         seed=context.recipe.seed,
@@ -91,7 +94,7 @@ def trained_module(run: Run, member: Member) -> nn.Module:
     Raises:
         InputError: they are missing, damaged or of another network.
     """
-    module, weights = untrained_module(member), f"refit/seed-{member.seed}.safetensors"
+    module, weights = untrained_module(member), weights_file(member.seed)
     state = run.read_weights(weights)
     try:
         load_state(module, state)

@@ -17,6 +17,7 @@ from downslope.engines import MakeRunner, Snapshot, local_runner
 from downslope.errors import InputError, one_line
 from downslope.files import inside
 from downslope.landscape import Trajectory
+from downslope.models import FOLDER, Model, row_digests
 from downslope.networks import flatten
 from downslope.progress import Steps
 from downslope.recipe import Recipe, RefitRecipe, seeds_from
@@ -90,7 +91,8 @@ def run_recipe(
             or disk.
     """
     order = needed(stages, recipe)
-    if len(dataset.class_names) < 2 and order != ["autoencoder"]:
+    unlabelled = dataset.task == "classification" and len(dataset.class_names) < 2
+    if unlabelled and order != ["autoencoder"]:
         raise InputError(
             f"{dataset.name}: holds no labels, so nothing but an autoencoder can learn from it; "
             "'downslope autoencode' does"
@@ -148,7 +150,7 @@ def _blocked(context: Context, stage: str) -> bool:
     if stage == "refit" and context.recipe.refit.choice is None:
         return found is None or found.chosen is None
     trained = context.results.refit
-    return stage == "landscape" and (trained is None or trained.test_accuracy is None)
+    return stage == "landscape" and (trained is None or not trained.completed)
 
 
 def _out_of_room(error: BaseException) -> str:
@@ -173,12 +175,12 @@ def _theory(context: Context) -> Steps[None]:
         seed=seed,
     )
     trained = None
-    if recipe.trainability.depths:
+    if recipe.trainability.depths and context.dataset.task == "classification":
         trained = yield from train_deep_networks(
             recipe.trainability,
             context.training,
             context.validation,
-            classes=context.classes,
+            classes=context.outputs,
             seed=seed,
             threads=context.threads,
         )
@@ -194,12 +196,12 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     seed = context.recipe.seed
     ranking, second = _halves(context.validation, recipe.choice.second, seed)
     found = yield from search(
-        recipe.make_sampler(seed),
+        recipe.make_sampler(seed, context.dataset.task),
         context.training,
         ranking,
         trials=recipe.trials,
         halving=recipe.halving,
-        classes=context.classes,
+        classes=context.outputs,
         seed=seed,
         store=context.run.file(f"{part}/trials.sqlite"),
         threads=context.threads,
@@ -208,7 +210,7 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     )
     context.run.record(f"{part}/trials.sqlite")
     found = msgspec.structs.replace(
-        found, importances=importances(found.trials, recipe.whole_space)
+        found, importances=importances(found.trials, recipe.whole_space(context.dataset.task))
     )
     choice = recipe.choice
     if choice.top == 1 or found.best is None:
@@ -233,7 +235,7 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
         rounds,
         evidence=evidence,
         top=choice.top,
-        classes=context.classes,
+        classes=context.outputs,
         seed=first,
         store=again,
         threads=context.threads,
@@ -274,6 +276,8 @@ def _refit(context: Context) -> Steps[None]:
         winner = found.chosen.settings
     done = yield from _refit_part(context, context.recipe.refit, winner, "refit")
     context.results.refit = done.result
+    if done.states:
+        _write_model(context, done)
     snapshots = list(done.snapshots)
     if context.recipe.landscape.start:
         start = flatten(untrained_module(done.result.member))
@@ -290,6 +294,23 @@ def _refit(context: Context) -> Steps[None]:
     )
     if context.recipe.landscape.seeds and done.others:
         _write_seeds(context, done, trajectory)
+
+
+def _write_model(context: Context, done: Refit) -> None:
+    """Write what predicts new rows: the weights of each seed lie there and nowhere else."""
+    model = Model(
+        network=done.result.member.network,
+        encoding=context.encoding,
+        states=done.states,
+        seen={
+            "training": row_digests(np.asarray(context.everything.inputs, np.float32)),
+            "test": row_digests(done.test_inputs),
+        },
+        data=context.dataset.name,
+        data_sha256=context.dataset.sha256,
+    )
+    for name, content in model.files().items():
+        context.run.write(f"{FOLDER}/{name}", content)
 
 
 def _write_seeds(context: Context, done: Refit, first: Trajectory) -> None:
@@ -315,13 +336,15 @@ def _write_seeds(context: Context, done: Refit, first: Trajectory) -> None:
 
 def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: str) -> Steps[Refit]:
     features = context.everything.inputs.shape[1]
-    member = recipe.resolved(winner).member(features, context.classes, context.recipe.seed)
+    task = context.dataset.task
+    member = recipe.resolved(winner, task).member(features, context.outputs, context.recipe.seed)
     done = yield from refit(
         member,
         seeds_from(recipe.seeds, context.recipe.seed),
         context.everything,
         context.dataset.test,
         context.encoding,
+        numbers_of=context.encoding.numbers_of if task == "regression" else None,
         monitor_test=recipe.monitor_test,
         snapshots_per_epoch=context.recipe.landscape.snapshots_per_epoch if part == "refit" else 0,
         threads=context.threads,
@@ -329,15 +352,13 @@ def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: s
         make_runner=context.make_runner,
     )
     folder = part.partition(" ")[0]
-    for seed, state in done.states.items():
-        context.run.write_weights(f"{folder}/seed-{seed}.safetensors", state)
     context.run.write_arrays(
         f"{folder}/predictions.npz",
         {
             "seeds": np.array(list(done.states), np.int64),
-            "predictions": done.predictions.astype(np.uint16),
+            "predictions": _narrow(done.predictions),
             "confidences": done.confidences,
-            "truth": done.truth.astype(np.uint16),
+            "truth": _narrow(done.truth),
             "mistakes": done.mistakes,
             "mistake_inputs": done.mistake_inputs,
         },
@@ -354,6 +375,8 @@ def _variants(context: Context) -> Steps[None]:
             context, context.recipe.variants.refit, found.chosen.settings, "variants refit"
         )
         refitted = done.result
+        for seed, state in done.states.items():
+            context.run.write_weights(f"variants/seed-{seed}.safetensors", state)
         plain = context.results.refit
         if plain and plain.test_accuracy and refitted.test_accuracy:
             kept = context.run.read_arrays("refit/predictions.npz", ("predictions", "truth"))
@@ -370,6 +393,8 @@ def _autoencoder(context: Context) -> Steps[None]:
         encoding = Encoding.fit(context.dataset, numbers="unit")
         training, test = encoding.apply(training), test.encoded(encoding.apply)
         shape = (len(encoding.features),)
+    if context.dataset.task == "regression":  # no classes for a probe
+        training, test = _without_targets(training), test.encoded(_without_targets)
     scaling = Scaling.unit(training, context.dataset.white)
     inputs = scaling.apply(training)
     recipe, seed = context.recipe.autoencoder, context.recipe.seed
@@ -392,6 +417,16 @@ def _autoencoder(context: Context) -> Steps[None]:
     context.results.autoencoder = made.result
 
 
+def _narrow(predicted: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.generic]:
+    """Return classes in fewer bytes, and numbers as they are."""
+    return predicted.astype(np.uint16) if predicted.dtype == np.int64 else predicted
+
+
+def _without_targets(examples: Examples) -> Examples:
+    """Return examples as data without labels are given: all of class 0."""
+    return Examples(examples.inputs, np.zeros(len(examples), np.int64))
+
+
 def _keep_finished_trials(context: Context) -> None:
     """Put the trials of an interrupted search into the results, but none of another search."""
     store = inside(context.run.path, "search/trials.sqlite")
@@ -402,7 +437,9 @@ def _keep_finished_trials(context: Context) -> None:
         done = trials.trials()
     if recipe.sampler != "tpe" and done:  # what that one proposes depends on outcomes
         most = done[-1].id + 1
-        proposals = dict(enumerate(recipe.proposals(context.recipe.seed, most)))
+        proposals = dict(
+            enumerate(recipe.proposals(context.recipe.seed, most, context.dataset.task))
+        )
         done = [trial for trial in done if trial.settings == proposals.get(trial.id)]
     if done:
         ranking = len(_halves(context.validation, recipe.choice.second, context.recipe.seed)[0])

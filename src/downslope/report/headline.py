@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from downslope.recipes import STAGES
-from downslope.report import autoencoder, theory
+from downslope.report import autoencoder, regression, theory
 from downslope.report.blocks import Fact
 from downslope.report.display import Source
 from downslope.report.formats import (
@@ -40,6 +40,8 @@ def lead(results: Results) -> str:
     """Say what data a run is of."""
     data = results.data
     kinds = f"{len(data.class_names)} classes" if data.class_names else "without labels"
+    if data.task == "regression":
+        kinds = f"numbers to predict ({data.target})" if data.target else "numbers to predict"
     return (
         f"{data.name}: {data.training:,} training, {data.validation:,} validation and "
         f"{data.test:,} held-out test examples, {kinds}."
@@ -70,6 +72,8 @@ def summary(results: Results) -> list[tuple[str, str]]:
 def answer(results: Results) -> str:
     """Say what was trained and how good it is, for those who read no further."""
     refit, data, coder = results.refit, results.data, results.autoencoder
+    if data.task == "regression":
+        return regression.answer(results)
     if refit is None or refit.test_accuracy is None:
         if coder is not None and coder.test_mse is not None:
             return (
@@ -124,7 +128,9 @@ def configuration(refit: RefitResult) -> str:
 
 def _facts(results: Results) -> Iterator[Fact]:
     refit = results.refit
-    if refit is None:
+    if results.data.task == "regression":
+        yield regression.fact(results)
+    elif refit is None:
         yield Fact("test accuracy", "none", "nothing was trained for it", ACCURACY)
     elif refit.test_accuracy is None:
         reasons = "; ".join(refit.stopped) or "no seed completed"
@@ -176,6 +182,8 @@ def _search(results: Results, search: SearchResult) -> Fact:
         note += f"; interrupted, {results.recipe.search.trials:,} were planned"
     source = Source("results.json: search.trials", "on the validation examples")
     detail = "; ".join(filter(None, [led(search), chosen(search)]))
+    if results.data.task == "regression":
+        detail = regression.validated(search, results.data)
     return Fact("search", plural(len(search.trials), "trial"), note, source, detail)
 
 
@@ -188,6 +196,9 @@ def _variants(results: Results, variants: VariantsResult) -> Fact:
     )
     trials = f"{plural(len(search.trials), 'trial')}: {outcomes(search.trials)}"
     detail = "; ".join(filter(None, [led(search), chosen(search)]))
+    if refit is not None and refit.test_error is not None:
+        value, note = number(refit.test_error.mean), "RMSE on the test set"
+        return Fact("variants", value, note, source, regression.validated(search, results.data))
     if refit is None or refit.test_accuracy is None:
         return Fact("variants", "no test accuracy", trials, source, detail)
     note = "no baseline to compare with"

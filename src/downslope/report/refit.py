@@ -49,6 +49,15 @@ ACROSS, DOWN = 5, 4
 """Mistakes in a row, and rows of them."""
 
 
+NATS = "nats"
+
+
+def unit(refit: RefitResult) -> str:
+    """Name the unit of a final training's losses."""
+    classes = refit.member.training.loss == "cross_entropy"
+    return NATS if classes else "squared error of the standardized target"
+
+
 @dataclass(frozen=True)
 class Losses(Display):
     """Training loss by epoch and seed, and the test accuracy where a recipe monitors it."""
@@ -56,10 +65,12 @@ class Losses(Display):
     refit: RefitResult
     name = "refit-loss"
     title = "How did training go?"
-    source = Source(
-        "results.json: refit.epochs",
-        "mean cross-entropy over each epoch's minibatches, by seed; accuracy: mean over seeds",
-    )
+
+    @property
+    def source(self) -> Source:  # pyright: ignore[reportIncompatibleVariableOverride] - read only
+        accuracy = "; accuracy: mean over seeds" if self.monitored else ""
+        how = f"mean loss ({unit(self.refit)}) over each epoch's minibatches, by seed{accuracy}"
+        return Source("results.json: refit.epochs", how)
 
     @property
     def monitored(self) -> bool:
@@ -81,7 +92,7 @@ class Losses(Display):
         monitored = "test accuracy" in frame.columns
         figure = Figure(figsize=(WIDTH, 4.4 if monitored else 3.1), layout="constrained")
         axes, *below = np.ravel(figure.subplots(1 + monitored, 1, sharex=True))
-        axes.set_ylabel("training loss (nats)")
+        axes.set_ylabel("training loss" if unit(self.refit) != NATS else f"training loss ({NATS})")
         for lower in below:
             accuracy = 100 * frame.numbers("test accuracy")
             lower.plot(epochs, accuracy, color=INDIGO, marker="s", markersize=3.5)
@@ -100,6 +111,7 @@ class Losses(Display):
             axes.legend(loc="upper right")
         return figure
 
+<<<<<<< HEAD
     def texts(self) -> Texts:
         seeds, first, last = self.refit.seeds, self.refit.epochs[0], self.refit.epochs[-1]
         caption = "Training loss after each epoch"
@@ -107,6 +119,23 @@ class Losses(Display):
             caption += f": thin, each of the {len(seeds)} seeds; thick, their mean"
         ends = f"from {number(first.train_loss)} to {number(last.train_loss)} nats"
         alt = f"Training loss by epoch of {plural(len(seeds), 'seed')}, {ends}."
+=======
+    @property
+    def caption(self) -> str:
+        text = "Training loss after each epoch"
+        if len(self.refit.seeds) > 1:
+            text += f": thin, each of the {len(self.refit.seeds)} seeds; thick, their mean"
+        if not self.monitored:
+            return f"{text}."
+        return f"{text}. Below: test accuracy, monitored but never used to choose anything."
+
+    @property
+    def alt(self) -> str:
+        first, last = self.refit.epochs[0], self.refit.epochs[-1]
+        nats = " nats" if unit(self.refit) == NATS else ""
+        ends = f"from {number(first.train_loss)} to {number(last.train_loss)}{nats}"
+        text = f"Training loss by epoch of {plural(len(self.refit.seeds), 'seed')}, {ends}."
+>>>>>>> int
         if not self.monitored:
             return Texts(f"{caption}.", alt)
         return Texts(
@@ -404,8 +433,13 @@ def epoch_table(refit: RefitResult) -> Table:
             percent(value) if name == "test accuracy" else loss(value)
             for name, value in zip(frame.columns[1:], values[1:], strict=True)
         ]
+<<<<<<< HEAD
         rows.append(Row([str(values[0]), *cells]))
     heading = f"Training loss of the last {plural(len(rows), 'epoch')} (nats)"
+=======
+        rows.append(Row([str(values[0]), *shown]))
+    heading = f"Training loss of the last {plural(len(rows), 'epoch')} ({unit(refit)})"
+>>>>>>> int
     return Table(heading, [Column(name) for name in frame.columns], rows, display.source)
 
 
@@ -413,7 +447,7 @@ def minibatch_table(refit: RefitResult) -> Table:
     """List the training loss of the last minibatches."""
     last = refit.last_minibatches
     return Table(
-        f"Training loss of the last {len(last)} minibatches (nats)",
+        f"Training loss of the last {len(last)} minibatches ({unit(refit)})",
         [Column("step"), Column("loss")],
         [Row([f"{one.step:,}", loss(one.train_loss)]) for one in last],
         Minibatches.source,

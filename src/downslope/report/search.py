@@ -331,7 +331,7 @@ def advice(results: Results) -> str:
             f"{np.clip(low / 1000, 1e-4, 1e-2):.1g} to {np.clip(low / 10, 1e-3, 1e-1):.1g}, "
             "search.settings.clip_norm = 1, or search.settings.normalization = 'batch'"
         )
-    if refit is not None and refit.test_accuracy is None:
+    if refit is not None and not refit.completed:
         rate = np.clip(refit.member.training.learning_rate / 10, 1e-4, 1e-1)
         return (
             f"no seed of the final training completed ({'; '.join(refit.stopped)}); try "

@@ -25,11 +25,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
+from downslope.data import Opening
 from downslope.engines import engine_name, hardware, versions
 from downslope.errors import InputError
 from downslope.files import PART, inside, sha256_of, write_whole
 from downslope.results import Results, decode
-from downslope.runs.manifest import Manifest, is_derived
+from downslope.runs.manifest import Manifest, is_derived, stage_of
 from downslope.toml import write_toml
 
 if sys.platform == "win32":
@@ -250,6 +251,24 @@ class Run:
         self.write_recipe(results)
         self.write("results.json", content)
 
+    def count_openings(self, openings: Sequence[Opening]) -> None:
+        """Add openings of the sealed test set to a finished run; where it was made stays.
+
+        Raises:
+            InputError: the run or its manifest is damaged, or in use by another process.
+        """
+        with self.locked():
+            results, manifest = self.read_results(), self.check()
+            assert manifest is not None
+            test = results.test_set
+            results.test_set = msgspec.structs.replace(test, openings=[*test.openings, *openings])
+            content = msgspec.json.format(msgspec.json.encode(results)) + b"\n"
+            digest = {"results.json": hashlib.sha256(content).hexdigest()}
+            before = sha256_of(self.path / "results.json")
+            files = self._files(manifest.files) | digest
+            self._write_manifest(msgspec.structs.replace(manifest, files=files, before=before))
+            self.write("results.json", content)
+
     def write_recipe(self, results: Results) -> None:
         """Write recipe.toml, unless it is as it should be."""
         recipe = write_toml(results.recipe).encode()
@@ -330,8 +349,7 @@ class Run:
         for name, digest in manifest.files.items():
             path = inside(self.path, name)
             allowed = {digest, manifest.before} if name == "results.json" else {digest}
-            stage, below, _ = name.partition("/")
-            if below and not is_derived(name) and stage not in manifest.seconds:
+            if (stage := stage_of(name)) and stage not in manifest.seconds:
                 continue
             if not path.is_file() or sha256_of(path) not in allowed:
                 names.append(name)

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-
-import msgspec
-
 from downslope.engines import fingerprint, first_difference
-from downslope.errors import InputError
+from downslope.files import Sealed
 
 DERIVED = ("recipe.toml", "report.html", "report.pdf", "figures/")
 """What is built from the rest again; damage there costs nothing."""
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Manifest(Sealed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a run consists of and where it was made; `manifest.json` is this structure.
 
     It is written just before results.json, so that a kill between the two is told from damage:
@@ -31,7 +27,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         seconds: wall time by stage.
         files: SHA-256 by path within the run.
         before: SHA-256 of the results.json that the one in `files` replaces; empty for the first.
-        sha256: of this structure as JSON without spaces, with an empty string in this place.
+        sha256: of this structure itself.
     """
 
     downslope: str
@@ -47,31 +43,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     before: str = ""
     sha256: str = ""
 
-    def to_bytes(self) -> bytes:
-        """Write as JSON for people, with its own digest."""
-        sealed = msgspec.structs.replace(self, sha256=self._digest())
-        return msgspec.json.format(msgspec.json.encode(sealed)) + b"\n"
-
-    @staticmethod
-    def from_bytes(content: bytes) -> Manifest:
-        """Read what `to_bytes` wrote.
-
-        Raises:
-            InputError: it is something else, or damaged.
-        """
-        try:
-            manifest = msgspec.json.decode(content, type=Manifest)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"damaged or of another version ({error})") from None
-        if manifest.to_bytes() != content:
-            raise InputError("damaged: its own SHA-256 differs")
-        return manifest
-
-    def _digest(self) -> str:
-        return hashlib.sha256(
-            msgspec.json.encode(msgspec.structs.replace(self, sha256=""))
-        ).hexdigest()
-
     def made_elsewhere(self) -> str:
         """Name the first version in which this installation would compute other bits, if any."""
         return first_difference(
@@ -86,3 +57,15 @@ def is_derived(name: str) -> bool:
     (True, False)
     """
     return name.startswith(DERIVED)
+
+
+def stage_of(name: str) -> str:
+    """Return the stage whose file this is; empty for a file of the run or of its report.
+
+    >>> stage_of("search/trials.sqlite"), stage_of("model/model.json"), stage_of("results.json")
+    ('search', 'refit', '')
+    """
+    folder, below, _ = name.partition("/")
+    if not below or is_derived(name):
+        return ""
+    return "refit" if folder == "model" else folder

@@ -26,12 +26,13 @@ class ChanceLevel:
 
     Args:
         loss: the cross-entropy of equal chances for all classes, in nats, whatever their shares and
-            however labels are smoothed; infinite where there are none to compare, or one alone.
-        accuracy: the share of the most frequent class.
+            however labels are smoothed; infinite where there is one class alone. Of numbers, the
+            mean squared error of always predicting their mean; infinite where all are the same.
+        accuracy: the share of the most frequent class; None where numbers are predicted.
     """
 
     loss: float
-    accuracy: float
+    accuracy: float | None
 
     @staticmethod
     def of(training: Examples, classes: int) -> ChanceLevel:
@@ -43,7 +44,8 @@ class ChanceLevel:
         (0.6931, 0.75)
         """
         if training.targets.ndim != 1 or training.targets.dtype.kind not in "iu":
-            return ChanceLevel(math.inf, 0.0)
+            mean = training.targets.mean(axis=0)
+            return ChanceLevel(float(np.square(training.targets - mean).mean()) or math.inf, None)
         counts = np.bincount(training.targets.astype(np.int64))
         return ChanceLevel(math.log(classes) or math.inf, float(counts.max() / counts.sum()))
 
@@ -54,8 +56,15 @@ class ChanceLevel:
         Such a training has diverged, though nothing in it is infinite.
         """
         loss = min((loss for loss in losses if loss is not None), default=-math.inf)
+        if loss <= DEGENERATE * self.loss:
+            return ""
+        if self.accuracy is None:
+            return (
+                f"finite but lost: after epoch {epoch} the mean squared error is {loss:.4g}, "
+                f"that of always predicting the mean {self.loss:.4g}"
+            )
         learnt = min(CLEARLY * self.accuracy, 1 - HALVED * (1 - self.accuracy))
-        if accuracy is None or accuracy > learnt or loss <= DEGENERATE * self.loss:
+        if accuracy is None or accuracy > learnt:
             return ""
         return (
             f"finite but lost: after epoch {epoch} the loss is {loss:.4g}, that of "

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from downslope.data import Encoder, Examples
 from downslope.engines import MakeRunner, local_runner
 from downslope.progress import Steps
-from downslope.search.result import Candidate, Choice, Evidence, SearchResult, ranked
+from downslope.search.result import Candidate, Choice, Evidence, SearchResult, objective, ranked
 from downslope.search.study import search
 from downslope.search.trials import Trial
 from downslope.statistics import mean_interval
@@ -126,11 +126,10 @@ def folds(
 
 
 def _candidate(number: int, again: Sequence[Trial], examples: int | None) -> Candidate:
-    accuracies = [
-        t.validation_accuracy
-        for t in again
-        if t.outcome == "completed" and t.validation_accuracy is not None
-    ]
+    ended = [t.curve[-1] for t in again if t.outcome == "completed"]
+    accuracies = [objective(last) for last in ended]
+    if any(last.validation_accuracy is None for last in ended):
+        examples = None  # how errors of numbers scatter over examples is not known here
     return Candidate(
         trial=number,
         accuracies=accuracies,
@@ -148,15 +147,15 @@ def _candidate(number: int, again: Sequence[Trial], examples: int | None) -> Can
 def _chosen(candidates: Sequence[Candidate]) -> int | None:
     """Prefer what completes most often, then the mean, then the better rank in the search."""
     able = [c for c in candidates if c.mean is not None]
-    best = max(able, key=lambda c: (len(c.accuracies), c.mean or 0.0), default=None)
+    best = max(able, key=lambda c: (len(c.accuracies), cast(float, c.mean)), default=None)
     return None if best is None else best.trial
 
 
 def _selection_bias(best: Trial, again: Candidate) -> dict[str, Any]:
     # The accuracy in the search is known; what new trainings would reach on average is not, nor,
     # on examples that ranked nothing, what they would reach on others.
-    reached = best.validation_accuracy
-    if reached is None or again.mean is None:
+    if again.mean is None:
         return {"selection_bias": None}
+    reached = objective(best.curve[-1])
     interval = again.interval and (reached - again.interval[1], reached - again.interval[0])
     return {"selection_bias": reached - again.mean, "selection_bias_interval": interval}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,7 +17,14 @@ from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
 from downslope.search.baseline import DEGENERATE, ChanceLevel
-from downslope.statistics import Accuracy, accuracy_of, confidence_of, confident_mistakes
+from downslope.statistics import (
+    Accuracy,
+    RegressionScore,
+    accuracy_of,
+    confidence_of,
+    confident_mistakes,
+    regression_score,
+)
 
 LAST = 20  # the assignment asks for the training loss of the last 20 iterations
 
@@ -56,7 +64,8 @@ class RefitResult(msgspec.Struct, frozen=True, kw_only=True):
         examples: how many examples it was trained on, validation included.
         epochs: the training, averaged over seeds.
         last_minibatches: the last 20 minibatches of that seed.
-        test_accuracy: on the sealed test set; None where no seed completed.
+        test_accuracy: on the sealed test set; None where no seed completed, and of numbers.
+        test_error: of numbers to predict, on the sealed test set, in their units.
         confusion: of the first completed seed, rows true classes, columns predicted ones.
         stopped: a line for each seed that diverged or failed.
     """
@@ -67,8 +76,14 @@ class RefitResult(msgspec.Struct, frozen=True, kw_only=True):
     epochs: list[RefitEpoch]
     last_minibatches: list[Minibatch]
     test_accuracy: Accuracy | None
+    test_error: RegressionScore | None = None
     confusion: list[list[int]]
     stopped: list[str]
+
+    @property
+    def completed(self) -> bool:
+        """Tell whether a seed did."""
+        return self.test_accuracy is not None or self.test_error is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,23 +94,26 @@ class Refit:
         result: what goes into the results.
         states: trained states by seed, of those that completed.
         snapshots: of the path of `result.member`.
-        predictions: classes of the test examples, shape (completed seeds, examples).
-        confidences: probability of those predictions, of the same shape.
+        predictions: classes of the test examples, shape (completed seeds, examples); or numbers
+            in the target's units, float64.
+        confidences: probability of those predictions, of the same shape; empty of numbers.
         truth: their true classes, shape (examples,); empty where no seed completed.
         mistakes: test examples that the first completed seed gets wrong most confidently.
         mistake_inputs: their inputs, scaled, shape (mistakes, features).
         others: snapshots of the other seeds that completed, one an epoch.
+        test_inputs: encoded test examples, shape (examples, features).
     """
 
     result: RefitResult
     states: dict[int, dict[str, NDArray[np.generic]]]
     snapshots: tuple[Snapshot, ...]
-    predictions: NDArray[np.int64]
+    predictions: NDArray[np.int64] | NDArray[np.float64]
     confidences: NDArray[np.float32]
-    truth: NDArray[np.int64]
+    truth: NDArray[np.int64] | NDArray[np.float64]
     mistakes: NDArray[np.int64]
     mistake_inputs: NDArray[np.float32]
     others: dict[int, tuple[Snapshot, ...]]
+    test_inputs: NDArray[np.float32]
 
 
 def refit(
@@ -105,6 +123,7 @@ def refit(
     test: SealedTestSet,
     encoding: Encoder,
     *,
+    numbers_of: Callable[[NDArray[Any]], NDArray[np.float64]] | None = None,
     monitor_test: bool = False,
     snapshots_per_epoch: int = 0,
     threads: int | None = None,
@@ -120,6 +139,8 @@ def refit(
         test: sealed; opened once for each completed seed, or once for the whole training where
             `monitor_test` asks for its accuracy after each epoch, as the published procedure does.
         encoding: of the training examples, for the test examples.
+        numbers_of: of outputs and encoded targets, shape (rows, 1), the numbers in their units;
+            None where classes are predicted.
         monitor_test: report the test accuracy of each epoch. Nothing is chosen by it.
         snapshots_per_epoch: of the parameters of the first seed that completes.
         threads, task, make_runner: as in `search`.
@@ -174,15 +195,20 @@ def refit(
             note = f"the path of seed {seeds[path]}, as seed {seeds[0]} did not complete"
             yield Progress(task, total, total, note)
     confusion: list[list[int]] = []
-    predictions: list[NDArray[np.int64]] = []
+    predictions: list[NDArray[Any]] = []
     confidences: list[NDArray[np.float32]] = []
-    truth = mistakes = np.empty(0, np.int64)
-    mistake_inputs = np.empty((0, member.network.widths[0]), np.float32)
+    mistakes = np.empty(0, np.int64)
+    truth: NDArray[Any] = mistakes
+    inputs = mistake_inputs = np.empty((0, member.network.widths[0]), np.float32)
     for seed, state in states.items():
         examples = monitored or encoding.apply(test.open(f"{task}: final accuracy of seed {seed}"))
-        truth = examples.targets.astype(np.int64)
         inputs = examples.inputs.astype(np.float32)
         outputs = predict(member.network, state, inputs)
+        if numbers_of is not None:
+            truth = numbers_of(examples.targets)
+            predictions.append(numbers_of(outputs))
+            continue
+        truth = examples.targets.astype(np.int64)
         chosen = outputs.argmax(axis=1)
         predictions.append(chosen)
         confidences.append(confidence_of(outputs))
@@ -192,6 +218,7 @@ def refit(
         confusion = confusion or confusion_matrix(truth, chosen, member.network.widths[-1])
     final = records[path][-1]
     last_losses = np.concatenate([r.batch_losses for r in records[path]])[-LAST:]
+    middle = 0.0 if numbers_of is None else numbers_of(training.targets).mean()
     result = RefitResult(
         member=members[path],
         seeds=list(seeds),
@@ -204,7 +231,10 @@ def refit(
             )
             for i, loss in enumerate(last_losses)
         ],
-        test_accuracy=accuracy_of(np.array(predictions) == truth) if predictions else None,
+        test_accuracy=accuracy_of(np.array(predictions) == truth) if confidences else None,
+        test_error=regression_score(np.array(predictions), truth, float(middle))
+        if predictions and not confidences
+        else None,
         confusion=confusion,
         stopped=[
             f"seed {seed} {last.outcome}: {last.reason}"
@@ -222,12 +252,13 @@ def refit(
         result,
         states,
         snapshots,
-        np.array(predictions, np.int64).reshape(len(predictions), len(truth)),
-        np.array(confidences, np.float32).reshape(len(predictions), len(truth)),
+        np.array(predictions, truth.dtype).reshape(len(predictions), len(truth)),
+        np.array(confidences, np.float32).reshape(len(confidences), len(truth)),
         truth,
         mistakes,
         mistake_inputs,
         others,
+        inputs,
     )
 
 
@@ -236,8 +267,10 @@ def _lost(last: EpochRecord, member: Member, training: Examples) -> str:
     chance = ChanceLevel.of(training, member.network.widths[-1])
     if last.state is None or last.train_loss <= DEGENERATE * chance.loss:
         return ""
-    chosen = predict(member.network, last.state, training.inputs.astype(np.float32)).argmax(axis=1)
-    accuracy = float((chosen == training.targets).mean())
+    outputs = predict(member.network, last.state, training.inputs.astype(np.float32))
+    accuracy = None
+    if chance.accuracy is not None:
+        accuracy = float((outputs.argmax(axis=1) == training.targets).mean())
     return chance.degeneracy(last.epoch, [last.train_loss], accuracy)
 
 

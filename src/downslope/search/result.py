@@ -18,7 +18,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         trial: its id.
-        accuracies: of each training that completed, in [0, 1].
+        accuracies: of each training that completed, in [0, 1]; of numbers to predict, the
+            negative mean squared errors of the scaled targets, so that higher is better, too.
         mean: of the accuracies; None where none completed.
         interval: 95 % interval of the mean, by `interval_method`; None below two.
         stopped: a line for each training that did not complete.

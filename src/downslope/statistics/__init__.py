@@ -10,12 +10,14 @@ from downslope.statistics.calibration import (
 from downslope.statistics.classes import ClassScore, class_scores
 from downslope.statistics.comparison import Comparison, PairedTest, compare
 from downslope.statistics.intervals import Accuracy, accuracy_of, mean_interval, wilson_interval
+from downslope.statistics.regression import RegressionScore, regression_score
 
 __all__ = [
     "Accuracy",
     "ClassScore",
     "Comparison",
     "PairedTest",
+    "RegressionScore",
     "Reliability",
     "accuracy_of",
     "bootstrap_intervals",
@@ -24,6 +26,7 @@ __all__ = [
     "confidence_of",
     "confident_mistakes",
     "mean_interval",
+    "regression_score",
     "reliability",
     "wilson_interval",
 ]

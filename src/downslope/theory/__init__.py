@@ -13,6 +13,7 @@ from downslope.theory.trainability import (
     PredictedDepth,
     TrainabilityResult,
     TrainabilitySpec,
+    deep_networks,
     train_deep_networks,
 )
 from downslope.theory.variance_map import VarianceMap, edge_of_chaos, variance_map
@@ -44,6 +45,7 @@ __all__ = [
     "compare",
     "compute_gain",
     "counterexamples",
+    "deep_networks",
     "derivation",
     "diagnose",
     "edge_of_chaos",

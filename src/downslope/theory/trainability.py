@@ -137,8 +137,10 @@ class _Start(NamedTuple):
         )
 
 
-_Last = dict[tuple[_Start, int, float], EpochRecord]
-"""The last record of the network of a start, a seed and a learning rate."""
+_Key = tuple[_Start, int, float]
+"""A network's start, seed and learning rate."""
+
+_Last = dict[_Key, EpochRecord]
 
 
 def train_deep_networks(
@@ -172,6 +174,34 @@ def train_deep_networks(
     chosen = training.take(np.sort(order[: spec.examples]))
     validation = validation.take(np.arange(min(len(validation), spec.examples)))
     features = int(training.inputs.shape[1])
+    keys, members = _population(spec, features, classes, seed)
+    starts = list(dict.fromkeys(start for start, _, _ in keys))
+    costs = [member.expected_cost(len(chosen)) for member in members]
+    yield Progress(TASK, 0, sum(costs))
+    last: _Last = {}
+    done = 0.0
+    for record in train(members, chosen, validation, threads=threads):
+        done += costs[record.member] / spec.epochs
+        if record.outcome is not None:
+            last[keys[record.member]] = record
+            done += costs[record.member] * (1 - record.epoch / spec.epochs)  # diverged early
+            note = f"{len(last)} of {len(members)} networks"
+            yield Progress(TASK, min(done, sum(costs)), sum(costs), note)
+    yield Progress(TASK, sum(costs), sum(costs), f"{len(members)} networks")
+    counts = np.bincount(np.asarray(validation.targets, np.int64), minlength=classes)
+    return _judge(
+        spec, starts, last, float(counts.max() / counts.sum()), len(chosen), len(validation)
+    )
+
+
+def deep_networks(spec: TrainabilitySpec, features: int, classes: int, seed: int) -> list[Member]:
+    """List the members that `train_deep_networks` trains."""
+    return _population(spec, features, classes, seed)[1]
+
+
+def _population(
+    spec: TrainabilitySpec, features: int, classes: int, seed: int
+) -> tuple[list[_Key], list[Member]]:
     starts = [
         _Start(depth, initialization, None, spec.seeds)
         for initialization in spec.initializations
@@ -196,22 +226,7 @@ def train_deep_networks(
         )
         for start, k, rate in keys
     ]
-    costs = [member.expected_cost(len(chosen)) for member in members]
-    yield Progress(TASK, 0, sum(costs))
-    last: _Last = {}
-    done = 0.0
-    for record in train(members, chosen, validation, threads=threads):
-        done += costs[record.member] / spec.epochs
-        if record.outcome is not None:
-            last[keys[record.member]] = record
-            done += costs[record.member] * (1 - record.epoch / spec.epochs)  # diverged early
-            note = f"{len(last)} of {len(members)} networks"
-            yield Progress(TASK, min(done, sum(costs)), sum(costs), note)
-    yield Progress(TASK, sum(costs), sum(costs), f"{len(members)} networks")
-    counts = np.bincount(np.asarray(validation.targets, np.int64), minlength=classes)
-    return _judge(
-        spec, starts, last, float(counts.max() / counts.sum()), len(chosen), len(validation)
-    )
+    return keys, members
 
 
 def _judge(

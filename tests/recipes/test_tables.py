@@ -1,0 +1,115 @@
+"""Tables from file to results: numbers to predict, and no leak into what is fitted."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+from downslope.data import load
+from downslope.progress import drain
+from downslope.recipe import Recipe
+from downslope.recipes import load_recipe, run_recipe
+from downslope.recipes.context import prepare
+from downslope.report import summary, write_report
+from downslope.results import Results
+from downslope.runs import Run
+
+SMALL = {
+    "search.trials": 3,
+    "search.choice.top": 2,
+    "search.choice.seeds": 2,
+    "search.space.epochs": [3],
+    "refit.epochs": 4,
+    "variants.trials": 2,
+    "variants.settings.epochs": 3,
+    "landscape.grid": [5, 5],
+}
+
+
+def prices(rows: int = 300) -> pd.DataFrame:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "area": draw.uniform(30, 200, rows).round(1),
+            "kind": draw.choice(["flat", "house", "hut"], rows),
+            "built": pd.date_range("1950-01-01", periods=rows, freq="37D").strftime("%Y-%m-%d"),
+            "garden": draw.choice(["yes", "no"], rows),
+        }
+    )
+    factor = np.where(frame["kind"] == "house", 1500, 1000)
+    frame["price"] = (frame["area"] * factor + draw.normal(0, 5000, rows)).round(2)
+    frame.loc[draw.random(rows) < 0.1, ["area", "kind"]] = None
+    return frame
+
+
+@pytest.fixture(scope="module")
+def regression(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Results]:
+    folder = tmp_path_factory.mktemp("regression")
+    prices().to_csv(folder / "prices.csv", index=False)
+    recipe = load_recipe("quick", {"data.name": str(folder / "prices.csv"), **SMALL})
+    run = Run(folder / "run")
+    stages = ["search", "refit", "variants", "landscape"]
+    results = drain(run_recipe(recipe, load(folder / "prices.csv"), run, stages=stages, threads=1))
+    return run, results
+
+
+def test_test_errors_are_those_of_scikit_learn_in_the_target_s_units(regression) -> None:
+    run, results = regression
+    kept = run.read_arrays("refit/predictions.npz", ("predictions", "truth"))
+    predictions, truth = kept["predictions"], kept["truth"]
+    opened = load(results.data.name).test.open("comparison").targets
+    np.testing.assert_allclose(truth, opened, rtol=1e-6)
+    score = results.refit.test_error
+    assert results.data.task == "regression" and results.refit.test_accuracy is None
+    wanted = [root_mean_squared_error(truth, one) for one in predictions]
+    np.testing.assert_allclose(score.rmse, wanted)
+    np.testing.assert_allclose(score.mean, np.mean(wanted))
+    assert score.mae == pytest.approx(np.mean([mean_absolute_error(truth, p) for p in predictions]))
+    assert score.r2 == pytest.approx(np.mean([r2_score(truth, p) for p in predictions]))
+    assert score.interval[0] < score.mean < score.interval[1] < score.chance
+
+
+def test_the_best_trial_has_the_lowest_validation_error(regression) -> None:
+    _, results = regression
+    losses = {trial.id: trial.validation_loss for trial in results.search.trials}
+    assert results.search.best.id == min(losses, key=losses.get)
+    means = {c.trial: c.mean for c in results.search.choice.candidates}
+    assert results.search.choice.chosen == max(means, key=means.get)
+    assert results.refit.member.training.loss == "mean_squared_error"
+
+
+def test_the_page_says_errors_and_no_accuracies(regression) -> None:
+    run, results = regression
+    (path,) = write_report(run)
+    page = path.read_text("utf-8")
+    assert "accuracy" not in page.partition("<main")[2].partition('id="provenance"')[0].lower()
+    assert "figures" in {p.name for p in run.path.iterdir()}
+    for name in ("refit-predictions", "refit-residuals"):
+        assert (run.path / "figures" / f"{name}.csv").stat().st_size > 100
+    label, text = summary(results)[0]
+    assert label == "test error" and "95 % interval" in text
+
+
+def fitted(frame: pd.DataFrame, tmp_path: Path, numbers: str):
+    recipe: Recipe = load_recipe("quick", {"data.encoding": numbers})
+    return prepare(recipe, load(frame), Run(tmp_path / "run"), 1)
+
+
+@pytest.mark.parametrize("numbers", ["standard", "quantile", "piecewise-linear"])
+def test_nothing_that_is_fitted_moves_with_other_rows(tmp_path: Path, numbers: str) -> None:
+    frame = prices()
+    before = fitted(frame, tmp_path, numbers)
+    seen = {tuple(row) for row in before.training.inputs.tolist()}
+    everything = before.dataset.training.frame
+    assert everything is not None
+    coded = before.encoding.transform(everything)
+    training = set(everything.index[[tuple(row) in seen for row in coded.tolist()]])
+    others = [row for row in frame.index if row not in training]
+    assert len(others) == len(frame) - len(before.training)
+    frame.loc[others, ["area", "kind", "built", "price"]] = [1e9, "sentinel", "2999-12-31", -1e12]
+    after = fitted(frame, tmp_path, numbers)
+    assert after.encoding == before.encoding
+    np.testing.assert_array_equal(after.training.inputs, before.training.inputs)
+    assert np.isfinite(after.validation.inputs).all()
