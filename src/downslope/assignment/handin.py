@@ -82,11 +82,7 @@ def write_handin(
     contents: dict[str, bytes] = {}
     drawings = draw_all(document.displays())
     if "pdf" in formats:
-<<<<<<< HEAD
-        source = render_source(document, drawings, paper, label=course or "hand-in")
-=======
-        source = render_handin(document, drawings, paper)
->>>>>>> int
+        source = render_source(document, drawings, paper, handin=True)
         contents["pdf"] = compile_source(source, drawings)
     if "html" in formats:
         contents["html"] = render_page(document, drawings).encode()

@@ -73,18 +73,8 @@ def write_report(run: Run, formats: Sequence[str] = ("html",), paper: Paper = "a
 
 
 def compose(results: Results, manifest: Manifest | None, arrays: Arrays) -> Document:
-<<<<<<< HEAD
     """Put the report of a run together."""
-=======
-    """Put the report of a run together.
-
-    Args:
-        results: of the run.
-        manifest: of the run; None where it has none yet.
-        arrays: of the run.
-    """
     own = regression.SECTIONS if results.data.task == "regression" else {}
->>>>>>> int
     sections = [
         Section(stage, title, [Paragraph(absent, "small")])
         if getattr(results, stage) is None

@@ -111,31 +111,14 @@ class Losses(Display):
             axes.legend(loc="upper right")
         return figure
 
-<<<<<<< HEAD
     def texts(self) -> Texts:
         seeds, first, last = self.refit.seeds, self.refit.epochs[0], self.refit.epochs[-1]
         caption = "Training loss after each epoch"
         if len(seeds) > 1:
             caption += f": thin, each of the {len(seeds)} seeds; thick, their mean"
-        ends = f"from {number(first.train_loss)} to {number(last.train_loss)} nats"
-        alt = f"Training loss by epoch of {plural(len(seeds), 'seed')}, {ends}."
-=======
-    @property
-    def caption(self) -> str:
-        text = "Training loss after each epoch"
-        if len(self.refit.seeds) > 1:
-            text += f": thin, each of the {len(self.refit.seeds)} seeds; thick, their mean"
-        if not self.monitored:
-            return f"{text}."
-        return f"{text}. Below: test accuracy, monitored but never used to choose anything."
-
-    @property
-    def alt(self) -> str:
-        first, last = self.refit.epochs[0], self.refit.epochs[-1]
         nats = " nats" if unit(self.refit) == NATS else ""
         ends = f"from {number(first.train_loss)} to {number(last.train_loss)}{nats}"
-        text = f"Training loss by epoch of {plural(len(self.refit.seeds), 'seed')}, {ends}."
->>>>>>> int
+        alt = f"Training loss by epoch of {plural(len(seeds), 'seed')}, {ends}."
         if not self.monitored:
             return Texts(f"{caption}.", alt)
         return Texts(
@@ -433,13 +416,8 @@ def epoch_table(refit: RefitResult) -> Table:
             percent(value) if name == "test accuracy" else loss(value)
             for name, value in zip(frame.columns[1:], values[1:], strict=True)
         ]
-<<<<<<< HEAD
         rows.append(Row([str(values[0]), *cells]))
-    heading = f"Training loss of the last {plural(len(rows), 'epoch')} (nats)"
-=======
-        rows.append(Row([str(values[0]), *shown]))
     heading = f"Training loss of the last {plural(len(rows), 'epoch')} ({unit(refit)})"
->>>>>>> int
     return Table(heading, [Column(name) for name in frame.columns], rows, display.source)
 
 

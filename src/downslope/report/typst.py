@@ -37,54 +37,26 @@ def check_typst() -> None:
 
 
 def render_source(
-    document: Document, drawings: Mapping[str, Drawing], paper: Paper = "a4", label: str = ""
+    document: Document,
+    drawings: Mapping[str, Drawing],
+    paper: Paper = "a4",
+    *,
+    handin: bool = False,
 ) -> str:
     """Set a document as typst source.
 
-    With a label, which stands above its title, it is one to hand in: its headings bear their own
-    numbers, code is set close, and there are no contents.
+    One to hand in has its own numbers in its headings, code set close, and no contents.
     """
-<<<<<<< HEAD
-=======
-    setup = f"title: {quoted(document.title)}, paper: {quoted(_PAPERS[paper])}"
-    return "\n".join(
-        [
-            '#import "print.typ": *',
-            f"#show: report.with({setup})",
-            f"#masthead({_content(document.title)}, {_content(document.lead)})",
-            _rendered(document.top, drawings),
-            "#outline(depth: 1, title: none)",
-            *(render_section(section, drawings) for section in document.sections),
-        ]
-    )
-
-
-def render_handin(document: Document, drawings: Mapping[str, Drawing], paper: Paper = "a4") -> str:
-    """Set a document to hand in: its headings bear their own numbers, and code is set close.
-
-    Args:
-        document: what it says.
-        drawings: of its displays, by name.
-        paper: its size.
-    """
-    setup = f"title: {quoted(document.title)}, paper: {quoted(_PAPERS[paper])}"
->>>>>>> int
     head = ", ".join(_content(text) for text in (document.title, document.lead))
     start = [f"#masthead({head})", _rendered(document.top, drawings)]
     start.append("#outline(depth: 1, title: none)")
-    if label:
-        start = ["#show: close", f"#masthead({head}, label: {_content(label)})"]
+    if handin:
+        start = ["#show: close", f"#masthead({head}, label: [hand-in])"]
     return "\n".join(
         [
             '#import "print.typ": *',
-<<<<<<< HEAD
             f"#show: report.with(title: {quoted(document.title)}, paper: {quoted(_PAPERS[paper])})",
             *start,
-=======
-            f"#show: report.with({setup})",
-            "#show: close",
-            f"#masthead({head}, label: [hand-in])",
->>>>>>> int
             *(render_section(section, drawings) for section in document.sections),
         ]
     )
