@@ -95,5 +95,5 @@ def test_a_table_is_described_column_by_column():
     )
     days = dataset.training.inputs["day"]
     assert (day.kind, day.holds) == ("date", f"{days.min().date()} to {days.max().date()}")
-    assert same.becomes == "left out: the same in all training rows"
+    assert same.becomes == "left out: the same in all rows"
     assert key.becomes == "left out: not asked for"

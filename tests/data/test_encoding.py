@@ -3,6 +3,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
@@ -78,3 +80,53 @@ def test_an_encoding_is_plain_data(numbers):
     new = mixed(50, 1)
     shuffled = new[["truth", "kind", "count", "size"]].assign(extra=1)
     np.testing.assert_array_equal(again.transform(shuffled), encoding.transform(new))
+
+
+CELLS = st.lists(
+    st.one_of(st.none(), st.floats(-1e6, 1e6).map(lambda x: round(x, 3))), min_size=12, max_size=60
+)
+
+
+@given(CELLS, st.lists(st.floats(-1e9, 1e9), max_size=5), st.booleans())
+def test_numbers_are_those_of_scikit_learn_whatever_they_are(cells, new, quantile):
+    training = pd.DataFrame({"a": np.array(cells, float)})
+    assume(training["a"].max() - training["a"].min() > 1e-3)
+    method = "quantile" if quantile else "standard"
+    encoding = Encoding.fit(dataset(training), numbers=method)
+    scaler = StandardScaler()
+    if quantile:
+        scaler = QuantileTransformer(n_quantiles=10, output_distribution="normal")
+    oracle = make_pipeline(SimpleImputer(strategy="median", add_indicator=True), scaler)
+    rows = pd.DataFrame({"a": [*cells, *new, np.nan]}, dtype=float)
+    wanted = oracle.fit(training).transform(rows)[:, 0]
+    found = encoding.transform(rows)
+    np.testing.assert_allclose(found[:, 0], wanted, rtol=1e-5, atol=1e-6)
+    if training["a"].isna().any():
+        np.testing.assert_array_equal(found[:, 1], rows["a"].isna())
+
+
+@given(CELLS, st.data())
+def test_bins_fill_one_after_the_other(cells, data):
+    training = pd.DataFrame({"a": np.array(cells, float)})
+    assume(training["a"].max() - training["a"].min() > 1e-3)
+    encoding = Encoding.fit(dataset(training), numbers="piecewise-linear")
+    (edges,) = encoding.numbers.edges
+    value = data.draw(st.floats(edges[0], edges[-1]))
+    shares = encoding.transform(pd.DataFrame({"a": [value]}))[0, : len(edges) - 1]
+    # The bins' widths, each as far as it is filled, add up to the value (the paper's equation 1).
+    wanted = edges[0] + float(np.dot(shares.astype(float), np.diff(edges)))
+    assert wanted == pytest.approx(value, rel=1e-5, abs=1e-5 * (edges[-1] - edges[0]))
+    assert (np.diff(shares) <= 1e-6).all() and shares.min() >= 0 and shares.max() <= 1
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c", "d", None]), min_size=8, max_size=80))
+def test_categories_are_those_of_scikit_learn_whatever_they_are(cells):
+    training = pd.DataFrame({"a": pd.Series(cells, dtype=object)})
+    assume(training["a"].nunique() > 1)
+    encoding = Encoding.fit(dataset(training))
+    frequent = SimpleImputer(strategy="most_frequent", missing_values=None)
+    one_hot = OneHotEncoder(min_frequency=5, handle_unknown="infrequent_if_exist")
+    oracle = make_pipeline(frequent, one_hot).fit(training)
+    rows = pd.DataFrame({"a": pd.Series(["a", "b", "c", "d", "never", None], dtype=object)})
+    wanted = oracle.transform(rows).toarray()
+    np.testing.assert_array_equal(encoding.transform(rows)[:, : wanted.shape[1]], wanted)

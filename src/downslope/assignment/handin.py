@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from downslope.assignment.catalogue import code_of
+from downslope.assignment.catalogue import code_of, printed
 from downslope.assignment.notebook import as_notebook
 from downslope.errors import InputError
 from downslope.files import write_whole
@@ -118,8 +117,7 @@ def _absent(stage: str) -> Paragraph:
 
 
 def _listing(*names: str) -> Code:
-    text = "\n\n".join(code_of(name).strip() for name in names)
-    return Code(re.sub(r"  # type: ignore\S*", "", text), "python")
+    return Code("\n\n".join(printed(code_of(name)).strip() for name in names), "python")
 
 
 def _theory(results: Results) -> Iterator[Block]:

@@ -65,7 +65,7 @@ def column_of(cells: pd.Series, name: str, at: Path | str) -> Column:
         name=name,
         kind=kind,
         date_format=date_format,
-        left_out=_why_left_out(cells, name, kind, codes, present),
+        left_out=_why_left_out(name, kind, codes, words),
     )
 
 
@@ -214,12 +214,16 @@ def _refuse_stray(
 
 
 def _why_left_out(
-    cells: pd.Series, name: str, kind: ColumnKind, codes: NDArray[np.intp], words: list[str]
+    name: str, kind: ColumnKind, codes: NDArray[np.intp], distinct: Sequence[str | None]
 ) -> str:
     """Say why a column is nothing to learn from; empty where it may be."""
-    rows = int((codes >= 0).sum())
+    words = [word for word in distinct if word is not None]
+    known = [at for at, word in enumerate(distinct) if word is not None]
+    rows = int(np.isin(codes, known).sum())
     if not words:
         return "holds nothing"
+    if len(words) == 1 and 1 < rows == len(codes):
+        return "the same in all rows"
     different = len(words) == rows
     if kind == "category" and rows >= FEWEST_FOR_A_KEY and len(words) > rows / 2:
         length = sum(len(word.split()) for word in words) / len(words)

@@ -92,7 +92,7 @@ class Losses(Display):
         monitored = "test accuracy" in frame.columns
         figure = Figure(figsize=(WIDTH, 4.4 if monitored else 3.1), layout="constrained")
         axes, *below = np.ravel(figure.subplots(1 + monitored, 1, sharex=True))
-        axes.set_ylabel("training loss" if unit(self.refit) != NATS else f"training loss ({NATS})")
+        axes.set_ylabel("training loss")
         for lower in below:
             accuracy = 100 * frame.numbers("test accuracy")
             lower.plot(epochs, accuracy, color=INDIGO, marker="s", markersize=3.5)
@@ -113,7 +113,7 @@ class Losses(Display):
 
     def texts(self) -> Texts:
         seeds, first, last = self.refit.seeds, self.refit.epochs[0], self.refit.epochs[-1]
-        caption = "Training loss after each epoch"
+        caption = f"Training loss ({unit(self.refit)}) after each epoch"
         if len(seeds) > 1:
             caption += f": thin, each of the {len(seeds)} seeds; thick, their mean"
         nats = " nats" if unit(self.refit) == NATS else ""

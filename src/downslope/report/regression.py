@@ -165,15 +165,15 @@ def _units(loss: float | None, data: DataResult) -> str:
 
 def refit_blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
     """Yield the final model."""
-    refit, stored, data = results.refit, arrays.predictions, results.data
+    refit, predicted, data = results.refit, arrays.predictions, results.data
     assert refit is not None
     for line in refit.stopped:
         yield Paragraph(line, "warning")
     if refit.test_error is not None:
         yield Paragraph(f"Root mean squared error on the test set: {error(refit.test_error)}.")
     displays: list[Display] = []
-    if stored is not None and len(stored["truth"]):
-        shown: Any = (stored["predictions"][0], stored["truth"], data.target or "target")
+    if predicted is not None and len(predicted["truth"]):
+        shown: Any = (predicted["predictions"][0], predicted["truth"], data.target or "target")
         displays += [Predictions(*shown), Residuals(*shown)]
     yield Figures([*displays, Losses(refit)])
     if refit.test_error is not None:
