@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
@@ -51,29 +50,6 @@ def test_an_array_is_predicted_as_in_python(
     header = shown.splitlines()[0].split(",")
     assert header[3:] == [f"probability of {name}" for name in range(10)]
     assert len(shown.splitlines()) == 61
-
-
-def test_a_folder_of_pictures_is_predicted_file_by_file(
-    finished: Run, make_digits: Make, tmp_path: Path
-) -> None:
-    pixels = make_digits().test.open("the oracle").inputs[:12].reshape(-1, 8, 8).astype(np.uint8)
-    model = load_model(finished.path)
-    targets = model.predict(pixels)
-    for i, picture in enumerate(pixels):
-        for folder in (tmp_path / "new", tmp_path / "by class" / targets[i]):
-            folder.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(folder / f"{i:02}.png")
-    (tmp_path / "new/notes.txt").write_text("no picture")
-    invoke("predict", finished.path, tmp_path / "new", "--out", tmp_path / "p.csv")
-    found = pd.read_csv(tmp_path / "p.csv", dtype=str)
-    assert list(found["file"]) == [f"{i:02}.png" for i in range(12)]
-    assert list(found["prediction"]) == list(targets)
-    shutil.copytree(finished.path / "model", tmp_path / "model")  # its run counts no opening
-    done = invoke("predict", tmp_path / "model", tmp_path / "by class")
-    assert "accuracy 1.0000" in done.stderr
-    (tmp_path / "new/broken.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match=r"broken.png: cannot be read as a picture"):
-        invoke("predict", finished.path, tmp_path / "new")
 
 
 def test_a_score_on_the_sealed_test_set_is_counted(

@@ -81,7 +81,7 @@ def write_handin(
     contents: dict[str, bytes] = {}
     drawings = draw_all(document.displays())
     if "pdf" in formats:
-        source = render_source(document, drawings, paper, label="hand-in")
+        source = render_source(document, drawings, paper, handin=True)
         contents["pdf"] = compile_source(source, drawings)
     if "html" in formats:
         contents["html"] = render_page(document, drawings).encode()

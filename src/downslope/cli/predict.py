@@ -28,14 +28,12 @@ class _Rows(NamedTuple):
         truth: shape (rows,); None without a label column.
         known: which rows have a label, shape (rows,).
         note: which rows of DATA these are, where they are not all.
-        files: the name of each row's file, where it has one.
     """
 
     inputs: Any
     truth: NDArray[Any] | None = None
     known: NDArray[Any] | None = None
     note: str = ""
-    files: list[str] | None = None
 
 
 def predict(
@@ -69,10 +67,7 @@ def predict(
     rows = _read(model, data)
     inputs = model.encode(rows.inputs)
     predictions = model.combine(inputs)
-    frame = predictions.frame(model.encoding.class_names, proba=proba)
-    if rows.files is not None:
-        frame.insert(0, "file", rows.files)
-    _write(frame, out)
+    _write(predictions.frame(model.encoding.class_names, proba=proba), out)
     notes = [rows.note] if rows.note else []
     if rows.truth is not None and rows.known is not None and rows.known.any():
         notes += _scores(directory, data, model, rows, inputs, predictions)
@@ -89,7 +84,7 @@ def _read(model: Model, data: str) -> _Rows:
         return _read_arrays(path)
     if model.encoding.columns:
         return _read_table(model, path)
-    if path.is_dir() and (rows := _read_pictures(path, tuple(model.encoding.shape))):
+    if path.is_dir() and (rows := _read_pictures(model, path)) is not None:
         return rows
     from downslope.data import load
 
@@ -99,23 +94,17 @@ def _read(model: Model, data: str) -> _Rows:
     return _Rows(test.inputs, names, names != "", f"the test set of {data} is predicted")
 
 
-def _read_pictures(folder: Path, shape: tuple[int, ...]) -> _Rows | None:
-    """Read pictures in a folder, or in a subfolder for each class; None where there are none."""
+def _read_pictures(model: Model, folder: Path) -> _Rows | None:
     import numpy as np
 
-    from downslope.data.pictures import read_pictures, read_unlabelled
+    from downslope.data.pictures import read_new_pictures
 
-    if len(shape) < 2:
+    read = read_new_pictures(folder, model.encoding.shape)
+    if read is None:
         return None
-    names, pixels = read_unlabelled(folder, shape)
-    if names:
-        return _Rows(pixels, files=names)
-    parts = read_pictures(folder, shape[:2])
-    if parts is None:
-        return None
-    inputs = np.concatenate([part.inputs for part in parts])
-    labels = [np.asarray(part.labels.values, object) for part in parts if part.labels]
-    return _Rows(inputs, np.concatenate(labels), np.ones(len(inputs), bool))
+    labels = np.array(read[1], object)
+    known = np.isin(labels, model.encoding.class_names)
+    return _Rows(read[0], labels, known if known.all() else None)
 
 
 def _read_arrays(path: Path) -> _Rows:

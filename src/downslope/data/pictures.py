@@ -115,32 +115,30 @@ def read_pictures(folder: Path, size: Size | None = None) -> list[Part] | None:
     return [part(rows) for rows in (training, test) if rows]
 
 
-def read_unlabelled(folder: Path, shape: Size) -> tuple[list[str], NDArray[np.uint8]]:
-    """Read the pictures that lie in a folder itself, not below it, as those of a shape.
+def read_new_pictures(
+    folder: Path, shape: Sequence[int]
+) -> tuple[NDArray[np.uint8], list[str]] | None:
+    """Read all pictures below a folder, as those that a network was trained on.
 
     Args:
-        folder: with pictures of any size.
-        shape: (height, width) for grey or (height, width, 3) for colour, to which they are brought.
+        folder: with pictures in it or in folders below, in any order of classes.
+        shape: of a training picture, (height, width) or (height, width, 3).
 
     Returns:
-        Names in alphabetic order, and pixels of shape (pictures, *shape).
+        Pixels, shape (pictures, features), in the order of the paths, and the name of the folder
+        in which each lies; None where there are none.
 
     Raises:
-        InputError: one of them cannot be read, or they are too many for the memory.
+        InputError: one cannot be read.
     """
-    paths = [path for path in list_folder(folder) if path.suffix.lower() in ENDINGS]
-    if (total := len(paths) * int(np.prod(shape))) > MAXIMUM_BYTES:
-        raise fault(
-            folder, f"holds {total:,} bytes of pictures; at most {MAXIMUM_BYTES:,} are read"
-        )
+    paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in ENDINGS]
+    if not paths:
+        return None
+    pictures = [_Picture(path, path.parent.name, "") for path in paths]
     with ThreadPoolExecutor() as pool:
-        pictures = list(pool.map(_look, (_Picture(path, "", "") for path in paths)))
-        for picture in pictures:
-            if picture.broken:
-                raise fault(picture.path, f"{picture.broken}; remove or mend it")
-        decode = partial(_decode, size=shape[:2], grey=len(shape) == 2)
+        decode = partial(_decode, size=tuple(shape[:2]), grey=len(shape) == 2)
         arrays = list(pool.map(decode, pictures))
-    return [path.name for path in paths], np.array(arrays, np.uint8).reshape(len(paths), *shape)
+    return np.stack(arrays).reshape(len(arrays), -1), [picture.label for picture in pictures]
 
 
 def _files(folder: Path) -> tuple[list[_Picture], list[Path]]:
@@ -192,7 +190,7 @@ def _decode(picture: _Picture, size: Size, grey: bool) -> NDArray[np.uint8]:
                 plain = plain.resize((width, height), Image.Resampling.BILINEAR)
             return np.asarray(plain, np.uint8)
     except Exception as error:
-        raise fault(picture.path, f"cannot be read any more ({one_line(error)})") from None
+        raise fault(picture.path, f"cannot be read as a picture ({one_line(error)})") from None
 
 
 def _one_size(

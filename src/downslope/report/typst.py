@@ -37,18 +37,21 @@ def check_typst() -> None:
 
 
 def render_source(
-    document: Document, drawings: Mapping[str, Drawing], paper: Paper = "a4", label: str = ""
+    document: Document,
+    drawings: Mapping[str, Drawing],
+    paper: Paper = "a4",
+    *,
+    handin: bool = False,
 ) -> str:
     """Set a document as typst source.
 
-    With a label, which stands above its title, it is one to hand in: its headings bear their own
-    numbers, code is set close, and there are no contents.
+    One to hand in has its own numbers in its headings, code set close, and no contents.
     """
     head = ", ".join(_content(text) for text in (document.title, document.lead))
     start = [f"#masthead({head})", _rendered(document.top, drawings)]
     start.append("#outline(depth: 1, title: none)")
-    if label:
-        start = ["#show: close", f"#masthead({head}, label: {_content(label)})"]
+    if handin:
+        start = ["#show: close", f"#masthead({head}, label: [hand-in])"]
     return "\n".join(
         [
             '#import "print.typ": *',
