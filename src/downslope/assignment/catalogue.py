@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from importlib import resources
 
@@ -36,6 +37,11 @@ class Mistake(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     see: str = ""
     accepted: bool = False
     number: int = 0
+
+    @property
+    def place(self) -> str:
+        """Say where the explanation stands: an address, or a page of the documentation."""
+        return self.see if "://" in self.see else f"{self.see} of downslope's documentation"
 
     def applied(self, source: str) -> str | None:
         """Put the mistake into a source of the reference; None where its place is not there."""
@@ -95,6 +101,15 @@ def catalogue() -> tuple[Mistake, ...]:
     return tuple(numbered)
 
 
+def printed(code: str) -> str:
+    """Leave out what stands in code for the type checker alone.
+
+    >>> printed("return total / count  # type: ignore[arg-type]")
+    'return total / count'
+    """
+    return re.sub(r"  # type: ignore\S*", "", code)
+
+
 def changed_lines(mistake: Mistake) -> tuple[str, str]:
     """Return the lines of the reference that a mistake changes: as they are wrong, and right.
 
@@ -102,7 +117,7 @@ def changed_lines(mistake: Mistake) -> tuple[str, str]:
     """
     right = code_of(mistake.function)
     wrong = mistake.applied(right) or right
-    before, after = right.splitlines(), wrong.splitlines()
+    before, after = printed(right).splitlines(), printed(wrong).splitlines()
     start = 0
     while start < min(len(before), len(after)) and before[start] == after[start]:
         start += 1

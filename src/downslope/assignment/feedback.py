@@ -21,7 +21,7 @@ def lines_of(check: Check, rubric: Rubric) -> Iterator[tuple[str, str]]:
         for line in verdict.lines:
             yield "", line
         for mistake in verdict.mistakes:
-            yield "", f"mistake {mistake.number}: {mistake.name}; {mistake.why} ({mistake.see})"
+            yield "", f"mistake {mistake.number}: {mistake.name}; {mistake.why} ({mistake.place})"
     yield "points", f"{rubric.total(check):g} of {rubric.most:g}"
 
 

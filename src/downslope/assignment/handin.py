@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from downslope.assignment.catalogue import code_of
+from downslope.assignment.catalogue import code_of, printed
 from downslope.assignment.notebook import as_notebook
 from downslope.errors import InputError
 from downslope.files import write_whole
@@ -40,7 +39,7 @@ from downslope.report.reconstructions import Pairs
 from downslope.report.refit import Losses, Minibatches, epoch_table, minibatch_table
 from downslope.report.terrain import Contour, Surface
 from downslope.report.trials import trial_table
-from downslope.report.typst import Paper, check_typst, compile_source, render_handin
+from downslope.report.typst import Paper, check_typst, compile_source, render_source
 from downslope.report.variants import VariantScores
 from downslope.results import Results
 from downslope.runs import Run
@@ -82,7 +81,7 @@ def write_handin(
     contents: dict[str, bytes] = {}
     drawings = draw_all(document.displays())
     if "pdf" in formats:
-        source = render_handin(document, drawings, paper)
+        source = render_source(document, drawings, paper, handin=True)
         contents["pdf"] = compile_source(source, drawings)
     if "html" in formats:
         contents["html"] = render_page(document, drawings).encode()
@@ -118,8 +117,7 @@ def _absent(stage: str) -> Paragraph:
 
 
 def _listing(*names: str) -> Code:
-    text = "\n\n".join(code_of(name).strip() for name in names)
-    return Code(re.sub(r"  # type: ignore\S*", "", text), "python")
+    return Code("\n\n".join(printed(code_of(name)).strip() for name in names), "python")
 
 
 def _theory(results: Results) -> Iterator[Block]:

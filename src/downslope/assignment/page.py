@@ -31,14 +31,14 @@ def as_page(check: Check, rubric: Rubric) -> bytes:
     wrong = [verdict for verdict in check.verdicts if not verdict.right]
     table = Table(
         "What was found of each function",
-        [Column("function", False), Column("found", False), Column("points"), Column("of")],
+        [Column("function", False), Column("found", False), Column("of"), Column("points")],
         [
             Row(
                 [
                     [code(verdict.function)],
                     SAID[verdict.status],
-                    f"{rubric.score(verdict):g}",
                     f"{rubric.points.get(verdict.function, 0.0):g}",
+                    f"{rubric.score(verdict):g}",
                 ],
                 "" if verdict.right else "fail",
             )
@@ -83,4 +83,4 @@ def _explained(verdict: Verdict) -> Iterator[Block]:
 
 
 def _reason(mistake: Mistake) -> Text:
-    return f"{mistake.why} See {mistake.see}."
+    return f"{mistake.why} See {mistake.place}."

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from downslope.cli.assignment import check, handin
+from downslope.cli.assignment import check, grade_assignment, handin, new_assignment
 from downslope.cli.autoencoder import decode, encode, reconstruct
 from downslope.cli.data import describe_data, fetch_data, list_data, verify_data
 from downslope.cli.diagnose import diagnose
@@ -115,6 +115,11 @@ _add(data_app, fetch_data, "fetch")
 _add(data_app, verify_data, "verify")
 _add(data_app, describe_data, "describe")
 app.add_typer(data_app, name="data")
+assignment_app = typer.Typer(cls=_Group, help="Make a course's assignment, and grade a class.")
+assignment_app.callback(invoke_without_command=True)(_help)
+_add(assignment_app, new_assignment, "new")
+_add(assignment_app, grade_assignment, "grade")
+app.add_typer(assignment_app, name="assignment")
 
 
 def main() -> None:

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 import typer
 from rich.text import Text
 
-from downslope.cli.options import QuietOption, names_of, number
+from downslope.cli.options import QuietOption, ThreadsOption, names_of, number
 from downslope.errors import InputError
-from downslope.files import inside, write_whole
+from downslope.files import check_writable, inside, write_whole
 from downslope.terminal import say, show
 
 RubricOption = Annotated[
@@ -102,3 +102,56 @@ def handin(
         run, out or inside(directory, "handin"), author, course, wanted, paper
     ):
         say(path if quiet else f"hand-in: {path}")
+
+
+def new_assignment(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Made by this command.")],
+    title: Annotated[str, typer.Option(metavar="TEXT", help="Of the assignment.")] = "Homework",
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="WORD", help="Decides the variants; by default the folder's name."),
+    ] = None,
+    students: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Names, one a line: a variant for each.")
+    ] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Make a course's folder: template, tests for students, rubric, a variant for each student."""
+    from downslope.assignment.course import Assignment, new_assignment
+
+    names: list[str] = []
+    if students is not None:
+        try:
+            lines = students.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{students}: cannot be read ({error})") from None
+        names = [line.strip() for line in lines if line.strip()]
+    made = Assignment(title=title, key=key or folder.resolve().name)
+    new_assignment(folder, made, names)
+    say(folder if quiet else f"assignment: {folder}, with {len(names)} variants")
+
+
+def grade_assignment(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="A course's folder, or one of submissions.")
+    ],
+    rubric: RubricOption = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.csv", help="By default FOLDER/grades.csv.")
+    ] = None,
+    seconds: SecondsOption = 20.0,
+    threads: ThreadsOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Check a class of submissions side by side and write their points; repeated, it goes on."""
+    from downslope.assignment import Limits, read_rubric
+    from downslope.assignment.classroom import grade
+    from downslope.watch import watch
+
+    own = folder / "rubric.toml"
+    points = read_rubric(rubric or (own if own.is_file() else None))
+    table = out or inside(folder, "grades.csv")
+    check_writable(table)
+    limits = Limits(seconds=seconds)
+    watch(grade(folder, points, table, limits=limits, threads=threads), quiet)
+    say(table if quiet else f"grades: {table}")

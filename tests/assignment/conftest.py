@@ -1,0 +1,3 @@
+"""Solutions of students are no tests."""
+
+collect_ignore = ["solutions"]
