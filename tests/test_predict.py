@@ -225,3 +225,29 @@ def test_no_number_of_a_model_moves_with_rows_it_must_not_see(ran: Run, tmp_path
     moved, still = load_model(tmp_path / "run").encoding, load_model(ran.path).encoding
     assert moved.to_dict() == still.to_dict()
     assert "SENTINEL" not in str(moved.to_dict())
+
+
+def test_a_price_is_predicted_in_its_units_with_an_interval(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    homes = pd.DataFrame({"area": rng.normal(100, 30, 600), "city": rng.choice(["A", "B"], 600)})
+    homes["price"] = 3000 * homes["area"] + 5e4 * (homes["city"] == "A") + rng.normal(0, 2e4, 600)
+    homes[:400].to_csv(tmp_path / "homes.csv", index=False)
+    homes[400:].to_csv(tmp_path / "new.csv", index=False)
+    table = {"title": "t", "seed": 3, "data": {"validation": 100}, "refit": {"seeds": 2}}
+    table["refit"] |= {"epochs": 40, "choice": {"hidden_layers": 1, "units": 8}}
+    dataset = load(tmp_path / "homes.csv", label="price", task="regression")
+    run = Run(tmp_path / "run")
+    drain(run_recipe(parse_recipe(table, "t"), dataset, run, stages=["refit"], threads=1))
+    done = invoke("predict", run.path, tmp_path / "new.csv", "--out", tmp_path / "p.csv")
+    found = pd.read_csv(tmp_path / "p.csv")
+    assert list(found.columns) == ["prediction", "low", "high", "spread"]
+    prices = homes["price"][400:].to_numpy()
+    errors = found["prediction"] - prices
+    rmse = np.sqrt(np.mean(errors**2))
+    assert 15_000 < rmse < 30_000  # the noise's deviation is 20,000
+    assert done.stderr.startswith(f"root mean squared error {rmse:.4g}, R2 0.9")
+    assert load_model(run.path).residuals is not None
+    within = (found["high"] - found["low"]) / 2 >= errors.abs()
+    assert 0.88 < within.mean() <= 1  # 100 calibration rows: 0.95 +- 3 * 0.022
+    with pytest.raises(InputError, match="--proba: this model predicts numbers"):
+        invoke("predict", run.path, tmp_path / "new.csv", "--proba")

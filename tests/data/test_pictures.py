@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from downslope.data import load
+from downslope.data.pictures import read_new_pictures
 from downslope.errors import InputError
 
 CLASSES = ("10", "9", "cat")
@@ -130,3 +131,15 @@ def test_what_is_no_set_of_pictures(tmp_path: Path):
         load(tmp_path / "flat")
     with pytest.raises(InputError, match="size = 28 only applies to a folder of pictures"):
         load("digits", size=28)
+
+
+@pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated:DeprecationWarning")
+def test_new_pictures_are_read_as_the_training_pictures_were(tmp_path: Path):
+    paths = [path for of_class in put(tmp_path, 3, mode="RGB").values() for path in of_class]
+    pixels, labels = read_new_pictures(tmp_path, (6, 5))
+    np.testing.assert_array_equal(pixels, rows_of(paths, "L", (6, 5)))
+    assert labels == [path.parent.name for path in paths]
+    assert read_new_pictures(tmp_path, (6, 5, 3))[0].shape == (9, 90)
+    paths[0].write_bytes(b"x")
+    with pytest.raises(InputError, match=r"000.png: cannot be read as a picture"):
+        read_new_pictures(tmp_path, (6, 5))

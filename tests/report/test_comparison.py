@@ -115,7 +115,7 @@ def test_runs_without_stages_and_hostile_names(finished: Run, other, tmp_path: P
     page = (tmp_path / "page.html").read_text("utf-8")
     assert page.count("<script") == 3 and "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
-    assert "do not compare" in page and reason in page
+    assert "cannot be compared" in page and reason in page
 
 
 def test_other_networks_share_no_plane(finished: Run, other) -> None:

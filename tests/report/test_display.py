@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from downslope.report import html, typst
 from downslope.report.blocks import Code, Column, Equation, Paragraph, Row, Section, Table, strong
-from downslope.report.display import Display, Frame, Source, draw_all, inert
+from downslope.report.display import Display, Frame, Source, Texts, draw_all, inert
 from downslope.report.equations import equation
 from downslope.report.style import heat, inline, panel, svg
 from downslope.report.theory import Moments, Trainability
@@ -46,8 +46,8 @@ class Squares(Display):
         axes.plot(frame["number"], frame.numbers("square"))
         return figure
 
-    caption = "Squares."
-    alt = 'A "parabola" <b>'
+    def texts(self) -> Texts:
+        return Texts("Squares.", 'A "parabola" <b>')
 
 
 @given(st.lists(st.tuples(CELLS, CELLS), max_size=5))

@@ -17,7 +17,7 @@ from downslope.report.typst import render_source
 from downslope.results import Results
 from downslope.runs import Run
 
-NOTHING = Arrays(surface=None, joint=None, trials=None, images=None, answers=None)
+NOTHING = Arrays(surface=None, joint=None, trials=None, images=None, predictions=None)
 HUGE = 10**18
 
 Table = dict[str, Any]

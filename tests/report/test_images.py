@@ -157,6 +157,6 @@ def test_a_frame_of_pictures_gives_them_back() -> None:
 
 def test_a_grey_picture_keeps_its_levels() -> None:
     figure = Figure()
-    image = put(sheet(figure, (0, 0, 1, 1), 1, 1), np.array([[0.0, 0.5]] * 2), (0, 0), "grey")
+    image = put(sheet(figure, (0, 0, 1, 1), 1, 1), np.array([[0.0, 0.5]] * 2), (0, 0))
     assert image.get_clim() == (0, 1)
     np.testing.assert_array_equal(image.get_array(), [[0.0, 0.5]] * 2)

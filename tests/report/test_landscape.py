@@ -136,7 +136,7 @@ def test_losses_that_are_not_finite_are_said_to_be_so(
 
 
 def test_a_missing_surface_is_told(results: Results) -> None:
-    nothing = Arrays(surface=None, joint=None, trials=None, images=None, answers=None)
+    nothing = Arrays(surface=None, joint=None, trials=None, images=None, predictions=None)
     assert "landscape/surface.npz is missing or damaged" in said(results, nothing)
 
 
@@ -155,5 +155,5 @@ def test_how_it_was_computed_is_said(
     text: str,
 ) -> None:
     results.landscape = msgspec.structs.replace(result, **change(result))
-    nothing = Arrays(surface=None, joint=None, trials=None, images=None, answers=None)
+    nothing = Arrays(surface=None, joint=None, trials=None, images=None, predictions=None)
     assert text in said(results, nothing)

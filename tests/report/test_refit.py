@@ -175,7 +175,7 @@ def test_giant_names_are_drawn_short(results: Results) -> None:
 
 
 def test_a_run_without_confidences_says_so(results: Results) -> None:
-    nothing = Arrays(surface=None, joint=None, trials=None, images=None, answers=None)
+    nothing = Arrays(surface=None, joint=None, trials=None, images=None, predictions=None)
     blocks = [*refit.blocks(results, nothing)]
     assert names(blocks) == ["refit-loss", "refit-minibatches", "refit-confusion"]
     said = [words(block.text) for block in blocks if isinstance(block, Paragraph)]

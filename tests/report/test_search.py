@@ -30,7 +30,7 @@ from downslope.search import (
     importances,
 )
 
-NOTHING = Arrays(surface=None, joint=None, trials=None, images=None, answers=None)
+NOTHING = Arrays(surface=None, joint=None, trials=None, images=None, predictions=None)
 
 
 def trial(number: int, accuracy: float | None, **settings: object) -> Trial:
@@ -249,10 +249,10 @@ def test_the_choice_tells_what_retraining_shows() -> None:
     assert "seed 3 failed" in table.rows[1].cells[4]
     text = choice(choose())
     assert "on 50 validation examples that had ranked nothing" in text
-    assert "as the best of 2 means, it is a little too high" in text
+    assert "as the best of 2 means, it is slightly too high" in text
     assert "it scored 4.00 points above its new mean" in text
     assert "95 % interval of this selection bias −9.00 to +17.00" in text
-    assert text.endswith("so no luck of its seed is evident.")
+    assert text.endswith("so there is no evidence of a lucky seed.")
     assert "1.00 points below its new mean" in choice(choose(selection_bias=-0.01))
     assert choice(choose(selection_bias_interval=(0.01, 0.07))).endswith("so its seed was lucky.")
     assert choice(choose(selection_bias_interval=None)).endswith("above its new mean.")

@@ -27,7 +27,7 @@ from downslope.results import Results
 from downslope.runs import Run
 from downslope.search import Settings
 
-NOTHING = Arrays(surface=None, joint=None, trials=None, images=None, answers=None)
+NOTHING = Arrays(surface=None, joint=None, trials=None, images=None, predictions=None)
 
 
 def reached(results: Results) -> dict[str, str]:
@@ -251,6 +251,6 @@ def test_errors_of_one_seed_and_means_of_several_are_told_apart(results: Results
     results.autoencoder = coder
     captions = {d.name: d.caption for d in compose(results, None, NOTHING).displays()}
     training = captions["autoencoder-training"]
-    assert f"(seed {coder.member.seed}), on the test examples (mean of 2 seeds)" in training
+    assert f"(seed {coder.member.seed}) and on the test set (mean of 2 seeds)" in training
     for text in (html.unescape(as_page(results)), as_typst(results)):
-        assert "errors by class and example, are of the first seed that completed" in text
+        assert "errors by class and example belong to the first seed that completed" in text

@@ -4,11 +4,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from sklearn import metrics
 
-from downslope.data import Dataset, Examples, Scaling, SealedTestSet
+from downslope.data import Dataset, Examples, Scaling
 from downslope.engines import EpochRecord, Runner, local_runner, predict
 from downslope.errors import InputError
 from downslope.networks import Member
@@ -18,7 +16,6 @@ from downslope.search import (
     Settings,
     refit,
 )
-from downslope.search.refit import confusion_matrix
 from downslope.statistics import accuracy_of
 
 PLAIN = Settings(hidden_layers=1, units=12, learning_rate=0.1, epochs=4, batch_size=24)
@@ -206,23 +203,3 @@ def test_no_seed_or_one_twice_is_refused_with_the_seal_whole(
     with pytest.raises(InputError, match="refit: seeds"):
         run(member(), seeds, data, monitor_test=True)
     assert data.test.openings == ()
-
-
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1))
-def test_a_confusion_matrix_is_scikit_learns(pairs: list[tuple[int, int]]) -> None:
-    truth, chosen = np.array(pairs).T
-    theirs = metrics.confusion_matrix(truth, chosen, labels=range(5))
-    assert confusion_matrix(truth, chosen, 5) == theirs.tolist()
-
-
-def test_a_test_set_that_cannot_be_read_stops_the_refit(
-    make_digits: Callable[..., Dataset],
-) -> None:
-    class Broken(SealedTestSet):
-        def open(self, reason: str) -> Examples:
-            raise OSError(reason)
-
-    data = make_digits()
-    rows = UNIT.apply(data.training)
-    with pytest.raises(OSError, match="final accuracy of seed 1"):
-        drain(refit(member(), [1], rows, Broken(rows), UNIT, threads=1))

@@ -69,8 +69,7 @@ def of_networks(digits, change) -> Measurement:
         network = build(spec, torch.Generator().manual_seed(seed)).requires_grad_(False)
         network = change(network)
         found.append(record(network, torch.from_numpy(digits[:50]), torch.ones(10)))
-    names = [field.name for field in dataclasses.fields(Moments)]
-    moments = Moments(*(np.stack([getattr(one, name) for one in found]) for name in names))
+    moments = Moments(*map(np.stack, zip(*found, strict=True)))
     second = float((digits[:50].astype(float) ** 2).mean())
     row = float((digits[0].astype(float) ** 2).mean())
     return Measurement("he", spec.widths, second, row, 50, moments)

@@ -39,7 +39,7 @@ from downslope.report.reconstructions import Pairs
 from downslope.report.refit import Losses, Minibatches, epoch_table, minibatch_table
 from downslope.report.terrain import Contour, Surface
 from downslope.report.trials import trial_table
-from downslope.report.typst import Paper, check_typst, compile_source, render_handin
+from downslope.report.typst import Paper, check_typst, compile_source, render_source
 from downslope.report.variants import VariantScores
 from downslope.results import Results
 from downslope.runs import Run
@@ -81,7 +81,7 @@ def write_handin(
     contents: dict[str, bytes] = {}
     drawings = draw_all(document.displays())
     if "pdf" in formats:
-        source = render_handin(document, drawings, paper)
+        source = render_source(document, drawings, paper, handin=True)
         contents["pdf"] = compile_source(source, drawings)
     if "html" in formats:
         contents["html"] = render_page(document, drawings).encode()

@@ -276,12 +276,12 @@ def ablated(
 ) -> list[tuple[str, Member]]:
     """Make the other members; one that is the member itself is left out."""
     widths, code = member.network.widths, code_layer(member.network)
-    wanted = [("code size", (*widths[:code], size, *widths[code + 1 :])) for size in code_sizes]
-    wanted += [("shape", (widths[0], *hidden, widths[-1])) for hidden in shapes]
+    changes = [("code size", (*widths[:code], size, *widths[code + 1 :])) for size in code_sizes]
+    changes += [("shape", (widths[0], *hidden, widths[-1])) for hidden in shapes]
     replace = msgspec.structs.replace
     return [
         (kind, replace(member, network=replace(member.network, widths=changed)))
-        for kind, changed in wanted
+        for kind, changed in changes
         if changed != widths
     ]
 

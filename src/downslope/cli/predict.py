@@ -84,12 +84,27 @@ def _read(model: Model, data: str) -> _Rows:
         return _read_arrays(path)
     if model.encoding.columns:
         return _read_table(model, path)
+    if path.is_dir() and (rows := _read_pictures(model, path)) is not None:
+        return rows
     from downslope.data import load
 
     dataset = load(data)
     test = dataset.test.open("predict")  # counted by what the model has kept of its own test rows
     names = _names(dataset.class_names, test.targets)
     return _Rows(test.inputs, names, names != "", f"the test set of {data} is predicted")
+
+
+def _read_pictures(model: Model, folder: Path) -> _Rows | None:
+    import numpy as np
+
+    from downslope.data.pictures import read_new_pictures
+
+    read = read_new_pictures(folder, model.encoding.shape)
+    if read is None:
+        return None
+    labels = np.array(read[1], object)
+    known = np.isin(labels, model.encoding.class_names)
+    return _Rows(read[0], labels, known if known.all() else None)
 
 
 def _read_arrays(path: Path) -> _Rows:

@@ -115,6 +115,32 @@ def read_pictures(folder: Path, size: Size | None = None) -> list[Part] | None:
     return [part(rows) for rows in (training, test) if rows]
 
 
+def read_new_pictures(
+    folder: Path, shape: Sequence[int]
+) -> tuple[NDArray[np.uint8], list[str]] | None:
+    """Read all pictures below a folder, as those that a network was trained on.
+
+    Args:
+        folder: with pictures in it or in folders below, in any order of classes.
+        shape: of a training picture, (height, width) or (height, width, 3).
+
+    Returns:
+        Pixels, shape (pictures, features), in the order of the paths, and the name of the folder
+        in which each lies; None where there are none.
+
+    Raises:
+        InputError: one cannot be read.
+    """
+    paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in ENDINGS]
+    if not paths:
+        return None
+    pictures = [_Picture(path, path.parent.name, "") for path in paths]
+    with ThreadPoolExecutor() as pool:
+        decode = partial(_decode, size=tuple(shape[:2]), grey=len(shape) == 2)
+        arrays = list(pool.map(decode, pictures))
+    return np.stack(arrays).reshape(len(arrays), -1), [picture.label for picture in pictures]
+
+
 def _files(folder: Path) -> tuple[list[_Picture], list[Path]]:
     """List the pictures below a folder by class and part, and what else lies there."""
     files: list[_Picture] = []
@@ -164,7 +190,7 @@ def _decode(picture: _Picture, size: Size, grey: bool) -> NDArray[np.uint8]:
                 plain = plain.resize((width, height), Image.Resampling.BILINEAR)
             return np.asarray(plain, np.uint8)
     except Exception as error:
-        raise fault(picture.path, f"cannot be read any more ({one_line(error)})") from None
+        raise fault(picture.path, f"cannot be read as a picture ({one_line(error)})") from None
 
 
 def _one_size(

@@ -28,6 +28,7 @@ from downslope.estimators.preparation import (
     check_rows,
     fit_encoding,
     hold_out,
+    name_columns,
     repeated,
     seed_of,
     take,
@@ -296,7 +297,8 @@ class MLP(BaseEstimator, ABC):
         """
         check_is_fitted(self)
         state = {name: value.numpy() for name, value in self.module_.state_dict().items()}
-        encoding = msgspec.structs.replace(self._encoding, target=target)
+        encoding = name_columns(self._encoding, self)
+        encoding = msgspec.structs.replace(encoding, target=target)
         return Model(self.network_, encoding, {self._seed: state})
 
     def _outputs(self, X: ArrayLike) -> NDArray[np.float64]:

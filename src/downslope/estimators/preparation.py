@@ -174,6 +174,20 @@ def fit_encoding(rows: Any, method: str, name: str) -> Encoding:
     return encoding
 
 
+def name_columns(encoding: Encoding, estimator: Any) -> Encoding:
+    """Give the columns of an array the names that they had in the frame that it came from."""
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is None or any(column.name in names for column in encoding.columns):
+        return encoding
+    of_place = {f"column {i + 1}": str(name) for i, name in enumerate(names)}
+    columns = [msgspec.structs.replace(c, name=of_place[c.name]) for c in encoding.columns]
+    numbers = encoding.numbers
+    if numbers is not None:
+        numbers = msgspec.structs.replace(numbers, names=[of_place[n] for n in numbers.names])
+    left_out = {of_place[name]: why for name, why in encoding.left_out.items()}
+    return msgspec.structs.replace(encoding, columns=columns, numbers=numbers, left_out=left_out)
+
+
 def hold_out(
     rows: int,
     fraction: float,

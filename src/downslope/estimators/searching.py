@@ -30,6 +30,7 @@ from downslope.estimators.preparation import (
     check_rows,
     fit_encoding,
     hold_out,
+    name_columns,
     repeated,
     seed_of,
     take,
@@ -126,7 +127,8 @@ class MLPSearch(BaseEstimator, ABC):
         if self.ensemble_ is not None:
             raise InputError("to_model: an ensemble is no single network; set ensemble=False")
         model = self.best_estimator_.to_model(target=target)
-        return replace(model, residuals=getattr(self, "residuals_", None))
+        encoding = name_columns(model.encoding, self)
+        return replace(model, encoding=encoding, residuals=getattr(self, "residuals_", None))
 
     def _predictions(self, X: ArrayLike, predict: Callable[[Any, Any], Any]) -> Any:
         """Let the chosen network predict, or the ensemble together."""

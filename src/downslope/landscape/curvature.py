@@ -76,10 +76,10 @@ def curvature(
     float32.
 
     Args:
-        module: the network; it comes back exactly as it was.
+        module: the network, as for `evaluate`.
         trajectory: its snapshots have three parameters or more.
-        examples: scaled examples behind the loss.
-        loss: the loss.
+        examples: behind the loss.
+        loss: by name or as a `LossOptions`.
         seed: of Lanczos' start and of the probes.
         rows: which snapshots, by position; all by default.
 

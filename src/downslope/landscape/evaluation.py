@@ -175,16 +175,16 @@ class _Workers:
         rows = max(1, options.memory // max(1, per_example))
         self.chunks = even_chunks(len(examples), rows)
         # A module that draws needs the one global generator to itself; a device is shared badly.
-        wanted = 1 if draws or device.type != "cpu" else (options.threads or cores())
+        threads = 1 if draws or device.type != "cpu" else (options.threads or cores())
         self.copies: queue.SimpleQueue[nn.Module] = queue.SimpleQueue()
         self.copies.put(first)
-        for _ in range(wanted - 1):
+        for _ in range(threads - 1):
             self.copies.put(copy_of(first))
-        self.count = wanted
+        self.count = threads
         # Vectors that wait may take as much memory as activations.
         size = 4 * sum(p.numel() for p in first.parameters())
-        self.most = min(16 * wanted, options.memory // max(1, size))
-        self.pool = ThreadPoolExecutor(wanted, initializer=torch.set_num_threads, initargs=(1,))
+        self.most = min(16 * threads, options.memory // max(1, size))
+        self.pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
 
     def __len__(self) -> int:
         return self.count
@@ -279,7 +279,7 @@ def _activation_bytes(module: nn.Module, inputs: torch.Tensor) -> int:
     """Measure the bytes that one example needs, from the largest output of a part."""
     largest = inputs[0].numel()
 
-    def look(part: nn.Module, given: Any, outputs: Any) -> None:
+    def look(part: nn.Module, _: Any, outputs: Any) -> None:
         nonlocal largest
         if isinstance(outputs, torch.Tensor) and outputs.dim():
             largest = max(largest, outputs.numel() // len(inputs))

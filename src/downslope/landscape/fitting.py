@@ -174,11 +174,11 @@ def loss_per_example(
     classes = loss == "cross_entropy"
     if outputs.dtype in (torch.float16, torch.bfloat16):
         outputs = outputs.float()
-    wanted = (*outputs.shape[:1], *outputs.shape[2:]) if classes else tuple(outputs.shape)
-    if tuple(targets.shape) != wanted:
+    expected = (*outputs.shape[:1], *outputs.shape[2:]) if classes else tuple(outputs.shape)
+    if tuple(targets.shape) != expected:
         raise InputError(
             f"landscape: {loss} of outputs of shape {tuple(outputs.shape)} needs targets of shape "
-            f"{wanted}, not {tuple(targets.shape)}"
+            f"{expected}, not {tuple(targets.shape)}"
         )
     compute = functional.cross_entropy if classes else functional.mse_loss
     losses = compute(outputs, targets, reduction="none")

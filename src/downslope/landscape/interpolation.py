@@ -45,12 +45,7 @@ def interpolate(
 
     There are 51 positions, from a quarter of the way before the start to a quarter behind the end.
 
-    Args:
-        module: the network; it comes back exactly as it was.
-        start: flat vector, shape (parameters,).
-        end: another.
-        examples: scaled examples.
-        loss: what to compute.
+    Start and end are flat vectors, shape (parameters,); the rest is as for `evaluate`.
 
     Raises:
         InputError: vectors of different shapes, or no way between them.

@@ -32,18 +32,10 @@ def refine(
     """Compute a fine surface where it bends and interpolate where it does not.
 
     Passes halve the spacing from 16 grid steps to 1. A cell is refined further where a pass's new
-    points in or beside it differ from what was interpolated there by more than the tolerance.
-    The rest is interpolated with cubics (Clough and Tocher 1965). At the end some interpolated
-    points, drawn at random, are computed after all: the largest difference is the error that is
-    stated, and these points then hold their computed values.
-
-    Args:
-        evaluate: computes values at coordinates of shape (n, 2), under the name of a task.
-        x: coordinates along the first direction, shape (columns,).
-        y: coordinates along the second direction, shape (rows,).
-        tolerance: share of a loss where all are above zero, else of their range.
-        seed: of the points that are checked.
-        task: the name shown with the progress.
+    points in or beside it differ from what was interpolated there by more than the tolerance: a
+    share of a loss where all are above zero, else of their range. The rest is interpolated with
+    cubics (Clough and Tocher 1965). At the end some interpolated points, drawn at random, are
+    computed after all: the largest difference is the error that is stated.
 
     Returns:
         Losses, accuracies and which points were computed, of shape (rows, columns), and the error.
@@ -65,16 +57,16 @@ def refine(
     bends = np.ones(shape, np.bool_)
     step = COARSEST // 2
     while step >= 1:
-        wanted = _lattice(shape, step) & bends & ~computed
-        if not wanted.any():
+        selected = _lattice(shape, step) & bends & ~computed
+        if not selected.any():
             break
-        guess = _interpolate(losses, computed)
-        yield from compute(wanted, f"{task}, every {step} grid steps")
-        off = np.abs(_height(losses, losses) - _height(guess, losses))
+        interpolated = _interpolate(losses, computed)
+        yield from compute(selected, f"{task}, every {step} grid steps")
+        off = np.abs(_height(losses, losses) - _height(interpolated, losses))
         finite = losses[computed & np.isfinite(losses)]
         unit = 1.0 if _positive(losses) else float(np.ptp(finite)) if finite.size else 1.0
         # Where one of the two is not finite the edge between them is what bends.
-        differ = wanted & ~(off <= tolerance * max(unit, 1e-300))
+        differ = selected & ~(off <= tolerance * max(unit, 1e-300))
         # All points within two steps of one that differs.
         bends = np.asarray(maximum_filter(differ, 4 * step + 1, mode="constant"), np.bool_)
         step //= 2

@@ -98,11 +98,11 @@ def evaluate_surface(
     """Compute the loss and the accuracy on a rectangular grid over a plane.
 
     Args:
-        module: the network; it comes back exactly as it was.
+        module: the network, as for `evaluate`.
         plane: where the grid lies.
         x: coordinates along the first direction, shape (columns,).
         y: coordinates along the second direction, shape (rows,).
-        examples: scaled examples.
+        examples: as for `evaluate`.
         loss: what to compute, by name or as a `LossOptions`.
         tolerance: 0 computes every point; above it only those where the surface bends, the others
             are interpolated to this share of a loss; see `refine`.

@@ -157,6 +157,9 @@ class Model:
                 raise InputError(f"predict: give an array of shape {self._shape}, not a table")
             return self.encoding.transform(rows, "predict")
         features = math.prod(self.encoding.shape)
+        names = [column.name for column in self.encoding.columns]
+        if not all(name.startswith("column ") for name in names):
+            raise InputError(f"predict: give a data frame with the columns {', '.join(names)}")
         if rows.shape[1:] not in ((features,), tuple(self.encoding.shape)):
             raise InputError(f"predict: rows of shape {rows.shape}; it must be {self._shape}")
         if rows.dtype.kind not in "biuf":

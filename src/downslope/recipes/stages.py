@@ -17,12 +17,12 @@ from downslope.engines import MakeRunner, Snapshot, local_runner
 from downslope.errors import InputError, one_line
 from downslope.files import inside
 from downslope.landscape import Trajectory
-from downslope.models import FOLDER, Model, row_digests
 from downslope.networks import flatten
 from downslope.progress import Steps
 from downslope.recipe import Recipe, RefitRecipe, seeds_from
 from downslope.recipes.context import Context, built_on, fit_encoding, open_run, prepare
 from downslope.recipes.landscapes import JOINT, draw_landscapes, untrained_module
+from downslope.recipes.models import write_model
 from downslope.results import Results, SealResult, VariantsResult
 from downslope.runs import Run
 from downslope.search import (
@@ -277,7 +277,7 @@ def _refit(context: Context) -> Steps[None]:
     done = yield from _refit_part(context, context.recipe.refit, winner, "refit")
     context.results.refit = done.result
     if done.states:
-        _write_model(context, done)
+        yield from write_model(context, done)
     snapshots = list(done.snapshots)
     if context.recipe.landscape.start:
         start = flatten(untrained_module(done.result.member))
@@ -294,23 +294,6 @@ def _refit(context: Context) -> Steps[None]:
     )
     if context.recipe.landscape.seeds and done.others:
         _write_seeds(context, done, trajectory)
-
-
-def _write_model(context: Context, done: Refit) -> None:
-    """Write what predicts new rows: the weights of each seed lie there and nowhere else."""
-    model = Model(
-        network=done.result.member.network,
-        encoding=context.encoding,
-        states=done.states,
-        seen={
-            "training": row_digests(np.asarray(context.everything.inputs, np.float32)),
-            "test": row_digests(done.test_inputs),
-        },
-        data=context.dataset.name,
-        data_sha256=context.dataset.sha256,
-    )
-    for name, content in model.files().items():
-        context.run.write(f"{FOLDER}/{name}", content)
 
 
 def _write_seeds(context: Context, done: Refit, first: Trajectory) -> None:

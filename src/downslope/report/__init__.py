@@ -6,11 +6,4 @@ from downslope.report.export import write_export
 from downslope.report.headline import summary
 from downslope.report.search import advice
 
-__all__ = [
-    "advice",
-    "read_sides",
-    "summary",
-    "write_comparison",
-    "write_export",
-    "write_report",
-]
+__all__ = ["advice", "read_sides", "summary", "write_comparison", "write_export", "write_report"]

@@ -9,18 +9,20 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from downslope.autoencoders import AutoencoderResult
 from downslope.report.arrays import Arrays
 from downslope.report.blocks import Block, Column, Details, Figures, Paragraph, Row, Table, strong
-from downslope.report.display import Display, Frame, Source
+from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.formats import loss, number, percent, plural
 from downslope.report.reconstructions import PAIRS, CodeMap, Grid, Pairs, Ranked
 from downslope.report.style import (
     INDIGO,
     PAPER,
     TEAL,
+    count_along,
+    fit_scale,
     legend_above,
     log_ticks,
     panel,
@@ -64,25 +66,18 @@ class TrainingError(Display):
         )
         if np.isfinite(pca[0]):
             axes.axhline(pca[0], color=TEAL, dashes=(5, 3), label=f"PCA, test, {pca[0]:.5f}")
-        positive = training[training > 0]
-        if positive.size and positive.max() > 5 * positive.min():
-            axes.set_yscale("log")
-            log_ticks(axes.yaxis)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        fit_scale(axes, training, 5)
+        count_along(axes.xaxis)
         axes.legend(loc="upper right")
         return figure
 
-    @property
-    def caption(self) -> str:
-        return (
-            f"Mean squared error: in training (seed {self.result.member.seed}), on the test "
-            f"examples ({_seeds(self.result)}), and there of as many principal components."
-        )
-
-    @property
-    def alt(self) -> str:
+    def texts(self) -> Texts:
         errors = (number(self.result.test_mse), number(self.result.pca_test_mse))
-        return "Reconstruction error by epoch; test error {}, PCA {}.".format(*errors)
+        return Texts(
+            f"Mean squared error in training (seed {self.result.member.seed}) and on the test set "
+            f"({_seeds(self.result)}), compared with PCA with as many components.",
+            "Reconstruction error by epoch; test error {}, PCA {}.".format(*errors),
+        )
 
 
 def _seeds(result: AutoencoderResult) -> str:
@@ -136,18 +131,14 @@ class CodeSizes(Display):
         legend_above(axes)
         return figure
 
-    @property
-    def caption(self) -> str:
-        return (
-            f"Test error against code size: this run's autoencoder (ringed; {_seeds(self.result)}) "
-            "with other codes, one training each, and PCA with as many components, which no "
-            "linear code can beat on the examples it was fitted to."
-        )
-
-    @property
-    def alt(self) -> str:
+    def texts(self) -> Texts:
         sizes = self.frame()["code size"]
-        return f"Test error against code sizes from {sizes[0]} to {sizes[-1]}, with PCA."
+        return Texts(
+            "Test error against code size. This run's autoencoder is ringed "
+            f"({_seeds(self.result)}); the other sizes were trained once each. PCA with as many "
+            "components is the best linear code for the examples that it was fitted to.",
+            f"Test error against code sizes from {sizes[0]} to {sizes[-1]}, with PCA.",
+        )
 
 
 def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
@@ -221,8 +212,8 @@ def _summary(result: AutoencoderResult, value: str) -> Iterator[Any]:
 
 def final_training(result: AutoencoderResult) -> str:
     """Write the training error of the last epoch, the mean over seeds as the test error is."""
-    known = _completed(result, result.last_losses)
-    return loss(statistics.fmean(known) if known else result.epochs[-1].train_loss)
+    losses = _completed(result, result.last_losses)
+    return loss(statistics.fmean(losses) if losses else result.epochs[-1].train_loss)
 
 
 def spread(values: Sequence[float | None]) -> str:
@@ -231,11 +222,11 @@ def spread(values: Sequence[float | None]) -> str:
     >>> spread([None]), spread([0.5, None]), spread([0.0081, 0.0083])
     ('–', '0.50000', '0.00820 ± 0.00014')
     """
-    known = [value for value in values if value is not None]
-    if not known:
+    numbers = [value for value in values if value is not None]
+    if not numbers:
         return "–"
-    text = f"{statistics.fmean(known):.5f}"
-    return text if len(known) == 1 else f"{text} ± {statistics.stdev(known):.5f}"
+    text = f"{statistics.fmean(numbers):.5f}"
+    return text if len(numbers) == 1 else f"{text} ± {statistics.stdev(numbers):.5f}"
 
 
 def _use(result: AutoencoderResult) -> str:
@@ -245,7 +236,7 @@ def _use(result: AutoencoderResult) -> str:
     text = (
         f"An example uses {percent(result.active, 0)} of the {result.code_size} code units on "
         f"average; {result.dead} are zero for every test example. Code units, pictures, the linear "
-        "classifier, and errors by class and example, are of the first seed that completed."
+        "classifier, and errors by class and example belong to the first seed that completed."
     )
     if result.sparsity:
         text += f" The mean absolute code was added to the error with weight {result.sparsity:g}."
@@ -265,9 +256,9 @@ def ablation_table(result: AutoencoderResult) -> Table:
     def cells(one: Any, network: str, outcome: str) -> list[str]:
         error, pca = one.test_mse, one.pca_test_mse
         gain = "–" if error is None or not pca else f"{100 * (error / pca - 1):+.1f} %"
-        shown = outcome if error is None else number(error)
+        text = outcome if error is None else number(error)
         counts = [network, f"{one.parameters:,}", str(one.code_size)]
-        return [*counts, shown, number(pca), gain.replace("-", "−")]
+        return [*counts, text, number(pca), gain.replace("-", "−")]
 
     rows = [Row(cells(result, result.member.network.label, "–"), "best")]
     rows += [
@@ -285,13 +276,13 @@ def ablation_table(result: AutoencoderResult) -> Table:
 def class_table(result: AutoencoderResult, names: Sequence[str]) -> Table:
     """List the test error of each class, the hardest first."""
     pairs = zip(result.class_mses, result.pca_class_mses, strict=True)
-    known = [(own, pca, i) for i, (own, pca) in enumerate(pairs) if own is not None]
+    errors = [(error, pca, i) for i, (error, pca) in enumerate(pairs) if error is not None]
     return Table(
         "Test error by class of the first seed that completed, the hardest first",
         [Column("class", False), Column("autoencoder"), Column("PCA")],
         [
-            Row([names[i] if i < len(names) else str(i), number(own), number(pca)])
-            for own, pca, i in sorted(known, key=lambda one: -one[0])
+            Row([names[i] if i < len(names) else str(i), number(error), number(pca)])
+            for error, pca, i in sorted(errors, key=lambda one: -one[0])
         ],
         _ERRORS,
     )

@@ -132,13 +132,9 @@ class Column(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of a table.
+    """A row of a table, its style ("best", "stopped", "pass", "fail" or "inconclusive"), its trial.
 
-    Args:
-        cells: of text.
-        mark: styles it: "best", "stopped", "pass", "fail" or "inconclusive".
-        trial: of which search and number, for example "search-26"; empty for other rows.
-        about: what the trial is, in a line.
+    The trial is named as "search-26", and described in a line.
     """
 
     cells: Sequence[Text]

@@ -11,7 +11,6 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from downslope.errors import InputError
 from downslope.files import write_whole
@@ -29,13 +28,13 @@ from downslope.report.blocks import (
     Table,
     code,
 )
-from downslope.report.display import Display, Frame, Source, draw_all
+from downslope.report.display import Display, Frame, Source, Texts, draw_all
 from downslope.report.formats import percent, points, points_interval
 from downslope.report.headline import summary, title
 from downslope.report.html import render_page
 from downslope.report.interactive import Scene
 from downslope.report.scores import Scores
-from downslope.report.style import MARKERS, RUN_COLOURS, legend_above, log_ticks, panel
+from downslope.report.style import MARKERS, RUN_COLOURS, count_along, fit_scale, legend_above, panel
 from downslope.results import Results
 from downslope.runs import Manifest, Run
 from downslope.search import RefitResult, SearchResult
@@ -47,14 +46,7 @@ _DASHES: Final[Any] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the runs that are compared.
-
-    Args:
-        run: its directory.
-        results: of it.
-        manifest: of it; None where it has none.
-        hits: by seed and test example, whether it was right; None where that was not kept.
-    """
+    """One of the runs that are compared; `hits` by seed and test example, if kept."""
 
     run: Run
     results: Results
@@ -123,21 +115,15 @@ def write_comparison(path: Path, sides: Sides, joint: Landscape | None, apart: s
 
 
 def _runs(sides: Sides) -> Iterator[Block]:
-    yield Facts(
-        [
-            (
-                f"Run {name}",
-                [
-                    f"{title(side.results)} ({side.results.data.name}), in ",
-                    code(str(side.run.path)),
-                ],
-            )
-            for name, side in sides.items()
-        ]
-    )
+    yield Facts([
+        (f"Run {name}", [f"{title(x.results)} ({x.results.data.name}), in ", code(str(x.run.path))])
+        for name, x in sides.items()
+    ])  # fmt: skip
     if len({side.results.data.sha256 for side in sides.values()}) > 1:
-        text = "The runs have different data: their scores are of different tests and do not"
-        yield Paragraph(f"{text} compare.", "warning")
+        yield Paragraph(
+            "The runs have different data: scores on different test sets cannot be compared.",
+            "warning",
+        )
 
 
 def _scores(sides: Sides) -> Iterator[Block]:
@@ -156,17 +142,12 @@ def _scores(sides: Sides) -> Iterator[Block]:
 
 
 def _curves(sides: Sides) -> Block:
-    refits = _refits(sides)
-    searches = {
-        name: side.results.search
-        for name, side in sides.items()
-        if side.results.search is not None and side.results.search.trials
-    }
-    displays: list[Display] = []
+    refits, displays = _refits(sides), list[Display]()
     if refits:
         displays.append(RunLosses(refits))
-    if searches:
-        displays.append(RunSearches(searches))
+    searches = {name: side.results.search for name, side in sides.items()}
+    if tried := {name: search for name, search in searches.items() if search and search.trials}:
+        displays.append(RunSearches(tried))
     if not displays:
         return Paragraph("No run has a search or a final training.", "small")
     return Figures(displays)
@@ -214,6 +195,22 @@ class RunScores(Scores):
         return _run_style(name)[:2]
 
 
+def _line_panel(frame: Frame, across: str, value: str, label: str, **line: Any) -> Figure:
+    """Draw a line of each run, within its range where the frame has one."""
+    figure, axes = panel(across, label)
+    unit = 100 if label.endswith("(%)") else 1
+    for name, rows in frame.groups("run").items():
+        colour, _, dash = _run_style(name)
+        if "low" in frame.columns:
+            low, high = rows.numbers("low"), rows.numbers("high")
+            axes.fill_between(rows[across], low, high, color=colour, alpha=0.18, linewidth=0)
+        values = unit * rows.numbers(value)
+        axes.plot(rows[across], values, color=colour, linestyle=dash, label=name, **line)
+    count_along(axes.xaxis)
+    legend_above(axes, 4)
+    return figure
+
+
 @dataclass(frozen=True)
 class RunLosses(Display):
     """Training loss of each final model, the mean over seeds within their range."""
@@ -227,35 +224,21 @@ class RunLosses(Display):
         rows: list[tuple[str, int, float | None, float | None, float | None]] = []
         for name, refit in self.refits.items():
             for epoch in refit.epochs:
-                known = [x for x in epoch.train_loss_per_seed if x is not None]
-                low, high = (min(known), max(known)) if known else (None, None)
+                losses = [x for x in epoch.train_loss_per_seed if x is not None]
+                low, high = (min(losses), max(losses)) if losses else (None, None)
                 rows.append((f"run {name}", epoch.epoch, epoch.train_loss, low, high))
         return Frame(("run", "epoch", "mean", "low", "high"), rows)
 
     def draw(self, frame: Frame) -> Figure:
-        figure, axes = panel("epoch", "training loss (nats)")
-        for name, epochs in frame.groups("run").items():
-            colour, _, dash = _run_style(name)
-            low, high = epochs.numbers("low"), epochs.numbers("high")
-            axes.fill_between(epochs["epoch"], low, high, color=colour, alpha=0.18, linewidth=0)
-            mean = epochs.numbers("mean")
-            axes.plot(epochs["epoch"], mean, color=colour, linestyle=dash, label=name)
-        losses = frame.numbers("mean")
-        positive = losses[losses > 0]
-        if positive.size and positive.max() > 8 * positive.min():
-            axes.set_yscale("log")
-            log_ticks(axes.yaxis)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        legend_above(axes, 4)
+        figure = _line_panel(frame, "epoch", "mean", "training loss (nats)")
+        fit_scale(figure.axes[0], frame.numbers("mean"))
         return figure
 
-    @property
-    def caption(self) -> str:
-        return "Training loss by epoch: mean over seeds, within the range of the seeds."
-
-    @property
-    def alt(self) -> str:
-        return f"Training loss by epoch of {len(self.refits)} final models."
+    def texts(self) -> Texts:
+        return Texts(
+            "Training loss by epoch: mean over seeds, within the range of the seeds.",
+            f"Training loss by epoch of {len(self.refits)} final models.",
+        )
 
 
 @dataclass(frozen=True)
@@ -278,23 +261,14 @@ class RunSearches(Display):
         return Frame(("run", "trial", "best validation accuracy"), rows)
 
     def draw(self, frame: Frame) -> Figure:
-        figure, axes = panel("trial", "best validation accuracy (%)")
-        for name, trials in frame.groups("run").items():
-            colour, _, dash = _run_style(name)
-            best = 100 * trials.numbers("best validation accuracy")
-            line: Any = {"color": colour, "linestyle": dash, "label": name}
-            axes.step(trials["trial"], best, where="post", **line)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        legend_above(axes, 4)
-        return figure
+        name = frame.columns[2]
+        return _line_panel(frame, "trial", name, f"{name} (%)", drawstyle="steps-post")
 
-    @property
-    def caption(self) -> str:
-        return "The best validation accuracy of each search up to each trial."
-
-    @property
-    def alt(self) -> str:
-        return f"Best validation accuracy so far of {len(self.searches)} searches."
+    def texts(self) -> Texts:
+        return Texts(
+            "The best validation accuracy of each search up to each trial.",
+            f"Best validation accuracy so far of {len(self.searches)} searches.",
+        )
 
 
 def score_table(sides: Sides) -> Table:
@@ -345,26 +319,18 @@ def difference_table(sides: Sides) -> Table:
             "–" if paired is None else f"{paired.p_value:.3g}",
             comparison.verdict,
         ]
-        rows.append(Row(cells, mark="best" if comparison.verdict == "better" else ""))
-    together = ""
-    if len(compared) > 1:
-        together = (
-            f"; the {len(compared)} intervals are widened so that all hold together with 95 % "
-            "(Bonferroni)"
-        )
-    return Table(
-        f"Test accuracy against run {next(iter(sides))}, in points; a verdict needs an "
-        f"interval over seeds and test examples that excludes zero{together}",
-        [
-            Column("run", False),
-            Column("difference"),
-            Column("95 % interval over seeds and test examples"),
-            Column("McNemar p, first seeds"),
-            Column("verdict", False),
-        ],
-        rows,
-        Source("refit/predictions.npz of both runs", "of each seed and test example"),
+        rows.append(Row(cells, "best" if comparison.verdict == "better" else ""))
+    caption = (
+        f"Test accuracy against run {next(iter(sides))}, in points; a verdict needs an interval "
+        "over seeds and test examples that excludes zero"
     )
+    if len(compared) > 1:
+        caption += f"; the {len(compared)} intervals are widened so that all hold together with "
+        caption += "95 % (Bonferroni)"
+    numbers = ("difference", "95 % interval over seeds and test examples", "McNemar p, first seeds")
+    columns = [Column("run", False), *map(Column, numbers), Column("verdict", False)]
+    source = Source("refit/predictions.npz of both runs", "of each seed and test example")
+    return Table(caption, columns, rows, source)
 
 
 def _differing(sides: Sides) -> Block:
@@ -418,8 +384,8 @@ def _flat(values: dict[str, Any], start: str = "") -> dict[str, str]:
         elif isinstance(value, list | tuple):
             flat[name] = ", ".join(map(_listed, value))
         else:
-            shown = f"{value:.6g}" if isinstance(value, float) else str(value)
-            flat[name] = "–" if value is None else shown
+            text = f"{value:.6g}" if isinstance(value, float) else str(value)
+            flat[name] = "–" if value is None else text
     return flat
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from downslope.report.blocks import (
     Block,
@@ -22,10 +21,10 @@ from downslope.report.blocks import (
     Section,
     Table,
 )
-from downslope.report.display import Display, Frame, Source
+from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.formats import capitalized
 from downslope.report.html import write_page
-from downslope.report.style import INDIGO, ROSE, legend_above, panel, powers
+from downslope.report.style import INDIGO, ROSE, count_along, legend_above, panel, powers
 from downslope.runs import Run
 from downslope.theory import Diagnosis
 
@@ -76,10 +75,14 @@ class SignalStrength(Display):
     title = "Does the signal reach the last layer?"
     source = _SOURCE
     label = "variance of z over examples"
+    field = "signal"
 
     def frame(self) -> Frame:
-        layers = self.diagnosis.layers
-        rows = [(i + 1, x.name, x.signal, x.mended_signal) for i, x in enumerate(layers)]
+        names = ("name", self.field, f"mended_{self.field}")
+        rows = [
+            (i, *(getattr(layer, name) for name in names))
+            for i, layer in enumerate(self.diagnosis.layers, 1)
+        ]
         return Frame(("layer", "name", "as it is", "with the proposed gains"), rows)
 
     def draw(self, frame: Frame) -> Figure:
@@ -91,17 +94,15 @@ class SignalStrength(Display):
             axes.plot(frame["layer"], positive, look, color=colour, markersize=4, label=label)
         axes.set_yscale("log")
         powers(axes.yaxis)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        count_along(axes.xaxis)
         legend_above(axes, 2)
         return figure
 
-    @property
-    def caption(self) -> str:
-        return f"{capitalized(self.label)}, mean over {self.diagnosis.networks} initializations."
-
-    @property
-    def alt(self) -> str:
-        return f"{capitalized(self.label)} by layer, as it is and with the proposed gains."
+    def texts(self) -> Texts:
+        return Texts(
+            f"{capitalized(self.label)}, mean over {self.diagnosis.networks} initializations.",
+            f"{capitalized(self.label)} by layer, as it is and with the proposed gains.",
+        )
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,7 @@ class GradientStrength(SignalStrength):
     name = "diagnosis-gradient"
     title = "Does the gradient reach the first layer?"
     label = "E[d²] of the gradient"
-
-    def frame(self) -> Frame:
-        layers = self.diagnosis.layers
-        rows = [(i + 1, x.name, x.gradient, x.mended_gradient) for i, x in enumerate(layers)]
-        return Frame(("layer", "name", "as it is", "with the proposed gains"), rows)
+    field = "gradient"
 
 
 def layer_table(diagnosis: Diagnosis) -> Table:

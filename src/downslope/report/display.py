@@ -108,6 +108,13 @@ def inert(value: Any) -> Any:
     return value
 
 
+class Texts(NamedTuple):
+    """Of a figure: how to read it and what to see in it, and the same for who cannot see it."""
+
+    caption: str
+    alt: str
+
+
 class Display(ABC):
     """One figure of a report; a notebook calls the same methods.
 
@@ -129,15 +136,19 @@ class Display(ABC):
     def draw(self, frame: Frame) -> Figure:
         """Draw the frame, and nothing else."""
 
-    @property
     @abstractmethod
-    def caption(self) -> str:
-        """Say how to read the figure, and what to see in it."""
+    def texts(self) -> Texts:
+        """Return what is said about the figure."""
 
     @property
-    @abstractmethod
+    def caption(self) -> str:
+        """Say how to read the figure, and what to see in it."""
+        return self.texts().caption
+
+    @property
     def alt(self) -> str:
         """Say what the figure shows to those who cannot see it."""
+        return self.texts().alt
 
     def plot(self) -> Figure:
         """Draw the figure in the house style."""

@@ -73,13 +73,7 @@ def write_report(run: Run, formats: Sequence[str] = ("html",), paper: Paper = "a
 
 
 def compose(results: Results, manifest: Manifest | None, arrays: Arrays) -> Document:
-    """Put the report of a run together.
-
-    Args:
-        results: of the run.
-        manifest: of the run; None where it has none yet.
-        arrays: of the run.
-    """
+    """Put the report of a run together."""
     own = regression.SECTIONS if results.data.task == "regression" else {}
     sections = [
         Section(stage, title, [Paragraph(absent, "small")])
@@ -115,6 +109,6 @@ def _first_screen(results: Results, arrays: Arrays) -> Iterator[Block]:
     best = headline.best(results)
     if best is not None:
         name, refit = best
-        text = f"The best configuration on validation data, that of {name}, to copy into a recipe"
+        text = f"The configuration best on validation data ({name}), to copy into a recipe"
         right += [Paragraph(text, "small"), Code(headline.configuration(refit), "toml")]
     yield Columns([left, right])

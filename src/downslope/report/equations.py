@@ -26,17 +26,14 @@ _FONT: Final = FontProperties(size=14, math_fontfamily="stix")
 def equation(latex: str) -> str | None:
     r"""Draw an equation as SVG; None where it cannot be typeset.
 
-    Args:
-        latex: without dollar signs.
-
     >>> "<svg" in (equation(r"\mathrm{Var}[w] = \frac{2}{n}") or ""), equation(r"\nosuch")
     (True, None)
     """
     text = re.sub(r"\\[Bb]igg?l(?![a-z])", r"\\left", latex)
     text = re.sub(r"\\[Bb]igg?r(?![a-z])", r"\\right", text)
     text = re.sub(r"\\sum(_(\{.*?\}|\w))?(\^(\{.*?\}|\w))?", r"\g<0>\\;", text)  # else too near
-    for command, known in _KNOWN.items():
-        text = text.replace(command, known)
+    for command, replacement in _KNOWN.items():
+        text = text.replace(command, replacement)
     try:
         width, height, depth, *_ = MathTextParser("path").parse(f"${text}$", 72, _FONT)
     except ValueError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import warnings
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -50,29 +50,29 @@ class ExportedMember(msgspec.Struct, frozen=True, kw_only=True):
 
 def exported(run: Run, results: Results) -> list[ExportedMember]:
     """List every member of a run: trials, final trainings, variants, the autoencoder."""
-    members: list[ExportedMember] = []
+    return list(_members(run, results))
+
+
+def _members(run: Run, results: Results) -> Iterator[ExportedMember]:
     variants, coder = results.variants, results.autoencoder
     if results.search is not None:
-        members += _trials(results.search, "search")
+        yield from _trials(results.search, "search")
     if results.refit is not None:
-        members += _seeds(run, results.refit, "refit", "refit")
+        yield from _seeds(run, results.refit, "refit", "refit")
     if variants is not None:
-        members += _trials(variants.search, "variants")
+        yield from _trials(variants.search, "variants")
         if variants.refit is not None:
-            members += _seeds(run, variants.refit, "variants-refit", "variants")
+            yield from _seeds(run, variants.refit, "variants-refit", "variants")
     if coder is not None:
-        members.append(
-            ExportedMember(
-                name="autoencoder",
-                seed=coder.member.seed,
-                outcome=coder.outcome,
-                reason="; ".join(coder.stopped),
-                settings=_settings(coder.member),
-                scores=_known(test_mse=coder.test_mse, pca_test_mse=coder.pca_test_mse),
-                curve=[_known(train_loss=epoch.train_loss) for epoch in coder.epochs],
-            )
+        yield ExportedMember(
+            name="autoencoder",
+            seed=coder.member.seed,
+            outcome=coder.outcome,
+            reason="; ".join(coder.stopped),
+            settings=_settings(coder.member),
+            scores=_known(test_mse=coder.test_mse, pca_test_mse=coder.pca_test_mse),
+            curve=[_known(train_loss=epoch.train_loss) for epoch in coder.epochs],
         )
-    return members
 
 
 def _trials(search: SearchResult, part: str) -> Iterator[ExportedMember]:
@@ -178,29 +178,19 @@ def _member_frame(members: Sequence[ExportedMember]) -> Frame:
     """Return a row for every member; what a member has not is left empty."""
     names = ("name", "seed", "outcome", "reason", "seconds")
     scores = [name for member in members for name in member.scores]
-    return _frame(
-        (*names, *scores),
-        (
-            {name: getattr(x, name) for name in names} | x.scores | x.settings
-            for x in members
-        ),
-    )  # fmt: skip
+    rows = [{n: getattr(x, n) for n in names} | x.scores | x.settings for x in members]
+    return _frame((*names, *scores), rows)
 
 
 def _epoch_frame(members: Sequence[ExportedMember]) -> Frame:
     """Return a row for every epoch of every member."""
-    rows = (
-        {"name": member.name, "epoch": i, **epoch}
-        for member in members
-        for i, epoch in enumerate(member.curve, 1)
-    )
+    rows = [{"name": x.name, "epoch": i, **y} for x in members for i, y in enumerate(x.curve, 1)]
     return _frame(("name", "epoch"), rows)
 
 
-def _frame(first: Sequence[str], rows: Iterable[dict[str, Any]]) -> Frame:
-    table = list(rows)
-    columns = dict.fromkeys([*first, *(name for row in table for name in row)])
-    return Frame([*columns], ([_plain(row.get(name)) for name in columns] for row in table))
+def _frame(first: Sequence[str], rows: Sequence[dict[str, Any]]) -> Frame:
+    columns = dict.fromkeys([*first, *(name for row in rows for name in row)])
+    return Frame([*columns], ([_plain(row.get(name)) for name in columns] for row in rows))
 
 
 def _plain(value: Any) -> Any:
@@ -227,6 +217,10 @@ def _write_mlflow(path: Path, results: Results, members: Sequence[ExportedMember
     part.unlink(missing_ok=True)
     with _quiet():
         entities, tracking = import_module("mlflow.entities"), import_module("mlflow.tracking")
+
+        def params(settings: dict[str, Any]) -> list[Any]:
+            return [entities.Param(name, str(value)) for name, value in settings.items()]
+
         client = tracking.MlflowClient(tracking_uri=f"sqlite:///{part.resolve()}")
         # MLflow would else make a folder of artifacts where the command was called.
         place = (path.parent / "mlflow-artifacts").resolve().as_uri()
@@ -237,8 +231,7 @@ def _write_mlflow(path: Path, results: Results, members: Sequence[ExportedMember
         refit = results.refit
         if refit is not None and refit.test_accuracy is not None:
             client.log_metric(run_id, "test_accuracy", refit.test_accuracy.mean, 0)
-            for name, value in _settings(refit.member).items():
-                client.log_param(run_id, name, value)
+            client.log_batch(run_id, params=params(_settings(refit.member)))
         for member in members:
             tags = {"mlflow.parentRunId": run_id, "outcome": member.outcome}
             child = client.create_run(experiment, run_name=member.name, start_time=0, tags=tags)
@@ -250,9 +243,7 @@ def _write_mlflow(path: Path, results: Results, members: Sequence[ExportedMember
                 for step, values in steps
                 for name, value in values.items()
             ]
-            settings = {**member.settings, "seed": member.seed}
-            params = [entities.Param(name, str(value)) for name, value in settings.items()]
-            client.log_batch(child_id, params=params)
+            client.log_batch(child_id, params=params({**member.settings, "seed": member.seed}))
             for start in range(0, len(metrics), 1000):  # as many as MLflow takes at once
                 client.log_batch(child_id, metrics=metrics[start : start + 1000])
             status = "FINISHED" if member.outcome in ("completed", "pruned") else "FAILED"

@@ -19,15 +19,7 @@ from downslope.report.formats import (
     plural,
     times,
 )
-from downslope.report.statements import (
-    certainty,
-    chosen,
-    describe,
-    led,
-    network,
-    outcomes,
-    verdict,
-)
+from downslope.report.statements import certainty, chosen, describe, led, network, outcomes, verdict
 from downslope.results import Results, VariantsResult
 from downslope.search import RefitResult, SearchResult, Settings
 from downslope.toml import write_toml

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from downslope.report.display import Cell, Frame
@@ -74,10 +75,6 @@ def picture_frame(
 ) -> Frame:
     """Tabulate pictures: a row for each row of pixels, in colour for each of its three channels.
 
-    Args:
-        columns: names of what is said of a picture.
-        pictures: what is said of each, and the picture from `arrange`.
-
     >>> frame = picture_frame(["class"], [(["a"], np.array([[0.0, 0.25]]))])
     >>> frame.columns
     ('picture', 'class', 'row', 'channel', 'column 0', 'column 1')
@@ -85,69 +82,47 @@ def picture_frame(
     [(0, 'a', 0, 'grey', 0.0, 0.25)]
     """
     rows: list[Sequence[Cell]] = []
-    width = 0
-    for place, (said, picture) in enumerate(pictures):
-        channels = picture[..., None] if picture.ndim == 2 else picture
+    for place, (description, picture) in enumerate(pictures):
         names = ("grey",) if picture.ndim == 2 else ("red", "green", "blue")
-        width = channels.shape[1]
         # Rounded to what can be seen: the run's files hold all digits.
-        for (row, channel), values in _lines(np.round(channels, 2)):
-            rows.append((place, *said, row, names[channel], *values))
+        lines = np.round(np.atleast_3d(picture), 2).swapaxes(1, 2)
+        for row, channel in np.ndindex(lines.shape[:2]):
+            pixels = lines[row, channel].tolist()
+            rows.append((place, *description, row, names[channel], *pixels))
+    width = len(rows[0]) - len(columns) - 3 if rows else 0
     places = (f"column {i}" for i in range(width))
     return Frame(("picture", *columns, "row", "channel", *places), rows)
 
 
-def _lines(channels: NDArray[np.float64]) -> Iterable[tuple[tuple[int, int], list[float]]]:
-    for row in range(channels.shape[0]):
-        for channel in range(channels.shape[2]):
-            yield (row, channel), channels[row, :, channel].tolist()
-
-
 def pictures_of(frame: Frame) -> list[tuple[dict[str, Cell], NDArray[np.float64]]]:
-    """Return what a frame from `picture_frame` says of each picture, and the picture."""
+    """Return the description of each picture of a frame from `picture_frame`, and the picture."""
     start = frame.columns.index("row")
-    found: list[tuple[dict[str, Cell], NDArray[np.float64]]] = []
-    for own in frame.groups("picture").values():
-        said = dict(zip(frame.columns[1:start], own.rows[0][1:start], strict=True))
-        values = np.array([row[start + 2 :] for row in own.rows], np.float64)
-        channels = len(set(own["channel"]))
-        picture = np.moveaxis(values.reshape(-1, channels, values.shape[1]), 1, 2)
-        found.append((said, picture[..., 0] if channels == 1 else picture))
-    return found
+    pictures: list[tuple[dict[str, Cell], NDArray[np.float64]]] = []
+    for rows in frame.groups("picture").values():
+        description = dict(zip(frame.columns[1:start], rows.rows[0][1:start], strict=True))
+        values = np.array([row[start + 2 :] for row in rows.rows], np.float64)
+        channels = len(set(rows["channel"]))
+        picture = values.reshape(-1, channels, values.shape[1]).swapaxes(1, 2)
+        pictures.append((description, picture[..., 0] if channels == 1 else picture))
+    return pictures
 
 
 def shown(
-    image: NDArray[np.float64], low: float = 0.0, high: float = 1.0, shades: Any = "gray"
+    image: NDArray[np.float64], low: float = 0.0, high: float = 1.0
 ) -> tuple[NDArray[np.float64], dict[str, Any]]:
-    """Give a picture from `arrange` what `imshow` takes: values, and options for grey ones.
-
-    Args:
-        image: shape (height, width) or (height, width, 3).
-        low: the value that is black.
-        high: the value that is white.
-        shades: the colour map of grey values; colours are their own.
-    """
+    """Give a picture from `arrange` what `imshow` takes: values, and options for grey ones."""
     if image.ndim == 2:
-        return image, {"cmap": shades, "vmin": low, "vmax": high}
+        return image, {"cmap": "gray", "vmin": low, "vmax": high}
     return np.clip((image - low) / ((high - low) or 1.0), 0, 1), {}
 
 
 def sheet(
     figure: Figure, box: tuple[float, float, float, float], columns: float, rows: float
 ) -> Axes:
-    """Make the panel that pictures are put on.
-
-    Args:
-        figure: that it belongs to.
-        box: left, bottom, right and top, as shares of the figure.
-        columns: its width, in cells.
-        rows: its height, in widths of a cell.
-    """
+    """Make the panel for pictures; the box is in shares of the figure, rows in widths of a cell."""
     left, bottom, right, top = box
     axes = figure.add_axes((left, bottom, right - left, top - bottom))
-    axes.set_xlim(0, columns)
-    axes.set_ylim(rows, 0)
-    axes.set_aspect("equal")
+    axes.set(xlim=(0, columns), ylim=(rows, 0), aspect="equal")
     axes.set_axis_off()
     return axes
 
@@ -156,46 +131,28 @@ def put(
     axes: Axes,
     image: NDArray[np.float64],
     place: tuple[float, float],
-    label: str,
-    *,
     height: float = 1.0,
-    low: float = 0.0,
-    high: float = 1.0,
-    shades: Any = "gray",
-) -> Any:
-    """Put a picture into a cell, as large as fits and in its own proportions.
-
-    Args:
-        axes: from `sheet`.
-        image: from `arrange`; a single row of values fills its cell as a strip.
-        place: left and upper edge of the cell.
-        label: names it in the figure's data.
-        height: of the cell, in its widths.
-        low: the value that is black.
-        high: the value that is white.
-        shades: the colour map of grey values.
-    """
+    extremes: tuple[float, float] = (0.0, 1.0),
+) -> AxesImage:
+    """Put a picture into a cell, as large as fits; place is the cell's left and upper edge."""
     x, y = place
     wide, tall = 1 - _GAP, height - _GAP
     if image.shape[0] > 1:
         scale = min(wide / image.shape[1], tall / image.shape[0])
         wide, tall = image.shape[1] * scale, image.shape[0] * scale
     left, upper = x + (1 - wide) / 2, y + (height - tall) / 2
-    values, options = shown(image, low, high, shades)
-    return axes.imshow(
-        values, extent=(left, left + wide, upper + tall, upper), interpolation="nearest",
-        label=label, **options,
-    )  # fmt: skip
+    values, options = shown(image, *extremes)
+    extent = (left, left + wide, upper + tall, upper)
+    return axes.imshow(values, extent=extent, interpolation="nearest", **options)
 
 
 def beside(axes: Axes, place: tuple[float, float], text: str, **options: Any) -> None:
     """Write the name of a row of pictures to the left of a cell's middle."""
     style: dict[str, Any] = {"textcoords": "offset points", "ha": "right", "va": "center"}
-    axes.annotate(text, place, (-3, 0), **style, **options)
+    axes.annotate(text, place, (-3, 0), fontsize=9.6, **style, **options)
 
 
 def above(axes: Axes, place: tuple[float, float], text: str, **options: Any) -> None:
     """Write a line over the middle of a cell's upper edge."""
-    x, y = place
-    style: dict[str, Any] = {"ha": "center", "va": "bottom", "parse_math": False} | options
-    axes.text(x, y, text, **style)
+    style: dict[str, Any] = {"ha": "center", "va": "bottom", "parse_math": False, "fontsize": 9.6}
+    axes.text(*place, text, **(style | options))

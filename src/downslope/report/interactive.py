@@ -46,10 +46,11 @@ def scenes_json(scenes: Sequence[Scene]) -> str:
 def _scene(scene: Scene) -> dict[str, Any]:
     result, arrays = scene.result, scene.arrays
     surfaces: dict[str, Table] = {}
-    for quantity in ("loss", "accuracy"):
-        for examples, name in (("training", quantity), ("validation", f"validation_{quantity}")):
-            if name in arrays and np.isfinite(arrays[name]).any():
-                surfaces[f"{quantity} {examples}"] = [_numbers(row) for row in arrays[name]]
+    for key in _FIELDS:
+        quantity, examples = key.split()
+        name = quantity if examples == "training" else f"validation_{quantity}"
+        if name in arrays and np.isfinite(arrays[name]).any():
+            surfaces[key] = [_numbers(row) for row in arrays[name]]
     return {
         "title": scene.title,
         "labels": axis_labels(result),
@@ -64,26 +65,24 @@ def _scene(scene: Scene) -> dict[str, Any]:
     }
 
 
+_FIELDS = {
+    "loss training": ("true_loss", "projected_loss"),
+    "accuracy training": ("true_accuracy", "projected_accuracy"),
+    "loss validation": ("validation_loss", "projected_validation_loss"),
+    "accuracy validation": ("validation_accuracy", "projected_validation_accuracy"),
+}
+"""Of a point of a path, by what is shown: its own value, and that of its projection."""
+
+
 def _path(path: Sequence[PathPoint]) -> dict[str, Any]:
-    true = {
-        "loss training": [p.true_loss for p in path],
-        "accuracy training": [p.true_accuracy for p in path],
-        "loss validation": [p.validation_loss for p in path],
-        "accuracy validation": [p.validation_accuracy for p in path],
-    }
-    projected = {
-        "loss training": [p.projected_loss for p in path],
-        "accuracy training": [p.projected_accuracy for p in path],
-        "loss validation": [p.projected_validation_loss for p in path],
-        "accuracy validation": [p.projected_validation_accuracy for p in path],
-    }
+    def column(name: str) -> list[float | None]:
+        return _numbers([getattr(point, name) for point in path])
+
     return {
-        "step": [p.step for p in path],
-        "x": _numbers([p.x for p in path]),
-        "y": _numbers([p.y for p in path]),
-        "residual": _numbers([p.residual for p in path]),
-        "true": {name: _numbers(values) for name, values in true.items()},
-        "projected": {name: _numbers(values) for name, values in projected.items()},
+        "step": [point.step for point in path],
+        **{name: column(name) for name in ("x", "y", "residual")},
+        "true": {shown: column(true) for shown, (true, _) in _FIELDS.items()},
+        "projected": {shown: column(projected) for shown, (_, projected) in _FIELDS.items()},
     }
 
 

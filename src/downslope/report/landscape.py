@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from downslope.landscape import LandscapeResult
@@ -26,10 +25,21 @@ from downslope.report.blocks import (
     Table,
     strong,
 )
-from downslope.report.display import Display, Frame, Source
+from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.formats import loss, number, percent, plural
 from downslope.report.interactive import Scene
-from downslope.report.style import INDIGO, INK, MUTED, TEAL, WIDTH, legend_above, log_ticks, panel
+from downslope.report.style import (
+    INDIGO,
+    INK,
+    MUTED,
+    TEAL,
+    WIDTH,
+    count_along,
+    fit_scale,
+    legend_above,
+    panel,
+    row_panel,
+)
 from downslope.report.terrain import Contour, Surface, span, unit
 from downslope.results import Results
 
@@ -68,7 +78,7 @@ class Losses(Display):
         upper.plot(steps, true, color=INDIGO, marker=".", markersize=4, label="true")
         upper.plot(steps, projected, color=TEAL, dashes=(4, 2), label="projected onto the plane")
         upper.set_ylabel(name)
-        _fit_scale(upper, np.concatenate([true, projected]), 4)
+        fit_scale(upper, np.concatenate([true, projected]), 4)
         legend_above(upper, 2)
         away = frame.numbers("from the plane")
         lower.plot(steps, away, color=INDIGO, marker=".", markersize=4, label="from the plane")
@@ -78,36 +88,17 @@ class Losses(Display):
         lower.set_ylabel("distance")
         lower.set_xlabel("step (minibatches)")
         lower.legend(loc="best")
-        _count_steps(lower.xaxis)
+        count_along(lower.xaxis, 5)
         return figure
 
-    @property
-    def caption(self) -> str:
-        return (
-            "Along the path: loss of the snapshots and of their projections; below, their distance "
-            "from the plane and how far they have come within it, in units of the parameters."
-        )
-
-    @property
-    def alt(self) -> str:
+    def texts(self) -> Texts:
         first, last = self.result.path[0], self.result.path[-1]
-        return (
+        return Texts(
+            "Along the path: loss of the snapshots and of their projections; below, their distance "
+            "from the plane and how far they have come within it, in units of the parameters.",
             f"True loss from {loss(first.true_loss)} to {loss(last.true_loss)}, projected from "
-            f"{loss(first.projected_loss)} to {loss(last.projected_loss)}{unit(self.result)}."
+            f"{loss(first.projected_loss)} to {loss(last.projected_loss)}{unit(self.result)}.",
         )
-
-
-def _fit_scale(axes: Any, losses: NDArray[np.float64], ratio: float) -> None:
-    """Use a logarithmic scale for losses that differ much."""
-    finite = losses[np.isfinite(losses)]
-    if finite.size and finite.min() > 0 and finite.max() > ratio * finite.min():
-        axes.set_yscale("log")
-        log_ticks(axes.yaxis)
-
-
-def _count_steps(axis: Axis) -> None:
-    axis.set_major_locator(MaxNLocator(5, integer=True))
-    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
 @dataclass(frozen=True)
@@ -128,36 +119,29 @@ class Nulls(Display):
         return Frame(("path", "share of variance", "low", "high"), rows)
 
     def draw(self, frame: Frame) -> Figure:
-        figure, axes = panel("path's variance in the plane (%)", "", height=2.6)
+        label = "path's variance in the plane (%)"
+        figure, axes = row_panel(label, frame["path"], height=2.6)
         share, low, high = (100 * frame.numbers(n) for n in ("share of variance", "low", "high"))
         axes.hlines(range(len(frame)), low, high, color=TEAL, linewidth=5, alpha=0.35)
         for row, value in enumerate(share):
             colour, marker = (TEAL, "o") if row else (INDIGO, "D")
             axes.plot(value, row, marker, color=colour, markersize=7)
             axes.text(value, row - 0.2, f"{value:.1f}", ha="center", va="bottom", fontsize=9.6)
-        axes.set_yticks(range(len(frame)), frame["path"])
-        axes.set_ylim(len(frame) - 0.5, -0.8)
         axes.set_xlim(0, 106)
-        axes.grid(visible=True, axis="x")
-        axes.grid(visible=False, axis="y")
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         independent, correlated = (percent(null.mean, 1) for null in self.result.nulls)
-        return (
+        share = percent(sum(self.result.explained_variance), 1)
+        return Texts(
             "Share of the path's variance that its plane holds. "
             f"{self.result.nulls[0].walks} random walks with the same step lengths reach "
-            f"{independent}, and {correlated} with the same autocorrelation of steps too (points, "
-            "mean; bars, 95 % of walks). A high share alone does not mean that training moves in a "
-            "plane (Antognini and Sohl-Dickstein 2018)."
+            f"{independent}, and {correlated} if their steps also have the same autocorrelation "
+            "(points, mean; bars, 95 % of walks). A high share alone does not mean that training "
+            "moves in a plane (Antognini and Sohl-Dickstein 2018).",
+            f"Share of variance in the plane: {share}; random walks {independent} and "
+            f"{correlated}.",
         )
-
-    @property
-    def alt(self) -> str:
-        walks = " and ".join(percent(null.mean, 1) for null in self.result.nulls)
-        share = percent(sum(self.result.explained_variance), 1)
-        return f"Share of variance in the plane: {share}; random walks {walks}."
 
 
 @dataclass(frozen=True)
@@ -184,22 +168,18 @@ class Slice(Display):
         axes.plot(at, values, color=INDIGO)
         for end in (0, 1):
             axes.axvline(end, color=MUTED, linewidth=0.8, dashes=(2, 2))
-        _fit_scale(axes, values, 12)
+        fit_scale(axes, values, 12)
         return figure
 
-    @property
-    def caption(self) -> str:
-        return (
-            "Loss along the straight line through the first and the last snapshot; band, 95 % for "
-            "the sampling of examples."
-        )
-
-    @property
-    def alt(self) -> str:
+    def texts(self) -> Texts:
         values = self.frame().numbers(self.result.loss)
         values = values[np.isfinite(values)]
         ends = f"{number(min(values, default=None))} to {number(max(values, default=None))}"
-        return f"Loss along a straight line, {ends}{unit(self.result)}."
+        return Texts(
+            "Loss along the straight line through the first and the last snapshot; band: its 95 % "
+            "interval over the sampling of examples.",
+            f"Loss along a straight line, {ends}{unit(self.result)}.",
+        )
 
 
 @dataclass(frozen=True)
@@ -244,39 +224,37 @@ class Curvature(Display):
             axes.plot(steps, values, look, ls="-", color=colour, ms=4, dashes=dashes, label=label)
         axes.set_yscale("log")
         axes.yaxis.set_minor_locator(NullLocator())
-        _count_steps(axes.xaxis)
+        count_along(axes.xaxis, 5)
         legend_above(axes, 2)
         return figure
 
-    @property
-    def caption(self) -> str:
-        kept = self.result.batch_norm
-        return (
+    def texts(self) -> Texts:
+        normalized = self.result.batch_norm
+        largest = self.frame()["largest"]
+        return Texts(
             "Trace of the Hessian with its 95 % interval, its two largest eigenvalues, and the "
             "norm of the gradient."
-            + (" Batch norm has its statistics of the end of training." if kept else "")
+            + (" Batch norm has its statistics of the end of training." if normalized else ""),
+            f"Largest eigenvalue from {number(largest[0], 3)} to {number(largest[-1], 3)}.",
         )
-
-    @property
-    def alt(self) -> str:
-        largest = self.frame()["largest"]
-        return f"Largest eigenvalue from {number(largest[0], 3)} to {number(largest[-1], 3)}."
 
 
 def scenes(results: Results, arrays: Arrays) -> list[Scene]:
     """List the landscapes of a run that a reader can turn and walk through."""
-    joint, trials = results.joint_landscape, results.trials_landscape
-    found: list[Scene] = []
-    if results.landscape is not None and arrays.surface is not None:
-        title = f"Final model, {results.landscape.module}"
-        found.append(Scene(title, results.landscape, arrays.surface))
-    if joint is not None and arrays.joint is not None:
-        title = f"Final model, {len(joint.runs)} seeds in one plane"
-        found.append(Scene(title, joint, arrays.joint))
-    if trials is not None and arrays.trials is not None:
-        title = f"Search, the {len(trials.runs)} best trials of {trials.module} in one plane"
-        found.append(Scene(title, trials, arrays.trials))
-    return found
+    landscapes = (
+        ("Final model, {0.module}", results.landscape, arrays.surface),
+        ("Final model, {1} seeds in one plane", results.joint_landscape, arrays.joint),
+        (
+            "Search, the {1} best trials of {0.module} in one plane",
+            results.trials_landscape,
+            arrays.trials,
+        ),
+    )
+    return [
+        Scene(title.format(result, len(result.runs)), result, surface)
+        for title, result, surface in landscapes
+        if result is not None and surface is not None
+    ]
 
 
 def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
@@ -295,13 +273,7 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
 def landscape_blocks(
     result: LandscapeResult, surface: dict[str, NDArray[Any]] | None, scenes: Sequence[Scene]
 ) -> Iterator[Block]:
-    """Yield a landscape: the surface to turn, and what to hold against it.
-
-    Args:
-        result: of the landscape.
-        surface: its arrays; None where they are missing.
-        scenes: it and others, to choose from.
-    """
+    """Yield a landscape: the surface to turn, and what to hold against it."""
     yield from _summary(result)
     displays: list[Display] = [Losses(result)]
     if result.nulls:
@@ -323,35 +295,25 @@ def landscape_blocks(
         yield Details("Curvature along the path", [Figures([Curvature(result)])])
     several = [scene for scene in scenes if len(scene.result.runs) > 1]
     if several:
-        yield Details("Runs in one plane", [run_table(several)])
+        yield Details("Runs in a shared plane", [run_table(several)])
     yield Details("How the surface was computed", [Paragraph(_method(result))])
 
 
 def _summary(result: LandscapeResult) -> Iterator[Block]:
     first, second = result.explained_variance
     last = result.path[-1]
-    text = f"The path of {result.module}, {plural(len(result.path), 'snapshot')}, "
-    shares = f"{percent(first, 1)} + {percent(second, 1)}"
-    plane = (
-        ["projected onto a given plane. "]
-        if math.isnan(first)
-        else [
-            "in the plane of principal directions that holds ",
-            strong(shares),
-            " of its variance. ",
-        ]
-    )
+    text = f"The training path of {result.module}, {plural(len(result.path), 'snapshot')}, "
+    shares = strong(f"{percent(first, 1)} + {percent(second, 1)}")
+    plane = ["in the plane of two principal directions, which hold ", shares, " of its variance. "]
+    if math.isnan(first):
+        plane = ["projected onto a given plane. "]
     furthest = max(p.residual for p in result.path)
+    rest = (
+        f" and that of its projection {loss(last.projected_loss)}, at a distance of "
+        f"{number(last.residual, 3)} from the plane (at most {number(furthest, 3)} along the path)."
+    )
     yield Paragraph(
-        [
-            text,
-            *plane,
-            "At the end the true loss is ",
-            strong(loss(last.true_loss)),
-            f" and that of its projection {loss(last.projected_loss)}, at a distance of "
-            f"{number(last.residual, 3)} from the plane (at most {number(furthest, 3)} along the "
-            "path).",
-        ]
+        [text, *plane, "At the end the true loss is ", strong(loss(last.true_loss)), rest]
     )
 
 
@@ -388,18 +350,13 @@ def run_table(scenes: Sequence[Scene]) -> Table:
     """List how well joint planes hold their runs."""
     headings = ("variance in the plane", "largest distance from it", "true loss at the end")
     return Table(
-        "Runs drawn in one plane: what it holds of each. Paths that seem to cross need not meet",
-        [Column("plane", numeric=False), Column("run", numeric=False), *map(Column, headings)],
+        "How much of each run a shared plane shows; paths that appear to cross need not meet",
+        [Column("plane", False), Column("run", False), *map(Column, headings)],
         [
-            Row(
-                [
-                    scene.title,
-                    run.label,
-                    percent(run.share, 1),
-                    number(max(p.residual for p in run.path), 3),
-                    loss(run.path[-1].true_loss),
-                ]
-            )
+            Row([
+                *(scene.title, run.label, percent(run.share, 1)),
+                *(number(max(p.residual for p in run.path), 3), loss(run.path[-1].true_loss)),
+            ])
             for scene in scenes
             for run in scene.result.runs
         ],
@@ -407,4 +364,4 @@ def run_table(scenes: Sequence[Scene]) -> Table:
             "results.json: joint_landscape, trials_landscape",
             "snapshots of refit/seeds.npz, and of the best trials trained again",
         ),
-    )
+    )  # fmt: skip

@@ -36,13 +36,7 @@ from downslope.toml import write_toml
 
 
 def provenance(results: Results, manifest: Manifest | None, shown: Sequence[Block]) -> Section:
-    """Say what the data were, how often the test set was opened, and how to repeat the run.
-
-    Args:
-        results: of the run.
-        manifest: of the run; None where it has none yet.
-        shown: the blocks of all other sections, whose sources are listed.
-    """
+    """Say what the data were, how to repeat the run, and the sources of what is shown."""
     blocks = [
         *_blocks(results, manifest),
         Details("Code of the stages", _code(results)),
@@ -54,13 +48,11 @@ def provenance(results: Results, manifest: Manifest | None, shown: Sequence[Bloc
 def _blocks(results: Results, manifest: Manifest | None) -> Iterator[Block]:
     yield Heading("Data")
     yield Facts(list(_data(results)))
-    yield Heading("How to repeat it")
+    yield Heading("How to reproduce the run")
     if manifest is not None:
         yield Code(manifest.command, "console")
-        yield Paragraph(
-            ["in the directory of this run, where ", code("recipe.toml"), " is the recipe below."],
-            "small",
-        )
+        where = ["in the directory of this run, where ", code("recipe.toml")]
+        yield Paragraph([*where, " is the recipe below."], "small")
     yield Facts(list(_made_with(results, manifest)))
     yield Heading("Openings of the held-out test set")
     if results.test_set.openings:
@@ -95,14 +87,13 @@ def _data(results: Results) -> Iterator[tuple[str, Text]]:
 
 
 def _made_with(results: Results, manifest: Manifest | None) -> Iterator[tuple[str, Text]]:
-    seeds = [str(results.recipe.seed)]
-    if results.refit is not None:
-        seeds.append(f"final model {', '.join(map(str, results.refit.seeds))}")
-    if results.variants is not None and results.variants.refit is not None:
-        seeds.append(f"variant {', '.join(map(str, results.variants.refit.seeds))}")
-    if results.autoencoder is not None:
-        seeds.append(f"autoencoder {', '.join(map(str, results.autoencoder.seeds))}")
-    yield "Seed", "; ".join(seeds)
+    trained = {
+        "final model": results.refit,
+        "variant": results.variants and results.variants.refit,
+        "autoencoder": results.autoencoder,
+    }
+    seeds = [f"{name} {', '.join(map(str, one.seeds))}" for name, one in trained.items() if one]
+    yield "Seed", "; ".join([str(results.recipe.seed), *seeds])
     if manifest is not None:
         named = (manifest.versions, manifest.hardware)
         versions, hardware = (", ".join(f"{k} {v}" for k, v in x.items()) for x in named)
@@ -115,34 +106,28 @@ def _made_with(results: Results, manifest: Manifest | None) -> Iterator[tuple[st
 
 def _sources(blocks: Sequence[Block]) -> Table:
     """List where the numbers of blocks come from."""
-    named: list[Source] = []
+    sources: list[Source | None] = []
     for block in walk(blocks):
-        if isinstance(block, Figures | Interactive):
-            named += [display.source for display in block.displays]
-        elif isinstance(block, Cards):
-            named += [fact.source for fact in block.facts]
-        elif isinstance(block, Table) and block.source is not None:
-            named.append(block.source)
+        match block:
+            case Figures(parts) | Cards(parts):
+                sources += [part.source for part in parts]
+            case Interactive():
+                sources += [display.source for display in block.displays]
+            case Table():
+                sources.append(block.source)
+            case _:
+                pass
     return Table(
         "Each number of this report stands in a file of the run, or was computed from one",
         [Column("file and key", False), Column("how it was computed", False)],
-        [Row([[code(source.place)], source.how]) for source in dict.fromkeys(named)],
+        [Row([[code(source.place)], source.how]) for source in dict.fromkeys(sources) if source],
     )
 
 
 def _code(results: Results) -> list[Block]:
     """Print the functions that ran the stages, from their own source."""
-    blocks: list[Block] = [
-        Paragraph(
-            [
-                "The functions of the stages, as downslope has them when this report is made: ",
-                code("recipes/stages.py"),
-                " and ",
-                code("recipes/landscapes.py"),
-                ".",
-            ]
-        )
-    ]
+    files = (code("recipes/stages.py"), " and ", code("recipes/landscapes.py"), ".")
+    text = "The functions of the stages, as downslope has them when this report is made: "
     items: list[Item] = []
     shown: set[FunctionType] = set()
     for stage in STAGES:
@@ -151,7 +136,7 @@ def _code(results: Results) -> list[Block]:
             shown.update(functions)
             source = "\n\n".join(map(inspect.getsource, functions))
             items.append(Item(capitalized(stage), [Code(source.strip(), "python")]))
-    return [*blocks, Items(items, numbered=False)]
+    return [Paragraph([text, *files]), Items(items, numbered=False)]
 
 
 def _functions(stage: str) -> list[FunctionType]:

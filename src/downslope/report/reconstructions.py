@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from numpy.typing import NDArray
 
-from downslope.report.display import Display, Frame, Source
+from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.formats import plural
 from downslope.report.images import (
     above,
@@ -34,13 +34,7 @@ _CLASSES = (*SERIES, "#4f8fd0", "#7d5a3c", "#5c9a3a", "#d77fa1", MUTED)
 
 @dataclass(frozen=True)
 class _Pictures(Display):
-    """Test examples and what was made of them.
-
-    Args:
-        arrays: of autoencoder/images.npz.
-        shape: of one example.
-        names: of the classes; empty for unlabelled examples.
-    """
+    """Test examples of one shape and what was made of them; no class names if unlabelled."""
 
     arrays: dict[str, NDArray[Any]]
     shape: Sequence[int]
@@ -76,24 +70,22 @@ class Pairs(_Pictures):
         pictures = pictures_of(frame)
         figure = Figure(figsize=(WIDTH, WIDTH), layout="constrained")
         cells = figure.subplots(2, max(1, len(pictures) // 2), squeeze=False)
-        for i, (said, image) in enumerate(pictures):
+        for i, (about, image) in enumerate(pictures):
             axes: Any = cells[i % 2, i // 2]
             values, options = shown(image)
             aspect = "equal" if image.shape[0] > 1 else "auto"
             axes.imshow(values, interpolation="nearest", aspect=aspect, **options)
             axes.set_axis_off()
-            name = f"{plain(str(said['class']), 14)}: {said['kind']}"
+            name = f"{plain(str(about['class']), 14)}: {about['kind']}"
             axes.set_title(name, parse_math=False, fontsize=9.6)
         return figure
 
-    @property
-    def caption(self) -> str:
-        return "The first two test examples above their reconstructions."
-
-    @property
-    def alt(self) -> str:
+    def texts(self) -> Texts:
         names = [self.class_of(int(label)) for label in self.arrays["labels"][:PAIRS]]
-        return f"The first test examples above their reconstructions: {', '.join(names)}."
+        return Texts(
+            "The first two test examples above their reconstructions.",
+            f"The first test examples above their reconstructions: {', '.join(names)}.",
+        )
 
 
 class Grid(_Pictures):
@@ -111,14 +103,14 @@ class Grid(_Pictures):
 
     def draw(self, frame: Frame) -> Figure:
         pictures = pictures_of(frame)
-        kinds = list(dict.fromkeys(str(said["kind"]) for said, _ in pictures))
+        kinds = list(dict.fromkeys(str(about["kind"]) for about, _ in pictures))
         groups: dict[str, list[Any]] = {}
-        for said, _ in pictures[:: len(kinds)]:
-            groups.setdefault(str(said["class"]), []).append(said["example"])
+        for about, _ in pictures[:: len(kinds)]:
+            groups.setdefault(str(about["class"]), []).append(about["example"])
         if len(groups) == 1:  # of a single class, examples are spread over ten columns
             (examples,) = groups.values()
             groups = {str(i + 1): examples[i::10] for i in range(min(10, len(examples)))}
-        images = {(said["example"], str(said["kind"])): image for said, image in pictures}
+        images = {(about["example"], str(about["kind"])): image for about, image in pictures}
         rows = len(kinds) * max(map(len, groups.values()))
         height, width = pictures[0][1].shape[:2]
         proportion = max(0.35, min(1.5, height / width))
@@ -129,24 +121,22 @@ class Grid(_Pictures):
             for place, example in enumerate(examples):
                 for band, kind in enumerate(kinds):
                     y = (place * len(kinds) + band) * proportion
-                    put(axes, images[example, kind], (column, y), "", height=proportion)
-            above(axes, (column + 0.3, -0.1), plain(name, 11), fontsize=9.6, rotation=45, ha="left")
+                    put(axes, images[example, kind], (column, y), proportion)
+            above(axes, (column + 0.3, -0.1), plain(name, 11), rotation=45, ha="left")
         colours = {"original": INK, "autoencoder": INDIGO, "denoised": INDIGO, "PCA": TEAL}
         for row in range(rows):
             kind = kinds[row % len(kinds)]
             place = (0, (row + 0.5) * proportion)
-            beside(axes, place, kind, fontsize=9.6, color=colours.get(kind, MUTED))
+            beside(axes, place, kind, color=colours.get(kind, MUTED))
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         of = " of each class" if self.names else ""
         noise = "; with noise, and with the noise taken away" if "noisy" in self.arrays else ""
-        return f"The first test examples{of}: original{noise}; autoencoder; PCA."
-
-    @property
-    def alt(self) -> str:
-        return "Originals above what the autoencoder and PCA made of them, class by class."
+        return Texts(
+            f"The first test examples{of}: original{noise}; autoencoder; PCA.",
+            "Originals above what the autoencoder and PCA made of them, class by class.",
+        )
 
 
 class Ranked(_Pictures):
@@ -172,24 +162,21 @@ class Ranked(_Pictures):
         tall = 0.3 + 7.2 * 0.86 * WIDTH / max(count, 1)
         figure = Figure(figsize=(WIDTH, tall))
         axes = sheet(figure, (0.14, 0.01, 0.99, 1 - 0.26 / tall), count, 7.2)
-        for i, (said, image) in enumerate(pictures):
+        for i, (about, image) in enumerate(pictures):
             band, column, row = i // (2 * count), i // 2 % count, i % 2
             y = 2.5 * band + row
-            put(axes, image, (column, y), "")
+            put(axes, image, (column, y))
             if row == 0:
-                above(axes, (column + 0.5, y), f"{said['error']:.4f}", fontsize=9.6)
+                above(axes, (column + 0.5, y), f"{about['error']:.4f}")
             if column == 0:
-                text, colour = (said["rank"], INK) if row == 0 else ("decoded", INDIGO)
-                beside(axes, (0, y + 0.5), str(text), fontsize=9.6, color=colour)
+                text, colour = (about["rank"], INK) if row == 0 else ("decoded", INDIGO)
+                beside(axes, (0, y + 0.5), str(text), color=colour)
         return figure
 
-    @property
-    def caption(self) -> str:
-        return f"{self.alt[:-1]}, each under its original with its mean squared error."
-
-    @property
-    def alt(self) -> str:
-        return "The best, the median and the worst reconstructions of the test set."
+    def texts(self) -> Texts:
+        alt = "The best, the median and the worst reconstructions of the test set."
+        caption = f"{alt[:-1]}, each under its original with its mean squared error."
+        return Texts(caption, alt)
 
 
 class CodeMap(_Pictures):
@@ -202,15 +189,15 @@ class CodeMap(_Pictures):
     def frame(self) -> Frame:
         points, labels = self.arrays["map"], self.arrays["map_labels"]
         pictured = self.arrays["map_pictured"].tolist()
-        said = [
+        about = [
             (self.class_of(int(label)), float(x), float(y))
             for label, (x, y) in zip(labels, points, strict=True)
         ]
         images = arrange(self.arrays["map_images"], self.shape)
-        pairs = zip((said[i] for i in pictured), images, strict=True)
+        pairs = zip((about[i] for i in pictured), images, strict=True)
         frame = picture_frame(("class", "x", "y"), pairs)
         empty = (None,) * (len(frame.columns) - 4)
-        rest = [(None, *one, *empty) for i, one in enumerate(said) if i not in set(pictured)]
+        rest = [(None, *one, *empty) for i, one in enumerate(about) if i not in set(pictured)]
         return Frame(frame.columns, [*frame.rows, *rest])
 
     def draw(self, frame: Frame) -> Figure:
@@ -227,13 +214,13 @@ class CodeMap(_Pictures):
                 color=colour, alpha=0.75, markeredgewidth=0, label=plain(name),
             )  # fmt: skip
         pictured = Frame(frame.columns, [row for row in frame.rows if row[0] is not None])
-        for said, image in pictures_of(pictured):
+        for about, image in pictures_of(pictured):
             values, options = shown(image)
             small = OffsetImage(values, zoom=13 / max(image.shape[:2]), cmap=options.get("cmap"))
             if options:
                 small.image.set_clim(options["vmin"], options["vmax"])
-            edge = {"edgecolor": colours[str(said["class"])], "linewidth": 1.0}
-            place: Any = (said["x"], said["y"])
+            edge = {"edgecolor": colours[str(about["class"])], "linewidth": 1.0}
+            place: Any = (about["x"], about["y"])
             axes.add_artist(AnnotationBbox(small, place, pad=0.06, bboxprops=edge))
         axes.set_aspect("equal")
         axes.set_axis_off()
@@ -242,14 +229,10 @@ class CodeMap(_Pictures):
             text.set_parse_math(False)
         return figure
 
-    @property
-    def caption(self) -> str:
-        return (
+    def texts(self) -> Texts:
+        return Texts(
             f"The codes of {plural(len(self.arrays['map']), 'test example')} laid out by t-SNE, "
             "which keeps neighbours together; distances between far groups mean nothing. Neither "
-            "training nor layout used the classes."
+            "training nor layout used the classes.",
+            f"Map of {len(self.arrays['map'])} codes by class, with images in their places.",
         )
-
-    @property
-    def alt(self) -> str:
-        return f"Map of {len(self.arrays['map'])} codes by class, with images in their places."

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from downslope.report.arrays import Arrays
 from downslope.report.blocks import Block, Column, Columns, Details, Figures, Paragraph, Row, Table
-from downslope.report.display import Display, Frame, Source
+from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.formats import loss, number, percent, percent_interval, plural, times
 from downslope.report.images import (
     above,
@@ -35,13 +34,14 @@ from downslope.report.style import (
     ROSE,
     TEAL,
     WIDTH,
+    count_along,
+    fit_scale,
     heat,
     legend_above,
-    log_ticks,
     panel,
     plain,
 )
-from downslope.results import Results
+from downslope.results import DataResult, Results
 from downslope.search import RefitResult
 from downslope.statistics import Reliability, class_scores, reliability
 
@@ -92,46 +92,39 @@ class Losses(Display):
         monitored = "test accuracy" in frame.columns
         figure = Figure(figsize=(WIDTH, 4.4 if monitored else 3.1), layout="constrained")
         axes, *below = np.ravel(figure.subplots(1 + monitored, 1, sharex=True))
-        axes.set_ylabel("training loss" if unit(self.refit) != NATS else f"training loss ({NATS})")
+        axes.set_ylabel("training loss")
         for lower in below:
             accuracy = 100 * frame.numbers("test accuracy")
             lower.plot(epochs, accuracy, color=INDIGO, marker="s", markersize=3.5)
             lower.set_ylabel("test accuracy (%)")
         figure.axes[-1].set_xlabel("epoch")
-        own = frame.columns[1]
-        seeds = [column for column in frame.columns if column.startswith("seed ")]
+        column = frame.columns[1]
+        seeds = [name for name in frame.columns if name.startswith("seed ")]
         for i, seed in enumerate(seeds):
             label = "" if i else "each seed"
             axes.plot(epochs, frame.numbers(seed), color=MUTED, alpha=0.6, lw=0.9, label=label)
         look = "o-" if len(epochs) <= 30 else "-"
-        axes.plot(epochs, frame.numbers(own), look, color=INDIGO, lw=2, ms=3.5, label=own)
-        positive = [x for x in frame.numbers(own) if x > 0]
-        if positive and max(positive) > 8 * min(positive):
-            axes.set_yscale("log")
-            log_ticks(axes.yaxis)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.plot(epochs, frame.numbers(column), look, color=INDIGO, lw=2, ms=3.5, label=column)
+        fit_scale(axes, frame.numbers(column))
+        count_along(axes.xaxis)
         if seeds:
             axes.legend(loc="upper right")
         return figure
 
-    @property
-    def caption(self) -> str:
-        text = "Training loss after each epoch"
-        if len(self.refit.seeds) > 1:
-            text += f": thin, each of the {len(self.refit.seeds)} seeds; thick, their mean"
-        if not self.monitored:
-            return f"{text}."
-        return f"{text}. Below: test accuracy, monitored but never used to choose anything."
-
-    @property
-    def alt(self) -> str:
-        first, last = self.refit.epochs[0], self.refit.epochs[-1]
+    def texts(self) -> Texts:
+        seeds, first, last = self.refit.seeds, self.refit.epochs[0], self.refit.epochs[-1]
+        caption = f"Training loss ({unit(self.refit)}) after each epoch"
+        if len(seeds) > 1:
+            caption += f": thin, each of the {len(seeds)} seeds; thick, their mean"
         nats = " nats" if unit(self.refit) == NATS else ""
         ends = f"from {number(first.train_loss)} to {number(last.train_loss)}{nats}"
-        text = f"Training loss by epoch of {plural(len(self.refit.seeds), 'seed')}, {ends}."
+        alt = f"Training loss by epoch of {plural(len(seeds), 'seed')}, {ends}."
         if not self.monitored:
-            return text
-        return f"{text} Test accuracy {percent(last.test_accuracy)} at the end."
+            return Texts(f"{caption}.", alt)
+        return Texts(
+            f"{caption}. Below: test accuracy, monitored but never used to choose anything.",
+            f"{alt} Test accuracy {percent(last.test_accuracy)} at the end.",
+        )
 
 
 @dataclass(frozen=True)
@@ -158,23 +151,19 @@ class Minibatches(Display):
             mean = float(np.nanmean(losses))
             axes.axhline(mean, color=MUTED, dashes=(5, 3), linewidth=1.3, label="mean")
         axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        count_along(axes.xaxis, 6)
         legend_above(axes)
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         last = self.refit.last_minibatches
-        return (
-            f"Training loss of the last {len(last)} minibatches of seed "
-            f"{self.refit.member.seed}, the last of them at step {last[-1].step:,}."
-        )
-
-    @property
-    def alt(self) -> str:
         losses = self.frame().numbers("training loss")
         low, high = number(float(np.nanmin(losses))), number(float(np.nanmax(losses)))
-        return f"Training loss of the last {len(losses)} minibatches, from {low} to {high} nats."
+        return Texts(
+            f"Training loss of the last {len(last)} minibatches of seed "
+            f"{self.refit.member.seed}, the last of them at step {last[-1].step:,}.",
+            f"Training loss of the last {len(losses)} minibatches, from {low} to {high} nats.",
+        )
 
 
 @dataclass(frozen=True)
@@ -216,25 +205,20 @@ class Confusion(Display):
             side.set_visible(False)
         return figure
 
-    @property
-    def caption(self) -> str:
-        text = (
+    def texts(self) -> Texts:
+        caption = (
             "Confusion matrix of the first completed seed on the test set, in percent of the true "
             "class; shading follows the square root, so that rare errors show."
         )
         errors = np.array(self.confusion)
+        correct, every = int(np.trace(errors)), int(errors.sum())
         np.fill_diagonal(errors, 0)
-        if not errors.any():
-            return text
-        true, said = divmod(int(errors.argmax()), len(errors))
-        names = [plain(str(self.names[k]), 24) for k in (true, said)]
-        return f"{text} Most frequent: {names[0]} taken for {names[1]}, {times(errors.max())}."
-
-    @property
-    def alt(self) -> str:
-        counts = np.asarray(self.confusion)
-        hits, every = int(np.trace(counts)), int(counts.sum())
-        return f"Confusion matrix: {hits:,} of {every:,} test examples are on the diagonal."
+        if errors.any():
+            pair = divmod(int(errors.argmax()), len(errors))
+            true, predicted = (plain(str(self.names[k]), 24) for k in pair)
+            caption += f" Most frequent: {true} taken for {predicted}, {times(errors.max())}."
+        alt = f"Confusion matrix: {correct:,} of {every:,} test examples are on the diagonal."
+        return Texts(caption, alt)
 
 
 def _short(share: float) -> str:
@@ -286,27 +270,23 @@ class Calibration(Display):
         lower.legend(loc="upper left")
         return figure
 
-    @property
-    def caption(self) -> str:
-        found = self.reliability
-        return (
-            f"Expected calibration error, the average gap between confidence and accuracy: "
-            f"{percent(found.error)} (95 % interval {percent_interval(found.interval)}). Mean "
-            f"confidence {percent(found.confidence)}, accuracy {percent(found.accuracy)}. Below: "
-            "histogram of confidences over all seeds."
-        )
-
-    @property
-    def alt(self) -> str:
+    def texts(self) -> Texts:
+        all_bins = self.reliability
         bins, error = len(self.reliability.bins), percent(self.reliability.error)
-        return f"Accuracy against confidence in {bins} bins; expected calibration error {error}."
+        return Texts(
+            f"Expected calibration error, the average gap between confidence and accuracy: "
+            f"{percent(all_bins.error)} (95 % interval {percent_interval(all_bins.interval)}). "
+            f"Mean confidence {percent(all_bins.confidence)}, accuracy "
+            f"{percent(all_bins.accuracy)}. Below: histogram of confidences over all seeds.",
+            f"Accuracy against confidence in {bins} bins; expected calibration error {error}.",
+        )
 
 
 @dataclass(frozen=True)
 class Mistakes(Display):
     """The most confident mistakes in refit/predictions.npz, by class pair."""
 
-    answers: dict[str, NDArray[Any]]
+    predictions: dict[str, NDArray[Any]]
     names: Sequence[str]
     shape: Sequence[int]
     name = "refit-mistakes"
@@ -319,18 +299,18 @@ class Mistakes(Display):
     @cached_property
     def mistakes(self) -> list[tuple[int, str, str, float, NDArray[np.float64]]]:
         """Number, label, prediction, confidence and picture of each, frequent pairs first."""
-        chosen = self.answers["mistakes"][: ACROSS * DOWN]
-        images = arrange(self.answers["mistake_inputs"][: len(chosen)], self.shape)
-        labels = [self.names[int(k)] for k in self.answers["truth"][chosen]]
-        said = [self.names[int(k)] for k in self.answers["predictions"][0][chosen]]
-        sure = self.answers["confidences"][0][chosen].tolist()
-        often = Counter(zip(labels, said, strict=True))
-        mistakes = list(zip(chosen.tolist(), labels, said, sure, images, strict=True))
-        return sorted(mistakes, key=lambda one: (-often[one[1:3]], one[1:3]))
+        chosen = self.predictions["mistakes"][: ACROSS * DOWN]
+        images = arrange(self.predictions["mistake_inputs"][: len(chosen)], self.shape)
+        labels = [self.names[int(k)] for k in self.predictions["truth"][chosen]]
+        predicted = [self.names[int(k)] for k in self.predictions["predictions"][0][chosen]]
+        confidences = self.predictions["confidences"][0][chosen].tolist()
+        pairs = Counter(zip(labels, predicted, strict=True))
+        mistakes = zip(chosen.tolist(), labels, predicted, confidences, images, strict=True)
+        return sorted(mistakes, key=lambda mistake: (-pairs[mistake[1:3]], mistake[1:3]))
 
     def frame(self) -> Frame:
         columns = ("test example", "label", "prediction", "confidence")
-        return picture_frame(columns, ((said, image) for *said, image in self.mistakes))
+        return picture_frame(columns, ((about, image) for *about, image in self.mistakes))
 
     def draw(self, frame: Frame) -> Figure:
         mistakes = pictures_of(frame)
@@ -339,32 +319,28 @@ class Mistakes(Display):
         rows = math.ceil(len(mistakes) / ACROSS)
         figure = Figure(figsize=(WIDTH, WIDTH / ACROSS * tall * rows))
         axes = sheet(figure, (0, 0, 1, 1), ACROSS, tall * rows)
-        for i, (said, image) in enumerate(mistakes):
+        for i, (about, image) in enumerate(mistakes):
             x, y = i % ACROSS, tall * (i // ACROSS) + 0.38
-            put(axes, image, (x, y), "", height=tall - 0.42, low=low, high=high)
+            put(axes, image, (x, y), tall - 0.42, (low, high))
             for up, name, colour in ((0.17, "label", INK), (0, "prediction", ROSE)):
-                text = plain(str(said[name]), 11)
-                above(axes, (x + 0.5, y - up), text, fontsize=9.6, color=colour)
+                above(axes, (x + 0.5, y - up), plain(str(about[name]), 11), color=colour)
         return figure
 
-    @property
-    def caption(self) -> str:
-        sure = [one[3] for one in self.mistakes]
-        span = " to ".join(dict.fromkeys([_confidence(min(sure)), _confidence(max(sure))]))
-        wrong = np.count_nonzero(self.answers["predictions"][0] != self.answers["truth"])
-        of, count = "of the first completed seed", len(sure)
+    def texts(self) -> Texts:
+        confidences = [mistake[3] for mistake in self.mistakes]
+        ends = (min(confidences), max(confidences))
+        span = " to ".join(dict.fromkeys(map(_confidence, ends)))
+        wrong = np.count_nonzero(self.predictions["predictions"][0] != self.predictions["truth"])
+        of, count = "of the first completed seed", len(confidences)
         which = f"All {plural(count, 'mistake')} {of}, whatever their confidence"
         if count < wrong:
             which = f"Of {wrong:,} mistakes {of} the {count} with the highest confidence"
-        return (
-            f"{which} ({span}), by class pair: the label above the prediction (red). Some labels "
-            "are doubtful."
-        )
-
-    @property
-    def alt(self) -> str:
         pairs = dict.fromkeys(f"{one[1]} taken for {one[2]}" for one in self.mistakes)
-        return f"{len(self.mistakes)} confident mistakes: {'; '.join([*pairs][:4])}."
+        return Texts(
+            f"{which} ({span}), by class pair: the label above the prediction (red). Some labels "
+            "are doubtful.",
+            f"{len(self.mistakes)} confident mistakes: {'; '.join([*pairs][:4])}.",
+        )
 
 
 def _confidence(value: float) -> str:
@@ -374,35 +350,37 @@ def _confidence(value: float) -> str:
 
 def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
     """Yield the section."""
-    refit, answers, data = results.refit, arrays.answers, results.data
+    refit, predictions = results.refit, arrays.predictions
     assert refit is not None
     yield Paragraph(final(results, "search"))
-    for line in refit.stopped:
-        yield Paragraph(line, "warning")
-    displays: list[Display] = [Losses(refit)]
-    if any(one.train_loss is not None for one in refit.last_minibatches):
-        displays.append(Minibatches(refit))
-    if answers is not None and answers["confidences"].size:
-        right = answers["predictions"] == answers["truth"]
-        displays.append(Calibration(reliability(answers["confidences"], right)))
+    yield from (Paragraph(line, "warning") for line in refit.stopped)
+    yield Figures(list(_displays(refit, predictions, results.data)))
+    tables = Columns([[epoch_table(refit)], [minibatch_table(refit)]], on_paper=True)
     if refit.confusion:
-        displays.append(Confusion(refit.confusion, data.class_names))
-    if answers is not None and len(answers.get("mistakes", ())) and is_picture(data.shape):
-        displays.append(Mistakes(answers, data.class_names, data.shape))
-    yield Figures(displays)
-    if refit.confusion and answers is None:
-        yield Paragraph(
-            "refit/predictions.npz is damaged or holds no confidences (an earlier version wrote "
-            "it): calibration and mistakes cannot be shown.",
-            "small",
-        )
-    if refit.confusion:
-        table = class_table(refit.confusion, data.class_names)
+        if predictions is None:
+            yield Paragraph(
+                "refit/predictions.npz is damaged or holds no confidences (an earlier version "
+                "wrote it): calibration and mistakes cannot be shown.",
+                "small",
+            )
+        table = class_table(refit.confusion, results.data.class_names)
         yield Details("Precision, recall and F1 of each class", [table])
-    yield Details(
-        "Loss of the last epochs and minibatches",
-        [Columns([[epoch_table(refit)], [minibatch_table(refit)]], on_paper=True)],
-    )
+    yield Details("Loss of the last epochs and minibatches", [tables])
+
+
+def _displays(
+    refit: RefitResult, predictions: dict[str, NDArray[Any]] | None, data: DataResult
+) -> Iterator[Display]:
+    yield Losses(refit)
+    if any(minibatch.train_loss is not None for minibatch in refit.last_minibatches):
+        yield Minibatches(refit)
+    if predictions is not None and predictions["confidences"].size:
+        correct = predictions["predictions"] == predictions["truth"]
+        yield Calibration(reliability(predictions["confidences"], correct))
+    if refit.confusion:
+        yield Confusion(refit.confusion, data.class_names)
+    if predictions is not None and len(predictions.get("mistakes", ())) and is_picture(data.shape):
+        yield Mistakes(predictions, data.class_names, data.shape)
 
 
 def class_table(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> Table:
@@ -434,11 +412,11 @@ def epoch_table(refit: RefitResult) -> Table:
     frame = display.frame()
     rows: list[Row] = []
     for values in frame.rows[-20:]:
-        shown = [
+        cells = [
             percent(value) if name == "test accuracy" else loss(value)
             for name, value in zip(frame.columns[1:], values[1:], strict=True)
         ]
-        rows.append(Row([str(values[0]), *shown]))
+        rows.append(Row([str(values[0]), *cells]))
     heading = f"Training loss of the last {plural(len(rows), 'epoch')} ({unit(refit)})"
     return Table(heading, [Column(name) for name in frame.columns], rows, display.source)
 

@@ -23,7 +23,7 @@ from downslope.report.blocks import (
     Row,
     Table,
 )
-from downslope.report.display import Display, Frame, Source
+from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.formats import number, plural, times
 from downslope.report.refit import Losses, epoch_table, minibatch_table
 from downslope.report.statements import describe, is_chosen, outcomes, standing
@@ -67,17 +67,13 @@ class Predictions(Display):
         axes.legend(loc="upper left")
         return figure
 
-    @property
-    def caption(self) -> str:
-        return (
-            "Each point is a test example; on the line the prediction is right. The first "
-            "completed seed."
-        )
-
-    @property
-    def alt(self) -> str:
+    def texts(self) -> Texts:
         correlation = np.corrcoef(self.truth, self.predictions)[0, 1]
-        return f"Predictions against the truth; their correlation is {correlation:.3f}."
+        return Texts(
+            "Each point is a test example; on the line the prediction is right. The first "
+            "completed seed.",
+            f"Predictions against the truth; their correlation is {correlation:.3f}.",
+        )
 
 
 @dataclass(frozen=True)
@@ -106,18 +102,14 @@ class Residuals(Display):
         )  # fmt: skip
         return figure
 
-    @property
-    def caption(self) -> str:
-        return (
-            "Residuals by prediction: a bend means that the network misses a trend, a wedge that "
-            "large predictions are less certain."
-        )
-
-    @property
-    def alt(self) -> str:
+    def texts(self) -> Texts:
         residuals = np.asarray(self.predictions) - np.asarray(self.truth)
         low, high = np.quantile(residuals, [0.05, 0.95])
-        return f"Residuals; 90 % of them lie between {number(low)} and {number(high)}."
+        return Texts(
+            "Residuals by prediction: a bend means that the network misses a trend, a wedge that "
+            "large predictions are less certain.",
+            f"Residuals; 90 % of them lie between {number(low)} and {number(high)}.",
+        )
 
 
 def error(score: RegressionScore) -> str:
@@ -173,15 +165,15 @@ def _units(loss: float | None, data: DataResult) -> str:
 
 def refit_blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
     """Yield the final model."""
-    refit, answers, data = results.refit, arrays.answers, results.data
+    refit, predicted, data = results.refit, arrays.predictions, results.data
     assert refit is not None
     for line in refit.stopped:
         yield Paragraph(line, "warning")
     if refit.test_error is not None:
         yield Paragraph(f"Root mean squared error on the test set: {error(refit.test_error)}.")
     displays: list[Display] = []
-    if answers is not None and len(answers["truth"]):
-        shown: Any = (answers["predictions"][0], answers["truth"], data.target or "target")
+    if predicted is not None and len(predicted["truth"]):
+        shown: Any = (predicted["predictions"][0], predicted["truth"], data.target or "target")
         displays += [Predictions(*shown), Residuals(*shown)]
     yield Figures([*displays, Losses(refit)])
     if refit.test_error is not None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from downslope.report.display import Display, Frame
+from downslope.report.display import Display, Frame, Texts
 from downslope.report.formats import percent
 from downslope.report.statements import describe, over
-from downslope.report.style import INK, PAPER, panel
+from downslope.report.style import INK, PAPER, row_panel
 from downslope.search import RefitResult
 from downslope.statistics import Accuracy
 
@@ -42,7 +42,8 @@ class Scores(Display):
 
     def draw(self, frame: Frame) -> Figure:
         groups = frame.groups("name")
-        figure, axes = panel("test accuracy (%)", "", height=1.1 + 0.5 * len(groups))
+        height = 1.1 + 0.5 * len(groups)
+        figure, axes = row_panel("test accuracy (%)", list(groups), height=height)
         for i, (name, seeds) in enumerate(groups.items()):
             colour, marker = self.mark(name)
             mean, low, high = (100 * seeds[column][0] for column in ("mean", "low", "high"))
@@ -56,32 +57,21 @@ class Scores(Display):
                 f"{mean:.2f}", (mean, i - 0.24), (0, 2), textcoords="offset points", ha="center",
                 va="bottom", color=INK, fontweight="bold",
             )  # fmt: skip
-        axes.set_yticks(range(len(groups)), list(groups))
-        axes.set_ylim(len(groups) - 0.5, -0.75)
         axes.margins(x=0.1)
-        axes.tick_params(axis="y", length=0)
-        axes.grid(False)
-        axes.grid(True, axis="x")
-        axes.spines["left"].set_visible(False)
         return figure
 
-    @property
-    def caption(self) -> str:
-        overs = {name: over(x) for name, x in self._accuracies().items()}
-        text = "Each seed (points), the mean (line) and its 95 % interval "
-        kinds = dict.fromkeys(overs.values())
-        if len(kinds) < 2:
-            return f"{text}over {next(iter(kinds), 'test examples')} (band)."
-        named = (
-            f"over {kind} for {' and '.join(n for n, own in overs.items() if own == kind)}"
-            for kind in kinds
-        )
-        return f"{text}(band): {'; '.join(named)}."
-
-    @property
-    def alt(self) -> str:
-        texts = (
+    def texts(self) -> Texts:
+        accuracies = self._accuracies()
+        reached = (
             f"{name} ({describe(self.refits[name])}) {percent(accuracy.mean)}"
-            for name, accuracy in self._accuracies().items()
+            for name, accuracy in accuracies.items()
         )
-        return f"Test accuracy: {'; '.join(texts)}"
+        alt = f"Test accuracy: {'; '.join(reached)}"
+        caption = "Each seed (points), the mean (line) and its 95 % interval "
+        covers: dict[str, list[str]] = {}
+        for name, accuracy in accuracies.items():
+            covers.setdefault(over(accuracy), []).append(name)
+        if len(covers) < 2:
+            return Texts(f"{caption}over {next(iter(covers), 'test examples')} (band).", alt)
+        named = (f"over {kind} for {' and '.join(names)}" for kind, names in covers.items())
+        return Texts(f"{caption}(band): {'; '.join(named)}.", alt)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from downslope.report import statements
 from downslope.report.arrays import Arrays
 from downslope.report.blocks import Block, Details, Figures, Finder, Paragraph
-from downslope.report.display import Display, Frame, Source
+from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.formats import plural
 from downslope.report.statements import standing
 from downslope.report.style import (
@@ -25,8 +25,10 @@ from downslope.report.style import (
     MUTED,
     ROSE,
     WIDTH,
+    count_along,
     legend_above,
     panel,
+    row_panel,
     trial_mark,
     within_reach,
 )
@@ -79,43 +81,37 @@ class Curves(Display):
             "pruned": ("pruned", MUTED, "v", 0.5),
             "stopped": ("diverged or failed", ROSE, "x", 1.0),
         }
-        shown: set[str] = set()
+        legend: set[str] = set()
         curves = list(frame.groups("trial").items())
         for trial, curve in sorted(curves, key=lambda one: statements.rank(one[1]["standing"][0])):
             name, outcome = curve["standing"][0], curve["outcome"][0]
             kind = name or ("stopped" if outcome in STOPPED else outcome)
             accuracies = curve.numbers("validation accuracy")
-            known = np.isfinite(accuracies)
-            if not known.any():
+            finite = np.isfinite(accuracies)
+            if not finite.any():
                 continue
-            shown.add(kind)
-            epochs, errors = curve.numbers("epoch")[known], _errors(accuracies[known])
+            legend.add(kind)
+            epochs, errors = curve.numbers("epoch")[finite], _errors(accuracies[finite])
             _, tone, end, alpha = kinds[kind]
             look: Any = {"color": tone, "alpha": alpha, "gid": trial_mark([trial])}
             axes.plot(epochs, errors, linewidth=2.2 if name else 1.0, **look)
             if end or len(epochs) == 1:
                 axes.plot(epochs[-1], errors[-1], end or "o", markersize=5, **look)
         for kind, (label, tone, end, _) in kinds.items():
-            if kind in shown:
+            if kind in legend:
                 axes.plot([], [], color=tone, marker=end, label=label)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        count_along(axes.xaxis)
         _mark_accuracies(axes)
         legend_above(axes, 2)
         return figure
 
-    @property
-    def caption(self) -> str:
-        return (
-            "Validation accuracy after each epoch, one line a trial; the scale is logarithmic in "
-            f"the error.{_in_colour(self.search)}"
-        )
-
-    @property
-    def alt(self) -> str:
+    def texts(self) -> Texts:
         search = self.search
-        return (
+        return Texts(
+            "Validation accuracy after each epoch, one line a trial; the scale is logarithmic in "
+            f"the error.{_in_colour(self.search)}",
             f"Validation accuracy by epoch of {plural(len(search.trials), 'trial')} "
-            f"({statements.outcomes(search.trials)}); {statements.led(search)}."
+            f"({statements.outcomes(search.trials)}); {statements.led(search)}.",
         )
 
 
@@ -173,21 +169,17 @@ class Slices(Display):
         figure.supylabel("validation accuracy (%)", fontsize=10, color=INK)
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         count = len(varied(self.search.trials))
-        shown = f"the {PANELS} that mattered most of {count}" if count > PANELS else "the"
+        which = f"the {PANELS} most important of {count}" if count > PANELS else "the"
         stopped = any(trial.outcome in STOPPED for trial in self.search.trials)
-        return (
-            f"Final validation accuracy against {shown} hyperparameters, whatever the others were."
-            + _in_colour(self.search)
-            + (" Crosses: diverged or failed." if stopped else "")
-        )
-
-    @property
-    def alt(self) -> str:
         names = ", ".join(self.frame().columns[4:][:PANELS])
-        return f"Final validation accuracy of {len(self.search.trials)} trials against {names}."
+        return Texts(
+            f"Final validation accuracy against {which} hyperparameters; the others vary too."
+            + _in_colour(self.search)
+            + (" Crosses: diverged or failed." if stopped else ""),
+            f"Final validation accuracy of {len(self.search.trials)} trials against {names}.",
+        )
 
 
 @dataclass(frozen=True)
@@ -204,29 +196,21 @@ class Importances(Display):
         return Frame(("hyperparameter", "share of the variance"), rows)
 
     def draw(self, frame: Frame) -> Figure:
-        figure, axes = panel("share of the variance (%)", "", height=0.9 + 0.36 * len(frame))
+        names, height = frame["hyperparameter"], 0.9 + 0.36 * len(frame)
+        figure, axes = row_panel("share of the variance (%)", names, height=height)
         shares = 100 * frame.numbers("share of the variance")
         bars = axes.barh(range(len(frame)), shares, height=0.62, color=INDIGO)
         axes.bar_label(bars, [f"{share:.0f}" for share in shares], padding=4)
-        axes.set_yticks(range(len(frame)), frame["hyperparameter"])
-        axes.invert_yaxis()
         axes.set_xlim(0, 1.12 * max(shares))
-        axes.tick_params(axis="y", length=0)
-        axes.grid(visible=False, axis="y")
-        axes.grid(visible=True, axis="x")
         return figure
 
-    @property
-    def caption(self) -> str:
-        return (
-            "Share of each hyperparameter in the variance of the validation accuracy over this "
-            "space. It shows what to search, not which values are good."
-        )
-
-    @property
-    def alt(self) -> str:
+    def texts(self) -> Texts:
         name, share = self.frame().rows[0]
-        return f"Bars of {len(self.search.importances)} shares; the largest: {name}, {share:.0%}."
+        return Texts(
+            "Share of each hyperparameter in the variance of the validation accuracy over this "
+            "space. It shows what to search, not which values are good.",
+            f"Bars of {len(self.search.importances)} shares; the largest: {name}, {share:.0%}.",
+        )
 
 
 def _in_colour(search: SearchResult) -> str:
@@ -307,8 +291,8 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
         yield Details("The best trials retrained", [
             candidate_table(search, "search"),
             Paragraph(
-                "New seeds reveal a lucky seed. Luck with these validation examples shows only on "
-                "others: see second and folds of search.choice.",
+                "New seeds reveal a lucky seed. Overfitting to these validation examples shows "
+                "only on other examples: see second and folds of search.choice.",
                 "small",
             ),
         ])  # fmt: skip
@@ -318,10 +302,6 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
 
 def at_chance(search: SearchResult, counts: Sequence[int]) -> str:
     """Count completed trials that do no better than always predicting the most frequent class.
-
-    Args:
-        search: the search.
-        counts: how many examples each class has.
 
     >>> at_chance(SearchResult(trials=[], best=None, validation_examples=9), [5, 4])
     ''

@@ -11,7 +11,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from downslope.report.formats import capitalized, percent, plural, points
+from downslope.report.formats import (
+    capitalized,
+    percent,
+    percent_interval,
+    plural,
+    points,
+    points_interval,
+)
 from downslope.results import Results
 from downslope.search import RefitResult, SearchResult, Trial
 from downslope.statistics import Accuracy, Comparison, PairedTest
@@ -165,12 +172,11 @@ def parts(trained: Trained) -> list[str]:
     ['2×64', 'relu', 'batch norm', 'dropout 0.2']
     """
     network = trained.member.network
-    found = [hidden(trained), network.activation]
-    if network.normalization != "none":
-        found.append("batch norm")
-    if network.dropout:
-        found.append(f"dropout {network.dropout:g}")
-    return found
+    optional = {
+        "batch norm": network.normalization != "none",
+        f"dropout {network.dropout:g}": network.dropout,
+    }
+    return [hidden(trained), network.activation, *(text for text, used in optional.items() if used)]
 
 
 def hidden(trained: Trained) -> str:
@@ -198,24 +204,25 @@ def describe(trained: Trained) -> str:
     '3×40, relu, sgd, learning rate 0.01, batch 32, 20 epochs'
     """
     network, training = trained.member.network, trained.member.training
+    shape, *architecture = parts(trained)
     rate = f"learning rate {training.learning_rate:.4g}"
     if training.schedule != "constant":
         rate += f" ({training.schedule.replace('_', '-')})"
-    found = [*parts(trained), training.optimizer, rate]
-    if network.weight_scale != 1:
-        found.insert(2, f"weights times {network.weight_scale:g}")
-    if network.initialization != "pytorch":
-        found.insert(2, f"{network.initialization} initialization")
-    if training.momentum:
-        kind = "Nesterov momentum" if training.nesterov else "momentum"
-        found.append(f"{kind} {training.momentum:g}")
-    if training.weight_decay:
-        found.append(f"weight decay {training.weight_decay:g}")
-    if training.label_smoothing:
-        found.append(f"label smoothing {training.label_smoothing:g}")
-    if training.clip_norm:
-        found.append(f"gradients clipped at {training.clip_norm:g}")
-    return ", ".join([*found, f"batch {training.batch_size}", plural(training.epochs, "epoch")])
+    momentum = "Nesterov momentum" if training.nesterov else "momentum"
+    initialization = network.initialization
+    texts = {
+        f"{shape}, {architecture[0]}": True,
+        f"{initialization} initialization": initialization != "pytorch",
+        f"weights times {network.weight_scale:g}": network.weight_scale != 1,
+        ", ".join(architecture[1:]): architecture[1:],
+        f"{training.optimizer}, {rate}": True,
+        f"{momentum} {training.momentum:g}": training.momentum,
+        f"weight decay {training.weight_decay:g}": training.weight_decay,
+        f"label smoothing {training.label_smoothing:g}": training.label_smoothing,
+        f"gradients clipped at {training.clip_norm:g}": training.clip_norm,
+        f"batch {training.batch_size}, {plural(training.epochs, 'epoch')}": True,
+    }
+    return ", ".join(text for text, used in texts.items() if used)
 
 
 def outcomes(trials: Sequence[Trial]) -> str:
@@ -244,18 +251,15 @@ def certainty(accuracy: Accuracy) -> str:
     >>> certainty(Accuracy(mean=0.8, per_seed=[0.8], interval=(0.7, 0.9), spread=None, examples=9))
     '95 % interval over test examples 70.00 to 90.00 %; one seed, so no spread is known'
     """
-    low, high = accuracy.interval
-    text = f"95 % interval over {over(accuracy)} {100 * low:.2f} to {100 * high:.2f} %"
+    text = f"95 % interval over {over(accuracy)} {percent_interval(accuracy.interval)}"
     if accuracy.spread is None:
         return f"{text}; one seed, so no spread is known"
     spread = points(accuracy.spread, sign=False)
     text += f"; spread over {len(accuracy.per_seed)} seeds {spread} points"
     if accuracy.seed_interval is None:
         return text
-    low, high = accuracy.seed_interval
-    return (
-        f"{text}, 95 % interval of the mean over other seeds {100 * low:.2f} to {100 * high:.2f} %"
-    )
+    interval = percent_interval(accuracy.seed_interval)
+    return f"{text}, 95 % interval of the mean over other seeds {interval}"
 
 
 def verdict(comparison: Comparison) -> str:
@@ -266,39 +270,27 @@ def verdict(comparison: Comparison) -> str:
     'better than the baseline by +0.83 points, 95 % interval +0.20 to +1.46 over seeds and ...
     """
     difference = points(comparison.difference)
-    if comparison.covers == "examples" or comparison.interval is None:
-        text = (
-            f"undecided: {difference} points against the baseline, but a single seed on a "
-            "side does not show what other seeds would do"
-        )
-        if comparison.interval is None:
-            return text
-        return f"{text} (95 % interval {_ends(comparison)} over test examples alone)"
+    undecided = f"undecided: {difference} points against the baseline"
+    interval = comparison.interval and f"95 % interval {points_interval(comparison.interval)} over"
+    if comparison.covers == "examples" or interval is None:
+        text = f"{undecided}, but a single seed on a side does not show what other seeds would do"
+        return text if interval is None else f"{text} ({interval} test examples alone)"
     both = comparison.covers == "seeds and examples"
-    measure = f"95 % interval {_ends(comparison)} over seeds{' and test examples' if both else ''}"
-    if comparison.verdict == "better":
-        return f"better than the baseline by {difference} points, {measure}"
-    if comparison.verdict == "worse":
-        return f"worse than the baseline by {difference} points, {measure}"
-    text = f"undecided: {difference} points against the baseline, {measure}"
-    return text if comparison.covers == "seeds" else f"{text}, which includes zero"
-
-
-def _ends(comparison: Comparison) -> str:
-    assert comparison.interval is not None
-    return " to ".join(map(points, comparison.interval))
+    interval += " seeds and test examples" if both else " seeds"
+    if comparison.verdict == "undecided":
+        return f"{undecided}, {interval}" + (", which includes zero" if both else "")
+    return f"{comparison.verdict} than the baseline by {difference} points, {interval}"
 
 
 def paired(test: PairedTest) -> str:
     """Say how the first seeds of two sides differ on the same examples.
 
     >>> print(paired(PairedTest(examples=9, first_only=1, second_only=2, p_value=1.0)))
-    Of the 9 test examples, the baseline's first seed classifies 1 correctly that the ...
+    Of the 9 test examples, the baseline's first seed alone classifies 1 correctly and the ...
     """
     p = "below 0.001" if test.p_value < 0.001 else f"= {test.p_value:.3f}"
     return (
-        f"Of the {test.examples:,} test examples, the baseline's first seed classifies "
-        f"{test.first_only:,} correctly that the variant's does not, and the variant's "
-        f"{test.second_only:,} that the baseline's does not (exact McNemar p {p} for these two "
-        "networks; it decides nothing)."
+        f"Of the {test.examples:,} test examples, the baseline's first seed alone classifies "
+        f"{test.first_only:,} correctly and the variant's first seed alone {test.second_only:,} "
+        f"(exact McNemar test of these two networks: p {p}; not part of the verdict)."
     )

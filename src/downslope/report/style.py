@@ -25,7 +25,13 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+    StrMethodFormatter,
+)
 from numpy.typing import NDArray
 
 WIDTH: Final = 4.5
@@ -113,18 +119,38 @@ def house_style() -> Generator[None]:
 
 
 def panel(xlabel: str, ylabel: str, *, height: float = 3.1) -> tuple[Figure, Axes]:
-    """Make a figure of one panel with labelled axes.
-
-    Args:
-        xlabel: with its unit.
-        ylabel: with its unit.
-        height: in inches.
-    """
+    """Make a figure of one panel, some inches high; labels of axes have their unit."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     return figure, axes
+
+
+def row_panel(xlabel: str, names: Sequence[str], *, height: float) -> tuple[Figure, Axes]:
+    """Make a figure of one panel with a named row for each of some things, the first on top."""
+    figure, axes = panel(xlabel, "", height=height)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.75)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.grid(visible=False)
+    axes.grid(visible=True, axis="x")
+    return figure, axes
+
+
+def count_along(axis: Axis, most: int | None = None) -> None:
+    """Mark an axis of things that are counted."""
+    axis.set_major_locator(MaxNLocator(most or "auto", integer=True, min_n_ticks=1))
+    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+
+
+def fit_scale(axes: Axes, values: NDArray[np.float64], ratio: float = 8) -> None:
+    """Use a logarithmic scale for positive values whose largest is so many times the smallest."""
+    finite = values[np.isfinite(values)]
+    if finite.size and finite.min() > 0 and finite.max() > ratio * finite.min():
+        axes.set_yscale("log")
+        log_ticks(axes.yaxis)
 
 
 def log_ticks(axis: Axis) -> None:
@@ -167,13 +193,7 @@ def legend_above(axes: Axes, columns: int = 3) -> None:
 
 
 def heat(axes: Axes, strengths: NDArray[np.float64], texts: Sequence[Sequence[str]]) -> None:
-    """Fill the cells of a table with more or less of one colour, in light and dark alike.
-
-    Args:
-        axes: whose cells are one unit wide and high, the first one around (0, 0).
-        strengths: shape (rows, columns), from 0 to 1; NaN for a cell without a value.
-        texts: of each cell.
-    """
+    """Fill the cells of a table with one colour by strengths from 0 to 1, NaN for none."""
     axes.grid(visible=False)
     for (row, column), strength in np.ndenumerate(strengths):
         alpha = 0.04 + 0.96 * float(strength)
@@ -247,13 +267,7 @@ def _shortened(places: re.Match[str]) -> str:
 
 
 def inline(drawing: str, name: str, alternative: str) -> Markup:
-    """Turn SVG into an element of a page: its ids, the page's colours, an alternative text.
-
-    Args:
-        drawing: from `svg`.
-        name: unique on the page; ids begin with a short form of it.
-        alternative: what the figure shows, for those who cannot see it.
-    """
+    """Turn SVG into an element of a page, with its colours; ids begin with a hash of the name."""
     body = drawing[drawing.index("<svg") :]
     body = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     # An image's id is the digest of its pixels, the same for equal ones, and nothing refers to it.

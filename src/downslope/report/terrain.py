@@ -17,7 +17,7 @@ from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 from numpy.typing import NDArray
 
 from downslope.landscape import LandscapeResult
-from downslope.report.display import Cell, Display, Frame, Source
+from downslope.report.display import Cell, Display, Frame, Source, Texts
 from downslope.report.formats import number
 from downslope.report.style import MUTED, RUN_COLOURS, WIDTH, panel, plain, slope_colours
 
@@ -78,12 +78,7 @@ class _Terrain:
 
 @dataclass(frozen=True)
 class _OfTerrain(Display):
-    """A drawing of a surface and the paths over it.
-
-    Args:
-        result: of the landscape.
-        arrays: of the same: x, y and loss.
-    """
+    """A drawing of a surface and the paths over it, from the arrays x, y and loss."""
 
     result: LandscapeResult
     arrays: dict[str, NDArray[Any]]
@@ -110,14 +105,10 @@ class _OfTerrain(Display):
         ]
         return Frame(columns, rows)
 
-    @property
-    def alt(self) -> str:
-        return f"{self.title} Losses from {span(self.result)}."
-
-    @property
-    def holes(self) -> str:
-        """Say what is not drawn."""
-        return " Holes: the loss is not finite." if self.result.not_finite else ""
+    def about(self, caption: str) -> Texts:
+        """Complete a caption by what is not drawn."""
+        holes = " Holes: the loss is not finite." if self.result.not_finite else ""
+        return Texts(f"{caption}{holes}", f"{self.title} Losses from {span(self.result)}.")
 
 
 def span(result: LandscapeResult) -> str:
@@ -172,10 +163,9 @@ class Contour(_OfTerrain):
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, **style)
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         paths = "path" if len(self.result.runs) == 1 else "paths"
-        return f"The surface from above, with the {paths} projected onto it.{self.holes}"
+        return self.about(f"The surface from above, with the {paths} projected onto it.")
 
 
 def _casing(width: float) -> list[Any]:
@@ -193,7 +183,7 @@ class Surface(_OfTerrain):
     """The surface in three dimensions with the paths at their true loss."""
 
     name = "landscape-surface"
-    title = "What does the loss look like where training went?"
+    title = "What does the loss look like along the path of training?"
 
     def draw(self, frame: Frame) -> Figure:
         terrain = _Terrain(frame)
@@ -225,13 +215,12 @@ class Surface(_OfTerrain):
         axes.legend(loc="upper left", bbox_to_anchor=(0.02, 1.0))
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         if len(self.result.runs) > 1:
-            return f"The paths at their true losses over their joint plane.{self.holes}"
-        return (
-            "The loss in the plane, with the path at its true loss, its projection onto the plane, "
-            f"and stems between: what the plane does not show.{self.holes}"
+            return self.about("The paths at their true losses over their joint plane.")
+        return self.about(
+            "The loss in the plane. Solid: the path at its true loss; dashed: its projection onto "
+            "the plane; stems: the difference, which the plane does not show."
         )
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from downslope.report.arrays import Arrays
 from downslope.report.blocks import (
@@ -26,7 +25,7 @@ from downslope.report.blocks import (
     prose,
     strong,
 )
-from downslope.report.display import Display, Frame, Source
+from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.formats import capitalized, number, percent, plural
 from downslope.report.style import (
     INK,
@@ -35,6 +34,7 @@ from downslope.report.style import (
     SERIES,
     TEAL,
     WIDTH,
+    count_along,
     heat,
     legend_above,
     panel,
@@ -79,43 +79,39 @@ class Moments(Display):
         labels = {"forward": "E[x²] of activations", "backward": "E[d²] of gradients"}
         for axes, (direction, label) in zip(panels, labels.items(), strict=True):
             groups = frame.where(direction=direction).groups("initialization")
-            for i, (name, own) in enumerate(groups.items()):
+            for i, (name, rows) in enumerate(groups.items()):
                 colour, marker = SERIES[i % len(SERIES)], MARKERS[i % len(MARKERS)]
-                layers, mean = own["layer"], own["mean"]
+                layers, mean = rows["layer"], rows["mean"]
                 axes.fill_between(
-                    layers, own["low"], own["high"], color=colour, alpha=0.22, linewidth=0
+                    layers, rows["low"], rows["high"], color=colour, alpha=0.22, linewidth=0
                 )
                 axes.plot(layers, mean, marker, color=colour, markersize=4, label=name)
-                axes.plot(layers, own["predicted"], color=colour, linewidth=1.2, dashes=(4, 2))
+                axes.plot(layers, rows["predicted"], color=colour, linewidth=1.2, dashes=(4, 2))
             axes.set_ylabel(label)
             axes.set_yscale("log")
             powers(axes.yaxis)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            count_along(axes.xaxis)
         panels[0].plot([], [], color=MUTED, linewidth=1.2, dashes=(4, 2), label="predicted")
         panels[1].set_xlabel("hidden layer")
         legend_above(panels[0], 3)
         return figure
 
-    @property
-    def caption(self) -> str:
-        return (
-            "Second moment in each hidden layer of activations (above) and of gradients (below): "
-            "points, mean over networks; band, its 95 % bootstrap interval; dashed, the "
-            "prediction."
-        )
-
-    @property
-    def alt(self) -> str:
+    def texts(self) -> Texts:
         texts: list[str] = []
         for direction, layers in self.frame().groups("direction").items():
             end = layers.where(layer=max(layers["layer"]) if direction == "forward" else 1)
             columns = (end["initialization"], end["mean"], end["predicted"])
-            reached = "; ".join(
+            moments = "; ".join(
                 f"{name} {number(mean, 3)} measured, {number(predicted, 3)} predicted"
                 for name, mean, predicted in zip(*columns, strict=True)
             )
-            texts.append(f"{capitalized(direction)}, in layer {end['layer'][0]}: {reached}.")
-        return f"Second moment by hidden layer. {' '.join(texts)}"
+            texts.append(f"{capitalized(direction)}, in layer {end['layer'][0]}: {moments}.")
+        return Texts(
+            "Second moment in each hidden layer of activations (above) and of gradients (below): "
+            "points, mean over networks; band, its 95 % bootstrap interval; dashed, the "
+            "prediction.",
+            f"Second moment by hidden layer. {' '.join(texts)}",
+        )
 
 
 @dataclass(frozen=True)
@@ -151,26 +147,21 @@ class Spread(Display):
             label="measured",
         )  # fmt: skip
         axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        count_along(axes.xaxis)
         legend_above(axes, 2)
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         last = self.theory.spreads[-1]
-        return (
+        medians = f"{number(last.median, 2)}, {number(last.predicted_median, 2)} predicted"
+        return Texts(
             "One input in He networks. Networks of finite width deviate from the ensemble mean, "
             "increasingly so with depth; most fall below it. The relative variance over networks "
             f"in layer {last.layer} is {number(last.relative_variance, 2)}; "
-            f"{number(last.predicted_relative_variance, 2)} is predicted, much of it by rare large "
-            "networks that a few dozen seldom include."
+            f"{number(last.predicted_relative_variance, 2)} is predicted, much of it due to rare "
+            "networks with large signals, which a few dozen networks seldom include.",
+            f"Spread over He networks by layer; median in layer {last.layer}: {medians}.",
         )
-
-    @property
-    def alt(self) -> str:
-        last = self.theory.spreads[-1]
-        medians = f"{number(last.median, 2)}, {number(last.predicted_median, 2)} predicted"
-        return f"Spread over He networks by layer; median in layer {last.layer}: {medians}."
 
 
 @dataclass(frozen=True)
@@ -236,21 +227,17 @@ class Trainability(Display):
         legend_above(axes, 2)
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         result = self.trainability
-        return (
+        count, activation = len(self.trainability.map), self.trainability.spec.activation
+        return Texts(
             f"Validation accuracy in percent after {plural(result.spec.epochs, 'epoch')} on "
             f"{result.examples:,} examples, {result.spec.width} units a layer, one network a cell "
             "at its better learning rate; × diverged. Diamonds: the predicted edge between "
             "vanishing and exploding signals. Lines: six depth scales, as far as networks train "
-            "according to Schoenholz et al. (2017)."
+            "according to Schoenholz et al. (2017).",
+            f"Validation accuracy over n Var[w] and depth of {count} {activation} networks.",
         )
-
-    @property
-    def alt(self) -> str:
-        count, activation = len(self.trainability.map), self.trainability.spec.activation
-        return f"Validation accuracy over n Var[w] and depth of {count} {activation} networks."
 
 
 def verdict(theory: TheoryResult) -> str:
@@ -278,7 +265,7 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
         [
             "How large should the initial weights of a ReLU network be, so that signals neither "
             "vanish nor explode with depth? He et al. (2015) answer Var[w] = 2/n for n inputs per "
-            "unit. Each step below was checked by machine when this run was made: ",
+            "unit. Each step below is checked by machine: ",
             *(strong(span.text) for span in prose(verdict(theory))),
             ".",
         ]
@@ -301,10 +288,10 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
     yield Details(f"All {plural(len(theory.checks), 'check')} of the predictions", [
         check_table(theory),
         Paragraph(
-            "A check fails if its interval does not contain the prediction; all intervals hold "
-            "together with 99 %. It passes only if a departure that matters (15 %, or 60 % for the "
-            "relative variance) would have been found with a chance, its power, of 90 % or more; "
-            "otherwise it is inconclusive.",
+            "A check fails if its interval does not contain the prediction; the intervals hold "
+            "simultaneously with 99 % confidence. It passes only if its power, the probability of "
+            "detecting a departure that matters (15 %, or 60 % for the relative variance), is at "
+            "least 90 %; otherwise it is inconclusive.",
             "small",
         ),
     ])  # fmt: skip
@@ -313,9 +300,9 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
     yield Details("Gains of other activations", [
         gain_table(theory),
         Paragraph(
-            "Rows in red: PyTorch's gain does not keep the second moment. Under a gain that keeps "
-            "signals, χ above 1 still lets gradients grow, below 1 vanish; only at the edge "
-            "neither happens.",
+            "Rows in red: PyTorch's gain does not keep the second moment. With a gain that keeps "
+            "it, gradients still grow where χ is above 1 and vanish where χ is below 1; only at "
+            "the edge of chaos neither happens.",
             "small",
         ),
     ])  # fmt: skip
@@ -385,8 +372,8 @@ def _trained(result: TrainabilityResult) -> Iterator[Block]:
         cells = [_name(start)]
         for depth in depths:
             network = networks[start, depth]
-            reached = ["diverged" if a is None else percent(a, 1) for a in network.accuracies]
-            cells.append(("trains: " if network.trains else "") + ", ".join(reached))
+            accuracies = ["diverged" if a is None else percent(a, 1) for a in network.accuracies]
+            cells.append(("trains: " if network.trains else "") + ", ".join(accuracies))
         rows.append(Row(cells))
     yield Table(
         "Validation accuracy by seed, by initialization and hidden layers; a network trains if the "
@@ -430,20 +417,15 @@ def gain_table(theory: TheoryResult) -> Table:
     for gain in theory.gains:
         edge, torch_gain = theory.edges[gain.activation], gain.torch_gain
         wrong = torch_gain is not None and abs(torch_gain - gain.forward) > 1e-6
-        cells = [
-            gain.activation,
-            f"{gain.forward:.6f}",
-            f"{gain.bound:.0e}",
-            "not available" if torch_gain is None else f"{torch_gain:.6f}",
-            f"{gain.backward:.6f}",
-            f"{gain.chi:.4f}",
-            "none" if edge is None else f"{edge:.4f}",
-        ]
+        pytorch = "not available" if torch_gain is None else f"{torch_gain:.6f}"
+        cells = [gain.activation, f"{gain.forward:.6f}", f"{gain.bound:.0e}", pytorch]
+        cells += [f"{gain.backward:.6f}", f"{gain.chi:.4f}"]
+        cells.append("none" if edge is None else f"{edge:.4f}")
         rows.append(Row(cells, mark="stopped" if wrong else ""))
     return Table(
-        "Gains of activations at z standard normal: 1 over the root of E[f(z)²], with a bound on "
-        "the error; PyTorch: torch.nn.init.calculate_gain; χ, by which gradients grow per layer "
-        "under the gain; edge: n Var[w] at the edge of chaos without biases",
+        "Gains of activations for standard normal z, 1 / √E[f(z)²], with a bound on the error; "
+        "PyTorch: torch.nn.init.calculate_gain; χ: factor by which gradients grow per layer under "
+        "the gain; edge: n Var[w] at the edge of chaos without biases",
         [Column("activation", False), *map(Column, headings)],
         rows,
         Source("results.json: theory.gains and theory.edges", "quadrature with an error bound"),

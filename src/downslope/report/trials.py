@@ -57,7 +57,7 @@ def choice(search: SearchResult) -> str:
     network = "" if chosen.id == first else f" ({describe(chosen)})"
     text = f"{subject} retrained {how}. Trial {chosen.id}{network} was chosen with a mean of "
     text += percent(mean)
-    text += f"; as the best of {count} means, it is a little too high." if count > 1 else "."
+    text += f"; as the best of {count} means, it is slightly too high." if count > 1 else "."
     if choice.selection_bias is None:
         return f"{text} No new training of trial {first} completed."
     gap = formats.points(abs(choice.selection_bias), sign=False)
@@ -67,7 +67,7 @@ def choice(search: SearchResult) -> str:
     if choice.selection_bias_interval is None:
         return f"{text}."
     lucky = "so its seed was lucky" if choice.selection_bias_interval[0] > 0 else (
-        "so no luck of its seed is evident"
+        "so there is no evidence of a lucky seed"
     )  # fmt: skip
     interval = formats.points_interval(choice.selection_bias_interval)
     return f"{text} (95 % interval of this selection bias {interval}), {lucky}."

@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from downslope.report import statements
 from downslope.report.arrays import Arrays
 from downslope.report.blocks import Block, Columns, Details, Figures, Finder, Paragraph, strong
-from downslope.report.display import Display, Frame, Source
+from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.scores import Scores
 from downslope.report.statements import standing
-from downslope.report.style import INDIGO, MUTED, ROSE, TEAL, panel, trial_mark
+from downslope.report.style import INDIGO, MUTED, ROSE, TEAL, row_panel, trial_mark
 from downslope.report.trials import candidate_table, choice, colour, trial_table, varied, word
 from downslope.results import Results
 from downslope.search import RefitResult, SearchResult
@@ -43,7 +43,9 @@ class Ranking(Display):
         ])  # fmt: skip
 
     def draw(self, frame: Frame) -> Figure:
-        figure, axes = panel("validation accuracy (%)", "", height=0.8 + 0.37 * len(frame))
+        names = [_folded(f"{trial}: {variant}") for trial, variant, *_ in frame.rows]
+        height = 0.8 + 0.37 * len(frame)
+        figure, axes = row_panel("validation accuracy (%)", names, height=height)
         for row, (trial, _, name, accuracy) in enumerate(frame.rows):
             if accuracy is None:
                 place: Any = {"transform": axes.get_yaxis_transform(), "va": "center"}
@@ -61,30 +63,18 @@ class Ranking(Display):
                 fontsize=9.6,
                 fontweight="bold" if name == "best and chosen" or tone == INDIGO else "normal",
             )
-        names = [_folded(f"{trial}: {variant}") for trial, variant, *_ in frame.rows]
-        axes.set_yticks(range(len(frame)), names, fontsize=9.6)
-        axes.set_ylim(len(frame) - 0.4, -0.6)
         low, high = axes.get_xlim()
         axes.set_xlim(low, high + 0.4 * (high - low))
-        axes.tick_params(axis="y", length=0)
-        axes.spines["left"].set_visible(False)
         return figure
 
-    @property
-    def caption(self) -> str:
+    def texts(self) -> Texts:
         count = len(self.search.trials)
-        shown = f"the {MOST} best of {count} variants" if count > MOST else "each variant"
-        return (
-            f"Validation accuracy of {shown} in the search, by trial and network; the chosen one "
-            "in bold."
-        )
-
-    @property
-    def alt(self) -> str:
-        count = len(self.search.trials)
-        return (
+        best = f"the {MOST} best of {count} variants" if count > MOST else "each variant"
+        return Texts(
+            f"Validation accuracy of {best} in the search, by trial and network; the chosen one "
+            "in bold.",
             f"Validation accuracy of {min(count, MOST)} of {count} variants; "
-            f"{statements.led(self.search)}."
+            f"{statements.led(self.search)}.",
         )
 
 
@@ -118,8 +108,8 @@ def _against(baseline: RefitResult | None, variant: RefitResult | None) -> str:
     """Name all that sets the variant apart from the baseline, whatever the variants tried."""
     if baseline is None or variant is None:
         return ""
-    own, other = statements.fields(baseline), statements.fields(variant)
-    changed = [name for name, value in other.items() if value != own[name]]
+    before, after = statements.fields(baseline), statements.fields(variant)
+    changed = [name for name, value in after.items() if value != before[name]]
     names = ["hidden layers" if name == "widths" else word(name) for name in changed]
     return f"; the variant differs from it in {', '.join(names)}" if names else ""
 
@@ -141,7 +131,7 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
         verdict = ["Verdict: ", strong(statements.verdict(comparison)), "."]
         left.append(Paragraph(verdict, kinds.get(comparison.verdict, "open")))
         small = (
-            "A verdict needs its interval to exclude zero. The baseline is the final model"
+            "A verdict requires an interval that excludes zero. The baseline is the final model"
             f"{_against(results.refit, refit)}."
         )
         if comparison.paired is not None:

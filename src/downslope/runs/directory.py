@@ -13,7 +13,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
@@ -177,14 +177,13 @@ class Run:
         Raises:
             InputError: it is missing or damaged, or lacks one.
         """
-        try:
-            content = inside(self.path, name).read_bytes()  # np.load leaves a damaged file open
+
+        def parse(content: bytes) -> dict[str, NDArray[Any]]:
+            # From memory: np.load leaves a damaged file open.
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 return {key: archive[key] for key in (*archive.files, *keys)}
-        except Exception as error:  # zipfile, zlib and NumPy each have their own
-            raise InputError(
-                f"{self.path / name}: missing or damaged ({error}); start anew in another directory"
-            ) from None
+
+        return self._read(name, parse)
 
     def write_weights(self, name: str, state: Mapping[str, NDArray[Any]]) -> None:
         """Write a module's state as safetensors."""
@@ -197,9 +196,14 @@ class Run:
         Raises:
             InputError: it is missing or damaged.
         """
+        return self._read(name, load_safetensors)
+
+    def _read(
+        self, name: str, parse: Callable[[bytes], dict[str, NDArray[Any]]]
+    ) -> dict[str, NDArray[Any]]:
         try:
-            return load_safetensors(inside(self.path, name).read_bytes())
-        except Exception as error:
+            return parse(inside(self.path, name).read_bytes())
+        except Exception as error:  # zipfile, zlib, NumPy and safetensors each have their own
             raise InputError(
                 f"{self.path / name}: missing or damaged ({error}); start anew in another directory"
             ) from None
@@ -224,7 +228,7 @@ class Run:
         """Write manifest.json, then results.json: from here on the run holds these results.
 
         Args:
-            results: what was found so far.
+            results: of the stages that have finished.
             stages: what was asked for.
         """
         content = msgspec.json.format(msgspec.json.encode(results)) + b"\n"
@@ -341,16 +345,16 @@ class Run:
             raise InputError(
                 f"{self.path / 'manifest.json'}: missing; start anew in another directory"
             )
-        found: list[str] = []
+        names: list[str] = []
         for name, digest in manifest.files.items():
             path = inside(self.path, name)
             allowed = {digest, manifest.before} if name == "results.json" else {digest}
             if (stage := stage_of(name)) and stage not in manifest.seconds:
                 continue
             if not path.is_file() or sha256_of(path) not in allowed:
-                found.append(name)
+                names.append(name)
         # Somebody who looks on while the run is written may have read an old manifest.
-        return found if manifest == self.read_manifest() else self.damaged()
+        return names if manifest == self.read_manifest() else self.damaged()
 
     def check(self) -> Manifest | None:
         """Refuse to go on with damaged files, other than those that are built again.

@@ -200,6 +200,9 @@ def refit(
     mistakes = np.empty(0, np.int64)
     truth: NDArray[Any] = mistakes
     inputs = mistake_inputs = np.empty((0, member.network.widths[0]), np.float32)
+    # Here, not above: scikit-learn takes a second to load, and most commands need none of it.
+    from sklearn.metrics import confusion_matrix
+
     for seed, state in states.items():
         examples = monitored or encoding.apply(test.open(f"{task}: final accuracy of seed {seed}"))
         inputs = examples.inputs.astype(np.float32)
@@ -215,7 +218,8 @@ def refit(
         if len(predictions) == 1:
             mistakes = confident_mistakes(confidences[0], chosen == truth, MISTAKES)
             mistake_inputs = inputs[mistakes]
-        confusion = confusion or confusion_matrix(truth, chosen, member.network.widths[-1])
+            classes = range(member.network.widths[-1])
+            confusion = confusion_matrix(truth, chosen, labels=classes).tolist()
     final = records[path][-1]
     last_losses = np.concatenate([r.batch_losses for r in records[path]])[-LAST:]
     middle = 0.0 if numbers_of is None else numbers_of(training.targets).mean()
@@ -272,19 +276,6 @@ def _lost(last: EpochRecord, member: Member, training: Examples) -> str:
     if chance.accuracy is not None:
         accuracy = float((outputs.argmax(axis=1) == training.targets).mean())
     return chance.degeneracy(last.epoch, [last.train_loss], accuracy)
-
-
-def confusion_matrix(
-    truth: NDArray[np.int64], chosen: NDArray[np.int64], classes: int
-) -> list[list[int]]:
-    """Count examples by true class (row) and predicted class (column).
-
-    >>> confusion_matrix(np.array([0, 1, 1]), np.array([0, 1, 0]), 2)
-    [[1, 0], [1, 1]]
-    """
-    counts = np.zeros((classes, classes), np.int64)
-    np.add.at(counts, (truth, chosen), 1)
-    return counts.tolist()
 
 
 def _epoch(index: int, records: Sequence[Sequence[EpochRecord]]) -> RefitEpoch:

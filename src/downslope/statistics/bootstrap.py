@@ -45,10 +45,10 @@ def bootstrap_intervals(
         times = random.multinomial(count, np.full(count, 1 / count), size) / count
         shift = times @ around
         variance = np.maximum(times @ around**2 - shift**2, 0) * count / (count - 1)
-        own = mean + shift
+        resampled = mean + shift
         with np.errstate(divide="ignore", invalid="ignore"):
             # The error of a logarithm is the relative error.
-            parts.append(np.log(own / mean) * own / np.sqrt(variance / count))
+            parts.append(np.log(resampled / mean) * resampled / np.sqrt(variance / count))
     tails = [(1 - BAND) / 2, (1 + BAND) / 2]
     with np.errstate(all="ignore"):
         pivots = np.concatenate(parts)

@@ -44,12 +44,12 @@ def class_scores(confusion: Sequence[Sequence[int]]) -> list[ClassScore]:
     if not counts.size or not counts.sum():
         return []
     true, answered, hits = counts.sum(axis=1), counts.sum(axis=0), np.diag(counts)
-    found: list[ClassScore] = []
+    scores: list[ClassScore] = []
     for k in range(len(counts)):
         n, m, hit = int(true[k]), int(answered[k]), int(hits[k])
         either = n + m - hit
         low, high = wilson_interval(hit / either, either) if either else (0.0, 0.0)
-        found.append(
+        scores.append(
             ClassScore(
                 examples=n,
                 precision=hit / m if m else None,
@@ -60,4 +60,4 @@ def class_scores(confusion: Sequence[Sequence[int]]) -> list[ClassScore]:
                 f1_interval=(2 * low / (1 + low), 2 * high / (1 + high)) if either else None,
             )
         )
-    return found
+    return scores

@@ -108,9 +108,9 @@ def find_activation(
     name = getattr(activation, "__name__", type(activation).__name__)
     if isinstance(activation, torch.nn.Module):
         activation = activation.double()
-    own = Activation(name, activation, (0.0,) if kinks is None else tuple(map(float, kinks)))
-    _refuse_unless_elementwise(own)
-    return own
+    custom = Activation(name, activation, (0.0,) if kinks is None else tuple(map(float, kinks)))
+    _refuse_unless_elementwise(custom)
+    return custom
 
 
 def _refuse_unless_elementwise(activation: Activation) -> None:

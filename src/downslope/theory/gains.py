@@ -65,13 +65,14 @@ def compute_gain(
     >>> compute_gain(lambda z: z.clamp(0, 6), kinks=(0, 6)).forward - math.sqrt(2) < 1e-6
     True
     """
-    own = find_activation(activation, kinks)
-    mean = expectation(own.values, kinks=own.kinks).value
-    second, error = expectation(lambda z: own.values(z) ** 2, kinks=own.kinks)
-    slope, slope_error = expectation(lambda z: own.slopes(z) ** 2, kinks=own.kinks)
+    function = find_activation(activation, kinks)
+    mean = expectation(function.values, kinks=function.kinks).value
+    second, error = expectation(lambda z: function.values(z) ** 2, kinks=function.kinks)
+    slope, slope_error = expectation(lambda z: function.slopes(z) ** 2, kinks=function.kinks)
     if not second > error or not slope > slope_error:
         raise InputError(
-            f"activation {own.name!r}: is constant; no weights make its signals keep their size"
+            f"activation {function.name!r}: is constant; no weights make its signals keep their "
+            "size"
         )
     forward, backward = 1 / math.sqrt(second), 1 / math.sqrt(slope)
     # d(1/sqrt(s)) = ds / (2 s^1.5); the lower end of s, so that the bound holds to all orders.
@@ -79,7 +80,7 @@ def compute_gain(
         error / (2 * (second - error) ** 1.5), slope_error / (2 * (slope - slope_error) ** 1.5)
     )
     return Gain(
-        activation=own.name,
+        activation=function.name,
         mean=mean,
         second_moment=second,
         slope_second_moment=slope,
@@ -87,7 +88,7 @@ def compute_gain(
         backward=backward,
         bound=bound,
         chi=slope / second,
-        torch_gain=_torch_gain(own.name),
+        torch_gain=_torch_gain(function.name),
     )
 
 

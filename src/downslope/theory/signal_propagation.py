@@ -189,8 +189,8 @@ def _diagnose(
     for i in range(networks, 2 * networks):
         yield Progress(_TASK, i, 2 * networks, "with the proposed gains")
         module = make_module(factory, seed + i).float().train()
-        for layer, wanted in zip(_probe(module, rows, output, seed + i).layers, gain, strict=True):
-            _scale(layer, wanted / _gain(layer))
+        for layer, target in zip(_probe(module, rows, output, seed + i).layers, gain, strict=True):
+            _scale(layer, target / _gain(layer))
         after.append(_probe(module, rows, output, seed + i))
     yield Progress(_TASK, 2 * networks, 2 * networks)
     sizes = np.stack([probe.size for probe in before])
@@ -207,7 +207,7 @@ def _diagnose(
                 size_interval=None if alike else (float(low[i]), float(high[i])),
                 signal=float(signal[i]),
                 gradient=float(gradient[i]),
-                gain=float(np.mean([own[i] for own in gains])),
+                gain=float(np.mean([network[i] for network in gains])),
                 proposed_gain=float(gain[i]),
                 mended_signal=float(mended_signal[i]),
                 mended_gradient=float(mended_gradient[i]),

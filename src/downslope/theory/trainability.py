@@ -238,23 +238,27 @@ def _judge(
     validation_examples: int,
 ) -> TrainabilityResult:
     # By the training loss: the accuracy that is reported chose nothing.
-    chosen = [[_best_rate(spec, start, k, last) for k in range(start.seeds)] for start in starts]
+    rates = [[_best_rate(spec, start, k, last) for k in range(start.seeds)] for start in starts]
     accuracies = [
-        [None if r is None else last[s, k, r].validation_accuracy for k, r in enumerate(rates)]
-        for s, rates in zip(starts, chosen, strict=True)
+        [None if r is None else last[s, k, r].validation_accuracy for k, r in enumerate(by_seed)]
+        for s, by_seed in zip(starts, rates, strict=True)
     ]
-    best = max((a for own in accuracies for a in own if a is not None), default=guess)
+    best = max((a for by_seed in accuracies for a in by_seed if a is not None), default=guess)
     bar = guess + (max(best, guess) - guess) / 2
+
+    def trains(by_seed: list[float | None]) -> bool:
+        return best > guess and float(np.mean([guess if a is None else a for a in by_seed])) >= bar
+
     networks = [
         DeepNetwork(
             depth=start.depth,
             initialization=start.initialization,
             weight_variance=start.weight_variance,
-            accuracies=own,
-            learning_rates=rates,
-            trains=best > guess and float(np.mean([guess if a is None else a for a in own])) >= bar,
+            accuracies=by_seed,
+            learning_rates=chosen,
+            trains=trains(by_seed),
         )
-        for start, own, rates in zip(starts, accuracies, chosen, strict=True)
+        for start, by_seed, chosen in zip(starts, accuracies, rates, strict=True)
     ]
     low, high = min(spec.weight_variances), max(spec.weight_variances)
     return TrainabilityResult(

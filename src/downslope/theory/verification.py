@@ -66,9 +66,9 @@ def verify_sum(claim: Any = n * variance_wx, weights: Law = SKEWED) -> Verificat
         total = law_of((sum(map(mul, w, x), Fraction(0)), p) for w, x, p in outcomes)
         single = law_of((w[0] * x[0], p) for w, x, p in outcomes)
         truth, alone = variance(total), variance(single)
-        said = claim.subs({n: size, variance_wx: to_sympy(alone)})
-        verified = verified and _zero(said - to_sympy(truth))
-        parts.append(f"n = {size}: Var[sum] = {truth}, Var[wx] = {alone}, claim {said}")
+        claimed = claim.subs({n: size, variance_wx: to_sympy(alone)})
+        verified = verified and _zero(claimed - to_sympy(truth))
+        parts.append(f"n = {size}: Var[sum] = {truth}, Var[wx] = {alone}, claim {claimed}")
     return Verification(
         verified, "all outcomes enumerated, inputs dependent on each other; " + "; ".join(parts)
     )
@@ -86,7 +86,7 @@ def verify_product(claim: Any = variance_w * second_x) -> Verification:
     residual = sp.simplify(general.subs(mean_w, 0) - claim)
     law = law_of((w * x, p * q) for w, p in SKEWED.items() for x, q in POSITIVE.items())
     truth = variance(law)
-    said = claim.subs(
+    claimed = claim.subs(
         {
             variance_w: to_sympy(variance(SKEWED)),
             second_x: to_sympy(moment(POSITIVE, 2)),
@@ -94,9 +94,9 @@ def verify_product(claim: Any = variance_w * second_x) -> Verification:
         }
     )
     return Verification(
-        _zero(residual) and _zero(said - to_sympy(truth)),
+        _zero(residual) and _zero(claimed - to_sympy(truth)),
         "E[w^2] E[x^2] - E[w]^2 E[x]^2 at E[w] = 0 minus the claim is "
-        f"{residual}; enumerated example: Var[wx] = {truth}, claim {said}",
+        f"{residual}; enumerated example: Var[wx] = {truth}, claim {claimed}",
     )
 
 
@@ -134,8 +134,8 @@ def verify_density(
             below = cumulative.subs(_z, _z / x)
             # For x < 0, w x <= z is w >= z / x.
             truth = sp.diff(below if x == _x else 1 - below, _z)
-            said = claim(_substitute(sp.diff(cumulative, _z)), _z, x)
-            if not _zero(sp.simplify(truth - said)):
+            claimed = claim(_substitute(sp.diff(cumulative, _z)), _z, x)
+            if not _zero(sp.simplify(truth - claimed)):
                 wrong.append(f"{name} at x {'>' if x == _x else '<'} 0")
     came_out = "the claim differs for " + ", ".join(wrong) if wrong else "all six equal the claim"
     return Verification(

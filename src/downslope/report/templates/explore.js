@@ -151,13 +151,9 @@
     for (const [trial, row] of rows) {
       row.dataset.outcome = row.dataset.about.match(/\((\w+)\)/)[1];
       outcomes.add(row.dataset.outcome);
-      const button = document.createElement("button");
-      button.type = "button";
-      button.className = "pick";
-      button.textContent = row.cells[0].textContent;
-      button.setAttribute("aria-label", `Choose trial ${button.textContent}`);
-      button.setAttribute("aria-pressed", "false");
-      row.cells[0].replaceChildren(button);
+      const number = row.cells[0].textContent;
+      const names = { type: "button", className: "pick", textContent: number, ariaLabel: `Choose trial ${number}`, ariaPressed: "false" };
+      row.cells[0].replaceChildren(Object.assign(document.createElement("button"), names));
       row.addEventListener("click", () => choose(trial));
     }
     for (const option of [...outcome.options])

@@ -7,7 +7,6 @@
   const slider = by("terrain-step");
   const button = by("terrain-play");
   const chosen = { scene: 0, quantity: "loss", examples: "training", logarithmic: false, hidden: new Set() };
-  const value = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
   const scene = () => scenes[chosen.scene];
   const key = () => `${chosen.quantity} ${chosen.examples}`;
@@ -27,7 +26,7 @@
   };
   const ticks = () => {
     const [low, high] = range();
-    if (!chosen.logarithmic) return {};
+    if (!chosen.logarithmic) return { tickformat: chosen.quantity === "loss" ? "" : ".0%" };
     const every = [];
     const steps = high < 200 * low ? [1, 2, 5] : high < 5000 * low ? [1, 3] : [1]; // as in terrain.py
     for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
@@ -40,25 +39,27 @@
     // Dark is good: low loss, high accuracy.
     return chosen.quantity === "loss" ? scale : scale.map(([at], i) => [at, stops[stops.length - 1 - i]]);
   };
-  const words = (run) =>
-    run.step.map((step, i) =>
-      [
-        `<b>${run.name || "path"}</b>, step ${step.toLocaleString("en")}`,
-        `at ${run.x[i].toFixed(2)}, ${run.y[i].toFixed(2)}`,
-        `true ${chosen.quantity} ${number(run.true[key()][i])}`,
-        `projected ${number(run.projected[key()][i])}`,
-        `${run.residual[i].toPrecision(3)} from the plane`,
-      ].join("<br>"),
-    );
+  const point = (run, i) => [
+    `step ${run.step[i].toLocaleString("en")}`,
+    `true ${chosen.quantity} ${number(run.true[key()][i])}`,
+    `projected ${number(run.projected[key()][i])}`,
+    `${run.residual[i].toPrecision(3)} from the plane`,
+  ];
+  /** What every line of a path has, which a pointer on it reads and which moves the slider. */
+  const path = (run) => ({
+    x: run.x, y: run.y, mode: "lines+markers", showlegend: false, customdata: run.step.map((_, i) => i),
+    text: run.step.map((_, i) => [`<b>${run.name || "path"}</b>`, ...point(run, i)].join("<br>")), hovertemplate: "%{text}<extra></extra>",
+  });
 
+  const surface = (type) => ({
+    type, x: scene().x, y: scene().y, z: scene().surfaces[key()].map((row) => row.map(height)), colorscale: colours(),
+    customdata: scene().surfaces[key()].map((row) => row.map(number)), hovertemplate: `${chosen.quantity} %{customdata}<extra></extra>`,
+  });
   const solid = () => {
     const [low, high] = range().map(height);
-    const surface = scene().surfaces[key()];
     const traces = [
       {
-        type: "surface", x: scene().x, y: scene().y, z: surface.map((row) => row.map(height)),
-        customdata: surface.map((row) => row.map(number)), colorscale: colours(), cmin: low, cmax: high,
-        opacity: 0.82, showscale: false, hovertemplate: `${chosen.quantity} %{customdata}<extra></extra>`,
+        ...surface("surface"), cmin: low, cmax: high, opacity: 0.82, showscale: false,
         lighting: { ambient: 0.82, diffuse: 0.35, specular: 0.05, roughness: 0.9 },
         contours: { x: { highlight: false }, y: { highlight: false }, z: { highlight: false } },
       },
@@ -72,16 +73,12 @@
         stems.y.push(run.y[i], run.y[i], null);
         stems.z.push(up[i], down[i], null);
       });
-      const line = { type: "scatter3d", mode: "lines", showlegend: false };
+      const line = { type: "scatter3d", mode: "lines", showlegend: false, hoverinfo: "skip" };
       traces.push(
-        { ...line, ...stems, hoverinfo: "skip", line: { color: "#7d8790", width: 2 } },
+        { ...line, ...stems, line: { color: "#7d8790", width: 2 } },
+        { ...line, x: run.x, y: run.y, z: down, line: { color: run.colour, width: 3, dash: "dash" } },
         {
-          ...line, x: run.x, y: run.y, z: down, hoverinfo: "skip",
-          line: { color: run.colour, width: 3, dash: "dash" },
-        },
-        {
-          ...line, x: run.x, y: run.y, z: up, mode: "lines+markers", text: words(run), customdata: run.step.map((_, i) => i),
-          hovertemplate: "%{text}<extra></extra>", line: { color: run.colour, width: 6 },
+          ...path(run), type: "scatter3d", z: up, line: { color: run.colour, width: 6 },
           marker: { color: run.colour, size: 2.6, line: { color: "#1b2230", width: 0.5 } },
         },
       );
@@ -100,25 +97,18 @@
   };
   const contour = () => {
     const [low, high] = range().map(height);
-    const surface = scene().surfaces[key()];
-    const step = (high - low) / 24 || 1;
     const traces = [
       {
-        type: "contour", x: scene().x, y: scene().y, z: surface.map((row) => row.map(height)),
-        customdata: surface.map((row) => row.map(number)), hovertemplate: `${chosen.quantity} %{customdata}<extra></extra>`,
-        colorscale: colours(), zmin: low, zmax: high, connectgaps: false, line: { width: 0.4, color: "#ffffff60" },
-        contours: { start: low, end: high, size: step },
-        colorbar: { thickness: 12, len: 0.92, outlinewidth: 0, title: { text: name(), side: "right" }, tickformat: chosen.quantity === "loss" ? "" : ".0%", ...ticks() },
+        ...surface("contour"), zmin: low, zmax: high, connectgaps: false, line: { width: 0.4, color: "#ffffff60" },
+        contours: { start: low, end: high, size: (high - low) / 24 || 1 },
+        colorbar: { thickness: 12, len: 0.92, outlinewidth: 0, title: { text: name(), side: "right" }, ...ticks() },
       },
     ];
     for (const run of visible()) {
-      const line = { type: "scatter", x: run.x, y: run.y, showlegend: false };
+      const casing = { type: "scatter", x: run.x, y: run.y, showlegend: false, mode: "lines", hoverinfo: "skip" };
       traces.push(
-        { ...line, mode: "lines", hoverinfo: "skip", line: { color: "#1b2230", width: 4.5 } },
-        {
-          ...line, mode: "lines+markers", text: words(run), customdata: run.step.map((_, i) => i),
-          hovertemplate: "%{text}<extra></extra>", line: { color: run.colour, width: 2.5 }, marker: { color: run.colour, size: 4 },
-        },
+        { ...casing, line: { color: "#1b2230", width: 4.5 } },
+        { ...path(run), type: "scatter", line: { color: run.colour, width: 2.5 }, marker: { color: run.colour, size: 4 } },
       );
     }
     traces.push(...visible().map((run) => here(run, "scatter")));
@@ -126,11 +116,11 @@
   };
 
   const layout = () => {
-    const axis = { gridcolor: value("--grid"), linecolor: value("--muted"), color: value("--ink"), zeroline: false, nticks: 6 };
+    const axis = { gridcolor: colour("--grid"), linecolor: colour("--muted"), color: colour("--ink"), zeroline: false, nticks: 6 };
     const [first, second] = scene().labels;
     const base = {
       template: "none", paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      font: { family: "system-ui, sans-serif", size: 12, color: value("--ink") }, uirevision: `scene ${chosen.scene}`,
+      font: { family: "system-ui, sans-serif", size: 12, color: colour("--ink") }, uirevision: `scene ${chosen.scene}`,
     };
     const short = (label) => label.replace(" principal", "").replace(" of variance", "");
     const logarithmic = chosen.logarithmic ? ", log scale" : "";
@@ -149,10 +139,7 @@
         scene: {
           xaxis: { ...axis, showbackground: false, title: { text: right } },
           yaxis: { ...axis, showbackground: false, title: { text: deep } },
-          zaxis: {
-            ...axis, showbackground: false, title: { text: up },
-            tickformat: chosen.quantity === "loss" ? "" : ".0%", ...ticks(),
-          },
+          zaxis: { ...axis, showbackground: false, title: { text: up }, ...ticks() },
           aspectmode: "manual", aspectratio: { x: 1.25, y: 1.1, z: 0.75 },
           camera: { eye, center: { x: 0, y: 0, z: -0.2 } },
         },
@@ -167,14 +154,8 @@
 
   const config = { responsive: true, displaylogo: false, displayModeBar: false };
   const tell = () => {
-    const lines = visible().map((run) => {
-      const i = at(run);
-      const label = scene().runs.length > 1 ? `${run.name}: ` : "";
-      return (
-        `${label}step ${run.step[i].toLocaleString("en")} · true ${chosen.quantity} ${number(run.true[key()][i])} · ` +
-        `projected ${number(run.projected[key()][i])} · ${run.residual[i].toPrecision(3)} from the plane`
-      );
-    });
+    const several = scene().runs.length > 1;
+    const lines = visible().map((run) => (several ? `${run.name}: ` : "") + point(run, at(run)).join(" · "));
     by("terrain-facts").textContent = lines.join("\n");
   };
   const draw = () => {
@@ -195,61 +176,48 @@
     }
   };
 
-  const radios = (group, options, labels) => {
+  /** Offers to choose: what changes, by its label. */
+  const offer = (group, type, options, change) => {
     const field = by(`terrain-${group}`);
-    field.replaceChildren();
-    const usable = options.filter((option) => !labels[option].absent);
-    field.hidden = usable.length < 2;
-    for (const option of usable) {
-      const label = document.createElement("label");
-      const input = document.createElement("input");
-      input.type = "radio";
-      input.name = `terrain-${group}`;
-      input.value = option;
-      input.checked = chosen[group] === option;
-      input.addEventListener("change", () => {
-        chosen[group] = option;
-        choices();
-        draw();
-      });
-      label.append(input, ` ${labels[option].text}`);
-      field.append(label);
-    }
+    field.hidden = options.length < 2;
+    field.replaceChildren(
+      ...options.map(({ text, value, checked, colour }) => {
+        const label = document.createElement("label");
+        const input = Object.assign(document.createElement("input"), { type, name: `terrain-${group}`, value, checked });
+        input.addEventListener("change", () => {
+          change(value, input.checked);
+          choices();
+          draw();
+          [...field.querySelectorAll("input")].find((one) => one.value === value)?.focus(); // they are new
+        });
+        label.append(input);
+        if (colour) {
+          const swatch = label.appendChild(document.createElement("span"));
+          swatch.className = "swatch";
+          swatch.style.background = colour;
+        }
+        label.append(` ${text}`);
+        return label;
+      }),
+    );
   };
   const choices = () => {
-    const here = scene().surfaces;
-    if (!(key() in here)) Object.assign(chosen, { quantity: "loss", examples: "training" });
-    radios("quantity", ["loss", "accuracy"], {
-      loss: { text: "loss" },
-      accuracy: { text: "accuracy", absent: !(`accuracy ${chosen.examples}` in here) },
-    });
-    radios("examples", ["training", "validation"], {
-      training: { text: "training examples" },
-      validation: { text: "validation examples", absent: !(`${chosen.quantity} validation` in here) },
-    });
+    const surfaces = scene().surfaces;
+    if (!(key() in surfaces)) Object.assign(chosen, { quantity: "loss", examples: "training" });
+    for (const [group, values, one] of [
+      ["quantity", ["loss", "accuracy"], (value) => [`${value} ${chosen.examples}`, value]],
+      ["examples", ["training", "validation"], (value) => [`${chosen.quantity} ${value}`, `${value} examples`]],
+    ]) {
+      const usable = values.filter((value) => one(value)[0] in surfaces);
+      const options = usable.map((value) => ({ value, text: one(value)[1], checked: chosen[group] === value }));
+      offer(group, "radio", options, (value) => (chosen[group] = value));
+    }
+    const runs = scene().runs.map(({ name, colour }) => ({ value: name, text: name, colour, checked: !chosen.hidden.has(name) }));
+    offer("runs", "checkbox", runs, (name, shown) => chosen.hidden[shown ? "delete" : "add"](name));
     const scale = by("terrain-logarithmic");
-    scale.disabled = chosen.quantity !== "loss" || Math.min(...here[key()].flat().filter((x) => x !== null)) <= 0;
+    scale.disabled = chosen.quantity !== "loss" || Math.min(...surfaces[key()].flat().filter((x) => x !== null)) <= 0;
     if (scale.disabled) chosen.logarithmic = false;
     scale.checked = chosen.logarithmic;
-    const runs = by("terrain-runs");
-    runs.replaceChildren();
-    runs.hidden = scene().runs.length < 2;
-    for (const run of scene().runs) {
-      const label = document.createElement("label");
-      const input = document.createElement("input");
-      const swatch = document.createElement("span");
-      input.type = "checkbox";
-      input.checked = !chosen.hidden.has(run.name);
-      input.addEventListener("change", () => {
-        if (input.checked) chosen.hidden.delete(run.name);
-        else chosen.hidden.add(run.name);
-        draw();
-      });
-      swatch.className = "swatch";
-      swatch.style.background = run.colour;
-      label.append(input, swatch, run.name);
-      runs.append(label);
-    }
     const longest = Math.max(...scene().runs.map(last));
     if (Number(slider.max) !== longest) {
       slider.max = longest;

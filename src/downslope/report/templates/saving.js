@@ -5,6 +5,14 @@ const unpack = async (id) => {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).text();
 };
+/** Reads a colour of the page as it is now, light or dark. */
+const colour = (name) => {
+  const probe = document.body.appendChild(document.createElement("i"));
+  probe.style.color = `var(${name})`;
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+};
 
 (() => {
   "use strict";
@@ -22,15 +30,12 @@ const unpack = async (id) => {
     const root = document.documentElement;
     const theme = root.getAttribute("data-theme");
     root.setAttribute("data-theme", "light");
-    const style = getComputedStyle(root);
     const copy = figure.querySelector(".drawing > svg").cloneNode(true);
     const [, , width, height] = copy.getAttribute("viewBox").split(" ").map(Number);
     const attributes = { xmlns: "http://www.w3.org/2000/svg", "xmlns:xlink": "http://www.w3.org/1999/xlink", width, height };
     for (const [name, value] of Object.entries(attributes)) copy.setAttribute(name, value);
-    const ground = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-    for (const [name, value] of Object.entries({ width: "100%", height: "100%", fill: "var(--paper)" })) ground.setAttribute(name, value);
-    copy.prepend(ground);
-    const source = new XMLSerializer().serializeToString(copy).replace(/var\((--\w+)\)/g, (_, name) => style.getPropertyValue(name).trim());
+    copy.insertAdjacentHTML("afterbegin", '<rect width="100%" height="100%" fill="var(--paper)"/>');
+    const source = new XMLSerializer().serializeToString(copy).replace(/var\((--\w+)\)/g, (_, name) => colour(name));
     if (theme === null) root.removeAttribute("data-theme");
     else root.setAttribute("data-theme", theme);
     return { source, width, height };
@@ -54,19 +59,10 @@ const unpack = async (id) => {
     return (await tables)[name];
   };
 
-  const button = (text, label, action) => {
-    const element = document.createElement("button");
-    element.type = "button";
-    element.textContent = text;
-    element.setAttribute("aria-label", label);
-    element.addEventListener("click", action);
-    return element;
-  };
-  const bar = (place, label, ...buttons) => {
-    const element = document.createElement("div");
-    element.className = "save";
-    element.setAttribute("role", "group");
-    element.setAttribute("aria-label", label);
+  const button = (textContent, ariaLabel, onclick, className = "") =>
+    Object.assign(document.createElement("button"), { type: "button", textContent, ariaLabel, onclick, className });
+  const bar = (place, ariaLabel, ...buttons) => {
+    const element = Object.assign(document.createElement("div"), { className: "save", role: "group", ariaLabel });
     element.append(...buttons);
     place.append(element);
   };
@@ -104,11 +100,10 @@ const unpack = async (id) => {
   });
   for (const pre of document.querySelectorAll("pre.toml, pre.console")) {
     const text = pre.textContent;
-    const copy = button("Copy", "Copy to the clipboard", async () => {
+    const copied = async ({ target }) => {
       await navigator.clipboard.writeText(text);
-      copy.textContent = "Copied";
-    });
-    copy.className = "copy";
-    pre.append(copy);
+      target.textContent = "Copied";
+    };
+    pre.append(button("Copy", "Copy to the clipboard", copied, "copy"));
   }
 })();
