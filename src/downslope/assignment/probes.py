@@ -6,7 +6,6 @@ flags, words. It compares nothing and knows no right answer.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -19,6 +18,7 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.data import DataLoader, TensorDataset
 
+from downslope.assignment.observing import as_numbers, call, kind_of
 from downslope.assignment.tuning_probe import watch_tuning
 
 Observed = Iterator[tuple[str, Any]]
@@ -26,17 +26,6 @@ Arrays = Mapping[str, NDArray[Any]]
 Probe = Callable[[Mapping[str, Any], Arrays], Observed]
 
 SEED = 7
-
-
-def call(function: Callable[..., Any], /, **asked: Any) -> Any:
-    """Call a function by the names that were asked for, or in their order if it has others."""
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return function(*asked.values())
-    if set(asked) <= set(parameters):
-        return function(**asked)
-    return function(*asked.values())
 
 
 def _pattern(shape: torch.Size) -> torch.Tensor:
@@ -60,27 +49,6 @@ def _shapes(model: nn.Module) -> str:
 
 def _flat(model: nn.Module) -> NDArray[Any]:
     return torch.cat([p.detach().reshape(-1) for p in model.parameters()]).numpy().copy()
-
-
-def _array(value: Any) -> Any:
-    """Return what was returned as numbers, or the name of its type where it is none."""
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
-    with suppress(Exception):
-        array = np.asarray(value)
-        if array.dtype.kind in "fiub":
-            return array.astype(np.float64).copy()
-    return f"a value of type {type(value).__name__}"
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, torch.Tensor):
-        return "a tensor"
-    if isinstance(value, np.ndarray):
-        return "a NumPy array"
-    if isinstance(value, bool | int | float | np.generic):
-        return "a number"
-    return type(value).__name__
 
 
 def _pixels(data: Arrays, name: str = "train", rows: int = 100, shift: float = 0.5) -> torch.Tensor:
@@ -124,7 +92,7 @@ def _build_mlp(solution: Mapping[str, Any], data: Arrays) -> Observed:
         model = call(build, input_dim=784, n_layers=layers, hidden_units=12, output_dim=10)
         yield f"parameters of {layers} hidden layers", _shapes(model)
         outputs = _fill(model)(_pixels(data, rows=20))
-        yield f"outputs of {layers} hidden layers", _array(outputs)
+        yield f"outputs of {layers} hidden layers", as_numbers(outputs)
     torch.manual_seed(SEED)
     model = call(build, input_dim=784, n_layers=2, hidden_units=200, output_dim=10)
     hidden = sorted((p for p in model.parameters() if p.dim() == 2), key=lambda p: -p.shape[1])
@@ -143,13 +111,13 @@ def _small_model() -> nn.Sequential:
 def _extract_model_params(solution: Mapping[str, Any], data: Arrays) -> Observed:
     model = _small_model()
     vector = call(solution["extract_model_params"], model=model)
-    yield "vector", _array(vector)
-    yield "kind of the vector", _kind(vector)
-    before = _array(vector)
+    yield "vector", as_numbers(vector)
+    yield "kind of the vector", kind_of(vector)
+    before = as_numbers(vector)
     with torch.no_grad():
         for p in model.parameters():
             p.add_(1)
-    after = _array(vector)
+    after = as_numbers(vector)
     yield "stays when the model changes", bool(np.array_equal(before, after))
 
 
@@ -158,7 +126,7 @@ def _load_params_into_model(solution: Mapping[str, Any], data: Arrays) -> Observ
     parameters = list(model.parameters())
     vector = torch.linspace(-1, 1, sum(p.numel() for p in parameters))
     call(solution["load_params_into_model"], model=model, all_params=vector)
-    yield "parameters of the model", _array(_flat(model))
+    yield "parameters of the model", as_numbers(_flat(model))
     same = all(p is q for p, q in zip(parameters, model.parameters(), strict=True))
     yield "are the same parameters, in place", same
     yield "still require gradients", all(p.requires_grad for p in model.parameters())
@@ -196,17 +164,17 @@ def _train_epoch(solution: Mapping[str, Any], data: Arrays) -> Observed:
     yield "steps of the optimizer", len(steps)
     yield "gradients by step", np.array(gradients, np.float64)
     yield "parameters by step", np.array(steps, np.float64)
-    yield "parameters of the model", _array(_flat(model))
+    yield "parameters of the model", as_numbers(_flat(model))
     loss, flat = returned[0], returned[1]
-    yield "loss", _array(loss)
-    yield "kind of the loss", _kind(loss)
-    yield "flat parameters", _array(flat)
-    yield "kind of the parameters", _kind(flat)
-    before = _array(flat)
+    yield "loss", as_numbers(loss)
+    yield "kind of the loss", kind_of(loss)
+    yield "flat parameters", as_numbers(flat)
+    yield "kind of the parameters", kind_of(flat)
+    before = as_numbers(flat)
     with torch.no_grad():
         for p in model.parameters():
             p.add_(1)
-    yield "parameters stay when the model changes", bool(np.array_equal(before, _array(flat)))
+    yield "parameters stay when the model changes", bool(np.array_equal(before, as_numbers(flat)))
 
 
 def _evaluated(data: Arrays) -> tuple[nn.Sequential, DataLoader[Any], _Passes]:
@@ -234,7 +202,7 @@ def _measured(data: Arrays, measure: Callable[[nn.Module, Any], Any]) -> Observe
     yield "mode of the model", _each(passes.modes)
     yield "gradients", _each(passes.gradients)
     yield "rows of the minibatches", str(passes.rows)
-    yield "value", _array(value)
+    yield "value", as_numbers(value)
     same = all(torch.equal(v, statistics[k]) for k, v in model.state_dict().items())
     yield "leaves the model as it was", same
 
@@ -286,12 +254,12 @@ def _build_enhanced_mlp(solution: Mapping[str, Any], data: Arrays) -> Observed:
     asked = {"input_dim": 784, "n_layers": 3, "hidden_units": 12, "output_dim": 10}
     plain = _activated(build, "relu", **asked, use_batchnorm=False, dropout_rate=0.0)
     yield "parameters of the plain network", _shapes(plain)
-    yield "outputs of the plain network", _array(_fill(plain)(inputs))
+    yield "outputs of the plain network", as_numbers(_fill(plain)(inputs))
     prelu = _activated(build, "prelu", **asked, use_batchnorm=False, dropout_rate=0.0)
     yield "parameters with PReLU", _shapes(prelu)
     normed = _activated(build, "relu", **asked, use_batchnorm=True, dropout_rate=0.0)
     yield "parameters with batch norm", _shapes(normed)
-    yield "outputs with batch norm", _array(_fill(normed).train()(inputs))
+    yield "outputs with batch norm", as_numbers(_fill(normed).train()(inputs))
     asked |= {"n_layers": 1, "hidden_units": 50}
     dropped = _activated(build, "relu", **asked, use_batchnorm=False, dropout_rate=0.2)
     with torch.no_grad():
@@ -308,7 +276,7 @@ def _build_enhanced_mlp(solution: Mapping[str, Any], data: Arrays) -> Observed:
     differ = bool((outputs - outputs[:, :1]).abs().max() > 1e-6)
     yield "outputs themselves are dropped", differ
     quiet = dropped.eval()(torch.zeros(4, 784))
-    yield "outputs in evaluation mode under dropout", _array(quiet)
+    yield "outputs in evaluation mode under dropout", as_numbers(quiet)
 
 
 def _path(columns: int = 40) -> NDArray[Any]:
@@ -319,12 +287,12 @@ def _path(columns: int = 40) -> NDArray[Any]:
 def _pca_plane(solution: Mapping[str, Any], data: Arrays) -> Observed:
     center, directions, path = call(solution["pca_plane"], snapshots=_path())
     directions, path = np.asarray(directions), np.asarray(path)
-    yield "centre", _array(center)
+    yield "centre", as_numbers(center)
     # The sign of a principal component is free: the largest entry shall be positive.
     largest = np.abs(directions).argmax(axis=1)
     signs = np.sign(directions[np.arange(len(directions)), largest])
-    yield "directions", _array(directions * signs[:, None])
-    yield "coordinates of the path", _array(path * signs)
+    yield "directions", as_numbers(directions * signs[:, None])
+    yield "coordinates of the path", as_numbers(path * signs)
 
 
 def _plane_of(data: Arrays) -> dict[str, Any]:
@@ -346,7 +314,7 @@ def _plane_of(data: Arrays) -> dict[str, Any]:
 def _loss_surface(solution: Mapping[str, Any], data: Arrays) -> Observed:
     plane = _plane_of(data)
     before = _flat(plane["model"])
-    yield "losses", _array(call(solution["loss_surface"], **plane))
+    yield "losses", as_numbers(call(solution["loss_surface"], **plane))
     yield "puts the model back", bool(np.array_equal(before, _flat(plane["model"])))
 
 
@@ -357,7 +325,7 @@ def _path_losses(solution: Mapping[str, Any], data: Arrays) -> Observed:
     asked = {name: plane[name] for name in ("model", "loader", "criterion")}
     snapshots = np.stack([center + off, center + directions[0] - off]).astype(np.float32)
     before = _flat(plane["model"])
-    yield "losses", _array(call(solution["path_losses"], **asked, snapshots=snapshots))
+    yield "losses", as_numbers(call(solution["path_losses"], **asked, snapshots=snapshots))
     yield "puts the model back", bool(np.array_equal(before, _flat(plane["model"])))
 
 
@@ -393,10 +361,10 @@ def _autoencoder(solution: Mapping[str, Any], data: Arrays) -> Observed:
         inputs = inputs.reshape(-1, 1, 28, 28)
         outputs = model(inputs)
     yield "values of a reconstruction", math.prod(outputs.shape[1:])
-    yield "reconstructions", _array(outputs.reshape(len(outputs), -1))
+    yield "reconstructions", as_numbers(outputs.reshape(len(outputs), -1))
     codes = model.encode(inputs)
     yield "shape of the codes", str(list(codes.shape))
-    yield "codes", _array(codes)
+    yield "codes", as_numbers(codes)
 
 
 class _Small(nn.Module):
@@ -443,7 +411,7 @@ def _train_autoencoder(solution: Mapping[str, Any], data: Arrays) -> Observed:
     yield "parameters by step", np.array([flat for flat, _ in steps])
     model_back, losses = returned
     yield "returns the model first", isinstance(model_back, nn.Module)
-    yield "losses", _array(losses)
+    yield "losses", as_numbers(losses)
 
 
 PROBES: dict[str, Probe] = {
