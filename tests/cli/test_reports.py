@@ -34,7 +34,7 @@ def test_without_out_a_run_goes_below_runs_and_is_found_again(downslope, tmp_pat
     assert downslope("search", "tiny.toml").status == 0
     assert downslope("search", "tiny.toml", "--quiet").out == "runs/tiny/report.html\n"
     other = downslope("search", "tiny.toml", "--seed", "7")
-    assert other.out.endswith("report: runs/tiny-2/report.html\n")
+    assert other.out.endswith("report: runs/tiny-2/report.html, and report.pdf to print\n")
     assert (
         "run: runs/tiny-2, as runs/tiny holds a run of another recipe (seed = 541 there, 7 here)"
         in other.err

@@ -1,13 +1,11 @@
 import dataclasses
 import io
-import sys
 from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
 from pypdf import PdfReader
 
-from downslope.errors import InputError
 from downslope.report import write_report
 from downslope.report.arrays import arrays
 from downslope.report.display import Drawing, draw_all
@@ -151,11 +149,3 @@ def test_damaged_arrays_are_said(
     text = render_source(compose(results, None, stored), drawings)
     assert "landscape/surface.npz is missing or damaged" in text
     assert "autoencoder/images.npz is missing or damaged" in text
-
-
-def test_without_typst_one_line_says_what_to_install(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "typst", None)
-    with pytest.raises(InputError, match=r"pip install 'downslope\[pdf\]'"):
-        write_report(run, ["pdf"])

@@ -39,7 +39,7 @@ from downslope.report.reconstructions import Pairs
 from downslope.report.refit import Losses, Minibatches, epoch_table, minibatch_table
 from downslope.report.terrain import Contour, Surface
 from downslope.report.trials import trial_table
-from downslope.report.typst import Paper, check_typst, compile_source, render_source
+from downslope.report.typst import Paper, compile_source, render_source
 from downslope.report.variants import VariantScores
 from downslope.results import Results
 from downslope.runs import Run
@@ -74,8 +74,6 @@ def write_handin(
     """
     if not any(name.strip() for name in authors):
         raise InputError('handin: no author is named; write --author "Your Name"')
-    if "pdf" in formats:
-        check_typst()
     results = run.read_results()
     document = compose_handin(results, arrays(run, results), authors, course)
     contents: dict[str, bytes] = {}

@@ -136,7 +136,7 @@ def _run_stages(
                 say(line, stderr=True)
             results = watch(steps, options.quiet)
         with directory.locked():
-            (page,) = write_report(directory)
+            page, printed = write_report(directory, ("html", "pdf"))
             directory.refresh_manifest()
     except SystemExit:
         if directory.exists:
@@ -151,7 +151,7 @@ def _run_stages(
         raise
     if not options.quiet:
         _print_summary(results, time.perf_counter() - start)
-    say(page if options.quiet else f"report: {page}")
+    say(page if options.quiet else f"report: {page}, and {printed.name} to print")
     if reason := advice(results):
         say(f"downslope: {reason}", stderr=True)
         sys.exit(1)

@@ -30,7 +30,7 @@ from downslope.report.blocks import (
 from downslope.report.display import write_figures
 from downslope.report.html import render_page
 from downslope.report.terrain import Surface
-from downslope.report.typst import Paper, check_typst, compile_source, render_source
+from downslope.report.typst import Paper, compile_source, render_source
 from downslope.results import Results
 from downslope.runs import Manifest, Run
 
@@ -56,11 +56,8 @@ def write_report(run: Run, formats: Sequence[str] = ("html",), paper: Paper = "a
         paper: the size of the PDF's pages.
 
     Raises:
-        InputError: typst is needed and not installed; the directory holds no run, or cannot be
-            written.
+        InputError: the directory holds no run, or cannot be written.
     """
-    if "pdf" in formats:
-        check_typst()
     results = run.read_results()
     document = compose(results, run.read_manifest(), arrays(run, results))
     drawings = write_figures(run, document.displays())

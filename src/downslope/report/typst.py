@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from importlib import import_module, resources
+from importlib import resources
 from pathlib import Path
 from typing import Literal
 
 import matplotlib
 
-from downslope.errors import InputError
 from downslope.report.blocks import Block, Document, Section, Text, spans
 from downslope.report.display import Drawing
 from downslope.report.equations import equation
@@ -20,20 +19,6 @@ Paper = Literal["a4", "letter"]
 
 _PAPERS = {"a4": "a4", "letter": "us-letter"}
 _STYLES = {"strong": "strong", "code": "mono", "sub": "sub", "sup": "super"}
-
-
-def check_typst() -> None:
-    """Check that typst is there.
-
-    Raises:
-        InputError: it is not; the message says what to install.
-    """
-    try:
-        import_module("typst")
-    except ImportError:
-        raise InputError(
-            "report: PDF needs typst, which is not installed; pip install 'downslope[pdf]'"
-        ) from None
 
 
 def render_source(
