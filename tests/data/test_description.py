@@ -25,7 +25,7 @@ def test_describe_keeps_the_seal():
     counts = np.bincount(dataset.training.targets)
     assert [kind.training for kind in seen.classes] == counts.tolist()
     assert (seen.features, seen.shape, seen.dtype) == (64, (8, 8), "uint8")
-    assert (seen.lowest, seen.highest, seen.white) == (0, 16, 16)
+    assert (seen.lowest, seen.highest, seen.max_pixel) == (0, 16, 16)
     assert seen.sha256 == dataset.sha256
     assert seen.training + seen.test == 1797
 

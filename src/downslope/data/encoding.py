@@ -100,7 +100,7 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True):
         target: name of the label column; empty where it has none.
         class_names: by class; empty for a regression.
         shape: of one raw example, for example (28, 28); (columns,) for a table.
-        white: the grey level of full white of pictures; None for a table.
+        max_pixel: the grey level of full white of pictures; None for a table.
         scaling: of pictures; None for a table.
         columns: of a table, those that are used, in order.
         left_out: of a table, why other columns are not used, by name.
@@ -114,7 +114,7 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True):
     target: str = ""
     class_names: list[str] = []
     shape: list[int]
-    white: float | None = None
+    max_pixel: float | None = None
     scaling: Scaling | None = None
     columns: list[Column] = []
     left_out: dict[str, str] = {}
@@ -149,14 +149,14 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True):
             target=dataset.target,
             class_names=list(dataset.class_names),
             shape=list(dataset.shape),
-            white=dataset.white,
+            max_pixel=dataset.max_pixel,
             targets=_scaling_of_targets(training) if dataset.task == "regression" else None,
         )
         if not dataset.columns:
             if numbers == "unit":
-                scaling = Scaling.unit(training, dataset.white)
+                scaling = Scaling.unit(training, dataset.max_pixel)
             else:
-                scaling = Scaling.fit(training, dataset.white, center)
+                scaling = Scaling.fit(training, dataset.max_pixel, center)
             return msgspec.structs.replace(encoding, scaling=scaling)
         return msgspec.structs.replace(encoding, **_fit_table(dataset, training, numbers))
 

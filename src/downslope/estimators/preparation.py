@@ -161,7 +161,7 @@ def fit_encoding(rows: Any, method: str, name: str) -> Encoding:
         class_names=(),
         training=Examples(inputs, unlabelled),
         test=nothing,
-        white=None,
+        max_pixel=None,
         sha256="",
         columns=columns,
     )
