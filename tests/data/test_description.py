@@ -97,3 +97,11 @@ def test_a_table_is_described_column_by_column():
     assert (day.kind, day.holds) == ("date", f"{days.min().date()} to {days.max().date()}")
     assert same.becomes == "left out: the same in all rows"
     assert key.becomes == "left out: not asked for"
+
+
+def test_a_name_that_begins_as_another_takes_none_of_its_features():
+    frame = pd.DataFrame(
+        {"income": np.arange(40.0), "income (log)": np.arange(40.0), "y": ["u", "v"] * 20}
+    )
+    described = describe(load(frame.assign(**{"income = x": frame["income"]}))).columns
+    assert [column.becomes for column in described[:2]] == ["1 feature: value"] * 2

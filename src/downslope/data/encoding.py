@@ -67,11 +67,13 @@ class CategoryEncoding(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @property
-    def features(self) -> list[str]:
-        """Name the features."""
+    def features(self) -> list[tuple[str, str]]:
+        """Name the features, each behind the column."""
         names = [f"{self.name} = {level}" for level in self.levels]
         names += [f"{self.name} = another"] * bool(self.joined)
-        return [*names, *[f"{self.name} is missing"] * self.indicated]
+        return [
+            (self.name, name) for name in [*names, *[f"{self.name} is missing"] * self.indicated]
+        ]
 
     def transform(self, cells: NDArray[np.object_]) -> NDArray[np.float64]:
         """Return features, shape (rows, features)."""
@@ -165,15 +167,20 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True):
         """Name the inputs of a network; empty names for pixels."""
         if self.scaling is not None:
             return [""] * int(np.prod(self.shape))
-        assert self.numbers is not None and self.truths is not None
-        parts = [self.numbers.features, self.truths.features]
-        return [name for part in [*parts, *(c.features for c in self.categories)] for name in part]
+        return [name for _, name in self._features_by_column]
 
     def features_of(self, column: Column) -> list[str]:
         """Name those features that are made of one column."""
-        own = {column.name, f"{column.name} is missing"}
-        starts = tuple(f"{column.name} {mark}" for mark in ("= ", "(", "bin "))
-        return [name for name in self.features if name in own or name.startswith(starts)]
+        own = [column.name]
+        if column.kind == "date":
+            own = list(_parts_of_dates(np.array([], "datetime64[us]"), column.name))
+        return [name for of, name in self._features_by_column if of in own]
+
+    @property
+    def _features_by_column(self) -> list[tuple[str, str]]:
+        assert self.numbers is not None and self.truths is not None
+        parts = [self.numbers.features, self.truths.features]
+        return [pair for part in [*parts, *(c.features for c in self.categories)] for pair in part]
 
     @property
     def notes(self) -> list[str]:
