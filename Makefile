@@ -8,7 +8,7 @@ WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 SOURCES := src tests examples benchmarks docs
 
-.PHONY: help demo test test-all check docs format kill bench sanitize neon clean
+.PHONY: help demo test test-all check docs format kill mistakes bench sanitize neon clean
 
 help: ## say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
@@ -44,6 +44,10 @@ format: .venv/dev ## let ruff mend format and lint
 kill: .venv/dev ## kill -9 a run at every change to a file and 240 times at random (half an hour)
 	@echo "==> killing runs, two at a time"
 	@DOWNSLOPE_KILLS=full $(BIN)/python -m pytest -v -p no:cacheprovider tests/durability/test_kills.py
+
+mistakes: .venv/dev ## check every seeded mistake and every correct solution of the assignment (minutes)
+	@echo "==> the check, on every seeded mistake"
+	@DOWNSLOPE_MISTAKES=full $(PYTEST) tests/assignment/test_checker.py
 
 bench: .venv/dev ## run the benchmarks; see benchmarks/README.md
 	@for script in $(filter-out benchmarks/contestants.py,$(wildcard benchmarks/*.py)); do echo "==> $$script"; $(BIN)/python $$script || exit 1; done

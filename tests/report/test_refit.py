@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from downslope.report import refit
 from downslope.report.arrays import Arrays, arrays
 from downslope.report.blocks import Block, Figures, Paragraph, Table, walk, words
+from downslope.report.calibration import Calibration
 from downslope.report.display import draw_all
-from downslope.report.refit import Calibration, Confusion, Losses, Minibatches, Mistakes
+from downslope.report.refit import Confusion, Losses, Minibatches, Mistakes
 from downslope.report.style import svg
 from downslope.results import Results
 from downslope.runs import Run

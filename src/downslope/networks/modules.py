@@ -63,6 +63,7 @@ def build(spec: NetworkSpec, generator: torch.Generator) -> nn.Sequential:
             layers.append(nn.BatchNorm1d(fan_out))
         layers.append(activation_module(spec.activation))
         if spec.dropout > 0:
+            # In training the engines draw its mask from the member's own stream.
             layers.append(nn.Dropout(spec.dropout))
     if spec.output == "sigmoid":
         layers.append(nn.Sigmoid())
