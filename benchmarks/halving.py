@@ -44,7 +44,7 @@ WIDE = SearchRecipe(
 def examples(rows: int) -> tuple[Examples, Examples]:
     data = load("fashion-mnist")
     training, validation = split(data.training, 12_000, 541)
-    scaling = Scaling.fit(data.training, data.white, 0.5)
+    scaling = Scaling.fit(data.training, data.max_pixel, 0.5)
     scaled = scaling.apply(data.training)
     return scaled.take(np.sort(training[:rows])), scaled.take(validation)
 

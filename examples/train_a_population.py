@@ -4,7 +4,7 @@ from downslope import Examples, Member, NetworkSpec, TrainingSpec, load, train
 from downslope.data import Scaling, split
 
 digits = load("digits")
-scaled: Examples = Scaling.fit(digits.training, digits.white, center=0.5).apply(digits.training)
+scaled: Examples = Scaling.fit(digits.training, digits.max_pixel, center=0.5).apply(digits.training)
 rows, held_out = split(digits.training, 0.2, seed=541)
 
 members = [

@@ -106,7 +106,7 @@ def make_digits() -> Callable[..., Dataset]:
             class_names=whole.class_names,
             training=whole.training.take(np.arange(training)),
             test=SealedTestSet(held_out.take(np.arange(test))),
-            white=whole.white,
+            max_pixel=whole.max_pixel,
             sha256=whole.sha256,
         )
 

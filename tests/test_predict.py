@@ -251,3 +251,51 @@ def test_a_price_is_predicted_in_its_units_with_an_interval(tmp_path: Path) -> N
     assert 0.88 < within.mean() <= 1  # 100 calibration rows: 0.95 +- 3 * 0.022
     with pytest.raises(InputError, match="--proba: this model predicts numbers"):
         invoke("predict", run.path, tmp_path / "new.csv", "--proba")
+
+
+def refitted(data: Any, folder: Path, **options: Any) -> Run:
+    recipe = parse_recipe(REFIT, "table")
+    drain(run_recipe(recipe, load(data, **options), Run(folder), stages=["refit"], threads=1))
+    return Run(folder)
+
+
+def test_a_class_called_none_is_scored(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"dose": rng.normal(size=90), "harm": ["none", "mild", "severe"] * 30})
+    table.to_csv(tmp_path / "harm.csv", index=False)
+    run = refitted(tmp_path / "harm.csv", tmp_path / "run", label="harm")
+    new = pd.DataFrame({"dose": [0.5, -0.5, 0.1], "harm": ["none", "mild", "NA"]})
+    new.to_csv(tmp_path / "new.csv", index=False)
+    said = invoke("predict", run.path, tmp_path / "new.csv", "--out", tmp_path / "p.csv").stderr
+    assert said.endswith("on 2 rows\n")
+    new.assign(harm=["none", "?", "1_"]).to_csv(tmp_path / "other.csv", index=False)
+    said = invoke("predict", run.path, tmp_path / "other.csv", "--out", tmp_path / "p.csv").stderr
+    assert said.endswith("on 2 rows\n")
+
+
+def test_columns_named_twice_not_at_all_or_with_blanks_are_found_again(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(60, 3))).assign(y=["u", "v"] * 30)
+    table.columns = [" a", "", "a", "y"]
+    table.to_csv(tmp_path / "t.csv", index=False)
+    run = refitted(tmp_path / "t.csv", tmp_path / "run", label="y")
+    model = load_model(run.path)
+    assert [column.name for column in model.encoding.columns] == ["a", "column 2"]
+    invoke("predict", run.path, tmp_path / "t.csv", "--out", tmp_path / "p.csv")
+    found = pd.read_csv(tmp_path / "p.csv")["prediction"]
+    assert list(found) == list(model.predict(table))
+    plain = table.set_axis(["a", "column 2", "other", "y"], axis=1)
+    assert list(found) == list(model.predict(plain[["column 2", "other", "a"]]))
+
+
+def test_an_array_of_numbers_to_predict_is_scored(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(80, 3))
+    np.savez(tmp_path / "all.npz", X=inputs, y=inputs[:, 0] + 0.5)
+    run = refitted(tmp_path / "all.npz", tmp_path / "run")
+    inputs = rng.normal(size=(20, 3))
+    np.savez(tmp_path / "new.npz", X=inputs, y=inputs[:, 0] + 0.5)
+    done = invoke("predict", run.path, tmp_path / "new.npz", "--out", tmp_path / "p.csv")
+    errors = load_model(run.path).predict(inputs) - inputs[:, 0] - 0.5
+    rmse = np.sqrt(np.mean(errors**2))
+    assert done.stderr.startswith(f"root mean squared error {rmse:.4g}, R2 ")

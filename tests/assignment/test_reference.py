@@ -78,7 +78,7 @@ def test_the_final_training_is_the_runs_bit_for_bit(
 
 
 def scaled_as_in(recipe: Recipe, dataset: Dataset) -> Examples:
-    scaling = Scaling.fit(dataset.training, dataset.white, recipe.data.center)
+    scaling = Scaling.fit(dataset.training, dataset.max_pixel, recipe.data.center)
     return scaling.apply(dataset.training)
 
 

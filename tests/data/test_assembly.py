@@ -39,7 +39,7 @@ def test_hold_out_is_sklearn_s_stratified_fifth():
 
 
 @pytest.mark.parametrize(
-    ("x", "options", "shape", "white", "dtype"),
+    ("x", "options", "shape", "max_pixel", "dtype"),
     [
         (np.zeros((20, 4, 5), np.uint8), {}, (4, 5), 255.0, np.uint8),
         (np.zeros((20, 16), np.uint8), {}, (16,), None, np.uint8),
@@ -65,16 +65,16 @@ def test_hold_out_is_sklearn_s_stratified_fifth():
         (np.full((20, 16), 1.5, ">f8"), {}, (16,), None, np.float32),
         (
             np.full((20, 16), 16, np.uint8),
-            {"kind": "images", "white": 16.0},
+            {"kind": "images", "max_pixel": 16.0},
             (4, 4),
             16.0,
             np.uint8,
         ),
     ],
 )
-def test_shape_white_and_type(x, options, shape, white, dtype):
+def test_shape_max_pixel_and_type(x, options, shape, max_pixel, dtype):
     dataset = make(x, **options)
-    assert (dataset.shape, dataset.white) == (shape, white)
+    assert (dataset.shape, dataset.max_pixel) == (shape, max_pixel)
     inputs = dataset.training.inputs
     assert inputs.dtype == dtype
     assert inputs.shape == (16, x[0].size)
@@ -123,12 +123,12 @@ def test_white_and_classes_come_from_training_rows():
     _, held = train_test_split(np.arange(50), test_size=0.2, stratify=y, random_state=541)
     x[held] = 120
     dataset = make(x, y)
-    assert dataset.white == 100
+    assert dataset.max_pixel == 100
     assert set(dataset.training.targets) == {0, 1}
     # The test rows decide nothing about what the bytes are, either.
     flat = np.full((50, 64), 16, np.uint8)
     flat[held] = 255
-    assert make(flat, y).white is None
+    assert make(flat, y).max_pixel is None
 
 
 def test_a_test_set_on_another_scale_is_said():

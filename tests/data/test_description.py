@@ -25,7 +25,7 @@ def test_describe_keeps_the_seal():
     counts = np.bincount(dataset.training.targets)
     assert [kind.training for kind in seen.classes] == counts.tolist()
     assert (seen.features, seen.shape, seen.dtype) == (64, (8, 8), "uint8")
-    assert (seen.lowest, seen.highest, seen.white) == (0, 16, 16)
+    assert (seen.lowest, seen.highest, seen.max_pixel) == (0, 16, 16)
     assert seen.sha256 == dataset.sha256
     assert seen.training + seen.test == 1797
 
@@ -97,3 +97,11 @@ def test_a_table_is_described_column_by_column():
     assert (day.kind, day.holds) == ("date", f"{days.min().date()} to {days.max().date()}")
     assert same.becomes == "left out: the same in all rows"
     assert key.becomes == "left out: not asked for"
+
+
+def test_a_name_that_begins_as_another_takes_none_of_its_features():
+    frame = pd.DataFrame(
+        {"income": np.arange(40.0), "income (log)": np.arange(40.0), "y": ["u", "v"] * 20}
+    )
+    described = describe(load(frame.assign(**{"income = x": frame["income"]}))).columns
+    assert [column.becomes for column in described[:2]] == ["1 feature: value"] * 2

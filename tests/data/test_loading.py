@@ -17,7 +17,7 @@ def check_against(dataset, arrays):
     np.testing.assert_array_equal(opened.inputs, arrays["test images"].reshape(10, 20))
     np.testing.assert_array_equal(opened.targets, arrays["test labels"])
     assert dataset.shape == (4, 5)
-    assert dataset.white == 255
+    assert dataset.max_pixel == 255
     assert dataset.class_names == tuple("0123456789")
     assert dataset.training.inputs.dtype == np.uint8
 
@@ -34,7 +34,7 @@ def test_digits_are_sklearn_s():
 
     assert ordered(ours, targets) == ordered(pixels, classes)
     assert dataset.training.inputs.dtype == np.uint8
-    assert (dataset.white, dataset.shape) == (16, (8, 8))
+    assert (dataset.max_pixel, dataset.shape) == (16, (8, 8))
     assert np.abs(np.bincount(opened.targets) - np.bincount(classes) / 5).max() < 1
     assert load("digits").sha256 == dataset.sha256
 
@@ -81,7 +81,7 @@ def test_a_table_in_csv_and_npz(tmp_path: Path):
     assert table.sha256 == load(path).sha256
     assert table.class_names == ("setosa", "versicolor", "virginica")
     assert archive.class_names == ("0", "1", "2")
-    assert table.white is None
+    assert table.max_pixel is None
     assert table.shape == (4,)
     assert (len(table.training), len(table.test)) == (120, 30)
 
@@ -241,7 +241,7 @@ def test_the_real_set(real_dataset):
     assert dataset.training.inputs.std() / 255 == pytest.approx(0.3530, abs=5e-5)
     training, validation = split(dataset.training, 12_000, 541)
     assert (len(training), len(validation)) == (48_000, 12_000)
-    scaled = Scaling.fit(dataset.training, dataset.white, 0.5).apply(
+    scaled = Scaling.fit(dataset.training, dataset.max_pixel, 0.5).apply(
         dataset.training.take(training)
     )
     assert (scaled.inputs.min(), scaled.inputs.max()) == (-0.5, 0.5)

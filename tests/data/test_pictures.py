@@ -41,7 +41,7 @@ def test_pixels_and_classes_are_pillow_s(tmp_path: Path, mode: str, ending: str)
     dataset = load(tmp_path)
     assert dataset.class_names == CLASSES
     assert dataset.shape == ((8, 10) if mode == "L" else (8, 10, 3))
-    assert (dataset.white, dataset.task) == (255.0, "classification")
+    assert (dataset.max_pixel, dataset.task) == (255.0, "classification")
     paths = [path for name in CLASSES for path in training[name]]
     np.testing.assert_array_equal(dataset.training.inputs, rows_of(paths, mode))
     np.testing.assert_array_equal(dataset.training.targets, np.repeat([0, 1, 2], 10))

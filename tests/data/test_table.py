@@ -283,6 +283,16 @@ def test_what_is_wrong_is_said_in_one_line(write, text, choice, says):
     assert "\n" not in str(raised.value)
 
 
+def test_beside_decimal_commas_a_dot_is_no_decimal_point(write):
+    text = "preis;einwohner;lage;label\n3,50;12.345;0.125;a\n4,25;950;48.137;b\n"
+    path = write(text)
+    frame, notes = read_frame(path)
+    wanted = pd.read_csv(path, sep=";", decimal=",", thousands=".")["einwohner"]
+    assert frame["einwohner"].astype(int).tolist() == wanted.tolist() == [12345, 950]
+    assert frame["lage"].tolist() == ["0.125", "48.137"]  # which none would write so
+    assert "numbers with a decimal comma or dots between thousands in 'preis', 'einwohner'" in notes
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [

@@ -386,3 +386,13 @@ def test_several_labels_a_row_are_refused_and_wrapped() -> None:
         MLPClassifier(**QUICK).fit(X, both)
     wrapped = MultiOutputClassifier(MLPClassifier(**QUICK)).fit(X, both)
     assert wrapped.predict(X).shape == (150, 2)
+
+
+def test_a_model_finds_columns_again_whatever_their_names_are() -> None:
+    draw = np.random.default_rng(0)
+    numbers = pd.DataFrame(draw.normal(size=(60, 2)), columns=[" a", ""])
+    mixed = numbers.assign(kind=["u", "v"] * 30)
+    y = np.where(numbers[" a"] > 0, "n", "p")
+    for X in (numbers, mixed, mixed.set_axis(range(3), axis=1)):
+        fitted = MLPClassifier((4,), epochs=5, random_state=0).fit(X, y)
+        assert list(fitted.to_model().predict(X)) == list(fitted.predict(X))

@@ -44,7 +44,7 @@ def table_model(targets: Any = None, numbers: Any = "standard") -> Model:
         class_names=("no", "yes"),
         training=examples,
         test=SealedTestSet(examples),
-        white=None,
+        max_pixel=None,
         sha256="",
         columns=COLUMNS,
     )

@@ -47,7 +47,7 @@ def test_stages_see_scaled_parts_that_make_up_the_whole(
 def test_a_table_is_standardized_by_its_training_rows_alone(
     tiny_recipe: Recipe, make_digits: Make, tmp_path: Path
 ) -> None:
-    data = replace(make_digits(), white=None)
+    data = replace(make_digits(), max_pixel=None)
     context = prepare(tiny_recipe, data, Run(tmp_path / "run"), 1)
     rows, _ = split(data.training, 40, tiny_recipe.seed)
     assert context.encoding == Encoding.fit(data, data.training.take(rows))
@@ -63,7 +63,7 @@ def test_a_center_for_pixels_is_refused_on_a_table(
     recipe = parse_recipe(tiny_table | {"data": {"center": 0.25}}, "tiny")
     prepare(recipe, make_digits(), Run(tmp_path / "run"), 1)
     with pytest.raises(InputError, match=r"data: center = 0\.25 has no effect on a table"):
-        prepare(recipe, replace(make_digits(), white=None), Run(tmp_path / "run"), 1)
+        prepare(recipe, replace(make_digits(), max_pixel=None), Run(tmp_path / "run"), 1)
 
 
 def test_the_data_are_described(tiny_recipe: Recipe, make_digits: Make, tmp_path: Path) -> None:

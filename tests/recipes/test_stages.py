@@ -66,7 +66,7 @@ def test_examples_without_labels_are_for_autoencoders_alone(tmp_path: Path) -> N
     assert coder.test_mse is not None
     assert coder.probes == []
     assert "without labels" in write_report(run)[0].read_text()
-    known = Scaling.unit(data.training, data.white).apply(data.training).inputs
+    known = Scaling.unit(data.training, data.max_pixel).apply(data.training).inputs
     rest = pixels.reshape(-1, 64) / 16
     held = rest[[not (known == row.astype(np.float32)).all(1).any() for row in rest]]
     linear = PCA(coder.code_size).fit(known)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from downslope.autoencoders.autoencoder import Autoencoder, code_layer, halves
 from downslope.autoencoders.corruption import Corruption
-from downslope.data import Examples, Range, Scaling, finite_rows, white_level
+from downslope.data import Examples, Range, Scaling, finite_rows, max_pixel_of
 from downslope.engines import EpochRecord, Job, local_runner, run_jobs
 from downslope.errors import InputError
 from downslope.networks import Member, NetworkSpec, TrainingSpec, build
@@ -99,7 +99,7 @@ def fit_autoencoder(
 ) -> Steps[Autoencoder]:
     """Train a dense autoencoder on arrays; no classes are needed.
 
-    Bytes are divided by the value of a white pixel (`white_level`), numbers in [0, 1] stay as they
+    Bytes are divided by the value of a white pixel (`max_pixel_of`), numbers in [0, 1] stay as they
     are, and of anything else each feature is mapped from its range to [0, 1].
 
     Args:
@@ -132,7 +132,7 @@ def fit_autoencoder(
     finite_rows(rows, "autoencoder")
     examples = Examples(rows, np.zeros(len(rows), np.int64))
     if raw.dtype == np.uint8:
-        max_pixel = white_level(rows)
+        max_pixel = max_pixel_of(rows)
     else:
         max_pixel = 1.0 if rows.min() >= 0 and rows.max() <= 1 else None
     scaling = Scaling.unit(examples, max_pixel)

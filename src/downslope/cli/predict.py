@@ -81,7 +81,7 @@ def _read(model: Model, data: str) -> _Rows:
     """Read rows of the kind that the model was trained on."""
     path = Path(data).expanduser()
     if path.suffix.lower() in ARRAYS:
-        return _read_arrays(path)
+        return _read_arrays(model, path)
     if model.encoding.columns:
         return _read_table(model, path)
     if path.is_dir() and (rows := _read_pictures(model, path)) is not None:
@@ -107,30 +107,37 @@ def _read_pictures(model: Model, folder: Path) -> _Rows | None:
     return _Rows(read[0], labels, known if known.all() else None)
 
 
-def _read_arrays(path: Path) -> _Rows:
+def _read_arrays(model: Model, path: Path) -> _Rows:
+    import numpy as np
+
     from downslope.data.arrays import parse_npy, read_npz
     from downslope.data.files import read_whole
-    from downslope.data.labels import Labels, encode
+    from downslope.data.labels import Labels, encode, numbers
 
     if path.suffix.lower() == ".npy":
         return _Rows(parse_npy(read_whole(path), path))
     arrays, _ = read_npz(path)
     inputs, labels = list(arrays)[-2:]
-    (codes,), classes = encode(Labels(arrays[labels], f"{path}: {labels}"))
-    names = _names(classes, codes)
+    read = Labels(arrays[labels], f"{path}: {labels}")
     note = "" if len(arrays) == 2 else f"{inputs} of {path} is predicted"
-    return _Rows(arrays[inputs], names, names != "", note)
+    if model.encoding.task == "regression":
+        truth = numbers(read)
+    else:
+        (codes,), classes = encode(read)
+        truth = _names(classes, codes)
+    return _Rows(arrays[inputs], truth, np.ones(len(truth), bool), note)
 
 
 def _read_table(model: Model, path: Path) -> _Rows:
     import numpy as np
 
     from downslope.data import Column
-    from downslope.data.columns import values_of
+    from downslope.data.columns import MISSING, own_names, values_of
     from downslope.data.labels import Labels, encode
-    from downslope.data.table import read_frame
+    from downslope.data.table import label_values, read_frame
 
     frame, _ = read_frame(path)
+    frame = frame.set_axis(own_names(frame.columns), axis=1)
     target = model.encoding.target
     if target not in frame.columns:
         return _Rows(frame)
@@ -138,11 +145,18 @@ def _read_table(model: Model, path: Path) -> _Rows:
     if model.encoding.task == "regression":
         truth = values_of(column, Column(name=target, kind="number"), path)
         return _Rows(frame, truth, np.isfinite(truth))
-    cells = values_of(column, Column(name=target, kind="category"), path)
-    known = np.array([cell is not None for cell in cells])
-    truth = np.full(len(cells), "", object)
+    values = label_values(column)
+    words = np.char.strip(values.astype(str))
+    # A class may be called "none": what is missing else is a class where the model has it.
+    missing = np.isin(np.char.lower(words), list(MISSING))
+    known = ~missing | np.isin(words, model.encoding.class_names)
+    truth = np.full(len(words), "", object)
     if known.any():
-        (codes,), classes = encode(Labels(cells[known].astype(str), str(path)))
+        rows = np.flatnonzero(known)
+        read = Labels(
+            values[known], str(path), lambda row: f"row {rows[row] + 1}, label column {target!r}"
+        )
+        (codes,), classes = encode(read)
         truth[known] = _names(classes, codes)
     return _Rows(frame, truth, known)
 

@@ -1,7 +1,7 @@
 """Data sets by name or path, splits, scaling and the sealed test set."""
 
 from downslope.data.arrays import read_examples
-from downslope.data.assembly import Kind, white_level
+from downslope.data.assembly import Kind, max_pixel_of
 from downslope.data.description import (
     ClassCount,
     Description,
@@ -51,8 +51,8 @@ __all__ = [
     "finite_rows",
     "list_datasets",
     "load",
+    "max_pixel_of",
     "read_examples",
     "split",
     "verify",
-    "white_level",
 ]

@@ -50,7 +50,7 @@ class Part:
         labels: None if there are none.
         kind: what the inputs are; None decides by type, dimensions and values.
         class_names: known names; if empty, the labels as written.
-        white: the grey level of full white, where it is known.
+        max_pixel: the grey level of full white, where it is known.
         columns: of a table with names; its inputs are then a frame with values by kind.
         target: name of the label column.
         notes: what the reader has decided already.
@@ -61,7 +61,7 @@ class Part:
     labels: Labels | None
     kind: Kind | None = None
     class_names: tuple[str, ...] = ()
-    white: float | None = None
+    max_pixel: float | None = None
     columns: tuple[Column, ...] = ()
     target: str = ""
     notes: tuple[str, ...] = ()
@@ -101,7 +101,7 @@ def assemble(
             f"no test set of its own: a fifth of the rows ({len(held_out):,}){stratified} was "
             "held out"
         )
-    kind, white = training.kind, training.white
+    kind, max_pixel = training.kind, training.max_pixel
     if kind is None:
         seen = training.inputs if kept is None else training.inputs[kept]
         kind, why = _decide(seen, training.at)
@@ -113,13 +113,13 @@ def assemble(
     else:
         everything = Examples(arrays[0], targets[0])
         trained, sealed = everything.take(kept), everything.take(held_out)
-    if images and white is None:
-        white = white_level(trained.inputs)
+    if images and max_pixel is None:
+        max_pixel = max_pixel_of(trained.inputs)
         low, high = cast(float, trained.inputs.min()), cast(float, trained.inputs.max())
         said.append(
             f"pixels from {low:g} to {high:g} have no level of white; each is standardized"
-            if white is None
-            else f"white is {white:g}; the brightest training pixel is {high:g}"
+            if max_pixel is None
+            else f"white is {max_pixel:g}; the brightest training pixel is {high:g}"
         )
     said += [
         f"the test set beside the training set: {warning}"
@@ -135,7 +135,7 @@ def assemble(
         class_names=training.class_names or names,
         training=trained,
         test=SealedTestSet(sealed),
-        white=white,
+        max_pixel=max_pixel,
         sha256=content_digest(*_arrays(trained), trained.targets, *_arrays(sealed), sealed.targets),
         notes=tuple(said),
         task=task,
@@ -282,12 +282,12 @@ def _shape(part: Part, images: bool) -> tuple[int, ...]:
     return shape
 
 
-def white_level(inputs: NDArray[Any]) -> float | None:
+def max_pixel_of(inputs: NDArray[Any]) -> float | None:
     """Return the level of full white of pictures, None where their values have none.
 
-    >>> white_level(np.array([[0, 200]])), white_level(np.array([[0, 16]]))
+    >>> max_pixel_of(np.array([[0, 200]])), max_pixel_of(np.array([[0, 16]]))
     (255.0, 16.0)
-    >>> white_level(np.array([[0.0, 0.9]])), white_level(np.array([[-1.0, 1.0]]))
+    >>> max_pixel_of(np.array([[0.0, 0.9]])), max_pixel_of(np.array([[-1.0, 1.0]]))
     (1.0, None)
     """
     low, high = cast(float, inputs.min()), cast(float, inputs.max())

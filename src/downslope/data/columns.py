@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,7 +38,23 @@ STRAY = 0.05
 _KEY_NAME = re.compile(
     r"(.*[\s_.-])?(id|uuid|guid|index|key|nr|no|row)|.*[a-z]I[dD]", re.IGNORECASE
 )
+UNNAMED = re.compile(r"(Unnamed: \d+)?")
+"""What pandas writes, and reads, above its index."""
+
 _LIKE_A_DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?|(19|20)\d{6}", re.ASCII)
+
+
+def own_names(written: Iterable[object]) -> list[str]:
+    """Give every column a name of its own: by its place where it has none, or has another's.
+
+    >>> own_names([" a", "", "a"])
+    ['a', 'column 2', 'a (column 3)']
+    """
+    names: list[str] = []
+    for at, name in enumerate(str(name).strip() for name in written):
+        name = f"column {at + 1}" if UNNAMED.fullmatch(name) else name
+        names.append(f"{name} (column {at + 1})" if name in names else name)
+    return names
 
 
 def column_of(cells: pd.Series, name: str, at: Path | str) -> Column:
@@ -104,9 +120,15 @@ def values_of(cells: pd.Series, column: Column, at: Path | str) -> NDArray[Any]:
 def typed(frame: pd.DataFrame, columns: Sequence[Column], at: Path | str) -> pd.DataFrame:
     """Return the named columns of a frame in their order, each with values of its kind.
 
+    Args:
+        frame: with the columns by the names that `own_names` gives them.
+        columns: which to return.
+        at: where the frame is from, for errors.
+
     Raises:
         InputError: a column that the frame does not have, or a cell of another kind.
     """
+    frame = frame.set_axis(own_names(frame.columns), axis=1)
     lacking = [c.name for c in columns if c.name not in frame.columns]
     if lacking:
         raise fault(

@@ -95,7 +95,7 @@ class Description:
     dtype: str
     lowest: float
     highest: float
-    white: float | None
+    max_pixel: float | None
     sha256: str
     notes: tuple[str, ...]
 
@@ -170,7 +170,7 @@ def describe(dataset: Dataset) -> Description:
         dtype="mixed" if mixed else str(inputs.dtype),
         lowest=math.nan if mixed else float(inputs.min()),
         highest=math.nan if mixed else float(inputs.max()),
-        white=dataset.white,
+        max_pixel=dataset.max_pixel,
         sha256=dataset.sha256,
         notes=dataset.notes,
     )

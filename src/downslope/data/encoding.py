@@ -67,11 +67,13 @@ class CategoryEncoding(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @property
-    def features(self) -> list[str]:
-        """Name the features."""
+    def features(self) -> list[tuple[str, str]]:
+        """Name the features, each behind the column."""
         names = [f"{self.name} = {level}" for level in self.levels]
         names += [f"{self.name} = another"] * bool(self.joined)
-        return [*names, *[f"{self.name} is missing"] * self.indicated]
+        return [
+            (self.name, name) for name in [*names, *[f"{self.name} is missing"] * self.indicated]
+        ]
 
     def transform(self, cells: NDArray[np.object_]) -> NDArray[np.float64]:
         """Return features, shape (rows, features)."""
@@ -100,7 +102,7 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True):
         target: name of the label column; empty where it has none.
         class_names: by class; empty for a regression.
         shape: of one raw example, for example (28, 28); (columns,) for a table.
-        white: the grey level of full white of pictures; None for a table.
+        max_pixel: the grey level of full white of pictures; None for a table.
         scaling: of pictures; None for a table.
         columns: of a table, those that are used, in order.
         left_out: of a table, why other columns are not used, by name.
@@ -114,7 +116,7 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True):
     target: str = ""
     class_names: list[str] = []
     shape: list[int]
-    white: float | None = None
+    max_pixel: float | None = None
     scaling: Scaling | None = None
     columns: list[Column] = []
     left_out: dict[str, str] = {}
@@ -149,14 +151,14 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True):
             target=dataset.target,
             class_names=list(dataset.class_names),
             shape=list(dataset.shape),
-            white=dataset.white,
+            max_pixel=dataset.max_pixel,
             targets=_scaling_of_targets(training) if dataset.task == "regression" else None,
         )
         if not dataset.columns:
             if numbers == "unit":
-                scaling = Scaling.unit(training, dataset.white)
+                scaling = Scaling.unit(training, dataset.max_pixel)
             else:
-                scaling = Scaling.fit(training, dataset.white, center)
+                scaling = Scaling.fit(training, dataset.max_pixel, center)
             return msgspec.structs.replace(encoding, scaling=scaling)
         return msgspec.structs.replace(encoding, **_fit_table(dataset, training, numbers))
 
@@ -165,15 +167,20 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True):
         """Name the inputs of a network; empty names for pixels."""
         if self.scaling is not None:
             return [""] * int(np.prod(self.shape))
-        assert self.numbers is not None and self.truths is not None
-        parts = [self.numbers.features, self.truths.features]
-        return [name for part in [*parts, *(c.features for c in self.categories)] for name in part]
+        return [name for _, name in self._features_by_column]
 
     def features_of(self, column: Column) -> list[str]:
         """Name those features that are made of one column."""
-        own = {column.name, f"{column.name} is missing"}
-        starts = tuple(f"{column.name} {mark}" for mark in ("= ", "(", "bin "))
-        return [name for name in self.features if name in own or name.startswith(starts)]
+        own = [column.name]
+        if column.kind == "date":
+            own = list(_parts_of_dates(np.array([], "datetime64[us]"), column.name))
+        return [name for of, name in self._features_by_column if of in own]
+
+    @property
+    def _features_by_column(self) -> list[tuple[str, str]]:
+        assert self.numbers is not None and self.truths is not None
+        parts = [self.numbers.features, self.truths.features]
+        return [pair for part in [*parts, *(c.features for c in self.categories)] for pair in part]
 
     @property
     def notes(self) -> list[str]:

@@ -144,7 +144,7 @@ class Dataset:
         class_names: one name per class; empty for unlabelled data, whose targets are all 0.
         training: all examples that are not test examples.
         test: the sealed test set.
-        white: the grey level of full white where the examples are images (255, or 16 for
+        max_pixel: the grey level of full white where the examples are images (255, or 16 for
             digits); None for a table.
         sha256: digest of the decompressed content, all arrays in order.
         notes: what was taken for what where the content decided it, a sentence each.
@@ -160,7 +160,7 @@ class Dataset:
     class_names: tuple[str, ...]
     training: Examples
     test: SealedTestSet = field(repr=False)
-    white: float | None
+    max_pixel: float | None
     sha256: str
     notes: tuple[str, ...] = ()
     task: Task = "classification"

@@ -79,7 +79,7 @@ def load(
             what, where, and what to do.
 
     >>> digits = load("digits")
-    >>> digits.training.inputs.shape, len(digits.test), digits.shape, digits.white
+    >>> digits.training.inputs.shape, len(digits.test), digits.shape, digits.max_pixel
     ((1437, 64), 360, (8, 8), 16.0)
     """
     if task not in (None, "classification", "regression"):
@@ -134,7 +134,7 @@ def _load_digits() -> Dataset:
     pixels, classes = load_digits(return_X_y=True)
     labels = Labels(np.asarray(classes), "digits")
     # Each grey level counts the white ones of 4x4 black and white pixels.
-    part = Part(np.asarray(pixels, np.uint8), "digits", labels, "images", white=16.0)
+    part = Part(np.asarray(pixels, np.uint8), "digits", labels, "images", max_pixel=16.0)
     return assemble("digits", "scikit-learn's bundled 8x8 digits", part)
 
 
@@ -197,7 +197,7 @@ def _from_idx(
         raise fault(ordered[1].path, stray)
     training, test = _parts([file.array for file in ordered], [f.path for f in ordered], kind)
     if all(file.sha256 == fashion_mnist.DIGESTS[role] for role, file in files.items()):
-        training = replace(training, class_names=fashion_mnist.CLASS_NAMES, white=255.0)
+        training = replace(training, class_names=fashion_mnist.CLASS_NAMES, max_pixel=255.0)
     return assemble(name, source, training, test, task)
 
 

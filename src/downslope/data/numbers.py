@@ -75,13 +75,14 @@ class NumberEncoding(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(fitted, **_FITS[method](filled))
 
     @property
-    def features(self) -> list[str]:
-        """Name the features."""
-        values = self.names
+    def features(self) -> list[tuple[str, str]]:
+        """Name the features, each behind its column."""
+        values = [(name, name) for name in self.names]
         if self.method == "piecewise-linear":
             pairs = zip(self.names, self.edges, strict=True)
-            values = [f"{name} bin {i + 1}" for name, e in pairs for i in range(len(e) - 1)]
-        return [*values, *(f"{self.names[at]} is missing" for at in self.indicated)]
+            values = [(name, f"{name} bin {i + 1}") for name, e in pairs for i in range(len(e) - 1)]
+        names = [self.names[at] for at in self.indicated]
+        return [*values, *((name, f"{name} is missing") for name in names)]
 
     def transform(self, values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Return features, shape (rows, features), of values, shape (rows, columns)."""

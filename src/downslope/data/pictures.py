@@ -110,7 +110,7 @@ def read_pictures(folder: Path, size: Size | None = None) -> list[Part] | None:
         labels = np.array([picture.label for picture in chosen])
         place = Labels(labels, str(folder), lambda row: f"{chosen[row].path.relative_to(folder)}")
         inputs = np.stack([arrays[i] for i in rows])
-        return Part(inputs, str(folder), place, "images", white=255.0, notes=tuple(notes))
+        return Part(inputs, str(folder), place, "images", max_pixel=255.0, notes=tuple(notes))
 
     return [part(rows) for rows in (training, test) if rows]
 

@@ -75,20 +75,20 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
     spread: list[float] | float = 1.0
 
     @staticmethod
-    def fit(training: Examples, white: float | None, center: float) -> Scaling:
+    def fit(training: Examples, max_pixel: float | None, center: float) -> Scaling:
         """Choose a scaling from training examples only, so that nothing leaks.
 
         Args:
             training: the examples to take means and deviations from.
-            white: the grey level of full white; pixels are divided by it. None (a table)
+            max_pixel: the grey level of full white; pixels are divided by it. None (a table)
                 subtracts each feature's mean and divides by its deviation instead.
             center: subtracted from scaled pixels, for example 0.5.
 
         Raises:
             InputError: a column whose deviation float64 cannot hold.
         """
-        if white is not None:
-            return Scaling(divisor=white, shift=center)
+        if max_pixel is not None:
+            return Scaling(divisor=max_pixel, shift=center)
         with np.errstate(over="ignore", invalid="ignore"):
             mean = training.inputs.mean(axis=0, dtype=np.float64)
             deviation = training.inputs.std(axis=0, dtype=np.float64)
@@ -103,15 +103,15 @@ class Scaling(msgspec.Struct, frozen=True, kw_only=True):
         return Scaling(shift=mean.tolist(), spread=spread.tolist())
 
     @staticmethod
-    def unit(training: Examples, white: float | None) -> Scaling:
+    def unit(training: Examples, max_pixel: float | None) -> Scaling:
         """Choose the scaling to [0, 1] that a sigmoid output can reconstruct.
 
         Args:
             training: the examples to take a table's column ranges from.
-            white: the grey level of full white; None for a table.
+            max_pixel: the grey level of full white; None for a table.
         """
-        if white is not None:
-            return Scaling(divisor=white)
+        if max_pixel is not None:
+            return Scaling(divisor=max_pixel)
         columns = Range.of(training.inputs)
         low = np.asarray(columns.low)
         span = np.where(constant(training.inputs), 1.0, np.asarray(columns.high) - low)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from downslope.data.assembly import Part
-from downslope.data.columns import MISSING, column_of, typed
+from downslope.data.columns import MISSING, UNNAMED, column_of, own_names, typed
 from downslope.data.examples import Column
 from downslope.data.files import MAXIMUM_BYTES, decoded, fault, open_decompressed, read_bounded
 from downslope.data.labels import Labels, is_number, left_out_notes, listed
@@ -33,10 +33,10 @@ _SEPARATORS = "\t;|,"
 """Where two fit, the first: a comma in every row beside a semicolon is a decimal comma."""
 
 _PROBED = 100  # rows, for the separator; ten times as many for the header
-_UNNAMED = re.compile(r"(Unnamed: \d+)?")  # what pandas writes, and reads, above its index
 
 # Numbers with a decimal comma, or with marks between thousands; both may fit, as 1,234 does.
 _COMMA = re.compile(r"[+-]?(\d{1,3}([.'\u00a0\u202f ]\d{3})+|\d+)(,\d+)?([eE][+-]?\d+)?")
+_DOTTED = re.compile(r"[+-]?([1-9]\d{0,2}(\.\d{3})+|\d+)", re.ASCII)
 _MARKED = re.compile(r"[+-]?(\d{1,3}([,'\u00a0\u202f ]\d{3})+|\d+)(\.\d+)?([eE][+-]?\d+)?")
 
 
@@ -111,7 +111,7 @@ def part_of_frame(frame: pd.DataFrame, at: str, choice: Choice = Choice()) -> Pa
         )
     used = [column for column in columns if not column.left_out]
     labels = Labels(
-        _label_values(cast(pd.Series, frame[label])),
+        label_values(cast(pd.Series, frame[label])),
         at,
         lambda row: f"row {row + 1}, label column {label!r}",
     )
@@ -312,18 +312,16 @@ def _with_names(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
     Returns:
         The frame, and by name why the column is left out.
     """
-    names: list[str] = []
+    names = own_names(frame.columns)
     left_out: dict[str, str] = {}
-    for at, written in enumerate(map(str, frame.columns)):
-        name = written.strip()
-        if _UNNAMED.fullmatch(name):
-            name = f"column {at + 1}"
-            if _is_index(cast(pd.Series, frame.iloc[:, at])):
-                left_out[name] = "an index: no name, and it numbers the rows"
-        if name in names:
-            first, name = name, f"{name} (column {at + 1})"
+    for at, (written, name) in enumerate(zip(frame.columns, names, strict=True)):
+        first = name.removesuffix(f" (column {at + 1})")
+        if first in names[:at]:
             left_out[name] = f"a second column named {first!r}"
-        names.append(name)
+        elif UNNAMED.fullmatch(str(written).strip()) and _is_index(
+            cast(pd.Series, frame.iloc[:, at])
+        ):
+            left_out[name] = "an index: no name, and it numbers the rows"
     return frame.set_axis(names, axis=1), left_out
 
 
@@ -341,28 +339,40 @@ def _write_plain_numbers(frame: pd.DataFrame, separator: str) -> tuple[str, list
     Returns:
         What was rewritten, and in which columns; None where all is plain.
     """
-    forms = {at: _forms(cast(pd.Series, frame[at])) for at in range(frame.shape[1])}
+    words = [_present(cast(pd.Series, frame[at])) for at in range(frame.shape[1])]
+    forms = {at: _forms(present) for at, present in enumerate(words)}
     only_comma = any(comma and not marked for comma, marked in forms.values())
     only_marked = any(marked and not comma for comma, marked in forms.values())
     by_comma = only_comma or (not only_marked and separator != ",")
     changed = [at for at, (comma, marked) in forms.items() if (comma if by_comma else marked)]
+    how = "a decimal comma" if by_comma else "marks between thousands"
+    # Beside decimal commas a dot is no decimal point: 12.345 is a whole number.
+    if only_comma and (dotted := [at for at, present in enumerate(words) if _dotted(present)]):
+        changed, how = sorted(changed + dotted), "a decimal comma or dots between thousands"
     marks = "[.'\u00a0\u202f ]" if by_comma else "[,'\u00a0\u202f ]"
     for at in changed:
         cells = frame[at].str.replace(rf"(?<=\d){marks}(?=\d{{3}})", "", regex=True)
         frame[at] = cells.str.replace(",", ".", regex=False).astype(object)
-    how = "a decimal comma" if by_comma else "marks between thousands"
     return (how, changed) if changed else None
 
 
-def _forms(cells: pd.Series) -> tuple[bool, bool]:
+def _present(cells: pd.Series) -> list[str]:
+    return [word for word in pd.unique(cells.str.strip()) if word.lower() not in MISSING]
+
+
+def _dotted(words: Sequence[str]) -> bool:
+    """Tell whether all words are whole numbers, some with dots between thousands."""
+    return any("." in word for word in words) and all(map(_DOTTED.fullmatch, words))
+
+
+def _forms(words: Sequence[str]) -> tuple[bool, bool]:
     """Tell whether a column has numbers with a decimal comma, and with marks between thousands."""
-    words = [word for word in pd.unique(cells.str.strip()) if word.lower() not in MISSING]
     if not words or all(map(is_number, words)):
         return False, False
     return all(map(_COMMA.fullmatch, words)), all(map(_MARKED.fullmatch, words))
 
 
-def _label_values(cells: pd.Series) -> Any:
+def label_values(cells: pd.Series) -> Any:
     """Return labels as NumPy has them; missing ones as empty text."""
     if pd.api.types.is_bool_dtype(cells.dtype):
         return cells.astype(str).to_numpy(str)

@@ -109,7 +109,7 @@ def _mixed_frame(X: Any) -> pd.DataFrame | None:
 
         if all(is_numeric_dtype(dtype) for dtype in X.dtypes):
             return None
-        frame = X.set_axis([str(name) for name in X.columns], axis=1)
+        frame = X.set_axis([str(name).strip() for name in X.columns], axis=1)
     else:
         if scipy.sparse.issparse(X) or (cells := np.asarray(X)).dtype.kind not in "OUS":
             return None
@@ -122,7 +122,9 @@ def _mixed_frame(X: Any) -> pd.DataFrame | None:
         frame = pd.DataFrame(cells.astype(object), columns=names)
     if not frame.columns.is_unique:
         raise InputError("X: two columns have the same name; rename one")
-    return frame
+    from downslope.data.columns import own_names
+
+    return frame.set_axis(own_names(frame.columns), axis=1)
 
 
 def take(rows: Any, at: NDArray[np.integer[Any]]) -> Any:
@@ -161,7 +163,7 @@ def fit_encoding(rows: Any, method: str, name: str) -> Encoding:
         class_names=(),
         training=Examples(inputs, unlabelled),
         test=nothing,
-        white=None,
+        max_pixel=None,
         sha256="",
         columns=columns,
     )
@@ -176,10 +178,12 @@ def fit_encoding(rows: Any, method: str, name: str) -> Encoding:
 
 def name_columns(encoding: Encoding, estimator: Any) -> Encoding:
     """Give the columns of an array the names that they had in the frame that it came from."""
-    names = getattr(estimator, "feature_names_in_", None)
-    if names is None or any(column.name in names for column in encoding.columns):
+    from downslope.data.columns import own_names
+
+    names = own_names(getattr(estimator, "feature_names_in_", ()))
+    if all(column.name in names for column in encoding.columns) or not names:
         return encoding
-    of_place = {f"column {i + 1}": str(name) for i, name in enumerate(names)}
+    of_place = {f"column {i + 1}": name for i, name in enumerate(names)}
     columns = [msgspec.structs.replace(c, name=of_place[c.name]) for c in encoding.columns]
     numbers = encoding.numbers
     if numbers is not None:

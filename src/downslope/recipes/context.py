@@ -97,8 +97,8 @@ def prepare(
 
 
 def _in_words(encoding: Encoding, center: float) -> str:
-    if encoding.white is not None:
-        return f"pixels divided by {encoding.white:g}, minus {center:g}"
+    if encoding.max_pixel is not None:
+        return f"pixels divided by {encoding.max_pixel:g}, minus {center:g}"
     if encoding.numbers is None or encoding.numbers.method == "standard":
         how = "standardized with the mean and deviation of the training rows"
     elif encoding.numbers.method == "quantile":
@@ -115,7 +115,7 @@ def fit_encoding(recipe: Recipe, dataset: Dataset, examples: Examples) -> Encodi
         InputError: the recipe centers pixels, and the data are a table.
     """
     center = recipe.data.center
-    if dataset.white is None and center != DataRecipe().center:
+    if dataset.max_pixel is None and center != DataRecipe().center:
         raise InputError(
             f"data: center = {center:g} has no effect on a table, whose columns are standardized; "
             "leave it out"

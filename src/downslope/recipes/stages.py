@@ -378,7 +378,7 @@ def _autoencoder(context: Context) -> Steps[None]:
         shape = (len(encoding.features),)
     if context.dataset.task == "regression":  # no classes for a probe
         training, test = _without_targets(training), test.encoded(_without_targets)
-    scaling = Scaling.unit(training, context.dataset.white)
+    scaling = Scaling.unit(training, context.dataset.max_pixel)
     inputs = scaling.apply(training)
     recipe, seed = context.recipe.autoencoder, context.recipe.seed
     made = yield from autoencode(
