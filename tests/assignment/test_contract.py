@@ -176,3 +176,11 @@ def test_nothing_runs_on_after_an_interrupt(tmp_path: Path, kill: signal.Signals
     while _servers(marker) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert _servers(marker) == []
+
+
+@pytest.mark.slow
+def test_a_function_that_is_not_filled_in_is_told_so(checker: Checker, tmp_path: Path) -> None:
+    source = HEAD + "def evaluate(model, loader):\n    raise NotImplementedError"
+    assert found(checker, tmp_path, source)["evaluate"].lines == [
+        "line 5: raise NotImplementedError: is not filled in yet"
+    ]

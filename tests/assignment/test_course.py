@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from downslope.assignment.catalogue import reference_source
 from downslope.assignment.classroom import grade
 from downslope.assignment.course import Assignment, new_assignment, read_assignment, variant_of
 from downslope.assignment.submission import FUNCTIONS, read_submission
+from downslope.cli import main
 from downslope.errors import InputError
 from downslope.progress import drain
 from downslope.toml import parse_toml
@@ -40,6 +42,31 @@ def test_variants_differ_by_student_and_assignment() -> None:
     assert len({str(v.space) for v in variants}) > 200
     assert variant_of("b", "student 1").seed != variants[1].seed
     assert all(50_000 <= v.rows <= 60_000 for v in variants)
+
+
+def test_a_variant_does_not_depend_on_how_a_system_writes_accents(tmp_path: Path) -> None:
+    assert variant_of("a", "Jose\u0301").seed == variant_of("a", "Jos\u00e9").seed
+    new_assignment(tmp_path / "course", HOMEWORK, ["Jose\u0301"])
+    with pytest.raises(InputError, match="there twice"):
+        new_assignment(tmp_path / "other", HOMEWORK, ["Jose\u0301", "Jos\u00e9"])
+
+
+def test_a_list_of_students_may_begin_with_a_mark_and_must_be_utf_8(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = tmp_path / "students.txt"
+    names.write_bytes("\ufeffada\r\nemmy\r\n".encode())
+    words = ["downslope", "assignment", "new", str(tmp_path / "course"), "--students", str(names)]
+    monkeypatch.setattr(sys, "argv", words)
+    with suppress(SystemExit):
+        main()
+    assert {p.stem for p in (tmp_path / "course" / "variants").iterdir()} == {"ada", "emmy"}
+    names.write_bytes(b"\xff")
+    words[3] = str(tmp_path / "other")
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    assert "students.txt: is not UTF-8" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("names", [["../x"], ["a", "a"], [""], ["x" * 99], ["a/b"]])
@@ -70,10 +97,11 @@ def test_a_class_is_graded_and_goes_on_where_it_was(tmp_path: Path) -> None:
     submissions, out = tmp_path / "submissions", tmp_path / "grades.csv"
     right = reference_source()
     own = right.replace("seed: int = 541", f"seed: int = {variant_of('hw3-2027', 'ada').seed}")
+    longer = f"\n# {variant_of('hw3-2027', 'emmy').seed}0 holds emmy's seed and is another number\n"
     (submissions / "ada.py").write_text(own, "utf-8")
     (submissions / "emmy").mkdir()
     forgot = right.replace("        optimizer.zero_grad()\n        outputs", "        outputs", 1)
-    (submissions / "emmy" / "hw.py").write_text(forgot, "utf-8")
+    (submissions / "emmy" / "hw.py").write_text(forgot + longer, "utf-8")
     (submissions / "kurt.py").write_bytes(b"\xff")
     steps = grade(tmp_path, read_rubric(), out, limits=Limits(seconds=60), threads=1)
     next(steps)

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import os
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -144,7 +145,8 @@ def _checked(
                 used = None
                 if assignment is not None:
                     seed = variant_of(assignment.key, student).seed
-                    used = str(seed) in submission.source.replace("_", "")
+                    numbers = re.findall(r"\d+", submission.source.replace("_", ""))
+                    used = str(seed) in numbers
                 check = checker.check(submission)
                 return student, Graded(digest=digest, seed_used=used, check=check)
             finally:

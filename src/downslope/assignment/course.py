@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import msgspec
 import numpy as np
@@ -60,7 +61,8 @@ def variant_of(key: str, student: str) -> Variant:
     >>> variant_of("hw3", "ada") == variant_of("hw3", "ada") != variant_of("hw4", "ada")
     True
     """
-    digest = hashlib.sha256(f"{key}\n{student}".encode()).digest()
+    # Systems differ in how they write a letter with an accent in a file's name.
+    digest = hashlib.sha256(normalize("NFC", f"{key}\n{student}").encode()).digest()
     draw = np.random.default_rng(list(digest))
     choices: dict[str, list[float]] = {
         "hidden_layers": [1, 2, 3, 4, 5],
@@ -133,6 +135,7 @@ def new_assignment(
         raise InputError(
             f"students: {len(students):,} names; at most {LARGEST_CLASS:,} are allowed"
         )
+    students = [normalize("NFC", student) for student in students]
     for student in students:
         if not re.fullmatch(r"[\w][\w. @+-]{0,80}", student):
             raise InputError(

@@ -72,6 +72,8 @@ def say_failure(failure: Failure, submission: Submission, limits: Limits) -> str
         return f"{place}needs more than {limits.memory / 1024**3:.1f} GiB of memory"
     if failure.contract:
         return failure.text
+    if failure.kind == "NotImplementedError" and not failure.text:
+        return f"{place}is not filled in yet"
     if failure.kind == "SystemExit":
         return f"{place}ends the program (exit)"
     if failure.kind == "EOFError":

@@ -122,9 +122,11 @@ def new_assignment(
     names: list[str] = []
     if students is not None:
         try:
-            lines = students.read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{students}: cannot be read ({error})") from None
+            lines = students.read_text("utf-8-sig").splitlines()
+        except OSError as error:
+            raise InputError(f"{students}: cannot be read ({error.strerror})") from None
+        except UnicodeDecodeError:
+            raise InputError(f"{students}: is not UTF-8; save it as UTF-8") from None
         names = [line.strip() for line in lines if line.strip()]
     made = Assignment(title=title, key=key or folder.resolve().name)
     new_assignment(folder, made, names)
