@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from downslope.assignment.catalogue import catalogue, reference_source
+from downslope.assignment.catalogue import catalogue, code_of, reference_source
 from downslope.assignment.checker import Checker
 from downslope.assignment.submission import FUNCTIONS, OPTIONAL, read_submission
 from downslope.assignment.verdicts import Check
 
-SEEDS = runpy.run_path(str(Path(__file__).with_name("seeds.py")))
-CORRECT, MISTAKES, PAIRS = (SEEDS[name] for name in ("CORRECT", "MISTAKES", "PAIRS"))
+MISTAKES = runpy.run_path(str(Path(__file__).with_name("seeds.py")))["MISTAKES"]
+VARIATIONS = runpy.run_path(str(Path(__file__).with_name("variations.py")))
+CORRECT, PAIRS = VARIATIONS["CORRECT"], VARIATIONS["PAIRS"]
 SOLUTIONS = Path(__file__).parent / "solutions"
 # `make mistakes` checks all of them, which takes minutes; otherwise every third is checked.
 EVERY = 1 if os.environ.get("DOWNSLOPE_MISTAKES") == "full" else 3
@@ -58,12 +59,25 @@ def test_correct_solutions_give_no_alarm(
 
 
 def batches() -> list[tuple[str, list[tuple[str, str, str]]]]:
-    """Put mistakes of one solution together that are in different functions: one check for all."""
+    """Put mistakes of one solution together that are in different functions: one check for all.
+
+    The search and what it calls are kept apart: where nothing is trained, for example, nobody can
+    see on which rows.
+    """
+    searched = {name for name in FUNCTIONS if name in code_of("hyperparam_tuning")}
+    searched.discard("hyperparam_tuning")
     function_of = {mistake.name: mistake.function for mistake in catalogue()}
     found: list[tuple[str, dict[str, tuple[str, str, str]]]] = []
     for name, solution, right, wrong in MISTAKES:
         function = function_of[name]
-        free = [batch for own, batch in found if own == solution and function not in batch]
+        free = [
+            batch
+            for own, batch in found
+            if own == solution
+            and function not in batch
+            and not (function == "hyperparam_tuning" and searched & set(batch))
+            and not (function in searched and "hyperparam_tuning" in batch)
+        ]
         if not free:
             free = [{}]
             found.append((solution, free[0]))

@@ -97,3 +97,7 @@ def test_a_folder_without_submissions_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "a.ipynb").touch()
     with pytest.raises(InputError, match="a has two submissions"):
         drain(grade(tmp_path, read_rubric(), tmp_path / "g.csv"))
+    (tmp_path / "a.ipynb").unlink()
+    (tmp_path / "b.py").symlink_to(tmp_path / "nothing.py")
+    with pytest.raises(InputError, match=r"b\.py: cannot be read"):
+        drain(grade(tmp_path, read_rubric(), tmp_path / "g.csv"))

@@ -26,6 +26,8 @@ from downslope.assignment.submission import FUNCTIONS, OPTIONAL, Submission
 from downslope.assignment.verdicts import Check, Verdict, say_end, say_failure
 from downslope.errors import InputError
 
+SHOWN = 3
+"""Differences of a function that are told."""
 MOST_PAIRS = 150
 """Pairs of mistakes that are tried where no single one fits."""
 SHORTER = {
@@ -77,10 +79,16 @@ class Checker:
     ) -> None:
         """End the server."""
         if self._server is not None:
-            with suppress(OSError):
-                self._server.communicate(timeout=10)
-            self._server.kill()
-            self._server.wait()
+            self._server.terminate()  # it ends what it runs
+            try:
+                self._server.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                self._server.kill()
+                self._server.wait()
+            for stream in (self._server.stdin, self._server.stdout):
+                if stream is not None:
+                    with suppress(OSError):
+                        stream.close()
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -128,12 +136,7 @@ class Checker:
                 continue
             record = records.get(name)
             if record is None:
-                near = submission.near.get(name, "")
-                hint = f"; is it {near}? Then rename it" if near else ""
-                lost = "; its cell or file could not be read" if submission.problems else ""
-                verdicts[name] = Verdict(
-                    function=name, status="missing", lines=[f"not found{hint or lost}"]
-                )
+                verdicts[name] = _missing(name, submission)
             else:
                 verdicts[name] = self._judge(name, record, submission, verdicts)
         return Check(name=submission.name, verdicts=list(verdicts.values()), notes=notes)
@@ -174,11 +177,12 @@ class Checker:
             status = "limit" if limit else "error"
             return Verdict(function=name, status=status, lines=lines, at=record.error.line)
         texts = [difference(key, right.values.get(key), record.values.get(key)) for key in departed]
-        more = f" ({len(texts) - 1} more)" if len(texts) > 1 else ""
+        if len(texts) > SHOWN:
+            notes.insert(0, f"{len(texts) - SHOWN} more observations differ.")
         wrong = [v.function for v in before.values() if v.function in code_of(name) and not v.right]
         if wrong:
-            notes.append(f"This may follow from {' and '.join(wrong)}; correct that first.")
-        return Verdict(function=name, status="different", lines=[texts[0] + more, *notes])
+            notes.append(f"This may follow from {', '.join(wrong)}; correct that first.")
+        return Verdict(function=name, status="different", lines=[*texts[:SHOWN], *notes])
 
     def _fits(self, mistakes: Sequence[Mistake], name: str, record: Record) -> bool:
         theirs = self._reference(name, mistakes)
@@ -243,6 +247,20 @@ class Checker:
         )
 
 
+def _missing(name: str, submission: Submission) -> Verdict:
+    """Say that a function could not be run, unless the whole file could not be read."""
+    near = submission.near.get(name, "")
+    lines: list[str] = []
+    if name in submission.found:
+        lines.append("could not be run, as code outside of functions ends the process")
+    elif near:
+        lines.append(f"not found; is it {near}? Then rename it")
+    elif submission.source:
+        lost = "; the cell may be one that is left out" if submission.problems else ""
+        lines.append(f"not found{lost}")
+    return Verdict(function=name, status="missing", lines=lines)
+
+
 def _verdict(name: str, mistakes: list[Mistake], *, more: bool = False) -> Verdict:
     lines = [
         m.told if m.function == name else f"Follows from the mistake in {m.function}."
@@ -255,7 +273,8 @@ def _verdict(name: str, mistakes: list[Mistake], *, more: bool = False) -> Verdi
 
 def say_module(submission: Submission, record: Record, limits: Limits) -> list[str]:
     """Say what happened while the code outside of functions ran."""
-    lines = [say_failure(failure, submission, limits) for failure in record.failures[:5]]
+    reading = msgspec.structs.replace(limits, seconds=limits.reading)
+    lines = [say_failure(failure, submission, reading) for failure in record.failures[:5]]
     if record.end is not None:
         what = {"time": "ran for too long", "output": "printed too much"}
         reason = what.get(record.end, "ended the process")

@@ -71,7 +71,12 @@ def grade(
     graded: dict[str, Graded] = {}
     waiting: dict[str, tuple[Path, str]] = {}
     for student, path in submissions.items():
-        digest = hashlib.sha256(salt.encode() + path.read_bytes()).hexdigest()
+        try:
+            digest = hashlib.sha256(salt.encode() + path.read_bytes()).hexdigest()
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be read ({error.strerror}); mend it or take it away"
+            ) from None
         found = _read(kept / f"{student}.json")
         if found is not None and found.digest == digest:
             graded[student] = found

@@ -18,7 +18,14 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 from torch.utils.data import DataLoader, TensorDataset
 
-from downslope.assignment.observing import as_numbers, call, kind_of
+from downslope.assignment.observing import (
+    as_numbers,
+    call,
+    kind_of,
+    module_of,
+    parts_of,
+    seed_of,
+)
 from downslope.assignment.tuning_probe import watch_tuning
 
 Observed = Iterator[tuple[str, Any]]
@@ -89,7 +96,9 @@ def _build_mlp(solution: Mapping[str, Any], data: Arrays) -> Observed:
     build = solution["build_mlp"]
     for layers in (1, 3):
         torch.manual_seed(SEED)
-        model = call(build, input_dim=784, n_layers=layers, hidden_units=12, output_dim=10)
+        model = module_of(
+            call(build, input_dim=784, n_layers=layers, hidden_units=12, output_dim=10)
+        )
         yield f"parameters of {layers} hidden layers", _shapes(model)
         outputs = _fill(model)(_pixels(data, rows=20))
         yield f"outputs of {layers} hidden layers", as_numbers(outputs)
@@ -165,7 +174,7 @@ def _train_epoch(solution: Mapping[str, Any], data: Arrays) -> Observed:
     yield "gradients by step", np.array(gradients, np.float64)
     yield "parameters by step", np.array(steps, np.float64)
     yield "parameters of the model", as_numbers(_flat(model))
-    loss, flat = returned[0], returned[1]
+    loss, flat = parts_of(returned, "the mean loss", "the flat parameters")[:2]
     yield "loss", as_numbers(loss)
     yield "kind of the loss", kind_of(loss)
     yield "flat parameters", as_numbers(flat)
@@ -228,7 +237,12 @@ def _hyperparam_tuning(solution: Mapping[str, Any], data: Arrays) -> Observed:
     tune = solution["hyperparam_tuning"]
 
     def search(seed: int) -> Any:
-        return call(tune, train_dataset=training, val_dataset=validation, seed=seed)
+        name = seed_of(tune)
+        if name is None:  # a third argument is another one, as the number of attempts
+            return call(tune, train_dataset=training, val_dataset=validation)
+        if name == "seed":
+            return call(tune, train_dataset=training, val_dataset=validation, seed=seed)
+        return tune(training, validation, **{name: seed})
 
     yield from watch_tuning(search, training, validation)
 
@@ -240,7 +254,7 @@ def _activated(build: Callable[..., Any], name: str, **asked: Any) -> nn.Module:
     for activation in (name, kind.__name__, kind, kind()):
         try:
             torch.manual_seed(SEED)
-            model = call(build, **asked, activation=activation)
+            model = module_of(call(build, **asked, activation=activation))
             model(torch.zeros(4, asked["input_dim"]))
             return model
         except Exception as raised:
@@ -285,7 +299,8 @@ def _path(columns: int = 40) -> NDArray[Any]:
 
 
 def _pca_plane(solution: Mapping[str, Any], data: Arrays) -> Observed:
-    center, directions, path = call(solution["pca_plane"], snapshots=_path())
+    returned = call(solution["pca_plane"], snapshots=_path())
+    center, directions, path = parts_of(returned, "centre", "directions", "coordinates")[:3]
     directions, path = np.asarray(directions), np.asarray(path)
     yield "centre", as_numbers(center)
     # The sign of a principal component is free: the largest entry shall be positive.
@@ -336,7 +351,8 @@ def _images(batch: Any) -> torch.Tensor:
 
 def _prepare_data(solution: Mapping[str, Any], data: Arrays) -> Observed:
     torch.manual_seed(SEED)
-    training, test = call(solution["prepare_data"], batch_size=32)
+    returned = call(solution["prepare_data"], batch_size=32)
+    training, test = parts_of(returned, "a training loader", "a test loader")[:2]
     first, second = ([_images(batch) for batch in training] for _ in range(2))
     whole = torch.cat(first).double()
     yield "range of the pixels", np.array([float(whole.min()), float(whole.max())])
@@ -350,7 +366,7 @@ def _prepare_data(solution: Mapping[str, Any], data: Arrays) -> Observed:
 
 def _autoencoder(solution: Mapping[str, Any], data: Arrays) -> Observed:
     torch.manual_seed(SEED)
-    model = solution["Autoencoder"]()
+    model: Any = module_of(call(solution["Autoencoder"]))
     yield "number of parameters", sum(p.numel() for p in model.parameters())
     yield "parameters", _shapes(model)
     inputs = _pixels(data, rows=20, shift=0.0)
@@ -400,7 +416,7 @@ def _train_autoencoder(solution: Mapping[str, Any], data: Arrays) -> Observed:
         steps.append((_flat(model), type(optimizer).__name__))
 
     hook = register_optimizer_step_post_hook(keep)
-    passes = _Passes(model.eval())
+    passes = _Passes(model)
     loader = DataLoader(dataset, batch_size=32, shuffle=True)
     asked = {"model": model, "loader": loader, "epochs": 2, "lr": 0.004}
     returned = call(solution["train_autoencoder"], **asked)
@@ -409,8 +425,8 @@ def _train_autoencoder(solution: Mapping[str, Any], data: Arrays) -> Observed:
     yield "steps of the optimizer", len(steps)
     yield "optimizer", steps[0][1] if steps else "none"
     yield "parameters by step", np.array([flat for flat, _ in steps])
-    model_back, losses = returned
-    yield "returns the model first", isinstance(model_back, nn.Module)
+    _, losses = parts_of(returned, "the model", "the losses")[:2]
+    yield "returns the model first", isinstance(returned[0], nn.Module)
     yield "losses", as_numbers(losses)
 
 

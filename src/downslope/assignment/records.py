@@ -49,6 +49,11 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
         return self.kind == "MemoryError" or "can't allocate memory" in self.text
 
     @property
+    def contract(self) -> bool:
+        """Tell whether a function could not be called as asked, or returned something else."""
+        return self.kind == "ContractError" and self.line is None
+
+    @property
     def limit(self) -> bool:
         """Tell whether a limit ended it."""
         return self.memory or self.kind == "TimeLimitError"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import difflib
+import io
 import json
 import re
+import tokenize
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,9 +115,11 @@ def _broken(source: str) -> str:
     try:
         compile(source, "<solution>", "exec", ast.PyCF_ONLY_AST)
     except SyntaxError as error:
-        return f"line {error.lineno}: SyntaxError: {error.msg}: {(error.text or '').strip()[:80]}"
+        place = "" if error.lineno is None else f"line {error.lineno}: "
+        text = f": {error.text.strip()[:80]}" if error.text else ""
+        return f"{place}SyntaxError: {error.msg}{text}"
     except (ValueError, RecursionError, MemoryError) as error:
-        return f"is no Python: {str(error)[:100]}"
+        return f"is no Python: {str(error)[:100] or 'nested too deeply'}"
     return ""
 
 
@@ -124,12 +128,12 @@ def _read_cells(submission: Submission, text: str) -> None:
     try:
         cells: list[Any] = json.loads(text)["cells"]
         sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         submission.problems.append("is no notebook of format 4; save it again with Jupyter")
         return
     lines: list[str] = []
     for number, source in enumerate(sources, 1):
-        plain = _without_magics(source)
+        plain = source.splitlines() if not _broken(source) else _without_magics(source)
         if reason := _broken("\n".join(plain)):
             submission.problems.append(f"cell {number}, {reason}; the cell is left out")
             continue
@@ -147,7 +151,31 @@ def _without_magics(source: str) -> list[str]:
     lines = source.splitlines()
     if source.startswith("%%") and not source.startswith(("%%time", "%%capture")):
         return ["pass"] * len(lines)  # of another language
-    return [re.sub(r"^(\s*)([%!?].*|[\w.]+\?+\s*)$", r"\1pass", line) for line in lines]
+    plain: list[str] = []
+    goes_on, opened = False, ""
+    for line in lines:
+        magic = re.match(r"(\s*)([%!?].*|[\w.]+\?+\s*)$", line)
+        if goes_on:
+            plain.append("")
+        elif magic and not _is_open(opened):
+            plain.append(f"{magic[1]}pass")
+        else:
+            plain.append(line)
+            opened += line + "\n"
+            continue
+        goes_on = line.endswith("\\")
+    return plain
+
+
+def _is_open(source: str) -> bool:
+    """Tell whether source ends within brackets or a text of several lines."""
+    try:
+        list(tokenize.generate_tokens(io.StringIO(source).readline))
+    except tokenize.TokenError:
+        return True
+    except SyntaxError:  # an indentation
+        return False
+    return False
 
 
 def _find(submission: Submission) -> None:

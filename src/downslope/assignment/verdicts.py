@@ -17,7 +17,7 @@ SAID: dict[Status, str] = {
     "rounding": "right, within rounding",
     "mistake": "a known mistake",
     "different": "differs",
-    "error": "raises an exception",
+    "error": "fails",
     "limit": "beyond a limit",
     "missing": "missing",
 }
@@ -70,6 +70,8 @@ def say_failure(failure: Failure, submission: Submission, limits: Limits) -> str
         return f"{place}{say_end('time', limits)}"
     if failure.memory:
         return f"{place}needs more than {limits.memory / 1024**3:.1f} GiB of memory"
+    if failure.contract:
+        return failure.text
     if failure.kind == "SystemExit":
         return f"{place}ends the program (exit)"
     if failure.kind == "EOFError":
