@@ -396,3 +396,16 @@ def test_a_model_finds_columns_again_whatever_their_names_are() -> None:
     for X in (numbers, mixed, mixed.set_axis(range(3), axis=1)):
         fitted = MLPClassifier((4,), epochs=5, random_state=0).fit(X, y)
         assert list(fitted.to_model().predict(X)) == list(fitted.predict(X))
+
+
+@pytest.mark.parametrize(
+    ("cells", "says"),
+    [
+        ([[1]] * 20, "X: column 'b' holds values of type list"),
+        (np.arange(20) * 1j, "X: column 'b' holds complex numbers"),
+    ],
+)
+def test_cells_that_are_no_single_values_are_refused(cells: Any, says: str) -> None:
+    X = pd.DataFrame({"a": ["u", "v"] * 10, "b": cells})
+    with pytest.raises(InputError, match=says):
+        MLPClassifier((4,), epochs=1).fit(X, [0, 1] * 10)

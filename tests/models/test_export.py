@@ -13,6 +13,7 @@ import torch
 
 from downslope import Model, load_model
 from downslope.data import Dataset
+from downslope.estimators import MLPClassifier
 from downslope.models import export_model
 from downslope.runs import Run
 
@@ -84,3 +85,24 @@ def test_one_file_has_the_weights_of_every_seed(finished: Run, tmp_path: Path) -
     assert export_model(model, ["safetensors"], tmp_path / "again")[0][0].read_bytes() == (
         path.read_bytes()
     )
+
+
+def test_dates_are_given_as_the_numbers_that_the_note_says(tmp_path: Path) -> None:
+    days = pd.date_range("2023-11-20", periods=60, freq="31h")
+    frame = pd.DataFrame({"sold": days, "price": np.linspace(1, 2, 60)})
+    fitted = MLPClassifier((4,), epochs=2, random_state=0).fit(frame, ["u", "v"] * 30)
+    ((path, note),) = export_model(fitted.to_model(), ["torch"], tmp_path)
+    assert "days since 1970, month, day, weekday (Monday 0) and hour" in note
+    at = frame["sold"].dt
+    parts = {
+        "price": frame["price"],
+        "sold (days)": (frame["sold"] - pd.Timestamp(0)) / pd.Timedelta(days=1),
+        "sold (month)": at.month,
+        "sold (day)": at.day,
+        "sold (weekday)": at.day_of_week,
+        "sold (hour)": at.hour,
+    }
+    assert fitted.encoding_.numbers is not None
+    rows = pd.DataFrame(parts)[fitted.encoding_.numbers.names].to_numpy(np.float64)
+    found = torch.export.load(path).module()(torch.from_numpy(rows)).detach().numpy()
+    np.testing.assert_allclose(found, fitted.predict_proba(frame), atol=1e-5)

@@ -66,11 +66,13 @@ def column_of(cells: pd.Series, name: str, at: Path | str) -> Column:
         at: the file, for errors.
 
     Raises:
-        InputError: numbers with a few other cells among them, or free text.
+        InputError: numbers with a few other cells among them, or cells that are no single values.
     """
+    if pd.api.types.is_complex_dtype(cells.dtype):
+        raise fault(at, f"column {name!r} holds complex numbers; give real and imaginary parts")
     kind = _kind_of_type(cells)
     date_format = ""
-    codes, words = _distinct(cells)
+    codes, words = _distinct(cells, name, at)
     present = [word for word in words if word is not None]
     if kind is None:
         kind, date_format = _kind_of_words(present)
@@ -106,7 +108,7 @@ def values_of(cells: pd.Series, column: Column, at: Path | str) -> NDArray[Any]:
     if column.kind == "date" and pd.api.types.is_datetime64_any_dtype(cells.dtype):
         zoneless = cells.dt.tz_convert(None) if cells.dt.tz is not None else cells
         return zoneless.to_numpy("datetime64[us]")
-    codes, words = _distinct(cells)
+    codes, words = _distinct(cells, column.name, at)
     table = _READERS[column.kind](words, column)
     wrong = np.array([w is not None for w in words], bool) & pd.isna(table)
     if len(words) and wrong[codes].any():
@@ -143,9 +145,17 @@ def typed(frame: pd.DataFrame, columns: Sequence[Column], at: Path | str) -> pd.
     )
 
 
-def _distinct(cells: pd.Series) -> tuple[NDArray[np.intp], list[str | None]]:
+def _distinct(
+    cells: pd.Series, name: str, at: Path | str
+) -> tuple[NDArray[np.intp], list[str | None]]:
     """Return codes (-1 where missing) and the distinct cells as text, None for a missing word."""
-    codes, distinct = pd.factorize(cells)
+    try:
+        codes, distinct = pd.factorize(cells)
+    except TypeError:  # lists and the like, which pandas cannot compare
+        kind = type(cells.iloc[0]).__name__
+        raise fault(
+            at, f"column {name!r} holds values of type {kind}; a cell must be one value"
+        ) from None
     words = [_word(value) for value in distinct]
     return codes, [None if word.lower() in MISSING else word for word in words]
 

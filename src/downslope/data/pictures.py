@@ -131,7 +131,7 @@ def read_new_pictures(
     Raises:
         InputError: one cannot be read.
     """
-    paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in ENDINGS]
+    paths = [path for path in _below(folder) if path.suffix.lower() in ENDINGS]
     if not paths:
         return None
     pictures = [_Picture(path, path.parent.name, "") for path in paths]
@@ -154,19 +154,30 @@ def _files(folder: Path) -> tuple[list[_Picture], list[Path]]:
         for of_class in (path for path in list_folder(place) if path.is_dir()):
             if of_class.name[0] == ".":
                 continue
-            inside = [path for path in sorted(of_class.rglob("*")) if path.is_file()]
+            inside = _below(of_class)
             shown = [path for path in inside if path.suffix.lower() in ENDINGS]
             others += [path for path in inside if path not in set(shown)]
             files += [_Picture(path, of_class.name, part) for path in shown]
     return files, others
 
 
+def _below(folder: Path) -> list[Path]:
+    """List the files below a folder but for hidden ones, as macOS leaves beside pictures."""
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name[0] != "."]
+
+
+def _open(path: Path) -> Image.Image:
+    image = Image.open(path, formats=_FORMATS)
+    if image.width * image.height > MOST_PIXELS:
+        image.close()
+        raise ValueError(f"it has more than {MOST_PIXELS:,} pixels")
+    return image
+
+
 def _look(picture: _Picture) -> _Picture:
     """Decode a picture once, and keep its size, whether it is grey, or what is wrong with it."""
     try:
-        with Image.open(picture.path, formats=_FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"it has more than {MOST_PIXELS:,} pixels")
+        with _open(picture.path) as image:
             grey = image.mode in _GREY
             turned = ImageOps.exif_transpose(image)
             return picture._replace(size=(turned.height, turned.width), grey=grey)
@@ -177,7 +188,7 @@ def _look(picture: _Picture) -> _Picture:
 def _decode(picture: _Picture, size: Size, grey: bool) -> NDArray[np.uint8]:
     """Return a picture's pixels, shape (height, width) or (height, width, 3)."""
     try:
-        with Image.open(picture.path, formats=_FORMATS) as image:
+        with _open(picture.path) as image:
             turned = ImageOps.exif_transpose(image)
             if turned.mode in ("I", "I;16", "I;16B"):  # 16 bits
                 turned = Image.fromarray((np.asarray(turned) // 256).clip(0, 255).astype(np.uint8))

@@ -165,6 +165,11 @@ def export_model(model: Model, formats: Sequence[str], out: Path) -> list[tuple[
     )
     if "encoded" in exported.inputs:
         takes += ", where encoded are what Model.encode returns of those columns"
+    if "numbers" in exported.inputs and any(c.kind == "date" for c in model.encoding.columns):
+        takes += (
+            "; dates are numbers: days since 1970, month, day, weekday (Monday 0) and hour, those "
+            "that the metadata name"
+        )
     written: dict[str, tuple[bytes, str]] = {}
     with _quiet():
         if "onnx" in formats:
