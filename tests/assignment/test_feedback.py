@@ -43,11 +43,12 @@ def test_points_follow_the_rubric(check: Check, tmp_path: Path) -> None:
         ("[shares]\nmistake = 1.5", "must be 0 to 1"),
         ("[mistakes]\nnonsense = 1", "'nonsense', which there is not"),
         ("[", "rubric.toml"),
+        ("title = '\xff'", "is not UTF-8; save it"),
     ],
 )
 def test_a_wrong_rubric_is_one_line(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "rubric.toml"
-    path.write_text(text)
+    path.write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match=r"^[^\n]*$") as error:
         read_rubric(path)
     assert said in str(error.value)

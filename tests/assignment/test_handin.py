@@ -169,6 +169,7 @@ def test_a_run_without_stages_says_what_is_missing(run: Run) -> None:
         assert f"the run has no {stage} stage" in text
 
 
-def test_no_author_is_one_line(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no author is named"):
-        write_handin(run, tmp_path, [" "])
+@pytest.mark.parametrize("authors", [[], [" "], ["Ada", " "]])
+def test_no_author_is_one_line(run: Run, tmp_path: Path, authors: list[str]) -> None:
+    with pytest.raises(InputError, match="author is missing"):
+        write_handin(run, tmp_path, authors)

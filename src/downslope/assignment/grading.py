@@ -74,9 +74,9 @@ def read_rubric(path: Path | None = None) -> Rubric:
         rubric = msgspec.convert(parse_toml(text), Rubric)
     except OSError as error:
         raise InputError(f"{place}: cannot be read ({error.strerror})") from None
-    except (msgspec.ValidationError, UnicodeDecodeError) as error:
-        raise InputError(f"{place}: {error}") from None
-    except InputError as error:
+    except UnicodeDecodeError:
+        raise InputError(f"{place}: is not UTF-8; save it as UTF-8") from None
+    except (msgspec.ValidationError, InputError) as error:
         raise InputError(f"{place}: {error}") from None
     names = {mistake.name for mistake in catalogue()}
     for table, keys, allowed in (
