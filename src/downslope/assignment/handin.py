@@ -69,8 +69,8 @@ def write_handin(
         paper: the size of the PDF's pages.
 
     Raises:
-        InputError: the name of an author is missing; typst is needed and not installed; the directory holds no
-            run; the folder cannot be written.
+        InputError: the name of an author is missing; typst is needed and not installed; the
+            directory holds no run; the folder cannot be written.
     """
     if not authors or not all(name.strip() for name in authors):
         raise InputError('handin: the name of an author is missing; write --author "Your Name"')
