@@ -35,6 +35,7 @@ from downslope.statistics import (
     class_scores,
     compare,
     mean_interval,
+    regression_score,
     reliability,
     wilson_interval,
 )
@@ -111,8 +112,7 @@ def draw_ease(
 
 def coverage_of_compare(networks: Networks, draws: int, seed: int = 0) -> float:
     """Return how often the interval contains the true gain; without one, the rest are errors."""
-    random = np.random.default_rng(seed)
-    covered = 0
+    random, covered = np.random.default_rng(seed), 0
     for _ in range(draws):
         low, high = compare(*networks.draw(random)).interval or (0.0, 0.0)
         covered += low <= networks.gain <= high
@@ -121,8 +121,7 @@ def coverage_of_compare(networks: Networks, draws: int, seed: int = 0) -> float:
 
 def coverage_of_accuracy(networks: Networks, draws: int, seed: int = 0) -> float:
     """Return how often the interval of the first setting's mean accuracy contains the true one."""
-    random = np.random.default_rng(seed)
-    covered = 0
+    random, covered = np.random.default_rng(seed), 0
     for _ in range(draws):
         low, high = accuracy_of(networks.draw(random)[0]).interval
         covered += low <= networks.accuracy <= high
@@ -155,10 +154,7 @@ def simulate_compare(draws: int) -> Iterator[tuple[Networks, float]]:
 
 
 def _spread_name(spread: tuple[float, float]) -> str:
-    first, second = (s > 0 for s in spread)
-    if first and second:
-        return "both spread"
-    return "neither spreads" if not first and not second else "one spreads"
+    return ("neither spreads", "one spreads", "both spread")[sum(s > 0 for s in spread)]
 
 
 def _compare(draws: int, table: Path | None = None) -> Iterator[Case]:
@@ -346,9 +342,8 @@ def _mean_interval(draws: int) -> Iterator[Case]:
     for seeds in (2, 3, 5, 10, 20):
         values = np.random.default_rng(0).normal(0.88, 0.005, (draws, seeds))
         ends = [mean_interval(row) or (0.0, 0.0) for row in values.tolist()]
-        yield Case(
-            f"{seeds} seeds", float(np.mean([low <= 0.88 <= high for low, high in ends])), draws
-        )
+        covered = float(np.mean([low <= 0.88 <= high for low, high in ends]))
+        yield Case(f"{seeds} seeds", covered, draws)
 
 
 def _wilson_interval(draws: int) -> Iterator[Case]:
@@ -358,10 +353,8 @@ def _wilson_interval(draws: int) -> Iterator[Case]:
             hits = np.arange(examples + 1)
             ends = np.array([wilson_interval(k / examples, examples) for k in hits.tolist()])
             inside = (ends[:, 0] <= accuracy) & (accuracy <= ends[:, 1])
-            chance = stats.binom.pmf(hits, examples, accuracy)
-            yield Case(
-                f"{examples:,} examples, accuracy {accuracy:g}", float(chance[inside].sum()), 0
-            )
+            chance = float(stats.binom.pmf(hits, examples, accuracy)[inside].sum())
+            yield Case(f"{examples:,} examples, accuracy {accuracy:g}", chance, 0)
 
 
 def _bootstrap_intervals(draws: int) -> Iterator[Case]:
@@ -381,17 +374,26 @@ def _reliability(draws: int) -> Iterator[Case]:
             few = max(40, draws // 20)
             covered = 0
             for _ in range(few):
-                low, high = reliability(*_answers(random, examples, excess)).interval
+                confidences = random.beta(6, 1, (1, examples)) * 0.9 + 0.1
+                right = random.uniform(size=(1, examples)) < np.maximum(confidences - excess, 0)
+                low, high = reliability(confidences, right).interval
                 covered += low <= excess <= high
             what = f"{examples:,} examples, confidence {100 * excess:g} points too high"
             yield Case(what, covered / few, few)
 
 
-def _answers(
-    random: np.random.Generator, examples: int, excess: float
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    confidences = random.beta(6, 1, (1, examples)) * 0.9 + 0.1
-    return confidences, random.uniform(size=confidences.shape) < np.maximum(confidences - excess, 0)
+def _regression_score(draws: int) -> Iterator[Case]:
+    # Seeds share the errors of each example in part, and differ in their scale.
+    for seeds, examples, spread in itertools.product((2, 5, 20), (200, 2000), (0.0, 0.05)):
+        random, covered = np.random.default_rng(0), 0
+        for _ in range(draws):
+            errors = math.sqrt(0.7) * random.standard_normal(examples)
+            errors = errors + math.sqrt(0.3) * random.standard_normal((seeds, examples))
+            errors *= 1 + spread * random.standard_normal((seeds, 1))
+            low, high = regression_score(errors, np.zeros(examples), 0.0).interval
+            covered += low <= math.sqrt(1 + spread**2) <= high
+        what = f"{seeds} seeds, {examples:,} examples, scales differ by {100 * spread:g} %"
+        yield Case(what, covered / draws, draws)
 
 
 def _class_scores(draws: int) -> Iterator[Case]:
@@ -417,6 +419,7 @@ SIMULATIONS: dict[str, Callable[[int], Iterator[Case]]] = {
     "class_scores": _class_scores,
     "compare": _compare,
     "mean_interval": _mean_interval,
+    "regression_score": _regression_score,
     "reliability": _reliability,
     "wilson_interval": _wilson_interval,
 }
@@ -434,15 +437,13 @@ def main() -> None:
     )
     if options.only in (None, "normal"):
         print_normal_model()
-    for name in SIMULATIONS if options.only is None else [options.only]:
-        if name == "normal":
-            continue
+    for name in SIMULATIONS if options.only is None else {options.only} & SIMULATIONS.keys():
         print(f"\n| `{name}` | coverage (%) | draws |\n|---|---|---|")
         cases = SIMULATIONS[name](options.draws)
-        for case in _compare(options.draws, options.csv) if name == "compare" else cases:
-            print(
-                f"| {case.what} | {100 * case.coverage:.1f} | {case.draws or 'exact'} |", flush=True
-            )
+        for what, share, draws in (
+            _compare(options.draws, options.csv) if name == "compare" else cases
+        ):
+            print(f"| {what} | {100 * share:.1f} | {draws or 'exact'} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ def test_the_spread_over_networks_is_that_of_finite_width():
         ({"seed": -1}, "seed = -1"),
         ({"initializations": ["kaiming"]}, "kaiming"),
         ({"initializations": []}, "initializations"),
-        ({"initializations": ["he", "he"]}, "at most once"),
+        ({"initializations": ["he", "he"]}, "none twice"),
     ],
 )
 def test_bad_arguments_are_refused_at_the_call(digits, changes, words):

@@ -19,6 +19,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from downslope.assignment.records import Failure, Record, Request
+from downslope.errors import one_line
 
 NAME = "<solution>"
 _DEFINITIONS = (
@@ -103,7 +104,7 @@ class Guard:
             for frame in traceback.extract_tb(error.__traceback__)
             if frame.filename == NAME
         ]
-        text = " ".join(str(error).split())[:300]
+        text = one_line(error, 300) if str(error).strip() else ""
         return Failure(kind=type(error).__name__, text=text, line=lines[-1] if lines else None)
 
 

@@ -69,11 +69,11 @@ def write_handin(
         paper: the size of the PDF's pages.
 
     Raises:
-        InputError: the name of an author is missing; typst is needed and not installed; the
-            directory holds no run; the folder cannot be written.
+        InputError: the name of an author is missing; the directory holds no run; the folder cannot
+            be written.
     """
     if not authors or not all(name.strip() for name in authors):
-        raise InputError('handin: the name of an author is missing; write --author "Your Name"')
+        raise InputError('--author "": the name of an author is missing; write "Your Name" there')
     results = run.read_results()
     document = compose_handin(results, arrays(run, results), authors, course)
     contents: dict[str, bytes] = {}
