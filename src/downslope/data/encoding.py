@@ -54,7 +54,7 @@ class CategoryEncoding(msgspec.Struct, frozen=True, kw_only=True):
         )
         levels, counts = np.unique(present, return_counts=True)
         most_frequent = levels[counts.argmax()]
-        filled = np.where(cells == None, most_frequent, cells)  # noqa: E711
+        filled = np.where(cells == None, most_frequent, cells)  # noqa: E711 - elementwise
         one_hot.fit(filled[:, None])
         joined = one_hot.infrequent_categories_[0]
         rare = [] if joined is None else joined.tolist()
@@ -78,13 +78,13 @@ class CategoryEncoding(msgspec.Struct, frozen=True, kw_only=True):
     def transform(self, cells: NDArray[np.object_]) -> NDArray[np.float64]:
         """Return features, shape (rows, features)."""
         number = {level: at for at, level in enumerate(self.levels)}
-        number[None] = number.get(self.most_frequent, len(self.levels))  # type: ignore[index]
+        number[None] = number.get(self.most_frequent, len(self.levels))  # type: ignore[index] - None is a missing cell
         at = np.array([number.get(cell, len(self.levels)) for cell in cells], np.intp)
         one_hot = np.zeros((len(cells), len(self.levels) + 1))
         one_hot[np.arange(len(cells)), at] = 1
         parts = [one_hot[:, : len(self.levels) + bool(self.joined)]]
         if self.indicated:
-            parts.append((cells == None).astype(np.float64)[:, None])  # noqa: E711
+            parts.append((cells == None).astype(np.float64)[:, None])  # noqa: E711 - elementwise
         return np.concatenate(parts, axis=1)
 
 
