@@ -21,7 +21,7 @@ def test_a_run_writes_results_manifest_and_report(downslope, tmp_path: Path) -> 
     assert (tmp_path / "out" / "report.html").stat().st_size > 10_000
     manifest = Run(tmp_path / "out").read_manifest()
     assert manifest is not None and "report.html" in manifest.files
-    assert said.out.rstrip().endswith("out/report.html")
+    assert said.out.rstrip().endswith("out/report.html, and report.pdf to print")
     assert "test accuracy" in said.out
 
 
