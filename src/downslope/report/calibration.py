@@ -57,12 +57,12 @@ class Calibration(Display):
         return figure
 
     def texts(self) -> Texts:
-        all_bins = self.reliability
-        bins, error = len(self.reliability.bins), percent(self.reliability.error)
+        reliability = self.reliability
+        bins, error = len(reliability.bins), percent(reliability.error)
         return Texts(
             f"Expected calibration error, the average gap between confidence and accuracy: "
-            f"{percent(all_bins.error)} (95 % interval {percent_interval(all_bins.interval)}). "
-            f"Mean confidence {percent(all_bins.confidence)}, accuracy "
-            f"{percent(all_bins.accuracy)}. Below: histogram of confidences over all seeds.",
+            f"{error} (95 % interval {percent_interval(reliability.interval)}). "
+            f"Mean confidence {percent(reliability.confidence)}, accuracy "
+            f"{percent(reliability.accuracy)}. Below: histogram of confidences over all seeds.",
             f"Accuracy against confidence in {bins} bins; expected calibration error {error}.",
         )
