@@ -24,6 +24,7 @@ from downslope.engines.population import run_jobs, train
 from downslope.engines.pytorch import predict, train_member
 from downslope.engines.runner import MakeRunner, Runner, local_runner
 from downslope.engines.schedules import learning_rates
+from downslope.engines.small_networks import Outcomes, SmallNetworks, train_small_networks
 
 __all__ = [
     "MISSING",
@@ -32,7 +33,9 @@ __all__ = [
     "EpochRecord",
     "Job",
     "MakeRunner",
+    "Outcomes",
     "Runner",
+    "SmallNetworks",
     "Snapshot",
     "choose_engine",
     "cores",
@@ -53,5 +56,6 @@ __all__ = [
     "run_jobs",
     "train",
     "train_member",
+    "train_small_networks",
     "versions",
 ]
