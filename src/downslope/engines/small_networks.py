@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downslope.engines.environment import cores
-from downslope.engines.native import MISSING, _native, instruction_set, instruction_sets
+from downslope.engines.native import MISSING, core, instruction_set, instruction_sets
 from downslope.errors import InputError
 from downslope.progress import Progress, Steps
 
@@ -103,7 +103,7 @@ def train_small_networks(
 
     def compute(start: int) -> None:
         rows = slice(start, start + PIECE)
-        _native.train_small_networks(
+        core().train_small_networks(
             isa,
             **arrays,
             rates=rates[rows],

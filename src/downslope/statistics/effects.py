@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -99,21 +99,29 @@ def verdict_of(effects: Sequence[Effect]) -> Verdict:
     return "reproduced" if verdicts == {"reproduced"} else "undecided"
 
 
-def pseudovalues(pairs: NDArray[np.float64]) -> list[float]:
+def pseudovalues(
+    pairs: Mapping[str, NDArray[np.float64]], statistic: Callable[..., float]
+) -> list[float]:
     """Turn a quantity of all pairs of seeds into a value for each seed (Tukey's jackknife, 1958).
 
     Pairs that share a seed depend on each other; the values that come out are about independent,
-    and their mean is that over all pairs.
+    and their mean is the quantity without its bias of first order.
 
     Args:
-        pairs: symmetric, shape (seeds, seeds), three seeds or more; its diagonal is not read.
+        pairs: symmetric, each of shape (seeds, seeds), three seeds or more.
+        statistic: of the pairs of different seeds, each of shape (seeds * (seeds - 1) / 2,), by
+            name.
 
-    >>> pseudovalues(np.array([[0.0, 1, 2], [1, 0, 3], [2, 3, 0]]))
+    >>> distances = {"of": np.array([[0.0, 1, 2], [1, 0, 3], [2, 3, 0]])}
+    >>> pseudovalues(distances, lambda of: float(of.mean()))
     [0.0, 2.0, 4.0]
     """
-    count = len(pairs)
-    whole = np.where(np.eye(count, dtype=bool), 0.0, pairs)
-    total = whole.sum()
-    mean = total / (count * (count - 1))
-    without = (total - 2 * whole.sum(axis=1)) / ((count - 1) * (count - 2))
-    return [float(value) for value in count * mean - (count - 1) * without]
+    count = len(next(iter(pairs.values())))
+
+    def of(seeds: NDArray[np.int64]) -> float:
+        upper = np.triu_indices(len(seeds), 1)
+        return statistic(**{k: v[np.ix_(seeds, seeds)][upper] for k, v in pairs.items()})
+
+    everyone = np.arange(count)
+    whole = of(everyone)
+    return [count * whole - (count - 1) * of(np.delete(everyone, i)) for i in range(count)]

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from downslope.checked import read
 from downslope.errors import InputError, nearest
+from downslope.studies.barriers import Barriers
 from downslope.studies.study import Study
 from downslope.studies.trainability import Trainability
 
-STUDIES: Final[Mapping[str, type[Study]]] = {kind.name: kind for kind in (Trainability,)}
+STUDIES: Final[Mapping[str, type[Study]]] = {kind.name: kind for kind in (Trainability, Barriers)}
 
 
 def study_named(name: str, settings: Mapping[str, Any] | None = None) -> Study:

@@ -19,6 +19,7 @@ from downslope.progress import Steps
 from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.style import INDIGO, MUTED, ROSE, WIDTH, legend_above, log_ticks, panel
 from downslope.statistics import effect
+from downslope.studies.boxes import boundary, box_counts, box_sides, dimension
 from downslope.studies.study import Analysis, Arrays, Part, Study
 
 UNITS = 16
@@ -128,48 +129,6 @@ class Trainability(Study, frozen=True, kw_only=True):
         )
 
 
-def boundary(trained: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Mark where two by two neighbours of a map are not alike, shape (rows - 1, columns - 1).
-
-    >>> boundary(np.array([[True, True, True], [True, True, False]])).tolist()
-    [[False, True]]
-    """
-    corners = [trained[:-1, :-1], trained[:-1, 1:], trained[1:, :-1], trained[1:, 1:]]
-    return np.any(corners, axis=0) & ~np.all(corners, axis=0)
-
-
-def box_counts(marked: NDArray[np.bool_], sides: Sequence[int]) -> list[int]:
-    """Count the boxes of a grid that hold something marked, for each side of boxes.
-
-    >>> box_counts(np.eye(4, dtype=bool), [1, 2, 4])
-    [4, 2, 1]
-    """
-    counts: list[int] = []
-    for side in sides:
-        rows, columns = (-(-n // side) for n in marked.shape)
-        padded = np.zeros((rows * side, columns * side), bool)
-        padded[: marked.shape[0], : marked.shape[1]] = marked
-        counts.append(int(padded.reshape(rows, side, columns, side).any((1, 3)).sum()))
-    return counts
-
-
-def sides_of(marked: NDArray[np.bool_]) -> list[int]:
-    """Return the sides of boxes that are counted: powers of two up to an eighth of the map."""
-    return [2**k for k in range((max(marked.shape) // 8).bit_length())]
-
-
-def dimension(marked: NDArray[np.bool_], sides: Sequence[int] = ()) -> float:
-    """Estimate the box-counting dimension; NaN where nothing is marked.
-
-    >>> round(dimension(np.eye(256, dtype=bool)), 12)
-    1.0
-    """
-    if not marked.any():
-        return float("nan")
-    sides = sides or sides_of(marked)
-    return -float(np.polyfit(np.log(sides), np.log(box_counts(marked, sides)), 1)[0])
-
-
 @dataclass(frozen=True)
 class RateMap(Display):
     """Which learning rates train, and how fast."""
@@ -242,14 +201,11 @@ class BoxCounts(Display):
     def frame(self) -> Frame:
         maps = [("large map", self.trained)]
         maps += [(f"start {i}", trained) for i, trained in enumerate(self.starts)]
+        edges = {name: boundary(trained) for name, trained in maps}
         rows = [
-            (name, side, count)
-            for name, trained in maps
-            for side, count in zip(
-                sides_of(boundary(trained)),
-                box_counts(boundary(trained), sides_of(boundary(trained))),
-                strict=True,
-            )
+            (name, side, boxes)
+            for name, edge in edges.items()
+            for side, boxes in zip(box_sides(edge), box_counts(edge, box_sides(edge)), strict=True)
         ]
         return Frame(("map", "side", "boxes"), rows)
 
@@ -257,12 +213,12 @@ class BoxCounts(Display):
         figure, axes = panel("side of a box, networks", "boxes on the boundary")
         for i, (name, rows) in enumerate(frame.groups("map").items()):
             sides, boxes = rows.numbers("side"), rows.numbers("boxes")
-            look = {"color": INDIGO, "label": name, "zorder": 3, "marker": "o", "markersize": 4}
-            small = {"color": MUTED, "alpha": 0.5, "linewidth": 0.8}
-            label = {"label": "other starts"} if i == 1 else {}
-            axes.plot(sides, boxes, **(look if i == 0 else small | label))
             if i == 0:
+                axes.plot(sides, boxes, "o-", color=INDIGO, ms=4, zorder=3, label=name)
                 axes.plot(sides, boxes[-1] * sides[-1] / sides, "--", color=ROSE, label="a line")
+            else:
+                label = "other starts" if i == 1 else ""
+                axes.plot(sides, boxes, color=MUTED, alpha=0.5, linewidth=0.8, label=label)
         axes.set_xscale("log")
         axes.set_yscale("log")
         log_ticks(axes.xaxis)
