@@ -169,7 +169,7 @@ class RateMap(Display):
 
     def texts(self) -> Texts:
         return Texts(
-            "Each pixel is a network, all of one start. Blue: trained, the darker the faster; "
+            "Each pixel is a network, all of one start. Blue: trained, the darker the slower; "
             "rose: did not, the darker the later it diverged. Colours go by rank. The CSV has "
             "minus the sum of relative losses of those that trained, and for the others the sum of "
             "one over each.",
