@@ -27,8 +27,10 @@ from downslope.studies.populations import split_examples
 from downslope.studies.study import Analysis, Arrays, Part, Study
 
 WIDTHS = (32, 32)
-POINTS = 12
+POINTS = 10
 """Along a training, the first step included."""
+LATE = 3
+"""Points at the end that decide."""
 BATCHES = 32
 """Minibatches behind a batch sharpness."""
 NEAR = (0.9, 1.2)
@@ -115,7 +117,7 @@ class EdgeOfStability(Study, frozen=True, kw_only=True):
             hessian.move_to(vector)
             sharpness[place] = hessian.top_eigenvalues(self.random(2))[0] * rate / 2
             losses[place] = record.train_loss
-            if batches:
+            if batches and place[1] >= len(at) - LATE:
                 quotients = [along_gradient(batch, vector) for batch in batches]
                 of_batches[place] = float(np.mean(quotients)) * rate / 2
             done += 1
@@ -132,15 +134,15 @@ class EdgeOfStability(Study, frozen=True, kw_only=True):
             judged
             for i, rate in enumerate(self.learning_rates)
             for values in [parts[f"rate-{i}"]["sharpness"]]
-            for late in [values[:, -(POINTS // 4) :].mean(axis=1).tolist()]
+            for late in [values[:, -LATE:].mean(axis=1).tolist()]
             for judged in (
                 effect(f"first step, rate {rate:g}", values[:, 0].tolist(), "below", 1),
-                effect(f"last quarter, rate {rate:g}", late, "above", NEAR[0]),
-                effect(f"last quarter, rate {rate:g}, again", late, "below", NEAR[1]),
+                effect(f"end, rate {rate:g}", late, "above", NEAR[0]),
+                effect(f"end, rate {rate:g}, again", late, "below", NEAR[1]),
             )
         ]
         ends = {
-            name: parts["minibatches"][name][:, -(POINTS // 4) :].mean(axis=1).tolist()
+            name: parts["minibatches"][name][:, -LATE:].mean(axis=1).tolist()
             for name in ("sharpness", "batch_sharpness")
         }
         said = [
@@ -192,6 +194,7 @@ class Sharpness(Display):
             (label, step, np.mean(values), *(mean_interval(values.tolist()) or (None, None)))
             for label, arrays, key in curves
             for step, values in zip(arrays["step"].tolist(), arrays[key].T, strict=True)
+            if np.isfinite(values).all()
         ]
         return Frame(("training", "step", "sharpness", "low", "high"), rows)
 

@@ -48,7 +48,7 @@ class Trainability(Study, frozen=True, kw_only=True):
         "the boundary between learning rates that train a small network and those that do not is "
         "a fractal: its box-counting dimension is above 1."
     )
-    core_minutes: ClassVar = 9.0
+    core_minutes: ClassVar = 7.1
 
     rectangle: tuple[float, float, float, float] = (3.0, 6.0, 1.0, 2.5)
     size: Sixteens = 512
