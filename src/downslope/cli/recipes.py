@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from downslope.bars import watch
 from downslope.cli.data import load_dataset
 from downslope.cli.options import Options, with_options
 from downslope.errors import InputError
 from downslope.progress import begin
 from downslope.stages import STAGES
 from downslope.terminal import say, show
-from downslope.watch import watch
 
 if TYPE_CHECKING:
     from downslope.data import Dataset

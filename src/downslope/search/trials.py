@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -16,6 +16,7 @@ from downslope.errors import InputError
 from downslope.files import inside
 from downslope.networks import Member
 from downslope.search.settings import Settings
+from downslope.showing import Shown
 
 # A table's name that is no UTF-8 any more ends in Python's own error, within SQLite's.
 _SQLITE = (sqlite3.Error, UnicodeDecodeError)
@@ -44,7 +45,7 @@ class TrialEpoch(msgspec.Struct, frozen=True, kw_only=True):
     validation_accuracy: float | None
 
 
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
+class Trial(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """A member that a search proposed, with its outcome.
 
     Args:
@@ -77,6 +78,31 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     cohort: int = 0
     rung: int | None = None
     rank: int | None = None
+
+    def facts(self) -> Mapping[str, object]:
+        """Return what became of the trial and what it was."""
+        measured = ("validation_accuracy", "validation_loss")
+        return {
+            "id": self.id,
+            "outcome": self.outcome,
+            **{name.replace("_", " "): getattr(self, name) for name in measured},
+            **self.member.facts(),
+            "epochs": f"{len(self.curve)} of {self.settings.epochs}",
+            "seconds": self.seconds,
+            "reason": self.reason,
+        }
+
+    def row(self) -> dict[str, Any]:
+        """Return the trial's row of a data frame, with a column for each hyperparameter."""
+        measured = ("outcome", "validation_accuracy", "validation_loss", "train_loss", "seconds")
+        return {
+            "id": self.id,
+            **{name: getattr(self, name) for name in measured},
+            "seed": self.member.seed,
+            "trained_epochs": len(self.curve),
+            **msgspec.structs.asdict(self.settings),
+            "reason": self.reason,
+        }
 
 
 class PausedTrial(msgspec.Struct, frozen=True, kw_only=True):
