@@ -22,7 +22,6 @@ from downslope.recipe import Recipe
 from downslope.search import Settings
 from downslope.toml import write_toml
 
-
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 

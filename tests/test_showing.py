@@ -134,8 +134,9 @@ def test_frames_have_a_row_for_each(finished_results: Results, records: Records)
     path = finished_results.landscape.to_frame()
     assert path["true_loss"].tolist() == [p.true_loss for p in finished_results.landscape.path]
     classes = refit.to_frame(finished_results.data.class_names)
-    scores = class_scores(refit.confusion)
-    assert classes["recall"].fillna(-1).tolist() == [s.recall or -1 for s in scores]
+    precisions = [score.precision for score in class_scores(refit.confusion)]
+    assert classes["precision"].isna().tolist() == [one is None for one in precisions]
+    assert classes["precision"].dropna().tolist() == [x for x in precisions if x is not None]
     assert classes["class"].tolist() == finished_results.data.class_names
     with pytest.raises(InputError, match="int has no fields"):
         to_frame([3])

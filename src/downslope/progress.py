@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -41,7 +41,7 @@ class Watchable(Protocol[T_co]):
 
 def steps_of(work: Steps[T] | Watchable[T]) -> Steps[T]:
     """Return the steps of a computation, however it is given."""
-    return cast("Steps[T]", work) if isinstance(work, Generator) else work.steps()
+    return work if isinstance(work, Generator) else work.steps()
 
 
 def begin(steps: Steps[T]) -> Steps[T]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -29,8 +29,10 @@ from downslope.data import Opening
 from downslope.engines import engine_name, hardware, versions
 from downslope.errors import InputError
 from downslope.files import PART, inside, sha256_of, write_whole
+from downslope.landscape import Trajectory
 from downslope.results import Results, decode
 from downslope.runs.manifest import Manifest, is_derived, stage_of
+from downslope.search import trial_snapshots
 from downslope.showing import Drawn, Page, page_of
 from downslope.toml import write_toml
 
@@ -69,6 +71,14 @@ class Run(Drawn):
         except InputError as error:
             results = {"damaged": error}
         return {"path": self.path, **results}
+
+    def trajectory(self, trial: int, part: Literal["search", "variants"] = "search") -> Trajectory:
+        """Read the path of a trial, which the recipe kept (`search.snapshots_per_epoch`).
+
+        Raises:
+            InputError: it kept none; see `trial_snapshots`.
+        """
+        return Trajectory.of(trial_snapshots(inside(self.path, f"{part}/trials.sqlite"), trial))
 
     def report(self) -> Page:
         """Return the run's report, for a notebook to show inline; no file is written."""

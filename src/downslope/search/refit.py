@@ -87,15 +87,17 @@ class RefitResult(Shown, msgspec.Struct, frozen=True, kw_only=True):
 
     def facts(self) -> Mapping[str, object]:
         """Return what was trained, and what it reached on the test set."""
-        accuracy, error = self.test_accuracy, self.test_error
-        reached = accuracy and f"{accuracy.mean:.4f} (95 % {{:.4f}} to {{:.4f}})"
+        accuracy, reached = self.test_accuracy, ""
+        if accuracy is not None:
+            low, high = accuracy.interval
+            reached = f"{accuracy.mean:.4f} (95 % {low:.4f} to {high:.4f})"
         return {
             **self.member.facts(),
             "seed": "",
             "seeds": self.seeds,
             "examples": self.examples,
-            "test accuracy": reached and reached.format(*accuracy.interval),
-            "test error": error,
+            "test accuracy": reached,
+            "test error": self.test_error,
             "stopped": "; ".join(self.stopped),
         }
 

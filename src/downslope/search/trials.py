@@ -32,6 +32,11 @@ _TABLES = (
     "TABLE paused (id INTEGER PRIMARY KEY, trial TEXT NOT NULL, sha256 TEXT NOT NULL, "
     "state BLOB NOT NULL, state_sha256 TEXT NOT NULL)",
 )
+# Made only where a search keeps paths; each row is what `snapshots.pack` wrote of an epoch.
+_SNAPSHOTS = (
+    "TABLE snapshots (id INTEGER NOT NULL, epoch INTEGER NOT NULL, content BLOB NOT NULL, "
+    "sha256 TEXT NOT NULL, PRIMARY KEY (id, epoch))"
+)
 
 Outcome = Literal["completed", "pruned", "diverged", "failed"]
 
@@ -161,7 +166,7 @@ class TrialStore:
         """Refuse views and triggers: they compute when they are read or written, maybe for ever."""
         rows = self._connection.execute("SELECT type, name, sql FROM sqlite_master")
         for kind, name, text in rows:
-            if text not in {f"CREATE {table}" for table in _TABLES}:
+            if text is not None and text not in {f"CREATE {t}" for t in (*_TABLES, _SNAPSHOTS)}:
                 raise sqlite3.DatabaseError(f"it has a {kind} {name!r} that we did not make")
 
     def add(self, trial: Trial) -> None:
@@ -188,6 +193,41 @@ class TrialStore:
         with self._storing(f"trial {trial.id}"):
             self._connection.execute("INSERT OR REPLACE INTO paused VALUES (?, ?, ?, ?, ?)", row)
         self._commit_soon()
+
+    def keep(self, number: int, epoch: int, content: bytes) -> None:
+        """Store the snapshots of an epoch of a trial, before what says that the epoch was trained.
+
+        Raises:
+            InputError: as `add`.
+        """
+        with self._storing(f"snapshots of trial {number}"):
+            self._connection.execute(f"CREATE {_SNAPSHOTS.replace(' ', ' IF NOT EXISTS ', 1)}")
+            row = (number, epoch, content, _sha256(content))
+            self._connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", row)
+
+    def kept(self, number: int, epochs: int) -> list[bytes]:
+        """Read the snapshots of a trial's first epochs; empty where none were kept.
+
+        Raises:
+            InputError: they are damaged, or those of an epoch are missing.
+        """
+        contents: list[bytes] = []
+        with self._reading():
+            known = "SELECT name FROM sqlite_master WHERE name = 'snapshots'"
+            if not self._connection.execute(known).fetchone():
+                return []
+            rows = self._connection.execute(
+                "SELECT epoch, content, sha256 FROM snapshots WHERE id = ? AND epoch <= ? "
+                "ORDER BY epoch",
+                (number, epochs),
+            )
+            for epoch, content, digest in rows:
+                if digest != _sha256(content) or epoch != len(contents) + 1:
+                    raise InputError(f"the snapshots of trial {number}, epoch {epoch}, differ")
+                contents.append(content)
+        if contents and len(contents) < epochs:
+            raise InputError(f"{self.path}: trial {number} lacks the snapshots of its last epochs")
+        return contents
 
     def commit(self) -> None:
         """Bring all that was stored to the disk, a power cut included.
