@@ -1,5 +1,6 @@
 """Objects in a console and a notebook: short, whole, harmless; tables and figures from them."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -142,11 +143,34 @@ def test_frames_have_a_row_for_each(finished_results: Results, records: Records)
         to_frame([3])
 
 
-def test_every_figure_of_the_report_can_be_drawn_from_the_run(copied: Run) -> None:
-    write_report(copied)
-    figures = copied.figures()
-    written = {path.stem: path for path in (copied.path / "figures").glob("*.csv")}
-    assert set(figures) == set(written)
+@pytest.fixture(scope="module")
+def reported(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
+    """A run of some stages whose report was shown, then written."""
+    path = shutil.copytree(finished.path, tmp_path_factory.mktemp("reported") / "run")
+    run, results = Run(path), finished.read_results()
+    results.theory = results.autoencoder = results.variants = None
+    run.commit(results, [])
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    page = run.report()
+    assert before == {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
+    write_report(run)
+    frame = page._repr_html_()
+    assert frame.startswith('<iframe srcdoc="&lt;!doctype html') and frame.count("<") == 2
+    return run, page.html
+
+
+@pytest.mark.slow
+def test_the_report_is_shown_as_it_is_written(reported: tuple[Run, str]) -> None:
+    run, page = reported
+    assert page == (run.path / "report.html").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_every_figure_of_the_report_can_be_drawn_from_the_run(reported: tuple[Run, str]) -> None:
+    run, _ = reported
+    written = {path.stem: path for path in (run.path / "figures").glob("*.csv")}
+    figures = run.figures()
+    assert set(figures) == set(written) and "landscape-surface" in figures
     for name, display in figures.items():
         assert isinstance(display, Display)
         assert display.frame().csv() == written[name].read_text("utf-8"), name
@@ -165,15 +189,10 @@ def test_objects_draw_their_figures(finished_results: Results, landscape: Landsc
         landscape.plot("slise")
 
 
-def test_pages_are_shown_within_a_frame_of_their_own(copied: Run, landscape: Landscape) -> None:
-    before = {path: path.read_bytes() for path in copied.path.rglob("*") if path.is_file()}
-    report, widget = copied.report(), landscape.interactive()
-    assert before == {p: p.read_bytes() for p in copied.path.rglob("*") if p.is_file()}
-    assert report.html == write_report(copied)[0].read_text("utf-8")
-    for page in (report, widget):
-        frame = page._repr_html_()
-        assert frame.startswith('<iframe srcdoc="&lt;!doctype html') and frame.count("<") == 2
+def test_a_landscape_is_turned_within_a_frame_of_its_own(landscape: Landscape) -> None:
+    widget = landscape.interactive()
     assert "<header>" not in widget.html and 'id="terrain"' in widget.html
+    assert repr(widget).startswith("<InlinePage ")
 
 
 def test_records_are_watched_or_iterated(scaled: Examples) -> None:
