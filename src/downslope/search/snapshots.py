@@ -84,7 +84,7 @@ def _unpacked(one: _Stored, last: NDArray[np.float32] | None) -> NDArray[np.floa
     if last is None:
         raise ValueError("the first snapshot is a difference")
     change = np.frombuffer(one.content, "<f2").astype(np.float32) * np.float32(one.scale)
-    return last + change
+    return np.add(last, change, dtype=np.float32)
 
 
 def snapshot_bytes(members: Sequence[Member], trials: int, snapshots_per_epoch: int) -> float:
