@@ -2,28 +2,23 @@
 
 import os
 import runpy
-from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from downslope.assignment.catalogue import catalogue, code_of, reference_source
-from downslope.assignment.checker import Checker
+from downslope.assignment.checker import Checker, small_data
 from downslope.assignment.submission import FUNCTIONS, OPTIONAL, read_submission
 from downslope.assignment.verdicts import Check
 
 MISTAKES = runpy.run_path(str(Path(__file__).with_name("seeds.py")))["MISTAKES"]
 VARIATIONS = runpy.run_path(str(Path(__file__).with_name("variations.py")))
-CORRECT, PAIRS = VARIATIONS["CORRECT"], VARIATIONS["PAIRS"]
+CORRECT, SEVERAL = VARIATIONS["CORRECT"], VARIATIONS["SEVERAL"]
 SOLUTIONS = Path(__file__).parent / "solutions"
 # `make mistakes` checks all of them, which takes minutes; otherwise every third is checked.
 EVERY = 1 if os.environ.get("DOWNSLOPE_MISTAKES") == "full" else 3
-
-
-@pytest.fixture(scope="module")
-def checker() -> Iterator[Checker]:
-    with Checker() as checker:
-        yield checker
 
 
 def checked(checker: Checker, folder: Path, source: str) -> Check:
@@ -102,8 +97,8 @@ def test_a_mistake_in_anothers_code_is_named(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("names", "solution", "changes"), PAIRS[::EVERY])
-def test_two_mistakes_are_both_named_or_more_is_said_to_follow(
+@pytest.mark.parametrize(("names", "solution", "changes"), SEVERAL[::EVERY])
+def test_several_mistakes_are_named_or_more_is_said_to_follow(
     checker: Checker,
     tmp_path: Path,
     names: set[str],
@@ -114,6 +109,18 @@ def test_two_mistakes_are_both_named_or_more_is_said_to_follow(
     named = {m.name for v in check.verdicts for m in v.mistakes}
     said = " ".join(line for v in check.verdicts for line in v.lines)
     assert named == names or (named < names and named and "may be more" in said), check
+
+
+def test_the_data_are_scikit_learns_digits() -> None:
+    digits = load_digits()
+    data = small_data()
+    assert [len(data[f"{name}_labels"]) for name in ("train", "test")] == [120, 60]
+    images = np.concatenate([data["train_images"], data["test_images"]])
+    eight = np.round(digits.images * (255 / 16)).astype(np.uint8)
+    known = {image.tobytes(): label for image, label in zip(eight, digits.target, strict=True)}
+    labels = [known[np.ascontiguousarray(i[2:26:3, 2:26:3]).tobytes()] for i in images]
+    assert labels == [*data["train_labels"], *data["test_labels"]]
+    assert len(np.unique(images.sum(axis=(1, 2)))) == 180
 
 
 def test_forty_mistakes_are_seeded() -> None:
