@@ -10,8 +10,12 @@ from sklearn.datasets import load_digits
 
 from downslope.assignment.catalogue import catalogue, code_of, reference_source
 from downslope.assignment.checker import Checker, small_data
+from downslope.assignment.oracle import Oracle
+from downslope.assignment.records import Record, Request
 from downslope.assignment.submission import FUNCTIONS, OPTIONAL, read_submission
 from downslope.assignment.verdicts import Check
+from downslope.errors import InputError
+from downslope.files import CACHE
 
 MISTAKES = runpy.run_path(str(Path(__file__).with_name("seeds.py")))["MISTAKES"]
 VARIATIONS = runpy.run_path(str(Path(__file__).with_name("variations.py")))
@@ -121,6 +125,38 @@ def test_the_data_are_scikit_learns_digits() -> None:
     labels = [known[np.ascontiguousarray(i[2:26:3, 2:26:3]).tobytes()] for i in images]
     assert labels == [*data["train_labels"], *data["test_labels"]]
     assert len(np.unique(images.sum(axis=(1, 2)))) == 180
+
+
+def test_what_the_reference_does_is_observed_once_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def run(request: Request) -> dict[str, Record]:
+        asked.append(request.probes)
+        values = {"value": np.array([1 / 3, np.nan]), "kind": "a number"}
+        return {name: Record(values=dict(values), end=end) for name in request.probes}
+
+    end = None
+    monkeypatch.setenv(CACHE, str(tmp_path))
+    mistake = next(m for m in catalogue() if m.function == "evaluate")
+    first, again, other = Oracle(), Oracle(), Oracle()
+    for oracle in (first, again):
+        for mistakes in ([], [mistake], [mistake, mistake]):
+            oracle.observe("evaluate", mistakes, run, b"key")
+        oracle.keep(b"key")
+    assert asked == [list(FUNCTIONS), ["evaluate"]]
+    kept = again.observe("evaluate", [mistake], run, b"key")
+    assert kept and kept.values["kind"] == "a number"
+    np.testing.assert_array_equal(kept.values["value"], [1 / 3, np.nan])
+    # Under another key it is observed again; what a limit ended is not kept.
+    end = "time"
+    with pytest.raises(InputError, match="too busy"):
+        other.observe("evaluate", [], run, b"another key")
+    other.observe("evaluate", [mistake], run, b"another key")
+    other.keep(b"another key")
+    Oracle().observe("evaluate", [mistake], run, b"another key")
+    assert asked[2:] == [list(FUNCTIONS), ["evaluate"], ["evaluate"]]
 
 
 def test_forty_mistakes_are_seeded() -> None:

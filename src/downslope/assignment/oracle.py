@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from downslope.assignment.catalogue import Mistake, reference_source
 from downslope.assignment.records import Limits, Record, Request, pack, unpack
 from downslope.assignment.submission import FUNCTIONS
+from downslope.errors import InputError
 from downslope.files import keep, read_kept
 
 SHORTER = {
@@ -46,6 +47,9 @@ class Oracle:
 
         Returns:
             None where the mistakes exclude each other.
+
+        Raises:
+            InputError: the machine is too busy for the reference itself.
         """
         source: str | None = reference_source()
         for long, short in SHORTER.items():
@@ -60,7 +64,13 @@ class Oracle:
             probes = [probe] if mistakes else list(FUNCTIONS)
             records = run(Request(source=source, probes=probes, limits=LIMITS))
             for name in probes:
-                self._of(name, key)[digest] = records[name]
+                record = records.get(name, Record(end="time"))
+                if not mistakes and _ended(record):
+                    raise InputError(
+                        "check: this machine is too busy: the reference itself was stopped at its "
+                        "limits; repeat the command later"
+                    )
+                self._of(name, key)[digest] = record
             self._changed.update(probes)
         return self._of(probe, key)[digest]
 
@@ -73,13 +83,15 @@ class Oracle:
         """Keep what was observed beside what others have kept in the meantime."""
         for probe in sorted(self._changed):
             # What a limit ended, on a machine that was too busy, is observed again.
-            whole = {
-                digest: record
-                for digest, record in self._known[probe].items()
-                if record.end is None and not (record.error and record.error.limit)
-            }
+            known = self._known[probe]
+            whole = {digest: known[digest] for digest in known if not _ended(known[digest])}
             keep(_file(probe), key, pack(_read(probe, key) | whole))
         self._changed.clear()
+
+
+def _ended(record: Record) -> bool:
+    """Tell whether a limit ended what was observed."""
+    return record.end is not None or (record.error is not None and record.error.limit)
 
 
 def _file(probe: str) -> str:
