@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Inputs = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.float64]
 
+DecimalMark = Literal["", ".", ","]
+"""Of a text table's numbers; empty where it is not known."""
+
 Task = Literal["classification", "regression"]
 """What is predicted: classes, or numbers."""
 
@@ -152,6 +155,7 @@ class Dataset:
         columns: of a table, all of them, those that are left out with the reason; empty for
             pictures.
         target: name of the label column of a table.
+        decimal: mark of a text table's numbers.
     """
 
     name: str
@@ -166,6 +170,7 @@ class Dataset:
     task: Task = "classification"
     columns: tuple[Column, ...] = ()
     target: str = ""
+    decimal: DecimalMark = ""
 
 
 def content_digest(*arrays: NDArray[np.generic]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,6 +53,7 @@ def search(
     threads: int | None = None,
     task: str = "search",
     make_runner: MakeRunner = local_runner,
+    columns: Mapping[str | None, tuple[int, int]] | None = None,
 ) -> Steps[SearchResult]:
     """Train every proposal and choose the best on validation examples.
 
@@ -72,6 +73,8 @@ def search(
         threads: members trained at the same time.
         task: the name shown with the progress.
         make_runner: makes what trains, here or on a cluster.
+        columns: of the inputs, those that a trial sees by the encoding in its settings; None where
+            there is one encoding, and all see everything. See `Encodings`.
 
     Raises:
         InputError: no proposals, examples that do not fit them, or a store that holds other trials
@@ -84,7 +87,7 @@ def search(
         raise InputError("search: trials = 0; at least one is needed")
     with TrialStore(store) as trial_store, make_runner(training, validation, threads) as runner:
         scheduler = _TrialScheduler(
-            sampler, trials, halving, trial_store, runner, training, classes, seed
+            sampler, trials, halving, trial_store, runner, training, classes, seed, columns
         )
         yield scheduler.progress(task)
         for record in runner.records():
@@ -150,7 +153,9 @@ class _TrialScheduler:
         training: Examples,
         classes: int,
         seed: int,
+        columns: Mapping[str | None, tuple[int, int]] | None,
     ) -> None:
+        self._columns = columns
         self._sampler, self._store, self._runner = sampler, store, runner
         self._training = training
         self._unfinished = 0  # jobs
@@ -228,7 +233,6 @@ class _TrialScheduler:
     def _propose(self, number: int) -> None:
         size, shares = self._sizes[number]
         first = len(self._courses)
-        features = self._training.inputs.shape[1]
         for i in range(first, first + size):
             settings = self._sampler.ask()
             if settings is None:  # a grid has ended
@@ -237,7 +241,8 @@ class _TrialScheduler:
                 if not self._planned:
                     raise InputError("search: no point of the grid meets the constraints")
                 break
-            member = settings.member(features, self._classes, self._seed + i)
+            first_input, end = self._seen(settings) or (0, self._training.inputs.shape[1])
+            member = settings.member(end - first_input, self._classes, self._seed + i)
             for stored in (self._held.get(i), self._paused.get(i)):
                 if stored is not None and stored.member != member:
                     raise self._another(i)
@@ -259,6 +264,9 @@ class _TrialScheduler:
                 self._work(course, done)
         for i in ids:
             self._advance(i)
+
+    def _seen(self, settings: Settings) -> tuple[int, int] | None:
+        return None if self._columns is None else self._columns[settings.encoding]
 
     def _advance(self, number: int) -> None:
         """Train a trial to where it is compared next, unless the store knows what comes of it."""
@@ -289,6 +297,7 @@ class _TrialScheduler:
                 until=until,
                 checkpoint=checkpoint,
                 priority=(course.cohort, -left),
+                columns=self._seen(course.settings),
             )
         )
 
