@@ -12,6 +12,7 @@ import msgspec
 from downslope.engines.environment import fingerprint
 from downslope.files import keep, key_of, read_kept
 from downslope.progress import Progress, Steps
+from downslope.showing import Shown
 from downslope.theory.activations import ACTIVATIONS
 from downslope.theory.gains import Gain, compute_gain
 from downslope.theory.refutations import CounterExample, Mutation, counterexamples, mutations
@@ -22,7 +23,7 @@ FILE: Final = "theory.json"
 """The name of the result in the program's cache."""
 
 
-class Analysis(msgspec.Struct, frozen=True, kw_only=True):
+class Analysis(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """The verified derivation, and the gains of the activations known by name.
 
     Args:
