@@ -147,6 +147,7 @@ def test_a_search_over_encodings_trains_what_each_alone_would(tmp_path: Path, fo
         assert alone.validation_loss == trial.validation_loss
     chosen = search.chosen.settings.encoding
     assert results.refit.encoding == chosen
+    assert run.read_results().refit.encoding == chosen
     model = load_model(run.path)
     assert model.encoding.numbers.method == chosen
     context = prepare(load_recipe("quick", small | {"data.encoding": chosen}), dataset, run, 1)
