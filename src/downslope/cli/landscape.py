@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from downslope.bars import watch
 from downslope.checked import Count, Seed
 from downslope.cli.options import OutputOption, QuietOption, ThreadsOption, number, place
 from downslope.errors import InputError
 from downslope.terminal import own_output, say
-from downslope.watch import watch
 
 
 def landscape(

@@ -209,6 +209,7 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
         threads=context.threads,
         task=part,
         make_runner=context.make_runner,
+        snapshots_per_epoch=recipe.snapshots_per_epoch,
         columns=columns,
     )
     context.run.record(f"{part}/trials.sqlite")
