@@ -112,8 +112,8 @@ class SearchResult(Drawn, msgspec.Struct, frozen=True, kw_only=True):
         Of the settings it has those in which trials differ; `to_frame(search.trials)` has all.
         """
         frame = to_frame(self.trials)
-        same = [n for n in Settings.__struct_fields__ if n in frame and frame[n].nunique() < 2]
-        return frame.drop(columns=same)
+        names = set(Settings.__struct_fields__) & set(frame.columns)
+        return frame.drop(columns=[name for name in names if len({*frame[name].tolist()}) < 2])
 
     def plot_history(self) -> Figure:
         """Draw how each trial learned: its validation accuracy after each epoch."""
