@@ -15,7 +15,7 @@ from downslope.cli import app
 from downslope.data import read_examples
 from downslope.errors import InputError
 from downslope.landscape import LandscapeResult
-from downslope.networks import load_factory, make_module
+from downslope.networks import load_function, make_module
 
 NETWORK = """
 import torch
@@ -42,7 +42,7 @@ def files(tmp_path: Path) -> Path:
     inputs, targets = draw.normal(size=(40, 1, 4, 4)), draw.integers(0, 4, 40)
     np.savez(tmp_path / "data.npz", inputs=inputs, targets=targets)
     (tmp_path / "saved").mkdir()
-    module = make_module(load_factory(f"{tmp_path / 'net.py'}:make"), seed=0)
+    module = make_module(load_function(f"{tmp_path / 'net.py'}:make"), seed=0)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     examples = read_examples(tmp_path / "data.npz")
     for step in range(5):
@@ -116,7 +116,7 @@ def test_a_fine_surface_is_refined_and_has_a_second_one_on_held_out_examples(fil
 def test_a_mistake_in_the_module_is_one_line(files: Path, where: str, match: str) -> None:
     (files / "bad.py").write_text("def make(:", "utf-8")
     with pytest.raises(InputError, match=match) as found:
-        make_module(load_factory(str(files / where)), seed=0)
+        make_module(load_function(str(files / where)), seed=0)
     assert "\n" not in str(found.value)
 
 
@@ -239,7 +239,7 @@ class Empty(Loud):
 
 def test_what_a_module_prints_is_not_in_our_output(files: Path) -> None:
     (files / "own.py").write_text(OWN, "utf-8")
-    module = make_module(load_factory(f"{files / 'own.py'}:Loud"), seed=0)
+    module = make_module(load_function(f"{files / 'own.py'}:Loud"), seed=0)
     for path in (files / "saved").iterdir():
         path.unlink()
     for step in range(4):

@@ -1,6 +1,6 @@
 """Data sets by name or path, splits, scaling and the sealed test set."""
 
-from downslope.data.arrays import read_examples
+from downslope.data.arrays import read_arrays, read_examples
 from downslope.data.assembly import Kind, max_pixel_of
 from downslope.data.description import (
     ClassCount,
@@ -52,6 +52,7 @@ __all__ = [
     "list_datasets",
     "load",
     "max_pixel_of",
+    "read_arrays",
     "read_examples",
     "split",
     "verify",

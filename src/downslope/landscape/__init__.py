@@ -10,7 +10,7 @@ from downslope.landscape.paths import PathPoint, RunPath, trace_path
 from downslope.landscape.planes import Plane, filter_normalized_plane, orthonormal
 from downslope.landscape.random_walks import NullModel, null_models
 from downslope.landscape.settings import BatchNorm, Grid
-from downslope.landscape.snapshots import read_buffers, read_snapshots
+from downslope.landscape.snapshots import read_snapshots
 from downslope.landscape.surfaces import Surface, evaluate_surface, fit_grid
 from downslope.landscape.trajectory import Trajectory
 
@@ -40,7 +40,6 @@ __all__ = [
     "null_models",
     "orthonormal",
     "pca_plane",
-    "read_buffers",
     "read_snapshots",
     "share_in_plane",
     "trace_path",
