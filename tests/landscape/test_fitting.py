@@ -303,7 +303,7 @@ def test_a_sequence_model_has_the_landscape_of_its_own_loss() -> None:
         assert point.true_loss == pytest.approx(expected.mean(), rel=1e-5)
         assert point.standard_error == pytest.approx(expected.std(ddof=1) / np.sqrt(8), rel=1e-4)
         assert point.validation_loss == point.true_loss
-    # Attention is differentiated twice: the trace is that of the Hessian by torch.func.
+    # Attention, too, is differentiated twice.
     (bend,) = drawn.result.curvature
     torch.nn.utils.vector_to_parameters(torch.from_numpy(path.vectors[0]), other.parameters())
     loss = sequence_loss(other, some).mean()

@@ -21,6 +21,16 @@ from downslope.terminal import own_output, say
 from downslope.watch import watch
 
 
+def _loss(text: str) -> str:
+    """Check the form of a loss, by name or FILE.py:NAME."""
+    from downslope.networks import Loss
+
+    if text not in get_args(Loss) and ":" not in text:
+        allowed = f"{', '.join(get_args(Loss))} or FILE.py:NAME"
+        raise typer.BadParameter(f"{text!r} is not allowed; it must be {allowed}")
+    return text
+
+
 def landscape(
     module: Annotated[
         str, typer.Argument(metavar="FILE.py:NAME", help="Your function that makes the network.")
@@ -42,7 +52,8 @@ def landscape(
     loss: Annotated[
         str,
         typer.Option(
-            metavar="NAME",
+            metavar="LOSS",
+            parser=_loss,
             help="cross_entropy, mean_squared_error, or FILE.py:NAME, your function of module and "
             "batch that returns a loss per example.",
         ),

@@ -1,5 +1,6 @@
 """Loss landscapes: trajectories, planes, surfaces and the path over them."""
 
+from downslope.landscape.callbacks import lightning_callback, trainer_callback
 from downslope.landscape.components import pca_plane, share_in_plane
 from downslope.landscape.compute import Landscape, LandscapeResult, compute_landscape
 from downslope.landscape.curvature import CurvaturePoint, curvature
@@ -37,10 +38,12 @@ __all__ = [
     "fit_grid",
     "interpolate",
     "landscape_from_files",
+    "lightning_callback",
     "null_models",
     "orthonormal",
     "pca_plane",
     "read_snapshots",
     "share_in_plane",
     "trace_path",
+    "trainer_callback",
 ]

@@ -36,6 +36,8 @@ _WRAPPERS = re.compile(
 )
 _COMPANIONS = re.compile(r"(?:optimizer|scheduler|scaler|rng_state\w*|training_args)\.\w+")
 """Files that the Hugging Face Trainer leaves beside the weights."""
+_COUNTER = "num_batches_tracked"
+"""A buffer of batch norm that old checkpoints lack."""
 _PREFERRED = ("model.safetensors", "pytorch_model.bin")
 
 
@@ -227,7 +229,7 @@ class Layout:
         for group in self.groups:
             present = [n for n in group if _WRAPPERS.sub("", n) in rest]
             if not present:
-                if group[0].endswith("num_batches_tracked"):  # checkpoints from before it
+                if group[0].endswith(_COUNTER):
                     continue
                 return {}
             for name in group:
@@ -244,9 +246,9 @@ class Layout:
                     f"{path}: no parameter {name!r}; it has {', '.join(list(tensors)[:3])}, ..."
                 )
         for name, shape in self.shapes.items():
-            if name not in tensors:
+            if name not in tensors and not name.endswith(_COUNTER):
                 return InputError(f"{path}: no buffer {name!r}, which the module has")
-            if tensors[name].shape != shape:
+            if name in tensors and tensors[name].shape != shape:
                 return InputError(
                     f"{path}: {name!r} has shape {tuple(tensors[name].shape)}, the module's has "
                     f"{tuple(shape)}"

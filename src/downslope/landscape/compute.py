@@ -17,7 +17,7 @@ from downslope.errors import InputError
 from downslope.landscape.components import pca_plane, share_in_plane
 from downslope.landscape.curvature import CurvaturePoint, curvature
 from downslope.landscape.evaluation import LossOptions, evaluate
-from downslope.landscape.fitting import Arrays, Sample
+from downslope.landscape.fitting import Arrays, LossFunction, Sample
 from downslope.landscape.interpolation import Slice, interpolate
 from downslope.landscape.paths import PathPoint, RunPath, trace_path
 from downslope.landscape.planes import Plane
@@ -131,7 +131,7 @@ def compute_landscape(
     examples: Arrays | Sample,
     *,
     validation: Arrays | Sample | None = None,
-    loss: Loss | LossOptions = "cross_entropy",
+    loss: Loss | LossFunction | LossOptions = "cross_entropy",
     plane: Plane | None = None,
     components: Components = (1, 2),
     origin: Origin = "mean",
@@ -151,7 +151,7 @@ def compute_landscape(
         examples: examples to draw the subset from, as the module takes them; for a loss function
             any arrays by name or in a tuple.
         validation: examples for a second surface; a subset as large is drawn.
-        loss: what to compute, by name or as a `LossOptions`.
+        loss: what to compute, by name, as a function of module and batch, or as a `LossOptions`.
         plane: where to look; by default that of the trajectories' principal components.
         components: which of those, counted from 1.
         origin: of that plane; see `pca_plane`.

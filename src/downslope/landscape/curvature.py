@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from downslope.engines.pytorch import one_thread
 from downslope.errors import InputError
 from downslope.landscape.evaluation import LossOptions, even_chunks, seed_all
-from downslope.landscape.fitting import Arrays, Sample, copy_of, device_of, same_draws
+from downslope.landscape.fitting import Arrays, LossFunction, Sample, copy_of, device_of, same_draws
 from downslope.landscape.trajectory import Trajectory
 from downslope.networks import Loss, flatten, guarded, unflatten
 from downslope.progress import Progress, Steps
@@ -55,7 +55,7 @@ def curvature(
     module: nn.Module,
     trajectory: Trajectory,
     examples: Arrays | Sample,
-    loss: Loss | LossOptions = "cross_entropy",
+    loss: Loss | LossFunction | LossOptions = "cross_entropy",
     *,
     seed: int = 0,
     rows: Sequence[int] | None = None,

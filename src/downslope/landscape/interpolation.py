@@ -10,7 +10,7 @@ from torch import nn
 
 from downslope.errors import InputError
 from downslope.landscape.evaluation import LossOptions, evaluate
-from downslope.landscape.fitting import Arrays, Sample
+from downslope.landscape.fitting import Arrays, LossFunction, Sample
 from downslope.networks import Loss
 from downslope.progress import Steps
 
@@ -39,7 +39,7 @@ def interpolate(
     start: NDArray[np.floating],
     end: NDArray[np.floating],
     examples: Arrays | Sample,
-    loss: Loss | LossOptions = "cross_entropy",
+    loss: Loss | LossFunction | LossOptions = "cross_entropy",
 ) -> Steps[Slice]:
     """Compute losses along the straight line between two networks (Goodfellow et al. 2015).
 

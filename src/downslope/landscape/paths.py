@@ -9,7 +9,7 @@ from torch import nn
 
 from downslope.landscape.evaluation import Losses, LossOptions, evaluate
 from downslope.landscape.fast_paths import evaluate_on_plane
-from downslope.landscape.fitting import Arrays, Sample
+from downslope.landscape.fitting import Arrays, LossFunction, Sample
 from downslope.landscape.planes import Plane
 from downslope.landscape.trajectory import Trajectory
 from downslope.networks import Loss
@@ -69,7 +69,7 @@ def trace_path(
     plane: Plane,
     trajectory: Trajectory,
     examples: Arrays | Sample,
-    loss: Loss | LossOptions = "cross_entropy",
+    loss: Loss | LossFunction | LossOptions = "cross_entropy",
     validation: Arrays | Sample | None = None,
 ) -> Steps[list[PathPoint]]:
     """Place a trajectory over a plane, with both its true and its projected losses."""

@@ -67,7 +67,7 @@ def read_snapshots(
                 )
             notes[f"{path}: {place}; left out"] = None
         else:
-            if not trajectory.steps or step > trajectory.steps[-1]:  # else it is gone on with
+            if step not in trajectory.steps:  # one on disk is gone on with
                 trajectory.add(_vector(state, layout), step=step, loss=_loss(saved))
             last = state
         yield Progress("reading snapshots", (len(states) + done) / 2, len(states))
@@ -89,16 +89,16 @@ def _without_copies(
 
     numbered = [pair for pair in counted if any(c.isdecimal() for c in pair[0].path.name)]
     kept = list(numbered)
-    for state, counts in counted:
+    for state, counts in counted if numbered else []:
         if (state, counts) in numbered:
             continue
-        own = vector(state) if numbered else None
-        twins = (s for s, c in numbered if c == counts and np.array_equal(vector(s), own))  # pyright: ignore[reportArgumentType] - there are none where it is None
-        if twin := next(twins, None):
+        own = vector(state)
+        alike = (s for s, c in numbered if not counts or c == counts)
+        if twin := next((s for s in alike if np.array_equal(vector(s), own)), None):
             notes[f"{state.path}: the same as {twin.path.name}; left out"] = None
         else:
             kept.append((state, counts))
-    return sorted(kept, key=counted.index)
+    return [pair for pair in counted if pair in kept] if numbered else counted
 
 
 def _vector(state: Mapping[str, torch.Tensor], layout: Layout) -> NDArray[np.float32]:

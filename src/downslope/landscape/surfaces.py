@@ -19,7 +19,7 @@ from downslope.data import content_digest
 from downslope.files import write_whole
 from downslope.landscape.evaluation import LossOptions
 from downslope.landscape.fast_paths import evaluate_on_plane
-from downslope.landscape.fitting import Arrays, Sample
+from downslope.landscape.fitting import Arrays, LossFunction, Sample
 from downslope.landscape.planes import Plane
 from downslope.landscape.refinement import refine
 from downslope.landscape.settings import Grid, Tolerance
@@ -89,7 +89,7 @@ def evaluate_surface(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
     examples: Arrays | Sample,
-    loss: Loss | LossOptions = "cross_entropy",
+    loss: Loss | LossFunction | LossOptions = "cross_entropy",
     *,
     tolerance: Tolerance = 0.0,
     seed: int = 0,
