@@ -63,7 +63,8 @@ def read_snapshots(
             if not skip_not_finite:
                 raise InputError(
                     f"{path}: {place}; the network had diverged by then: move this and those after "
-                    "it out of the folder, or leave out what is not finite (skip_not_finite)"
+                    "it out of the folder, or leave them out: --skip-not-finite, in Python "
+                    "skip_not_finite=True"
                 )
             notes[f"{path}: {place}; left out"] = None
         else:
