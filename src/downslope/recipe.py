@@ -161,6 +161,7 @@ class SearchRecipe(Checked, frozen=True, kw_only=True):
         constraints: conditions that every trial meets.
         halving: how trials that do badly are stopped early.
         choice: how the best are compared.
+        snapshots_per_epoch: of every trial, kept in its store as differences in float16.
     """
 
     trials: Trials = 10
@@ -171,6 +172,7 @@ class SearchRecipe(Checked, frozen=True, kw_only=True):
     constraints: list[str] = msgspec.field(default_factory=list[str])
     halving: Halving = Halving()
     choice: ChoiceRecipe = ChoiceRecipe()
+    snapshots_per_epoch: Annotated[int, Meta(ge=0, le=10**6)] = 0
 
     def faults(self) -> Iterator[str]:
         """Yield what cannot be trained, and what the keys say without effect."""

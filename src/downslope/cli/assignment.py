@@ -148,7 +148,7 @@ def grade_assignment(
     """Check a class of submissions side by side and write their points; repeated, it goes on."""
     from downslope.assignment import Limits, read_rubric
     from downslope.assignment.classroom import grade
-    from downslope.watch import watch
+    from downslope.bars import watch
 
     own = folder / "rubric.toml"
     points = read_rubric(rubric or (own if own.is_file() else None))

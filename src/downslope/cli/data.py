@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from downslope.bars import watch
 from downslope.cli.options import (
     ColumnsOption,
     DropOption,
@@ -21,7 +22,6 @@ from downslope.cli.options import (
 )
 from downslope.errors import InputError
 from downslope.terminal import say, show
-from downslope.watch import watch
 
 if TYPE_CHECKING:
     from downslope.data import Dataset

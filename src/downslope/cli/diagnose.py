@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from downslope.bars import watch
 from downslope.checked import Seed
 from downslope.cli.data import load_dataset
 from downslope.cli.options import (
@@ -18,7 +19,6 @@ from downslope.cli.options import (
     place,
 )
 from downslope.terminal import own_output, say, show
-from downslope.watch import watch
 
 if TYPE_CHECKING:
     from downslope.theory import Diagnosis

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
+from downslope.bars import watch
 from downslope.checked import Count, Seed
 from downslope.cli.options import (
     OutputOption,
@@ -18,7 +19,6 @@ from downslope.cli.options import (
 )
 from downslope.errors import InputError
 from downslope.terminal import own_output, say
-from downslope.watch import watch
 
 
 def _loss(text: str) -> str:

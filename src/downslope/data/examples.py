@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downslope.errors import InputError
+from downslope.showing import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,8 +42,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     left_out: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Examples:
+@dataclass(frozen=True, slots=True, repr=False)
+class Examples(Shown):
     """Inputs and their targets, whole in memory.
 
     Args:
@@ -133,8 +134,8 @@ class SealedTestSet:
         return other
 
 
-@dataclass(frozen=True, slots=True)
-class Dataset:
+@dataclass(frozen=True, slots=True, repr=False)
+class Dataset(Shown):
     """A whole data set: what may be trained and validated on, and the sealed test set.
 
     Args:
@@ -166,6 +167,21 @@ class Dataset:
     task: Task = "classification"
     columns: tuple[Column, ...] = ()
     target: str = ""
+
+    def facts(self) -> Mapping[str, object]:
+        """Return what is worth seeing: what there is to learn, from how much, behind which seal."""
+        return {
+            "name": self.name,
+            "task": self.task,
+            "training": f"{len(self.training):,} examples",
+            "test": f"{len(self.test):,} sealed examples, opened {len(self.test.openings)} times",
+            "shape": self.shape,
+            "classes": self.class_names,
+            "columns": self.columns,
+            "target": self.target,
+            "source": self.source,
+            "notes": " ".join(self.notes),
+        }
 
 
 def content_digest(*arrays: NDArray[np.generic]) -> str:

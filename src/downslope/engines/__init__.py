@@ -20,7 +20,7 @@ from downslope.engines.native import (
     instruction_sets,
 )
 from downslope.engines.planes import losses_on_plane
-from downslope.engines.population import run_jobs, train
+from downslope.engines.population import Records, Training, run_jobs, train
 from downslope.engines.pytorch import predict, train_member
 from downslope.engines.runner import MakeRunner, Runner, local_runner
 from downslope.engines.schedules import learning_rates
@@ -32,8 +32,10 @@ __all__ = [
     "EpochRecord",
     "Job",
     "MakeRunner",
+    "Records",
     "Runner",
     "Snapshot",
+    "Training",
     "choose_engine",
     "cores",
     "describe_engine",

@@ -16,6 +16,7 @@ from downslope.data import Examples
 from downslope.engines.checkpoints import Checkpoint
 from downslope.errors import InputError, one_line
 from downslope.networks import Member
+from downslope.showing import Shown
 
 Outcome = Literal["completed", "diverged", "failed"]
 
@@ -101,7 +102,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     parameters: NDArray[np.float32]
 
 
-class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
+class EpochRecord(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """One epoch of one member.
 
     Args:

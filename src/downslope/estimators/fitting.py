@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import numbers
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import msgspec
 import numpy as np
@@ -228,7 +228,7 @@ class MLP(BaseEstimator, ABC):
             checkpoint_every=0 if validation is None else 1,
             resume={} if start is None else {0: start},
         )
-        with closing(cast(Generator[EpochRecord], records)):
+        with closing(records):
             for record in records:
                 if record.outcome in ("diverged", "failed"):
                     advice = (

@@ -20,6 +20,7 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, check_cv
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from downslope.bars import watch
 from downslope.checked import read
 from downslope.data import Examples
 from downslope.errors import InputError, one_line
@@ -41,7 +42,6 @@ from downslope.estimators.task import Plain, Task
 from downslope.models import Model
 from downslope.progress import Progress, Steps
 from downslope.search import Halving, Sampler, SamplerName, Settings, Space, Trial, search
-from downslope.watch import watch
 
 Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
 

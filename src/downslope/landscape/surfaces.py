@@ -26,13 +26,14 @@ from downslope.landscape.settings import Grid, Tolerance
 from downslope.landscape.trajectory import Trajectory
 from downslope.networks import Loss
 from downslope.progress import Progress, Steps
+from downslope.showing import Shown
 
 SAVE_EVERY = 5.0
 """Seconds between two writes of a surface in progress."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surface:
+@dataclass(frozen=True, slots=True, repr=False)
+class Surface(Shown):
     """Losses on a rectangular grid.
 
     Args:

@@ -207,6 +207,7 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
         threads=context.threads,
         task=part,
         make_runner=context.make_runner,
+        snapshots_per_epoch=recipe.snapshots_per_epoch,
     )
     context.run.record(f"{part}/trials.sqlite")
     found = msgspec.structs.replace(

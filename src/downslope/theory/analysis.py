@@ -14,6 +14,7 @@ from downslope.engines.environment import fingerprint
 from downslope.errors import InputError
 from downslope.files import cache_folder, write_whole
 from downslope.progress import Progress, Steps
+from downslope.showing import Shown
 from downslope.theory.activations import ACTIVATIONS
 from downslope.theory.gains import Gain, compute_gain
 from downslope.theory.refutations import CounterExample, Mutation, counterexamples, mutations
@@ -24,7 +25,7 @@ FILE: Final = "theory.json"
 """The name of the result in the program's cache."""
 
 
-class Analysis(msgspec.Struct, frozen=True, kw_only=True):
+class Analysis(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """The verified derivation, and the gains of the activations known by name.
 
     Args:
