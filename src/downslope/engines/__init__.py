@@ -24,6 +24,7 @@ from downslope.engines.population import Records, Training, run_jobs, train
 from downslope.engines.pytorch import predict, train_member
 from downslope.engines.runner import MakeRunner, Runner, local_runner
 from downslope.engines.schedules import learning_rates
+from downslope.engines.small_networks import Outcomes, SmallNetworks, train_small_networks
 
 __all__ = [
     "MISSING",
@@ -32,8 +33,10 @@ __all__ = [
     "EpochRecord",
     "Job",
     "MakeRunner",
+    "Outcomes",
     "Records",
     "Runner",
+    "SmallNetworks",
     "Snapshot",
     "Training",
     "choose_engine",
@@ -55,5 +58,6 @@ __all__ = [
     "run_jobs",
     "train",
     "train_member",
+    "train_small_networks",
     "versions",
 ]

@@ -40,6 +40,11 @@ MISSING = (
 )
 
 
+def core() -> Any:
+    """Return the compiled module, where `instruction_sets` is not empty."""
+    return _native
+
+
 def instruction_sets() -> list[str]:
     """List the instruction sets that the compiled engine has and this processor runs, best first.
 
