@@ -72,7 +72,7 @@ class DataRecipe(Checked, frozen=True, kw_only=True):
         drop: columns of a table to leave out.
         task: whether labels are classes or numbers to predict, where they do not tell.
         encoding: of the numbers in a table: mean 0 and deviation 1, by quantiles to a normal
-            distribution, or piecewise linear over bins; see "Use your own data".
+            distribution, piecewise linear over bins, or none; see "Use your own data".
         size: height and width to which a folder of pictures is resized, or one number for both.
         kind: what arrays hold, where their content does not tell.
         validation: training examples to choose on instead, how many or which share of them.

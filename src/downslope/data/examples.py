@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Inputs = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.float64]
 
+DecimalMark = Literal["", ".", ","]
+"""Of a text table's numbers; empty where it is not known."""
+
 Task = Literal["classification", "regression"]
 """What is predicted: classes, or numbers."""
 
@@ -153,6 +156,7 @@ class Dataset(Shown):
         columns: of a table, all of them, those that are left out with the reason; empty for
             pictures.
         target: name of the label column of a table.
+        decimal: mark of a text table's numbers.
     """
 
     name: str
@@ -167,6 +171,7 @@ class Dataset(Shown):
     task: Task = "classification"
     columns: tuple[Column, ...] = ()
     target: str = ""
+    decimal: DecimalMark = ""
 
     def facts(self) -> Mapping[str, object]:
         """Return what is worth seeing: what there is to learn, from how much, behind which seal."""

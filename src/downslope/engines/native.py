@@ -149,8 +149,9 @@ def train_member_natively(
     else:
         state.restore(job.checkpoint)
     cuts = sorted({steps, *snapshot_steps(job.snapshots_per_epoch, steps)})
+    training = job.seen(training)
     inputs, targets = _arrays(training)
-    held_out = None if validation is None else _arrays(validation)
+    held_out = None if validation is None else _arrays(job.seen(validation))
     record = None
     token.register(trainer)
     try:

@@ -40,6 +40,7 @@ def draw_landscapes(context: Context) -> Steps[None]:
     recipe = context.recipe.landscape
     refit = context.results.refit
     assert refit is not None
+    context = context.seeing(refit.encoding)
     module = trained_module(context.run, refit.member)
     context.results.landscape = yield from _draw(
         context,
@@ -137,6 +138,7 @@ def _draw_trials(context: Context) -> Steps[None]:
     trials = comparable(search.trials if search else [])[: context.recipe.landscape.trials]
     if len(trials) < 2:
         return
+    context = context.seeing(trials[0].settings.encoding)
     # A search keeps no paths: its members are trained once more, to the same bits.
     members = {f"trial {trial.id}": trial.member for trial in trials}
     paths = {name: Trajectory() for name in members}
@@ -175,10 +177,11 @@ def _draw_trials(context: Context) -> Steps[None]:
 
 
 def comparable(trials: list[Trial]) -> list[Trial]:
-    """Return the completed trials that have the best one's network, the best first.
+    """Return the completed trials of the best one's network and encoding, the best first.
 
-    A plane holds parameter vectors of one network alone.
+    A plane holds parameter vectors of one network alone, and of one kind of inputs.
     """
     completed = [trial for trial in trials if trial.outcome == "completed"]
     completed.sort(key=lambda trial: (-(trial.validation_accuracy or 0), trial.id))
-    return [trial for trial in completed if trial.member.network == completed[0].member.network]
+    same = [(trial.member.network, trial.settings.encoding) for trial in completed]
+    return [trial for trial, one in zip(completed, same, strict=True) if one == same[0]]

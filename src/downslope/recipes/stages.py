@@ -6,21 +6,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from downslope.autoencoders import autoencode
-from downslope.data import Dataset, Encoding, Examples, Scaling
+from downslope.data import Dataset, Encoding, Examples, NumberMethod, Scaling
 from downslope.engines import MakeRunner, Snapshot, local_runner
 from downslope.errors import InputError, one_line
 from downslope.files import inside
 from downslope.landscape import Trajectory
 from downslope.networks import flatten
 from downslope.progress import Steps
-from downslope.recipe import Recipe, RefitRecipe, seeds_from
-from downslope.recipes.context import Context, built_on, fit_encoding, open_run, prepare
+from downslope.recipe import Recipe, RefitRecipe, SearchRecipe, seeds_from
+from downslope.recipes.context import Context, built_on, open_run, prepare
 from downslope.recipes.landscapes import JOINT, draw_landscapes, untrained_module
 from downslope.recipes.models import write_model
 from downslope.results import Results, SealResult, VariantsResult
@@ -194,10 +195,17 @@ def _search(context: Context) -> Steps[None]:
 def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     recipe = context.recipe.search if part == "search" else context.recipe.variants
     seed = context.recipe.seed
-    ranking, second = _halves(context.validation, recipe.choice.second, seed)
+    methods = _methods(recipe, context)
+    training, validation, columns = context.training, context.validation, None
+    if methods != [None]:
+        raw = context.dataset.training
+        encodings = context.fit_encodings(methods, raw.take(context.rows))
+        everything, columns = encodings.apply(raw), encodings.columns
+        training, validation = everything.take(context.rows), everything.take(context.held_out)
+    ranking, second = _halves(validation, recipe.choice.second, seed)
     found = yield from search(
         recipe.make_sampler(seed, context.dataset.task),
-        context.training,
+        training,
         ranking,
         trials=recipe.trials,
         halving=recipe.halving,
@@ -208,6 +216,7 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
         task=part,
         make_runner=context.make_runner,
         snapshots_per_epoch=recipe.snapshots_per_epoch,
+        columns=columns,
     )
     context.run.record(f"{part}/trials.sqlite")
     found = msgspec.structs.replace(
@@ -222,11 +231,12 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
             context.dataset.training,
             choice.folds,
             seed,
-            lambda rows: fit_encoding(context.recipe, context.dataset, rows),
+            lambda rows: context.fit_encodings(methods, rows),
         )
     else:
         evidence = "second" if choice.second else "validation"
-        rounds = [Round(context.training, second if choice.second else ranking, choice.seeds)]
+        held_out = second if choice.second else ranking
+        rounds = [Round(training, held_out, choice.seeds, columns)]
     first = seed + recipe.trials  # seeds that no trial had
     again = context.run.file(f"{part}/choice.sqlite")
     for number in range(len(rounds)):
@@ -246,6 +256,12 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     for number in range(len(rounds)):
         context.run.record(f"{part}/{round_store(Path('choice.sqlite'), number)}")
     return msgspec.structs.replace(found, choice=chosen)
+
+
+def _methods(recipe: SearchRecipe, context: Context) -> list[NumberMethod | None]:
+    """List the encodings of numbers that a search may try; None is that of `data.encoding`."""
+    possible = recipe.whole_space(context.dataset.task).possible("encoding")
+    return cast("list[NumberMethod | None]", possible)
 
 
 def _drop_other_seeds(store: Path, first: int) -> None:
@@ -275,7 +291,7 @@ def _refit(context: Context) -> Steps[None]:
         found = context.results.search
         assert found is not None and found.chosen is not None  # else `_blocked`
         winner = found.chosen.settings
-    done = yield from _refit_part(context, context.recipe.refit, winner, "refit")
+    context, done = yield from _refit_part(context, context.recipe.refit, winner, "refit")
     context.results.refit = done.result
     if done.states:
         yield from write_model(context, done)
@@ -318,10 +334,15 @@ def _write_seeds(context: Context, done: Refit, first: Trajectory) -> None:
     context.run.write_arrays("refit/seeds.npz", paths)
 
 
-def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: str) -> Steps[Refit]:
-    features = context.everything.inputs.shape[1]
+def _refit_part(
+    context: Context, recipe: RefitRecipe, winner: Settings, part: str
+) -> Steps[tuple[Context, Refit]]:
+    """Train finally; return the data as those networks see them, too."""
     task = context.dataset.task
-    member = recipe.resolved(winner, task).member(features, context.outputs, context.recipe.seed)
+    settings = recipe.resolved(winner, task)
+    context = context.seeing(settings.encoding)
+    features = context.everything.inputs.shape[1]
+    member = settings.member(features, context.outputs, context.recipe.seed)
     done = yield from refit(
         member,
         seeds_from(recipe.seeds, context.recipe.seed),
@@ -335,6 +356,7 @@ def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: s
         task=part,
         make_runner=context.make_runner,
     )
+    done = replace(done, result=msgspec.structs.replace(done.result, encoding=settings.encoding))
     folder = part.partition(" ")[0]
     context.run.write_arrays(
         f"{folder}/predictions.npz",
@@ -347,7 +369,7 @@ def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: s
             "mistake_inputs": done.mistake_inputs,
         },
     )
-    return done
+    return context, done
 
 
 def _variants(context: Context) -> Steps[None]:
@@ -355,7 +377,7 @@ def _variants(context: Context) -> Steps[None]:
     refitted: RefitResult | None = None
     comparison = None
     if found.chosen is not None:
-        done = yield from _refit_part(
+        _, done = yield from _refit_part(
             context, context.recipe.variants.refit, found.chosen.settings, "variants refit"
         )
         refitted = done.result

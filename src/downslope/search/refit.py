@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from downslope.data import Encoder, Examples, SealedTestSet
+from downslope.data import Encoder, Examples, NumberMethod, SealedTestSet
 from downslope.engines import EpochRecord, MakeRunner, Snapshot, local_runner, predict, train
 from downslope.errors import InputError
 from downslope.networks import Member
@@ -73,6 +73,7 @@ class RefitResult(Shown, msgspec.Struct, frozen=True, kw_only=True):
         test_error: of numbers to predict, on the sealed test set, in their units.
         confusion: of the first completed seed, rows true classes, columns predicted ones.
         stopped: a line for each seed that diverged or failed.
+        encoding: of a table's numbers, where the settings name one; else None, for the recipe's.
     """
 
     member: Member
@@ -84,6 +85,7 @@ class RefitResult(Shown, msgspec.Struct, frozen=True, kw_only=True):
     test_error: RegressionScore | None = None
     confusion: list[list[int]]
     stopped: list[str]
+    encoding: NumberMethod | None = None
 
     def facts(self) -> Mapping[str, object]:
         """Return what was trained, and what it reached on the test set."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,6 +57,7 @@ def search(
     task: str = "search",
     make_runner: MakeRunner = local_runner,
     snapshots_per_epoch: int = 0,
+    columns: Mapping[str | None, tuple[int, int]] | None = None,
 ) -> Steps[SearchResult]:
     """Train every proposal and choose the best on validation examples.
 
@@ -78,6 +79,8 @@ def search(
         make_runner: makes what trains, here or on a cluster.
         snapshots_per_epoch: parameters to keep of every trial, in `store`, as differences in
             float16; `trial_snapshots` reads them. The trials are the same bits with and without.
+        columns: of the inputs, those that a trial sees by the encoding in its settings; None where
+            there is one encoding, and all see everything. See `Encodings`.
 
     Raises:
         InputError: no proposals, examples that do not fit them, no room for the snapshots, or a
@@ -101,6 +104,7 @@ def search(
             classes,
             seed,
             snapshots_per_epoch,
+            columns,
         )
         note = scheduler.check_room() if snapshots_per_epoch else ""
         yield scheduler.progress(task, note)
@@ -170,7 +174,9 @@ class _TrialScheduler:
         classes: int,
         seed: int,
         snapshots_per_epoch: int,
+        columns: Mapping[str | None, tuple[int, int]] | None,
     ) -> None:
+        self._columns = columns
         self._sampler, self._store, self._runner = sampler, store, runner
         self._snapshots_per_epoch = snapshots_per_epoch
         self._training = training
@@ -270,7 +276,6 @@ class _TrialScheduler:
     def _propose(self, number: int) -> None:
         size, shares = self._sizes[number]
         first = len(self._courses)
-        features = self._training.inputs.shape[1]
         for i in range(first, first + size):
             settings = self._sampler.ask()
             if settings is None:  # a grid has ended
@@ -279,7 +284,8 @@ class _TrialScheduler:
                 if not self._planned:
                     raise InputError("search: no point of the grid meets the constraints")
                 break
-            member = settings.member(features, self._classes, self._seed + i)
+            first_input, end = self._seen(settings) or (0, self._training.inputs.shape[1])
+            member = settings.member(end - first_input, self._classes, self._seed + i)
             for stored in (self._held.get(i), self._paused.get(i)):
                 if stored is not None and stored.member != member:
                     raise self._another(i)
@@ -301,6 +307,9 @@ class _TrialScheduler:
                 self._work(course, done)
         for i in ids:
             self._advance(i)
+
+    def _seen(self, settings: Settings) -> tuple[int, int] | None:
+        return None if self._columns is None else self._columns[settings.encoding]
 
     def _advance(self, number: int) -> None:
         """Train a trial to where it is compared next, unless the store knows what comes of it."""
@@ -332,6 +341,7 @@ class _TrialScheduler:
                 snapshots_per_epoch=self._snapshots_per_epoch,
                 checkpoint=checkpoint,
                 priority=(course.cohort, -left),
+                columns=self._seen(course.settings),
             )
         )
 
