@@ -24,7 +24,7 @@ from downslope.autoencoders.corruption import Corruption
 from downslope.autoencoders.linear import LinearCodes, ProbeResult, probe
 from downslope.autoencoders.training import PLAIN, train_autoencoders
 from downslope.data import Examples, Range, Scaling, SealedTestSet
-from downslope.engines import EpochRecord
+from downslope.engines import EpochRecord, MakeRunner, local_runner
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
@@ -151,6 +151,7 @@ def autoencode(
     noise: Corruption = PLAIN,
     sparsity: float = 0.0,
     threads: int | None = None,
+    make_runner: MakeRunner = local_runner,
 ) -> Steps[AutoencoderComparison]:
     """Train dense autoencoders as one population and compare them with PCA on the sealed test set.
 
@@ -168,6 +169,7 @@ def autoencode(
         noise: on the training inputs; targets stay clean.
         sparsity: weight of the mean absolute code, added to the error in training.
         threads: members trained at the same time.
+        make_runner: makes what trains, here or on a cluster.
 
     Raises:
         InputError: a member that is no autoencoder, inputs outside of [0, 1], or no seeds or a
@@ -181,7 +183,9 @@ def autoencode(
     members = [msgspec.structs.replace(member, seed=seed) for seed in seeds]
     members += [ablation for _, ablation in ablations]
     inputs = np.asarray(training.inputs, np.float32)
-    trained = train_autoencoders(members, inputs, noise=noise, sparsity=sparsity, threads=threads)
+    trained = train_autoencoders(
+        members, inputs, noise=noise, sparsity=sparsity, threads=threads, make_runner=make_runner
+    )
     costs = [m.expected_cost(len(training)) for m in members]
     total = sum(costs) * 1.1  # what follows the training takes about a tenth of its time
     done = 0.0
