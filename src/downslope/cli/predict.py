@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from downslope.bars import watch
 from downslope.cli.data import load_dataset
 from downslope.cli.options import QuietOption
 from downslope.errors import InputError
 from downslope.files import check_writable, write_whole
 from downslope.terminal import say
-from downslope.watch import watch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -55,6 +55,17 @@ class Context:
         raw = self.dataset.training
         encoding = fit_encoding(self.recipe, self.dataset, raw.take(self.rows), method)
         return replace(self, encoding=encoding, everything=encoding.apply(raw))
+
+    def side_by_side(
+        self, methods: Sequence[NumberMethod | None]
+    ) -> tuple[Examples, Examples, Mapping[str | None, tuple[int, int]] | None]:
+        """Return training and validation examples in several encodings, and where each lies."""
+        if list(methods) == [None]:
+            return self.training, self.validation, None
+        raw = self.dataset.training
+        encodings = self.fit_encodings(methods, raw.take(self.rows))
+        everything = encodings.apply(raw)
+        return everything.take(self.rows), everything.take(self.held_out), encodings.columns
 
     def fit_encodings(
         self, methods: Sequence[NumberMethod | None], examples: Examples

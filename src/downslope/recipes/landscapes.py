@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from downslope.data import Examples
@@ -25,7 +27,7 @@ from downslope.networks import Member, build, flatten, load_state
 from downslope.progress import Progress, Steps
 from downslope.recipes.context import Context
 from downslope.runs import Run
-from downslope.search import RefitResult, Trial
+from downslope.search import Refit, RefitResult, Trial
 
 JOINT = 26
 """Snapshots of each run in a joint plane, at most."""
@@ -130,6 +132,27 @@ def _paths_of_seeds(context: Context, refit: RefitResult) -> dict[str, Trajector
         for seed in refit.seeds
         if f"steps-{seed}" in arrays
     }
+
+
+def write_seeds(context: Context, done: Refit, first: Trajectory) -> None:
+    """Keep some snapshots of every seed's path for their joint plane."""
+    member = done.result.member
+    paths: dict[str, NDArray[np.generic]] = {}
+    of_seeds = {
+        seed: {s.step: s.parameters for s in snapshots} for seed, snapshots in done.others.items()
+    }
+    if context.recipe.landscape.start:
+        for seed, path in of_seeds.items():
+            start = flatten(untrained_module(msgspec.structs.replace(member, seed=seed)))
+            of_seeds[seed] = {0: start, **path}
+    of_seeds[member.seed] = dict(zip(first.steps, first.vectors, strict=True))
+    for seed in filter(of_seeds.__contains__, done.result.seeds):
+        path = of_seeds[seed]
+        steps = np.array(list(path), np.int64)
+        thinned = Trajectory.from_arrays(steps, np.stack([*path.values()])).thinned(JOINT)
+        paths[f"steps-{seed}"] = np.array(thinned.steps, np.int64)
+        paths[f"vectors-{seed}"] = thinned.vectors
+    context.run.write_arrays("refit/seeds.npz", paths)
 
 
 def _draw_trials(context: Context) -> Steps[None]:

@@ -6,23 +6,22 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from downslope.autoencoders import autoencode
-from downslope.data import Dataset, Encoding, Examples, NumberMethod, Scaling
+from downslope.data import Dataset, Encoding, Examples, Scaling
 from downslope.engines import MakeRunner, Snapshot, local_runner
 from downslope.errors import InputError, one_line
 from downslope.files import inside
 from downslope.landscape import Trajectory
 from downslope.networks import flatten
 from downslope.progress import Steps
-from downslope.recipe import Recipe, RefitRecipe, SearchRecipe, seeds_from
+from downslope.recipe import Recipe, RefitRecipe, seeds_from
 from downslope.recipes.context import Context, built_on, open_run, prepare
-from downslope.recipes.landscapes import JOINT, draw_landscapes, untrained_module
+from downslope.recipes.landscapes import draw_landscapes, untrained_module, write_seeds
 from downslope.recipes.models import write_model
 from downslope.results import Results, SealResult, VariantsResult
 from downslope.runs import Run
@@ -196,13 +195,8 @@ def _search(context: Context) -> Steps[None]:
 def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     recipe = context.recipe.search if part == "search" else context.recipe.variants
     seed = context.recipe.seed
-    methods = _methods(recipe, context)
-    training, validation, columns = context.training, context.validation, None
-    if methods != [None]:
-        raw = context.dataset.training
-        encodings = context.fit_encodings(methods, raw.take(context.rows))
-        everything, columns = encodings.apply(raw), encodings.columns
-        training, validation = everything.take(context.rows), everything.take(context.held_out)
+    methods = recipe.whole_space(context.dataset.task).possible("encoding")
+    training, validation, columns = context.side_by_side(methods)
     ranking, second = _halves(validation, recipe.choice.second, seed)
     found = yield from search(
         recipe.make_sampler(seed, context.dataset.task),
@@ -259,12 +253,6 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     return msgspec.structs.replace(found, choice=chosen)
 
 
-def _methods(recipe: SearchRecipe, context: Context) -> list[NumberMethod | None]:
-    """List the encodings of numbers that a search may try; None is that of `data.encoding`."""
-    possible = recipe.whole_space(context.dataset.task).possible("encoding")
-    return cast("list[NumberMethod | None]", possible)
-
-
 def _drop_other_seeds(store: Path, first: int) -> None:
     """Remove trainings of the best of a search that had fewer trials."""
     if not store.exists():
@@ -311,28 +299,7 @@ def _refit(context: Context) -> Steps[None]:
         },
     )
     if context.recipe.landscape.seeds and done.others:
-        _write_seeds(context, done, trajectory)
-
-
-def _write_seeds(context: Context, done: Refit, first: Trajectory) -> None:
-    """Keep some snapshots of every seed's path for their joint plane."""
-    member = done.result.member
-    paths: dict[str, NDArray[np.generic]] = {}
-    of_seeds = {
-        seed: {s.step: s.parameters for s in snapshots} for seed, snapshots in done.others.items()
-    }
-    if context.recipe.landscape.start:
-        for seed, path in of_seeds.items():
-            start = flatten(untrained_module(msgspec.structs.replace(member, seed=seed)))
-            of_seeds[seed] = {0: start, **path}
-    of_seeds[member.seed] = dict(zip(first.steps, first.vectors, strict=True))
-    for seed in filter(of_seeds.__contains__, done.result.seeds):
-        path = of_seeds[seed]
-        steps = np.array(list(path), np.int64)
-        thinned = Trajectory.from_arrays(steps, np.stack([*path.values()])).thinned(JOINT)
-        paths[f"steps-{seed}"] = np.array(thinned.steps, np.int64)
-        paths[f"vectors-{seed}"] = thinned.vectors
-    context.run.write_arrays("refit/seeds.npz", paths)
+        write_seeds(context, done, trajectory)
 
 
 def _refit_part(

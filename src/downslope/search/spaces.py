@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import product
+from typing import Any
 
 import msgspec
 
@@ -156,7 +157,7 @@ class Space(Checked, frozen=True, kw_only=True):
         for combination in product(*varied.values()):
             self.settings(dict(zip(varied, combination, strict=True))).member(1, 2, seed=0)
 
-    def possible(self, name: str) -> list[Value | None]:
+    def possible(self, name: str) -> list[Any]:
         """List what a setting may be in a proposal, that of the base last where it may."""
         base = getattr(self.base, name)
         values = self.values.get(name)
