@@ -20,7 +20,7 @@ from downslope.engines.native import (
     instruction_sets,
 )
 from downslope.engines.planes import losses_on_plane
-from downslope.engines.population import run_jobs, train
+from downslope.engines.population import evaluate, run_jobs, train
 from downslope.engines.pytorch import predict, train_member
 from downslope.engines.runner import MakeRunner, Runner, local_runner
 from downslope.engines.schedules import learning_rates
@@ -38,6 +38,7 @@ __all__ = [
     "cores",
     "describe_engine",
     "engine_name",
+    "evaluate",
     "fingerprint",
     "first_difference",
     "hardware",
