@@ -10,8 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -197,9 +197,9 @@ seed = 7
 [data]
 name = "digits"
 [search]
-trials = 5
+trials = 4
 [search.settings]
-epochs = 1500
+epochs = 800
 batch_size = 8
 [search.space]
 units = [8, 16]
@@ -229,49 +229,86 @@ def workers(parents: list[int]) -> list[int]:
     return processes(b"ray::train_on_node", parents)
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[tuple[str, list[int]]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ray = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
-    ray += ["--disable-usage-stats", "--object-store-memory=80000000"]
-    head = [f"--port={port}", "--head", "--num-cpus=0", "--include-dashboard=false"]
-    started: list[subprocess.Popen[bytes]] = []
-    # Of its own, whatever the user of this machine has set up for other clusters.
-    own = pytest.MonkeyPatch()
-    own.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    own.setenv("RAY_AUTH_MODE", "token")
-    own.setenv("RAY_AUTH_TOKEN", secrets.token_hex(16))
+class RealCluster:
+    """A head without cores, and nodes with one each."""
 
-    def start(*options: str) -> None:
-        command = [*ray, *options]
-        started.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True))
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self.address = f"127.0.0.1:{self._port}"
+        self.started: list[subprocess.Popen[bytes]] = []
+        self._folder = folder
+        self._start(f"--port={self._port}", "--head", "--num-cpus=0", "--include-dashboard=false")
 
-    try:
-        start(*head)
+    @property
+    def pids(self) -> list[int]:
+        return [process.pid for process in self.started]
+
+    def alive(self) -> bool:
+        return all(process.poll() is None for process in self.started)
+
+    def add_node(self) -> None:
+        self._start(f"--address={self.address}", "--num-cpus=1")
+
+    def _start(self, *options: str) -> None:
+        """Return once it says that it is there: what connects earlier may find nobody who answers.
+
+        Ray itself gives up on a node that takes more than 30 seconds, which it can beside others.
+        """
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
+        command += ["--disable-usage-stats", "--object-store-memory=80000000", *options]
         deadline = time.monotonic() + PATIENCE
         while True:
-            assert time.monotonic() < deadline and started[0].poll() is None
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
+            log = self._folder / f"{len(self.started)}.log"
+            with log.open("wb") as out:
+                process = subprocess.Popen(
+                    command, stdout=out, stderr=out, start_new_session=True,
+                    env=os.environ | {"PYTHONUNBUFFERED": "1"},
+                )  # fmt: skip
+            while process.poll() is None:
+                if "Ray runtime started" in log.read_text():
+                    self.started.append(process)
+                    return
+                if time.monotonic() > deadline:
+                    end(process)
                 time.sleep(0.2)
-        for _ in range(2):
-            start(f"--address=127.0.0.1:{port}", "--num-cpus=1")
-        yield f"127.0.0.1:{port}", [process.pid for process in started]
-    finally:
-        own.undo()
-        for process in reversed(started):
+            end(process)
+            assert time.monotonic() < deadline, log.read_text()
+
+    def close(self) -> None:
+        for process in reversed(self.started):
             process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + 10
-        for process in started:
+        for process in self.started:
             with suppress(subprocess.TimeoutExpired):  # nodes whose head was killed wait for it
                 process.wait(max(0, deadline - time.monotonic()))
-            with suppress(ProcessLookupError):  # as it should be
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of a session."""
+    with suppress(ProcessLookupError):  # as it should be
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
+    with pytest.MonkeyPatch.context() as own:
+        # Of its own, whatever the user of this machine has set up for other clusters.
+        own.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        own.setenv("RAY_AUTH_MODE", "token")
+        own.setenv("RAY_AUTH_TOKEN", secrets.token_hex(16))
+        with closing(RealCluster(tmp_path_factory.mktemp("cluster"))) as cluster:
+            yield cluster
+
+
+@pytest.fixture(scope="module")
+def cluster(head: RealCluster) -> RealCluster:
+    for _ in range(2):
+        head.add_node()
+    return head
 
 
 def timeless(value: Any) -> Any:
@@ -280,29 +317,55 @@ def timeless(value: Any) -> Any:
     return [timeless(v) for v in value] if isinstance(value, list) else value
 
 
+@contextmanager
+def running(
+    cluster: RealCluster, folder: Path, *command: str, epochs: int = 800
+) -> Generator[subprocess.Popen[str]]:
+    """Run a command on the cluster; it begins once members train, and never outlives its test."""
+    (folder / "long.toml").write_text(RECIPE.replace("800", str(epochs)))
+    command = (sys.executable, "-m", "downslope", command[0], "long.toml", *command[1:])
+    command += ("--executor", "ray", "--address", cluster.address)
+    child = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    try:
+        while not workers(cluster.pids):
+            assert child.poll() is None, child.communicate()[1]
+            assert cluster.alive(), "a node has ended"
+            time.sleep(0.1)
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
+
+
+@needs_ray
+def test_a_cluster_without_a_core_is_refused(head: RealCluster) -> None:
+    """The first test on it: nodes come with the next one. Ray itself would wait for ever."""
+    command = [sys.executable, "-m", "downslope", "search", "quick", "--executor", "ray"]
+    done = subprocess.run(
+        [*command, "--address", head.address], capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.returncode == 2, done.stderr
+    assert f"the cluster at {head.address} has no cores; start a node: ray start" in done.stderr
+
+
 @needs_ray
 def test_a_cluster_finds_the_same_bits_also_when_a_worker_is_killed(
-    address: tuple[str, list[int]], tmp_path: Path
+    cluster: RealCluster, tmp_path: Path
 ) -> None:
-    (tmp_path / "long.toml").write_text(RECIPE)
-    command = [sys.executable, "-m", "downslope", "run", "long.toml", "--stages", "search,refit"]
-    here = subprocess.run([*command, "--out", "here", "--quiet"], cwd=tmp_path)
-    assert here.returncode == 0
-    where = ["--executor", "ray", "--address", address[0]]
-    there = subprocess.Popen(
-        [*command, "--out", "there", *where], cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    )
-    deadline = time.monotonic() + PATIENCE
-    before: list[int] = []
-    # Seen twice: killed in the middle of a stretch.
-    while not (training := [pid for pid in workers(address[1]) if pid in before]):
-        assert time.monotonic() < deadline and there.poll() is None
-        before = workers(address[1])
-        time.sleep(0.3)
-    os.kill(training[0], signal.SIGKILL)
-    _, err = there.communicate(timeout=PATIENCE)
-    assert there.returncode == 0, err
+    command = ["run", "--stages", "search,refit", "--out"]
+    with running(cluster, tmp_path, *command, "there") as child:
+        before: list[int] = []
+        # Seen twice: killed in the middle of a stretch.
+        while not (training := [pid for pid in workers(cluster.pids) if pid in before]):
+            assert child.poll() is None, child.communicate()[1]
+            before = workers(cluster.pids)
+            time.sleep(0.3)
+        os.kill(training[0], signal.SIGKILL)
+        _, err = child.communicate(timeout=PATIENCE)
+        assert child.returncode == 0, err
     assert "search: " in err, "progress as on one machine"
+    here = [sys.executable, "-m", "downslope", command[0], "long.toml", *command[1:], "here"]
+    assert subprocess.run([*here, "--quiet"], cwd=tmp_path).returncode == 0
     one, other = Run(tmp_path / "here"), Run(tmp_path / "there")
     assert timeless(msgspec.to_builtins(one.read_results())) == timeless(
         msgspec.to_builtins(other.read_results())
@@ -312,30 +375,17 @@ def test_a_cluster_finds_the_same_bits_also_when_a_worker_is_killed(
     assert other.damaged() == []
 
 
-def training(address: tuple[str, list[int]], folder: Path) -> subprocess.Popen[str]:
-    """Begin a long search on the cluster; returns once members train."""
-    (folder / "long.toml").write_text(RECIPE.replace("1500", "20000"))
-    where = ["--executor", "ray", "--address", address[0]]
-    command = [sys.executable, "-m", "downslope", "search", "long.toml", "--out", "out", *where]
-    child = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + PATIENCE
-    while not workers(address[1]):
-        assert time.monotonic() < deadline and child.poll() is None
-        time.sleep(0.1)
-    return child
-
-
 @needs_ray
 def test_an_interrupt_ends_the_tasks_and_the_run_goes_on_on_one_machine(
-    address: tuple[str, list[int]], tmp_path: Path
+    cluster: RealCluster, tmp_path: Path
 ) -> None:
-    child = training(address, tmp_path)
-    child.send_signal(signal.SIGTERM)
-    _, err = child.communicate(timeout=PATIENCE)
-    assert child.returncode == 143, err
-    assert f"run --resume out --executor ray --address {address[0]}" in err
+    with running(cluster, tmp_path, "search", "--out", "out", epochs=20000) as child:
+        child.send_signal(signal.SIGTERM)
+        _, err = child.communicate(timeout=PATIENCE)
+        assert child.returncode == 143, err
+    assert f"run --resume out --executor ray --address {cluster.address}" in err
     deadline = time.monotonic() + PATIENCE
-    while workers(address[1]):
+    while workers(cluster.pids):
         assert time.monotonic() < deadline, "tasks outlive their coordinator"
         time.sleep(0.1)
     assert Run(tmp_path / "out").damaged() == []
@@ -379,20 +429,18 @@ def test_another_server_at_the_address_is_refused() -> None:
 
 
 @needs_ray
-def test_a_head_that_dies_ends_the_run_with_one_line(
-    address: tuple[str, list[int]], tmp_path: Path
-) -> None:
+def test_a_head_that_dies_ends_the_run_with_one_line(cluster: RealCluster, tmp_path: Path) -> None:
     """The last test on this cluster. Ray itself waits a minute, and ends without a word.
 
     Where a node's own daemon on the coordinator's machine dies, Ray ends the process at once; that
     is as a kill: the run is gone on with.
     """
-    child = training(address, tmp_path)
-    (head,) = processes(b"gcs_server", address[1])
-    os.kill(address[1][0], signal.SIGSTOP)  # or it would end all else on its machine
-    os.kill(head, signal.SIGKILL)
-    _, err = child.communicate(timeout=PATIENCE)
-    assert child.returncode == 2, err
+    with running(cluster, tmp_path, "search", "--out", "out", epochs=20000) as child:
+        (head,) = processes(b"gcs_server", cluster.pids)
+        os.kill(cluster.pids[0], signal.SIGSTOP)  # or it would end all else on its machine
+        os.kill(head, signal.SIGKILL)
+        _, err = child.communicate(timeout=PATIENCE)
+        assert child.returncode == 2, err
     assert re.search(r"^downslope: executor ray: .* does not answer any more", err, re.MULTILINE)
     assert "Traceback" not in err
     assert Run(tmp_path / "out").damaged() == []

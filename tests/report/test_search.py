@@ -202,12 +202,19 @@ def test_variants_are_ranked() -> None:
     assert ranking.frame().rows == [
         (2, "3×40, relu, dropout 0.2", "best", 0.9),
         (1, "3×40, relu", "", 0.3),
-        (0, "3×40, relu", "", None),
     ]
     assert "90.00 best" in texts(ranking.plot())
-    assert "did not complete" in texts(ranking.plot())
-    many = searched(*(trial(i, i / 40) for i in range(20)))
-    assert len(variants.Ranking(many).frame()) == variants.MOST
+    assert "of 2 variants that completed in" in ranking.texts().caption
+    many = variants.Ranking(searched(*(trial(i, i / 40) for i in range(20))))
+    assert many.frame()["trial"] == list(range(19, 19 - variants.MOST, -1))
+    assert f"the {variants.MOST} best of 20 variants in" in many.texts().caption
+
+
+def test_a_pruned_trial_says_when_and_on_selection_why() -> None:
+    pruned = msgspec.structs.replace(stopped(0, "pruned", 0.5), reason="rank 2 of 2")
+    *_, row = trial_table(searched(trial(1, 0.9), pruned), "search").rows
+    assert row.cells[-1] == "pruned (after 1 of 20 epochs)"
+    assert row.about.endswith("; rank 2 of 2")
 
 
 def test_test_accuracies_are_shown_by_seed_with_their_interval(parted: Results) -> None:

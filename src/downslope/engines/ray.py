@@ -43,7 +43,7 @@ class Cluster:
             None for RAY_ADDRESS or, where that is not set, a new one on this machine.
 
     Raises:
-        InputError: Ray is not installed, or there is no cluster at the address.
+        InputError: Ray is not installed, there is no cluster at the address, or it has no cores.
     """
 
     def __init__(self, address: str | None = None) -> None:
@@ -67,6 +67,12 @@ class Cluster:
             for number, handler in handlers.items():  # Ray's own end the program with status 15
                 signal.signal(number, handler)
         self._head = str(self._ray.get_runtime_context().gcs_address)
+        if not self._ray.cluster_resources().get("CPU"):  # Ray would wait for ever, silently
+            self._ray.shutdown()
+            raise InputError(
+                f"executor ray: the cluster at {where} has no cores; start a node: "
+                f"ray start --address={self._head}"
+            )
         # No retries by Ray: only here is it known which epochs have arrived.
         task = self._ray.remote(num_cpus=1, max_retries=0, num_returns="streaming")
         self._task = task(train_on_node)

@@ -108,6 +108,7 @@ def trial_table(search: SearchResult, part: Part) -> Table:
         mark = "best" if statements.is_chosen(search, trial.id) else ""
         mark = "stopped" if trial.outcome in STOPPED else mark
         about = f"{percent(trial.validation_accuracy)} ({trial.outcome}): {describe(trial)}"
+        about += f"; {trial.reason}" if trial.outcome == "pruned" and trial.reason else ""
         rows.append(Row(cells, mark, f"{part}-{trial.id}", about))
     kind = "trials" if part == "search" else "variants"
     source = Source(f"results.json: {_place(part)}.trials", f"also in {part}/trials.sqlite")
@@ -129,10 +130,12 @@ def _place(part: Part) -> str:
 
 
 def _outcome(trial: Trial) -> str:
-    text = f"{trial.outcome}: {trial.reason}" if trial.reason else trial.outcome
-    if trial.outcome not in STOPPED:
-        return text
-    return f"{text} (after {len(trial.curve)} of {plural(trial.settings.epochs, 'epoch')})"
+    """Say how a trial ended: of a pruned one when, of one that failed also why."""
+    if trial.outcome == "completed":
+        return trial.outcome
+    why = f": {trial.reason}" if trial.reason and trial.outcome in STOPPED else ""
+    epochs = plural(trial.settings.epochs, "epoch")
+    return f"{trial.outcome}{why} (after {len(trial.curve)} of {epochs})"
 
 
 def candidate_table(search: SearchResult, part: Part) -> Table:

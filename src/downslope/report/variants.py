@@ -12,9 +12,10 @@ from downslope.report import statements
 from downslope.report.arrays import Arrays
 from downslope.report.blocks import Block, Columns, Details, Figures, Finder, Paragraph, strong
 from downslope.report.display import Display, Frame, Source, Texts
+from downslope.report.formats import plural
 from downslope.report.scores import Scores
 from downslope.report.statements import standing
-from downslope.report.style import INDIGO, MUTED, ROSE, TEAL, row_panel, trial_mark
+from downslope.report.style import INDIGO, MUTED, TEAL, row_panel, trial_mark
 from downslope.report.trials import candidate_table, choice, colour, trial_table, varied, word
 from downslope.results import Results
 from downslope.search import RefitResult, SearchResult
@@ -33,13 +34,14 @@ class Ranking(Display):
     source = Source("results.json: variants.search.trials", "after the last epoch of each trial")
 
     def frame(self) -> Frame:
-        trials = sorted(self.search.trials, key=lambda t: -(t.validation_accuracy or -1.0))[:MOST]
+        completed = [trial for trial in self.search.trials if trial.validation_accuracy is not None]
+        best = sorted(completed, key=lambda trial: -(trial.validation_accuracy or 0.0))[:MOST]
         return Frame(("trial", "variant", "standing", "validation accuracy"), [
             (
                 *(trial.id, ", ".join(statements.parts(trial))),
                 *(standing(self.search, trial.id), trial.validation_accuracy),
             )
-            for trial in trials
+            for trial in best
         ])  # fmt: skip
 
     def draw(self, frame: Frame) -> Figure:
@@ -47,10 +49,6 @@ class Ranking(Display):
         height = 0.8 + 0.37 * len(frame)
         figure, axes = row_panel("validation accuracy (%)", names, height=height)
         for row, (trial, _, name, accuracy) in enumerate(frame.rows):
-            if accuracy is None:
-                place: Any = {"transform": axes.get_yaxis_transform(), "va": "center"}
-                axes.text(0.02, row, "did not complete", color=ROSE, fontsize=9.8, **place)
-                continue
             tone = colour(name, frame) if name else MUTED
             size = 8 if name else 6
             axes.plot(100 * accuracy, row, "o", color=tone, ms=size, gid=trial_mark([trial]))
@@ -68,13 +66,16 @@ class Ranking(Display):
         return figure
 
     def texts(self) -> Texts:
-        count = len(self.search.trials)
-        best = f"the {MOST} best of {count} variants" if count > MOST else "each variant"
+        trials = self.search.trials
+        completed = sum(trial.validation_accuracy is not None for trial in trials)
+        variants = plural(completed, "variant")
+        if completed < len(trials):
+            variants += " that completed"
+        best = f"the {MOST} best of {variants}" if completed > MOST else variants
         return Texts(
             f"Validation accuracy of {best} in the search, by trial and network; the chosen one "
             "in bold.",
-            f"Validation accuracy of {min(count, MOST)} of {count} variants; "
-            f"{statements.led(self.search)}.",
+            f"Validation accuracy of {best}; {statements.led(self.search)}.",
         )
 
 
@@ -141,10 +142,11 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
     if refit is not None and refit.test_accuracy is not None:
         baseline = {} if results.refit is None else {"baseline": results.refit}
         displays.append(VariantScores({**baseline, "chosen variant": refit}))
+    if search.best is not None:
+        displays.append(Ranking(search))
+    yield Columns([left, [Figures(displays)]] if displays else [left])
     if not search.trials:
-        yield from left
         return
-    yield Columns([left, [Figures([*displays, Ranking(search)])]])
     yield Finder("variants", len(search.trials))
     yield trial_table(search, "variants")
     if search.choice is not None:
