@@ -24,7 +24,7 @@ from downslope.autoencoders.corruption import Corruption
 from downslope.autoencoders.linear import LinearCodes, ProbeResult, probe
 from downslope.autoencoders.training import PLAIN, train_autoencoders
 from downslope.data import Examples, Range, Scaling, SealedTestSet
-from downslope.engines import EpochRecord, MakeRunner, local_runner
+from downslope.engines import EpochRecord, MakeRunner, evaluate, local_runner
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
@@ -210,10 +210,7 @@ def autoencode(
         for m, r in zip(members, records, strict=True)
     ]
     # Weights may be finite and what they make of the test examples not.
-    errors = [
-        None if coder is None else _finite(_error(originals, coder.reconstruct_scaled(originals)))
-        for coder in coders
-    ]
+    errors = [None if c is None else _finite(_test_error(c, originals)) for c in coders]
 
     def pca_error(size: int) -> float:
         return _error(originals, linear.reconstruct(originals, size))
@@ -332,7 +329,7 @@ def _describe(
         noisy = result.noise.corrupt(originals, seed, 0)  # epochs draw from 1
         arrays["noisy"] = noisy[shown]
         arrays["denoised"] = coder.reconstruct_scaled(noisy[shown])
-        noisy_mse = _error(originals, coder.reconstruct_scaled(noisy))
+        noisy_mse = _test_error(coder, originals, noisy)
         pca_noisy_mse = _error(originals, linear.reconstruct(noisy, size))
     probes: list[ProbeResult] = []
     if classes is not None:
@@ -363,6 +360,14 @@ def _walks(labels: NDArray[np.int64]) -> NDArray[np.int64]:
         starts = list(range(min(len(labels), 2 * WALKS)))
     pairs = list(zip(starts[::2], starts[1::2], strict=False))[:WALKS]
     return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _test_error(
+    coder: Autoencoder, originals: NDArray[np.float32], inputs: NDArray[np.float32] | None = None
+) -> float:
+    """Return the error of reconstructions, of the originals or of other inputs."""
+    examples = Examples(originals if inputs is None else inputs, originals)
+    return evaluate(coder.network, coder.state, examples, "mean_squared_error")[0]
 
 
 def _error(originals: NDArray[np.float32], decoded: NDArray[np.float32]) -> float:
