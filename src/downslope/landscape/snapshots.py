@@ -46,7 +46,7 @@ def read_snapshots(
             not finite, or an order that is not clear.
     """
     states = find_states(folder)
-    counted: list[tuple[SavedState, dict[str, Any]]] = []
+    counted: list[tuple[SavedState, dict[str, int]]] = []
     for state in states:
         counted.append((state, state.counts()))
         yield Progress("reading snapshots", len(counted) / 2, len(states))
@@ -81,8 +81,8 @@ def read_snapshots(
 
 
 def _without_copies(
-    counted: list[tuple[SavedState, dict[str, Any]]], layout: Layout, notes: dict[str, None]
-) -> list[tuple[SavedState, dict[str, Any]]]:
+    counted: list[tuple[SavedState, dict[str, int]]], layout: Layout, notes: dict[str, None]
+) -> list[tuple[SavedState, dict[str, int]]]:
     """Leave out states without a number in their name that repeat a numbered one.
 
     Those with the same counts are compared first, so that few are read.
