@@ -35,7 +35,7 @@ from downslope.estimators.preparation import (
     take,
     warn_of_columns,
 )
-from downslope.estimators.scoring import log_loss_or_error, score
+from downslope.estimators.scoring import defined, log_loss_or_error, score
 from downslope.estimators.space import make_space
 from downslope.estimators.tags import TakesTables
 from downslope.estimators.task import Plain, Task
@@ -303,7 +303,12 @@ class MLPSearch(TakesTables, ABC):
             if estimator is not None:
                 rows = take(task.rows, test)
                 scorer: Any = check_scoring(estimator, self.scoring)
-                score = float(scorer(estimator, rows, task.truth[test]))
+                score = defined(
+                    float(scorer(estimator, rows, task.truth[test])),
+                    self.scoring,
+                    len(test),
+                    type(self).__name__,
+                )
                 if task.classes is None:
                     residuals = np.abs(estimator.predict(rows) - task.truth[test])
             fitted.append((estimator if self.ensemble else None, score, residuals))
