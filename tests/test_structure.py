@@ -29,7 +29,7 @@ FLOW = [
     {"runs"},
     {"recipes"},
     {"report"},
-    {"assignment", "bars"},
+    {"assignment", "studies", "bars"},
     {"cli", "estimators"},
     {"__main__"},
 ]
@@ -69,16 +69,16 @@ def test_imports_point_only_to_the_right(path: Path) -> None:
     assert violations(part, path.read_text("utf-8")) == []
 
 
-STUDIES = {"theory", "search", "landscape", "autoencoders"}
+ANALYSES = {"theory", "search", "landscape", "autoencoders"}
 
 
-def test_the_studies_stand_side_by_side_right_of_the_engines() -> None:
-    assert STUDIES in FLOW
-    shared = set().union(*FLOW[: FLOW.index(STUDIES)])
-    for part in STUDIES:
+def test_the_analyses_stand_side_by_side_right_of_the_engines() -> None:
+    assert ANALYSES in FLOW
+    shared = set().union(*FLOW[: FLOW.index(ANALYSES)])
+    for part in ANALYSES:
         for path in (SOURCE / part).rglob("*.py"):
             assert imports_of(path.read_text("utf-8")) <= {*shared, part}, path
-    right = set().union(*FLOW[FLOW.index(STUDIES) + 1 :])
+    right = set().union(*FLOW[FLOW.index(ANALYSES) + 1 :])
     assert {"recipe", "results", "runs", "recipes", "report", "cli", "estimators"} <= right
 
 
