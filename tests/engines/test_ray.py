@@ -20,8 +20,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from downslope.autoencoders import Corruption, train_autoencoders
 from downslope.data import Examples
-from downslope.engines import Checkpoint, EpochRecord, Job, fingerprint, train
+from downslope.engines import Checkpoint, Engine, EpochRecord, Job, fingerprint, train
 from downslope.engines.ray import Cluster, RayRunner, train_on_node
 from downslope.engines.runner import RETRIES
 from downslope.errors import InputError
@@ -59,8 +60,8 @@ class FakeCluster:
     def put(self, examples: Examples | None) -> Examples | None:
         return examples
 
-    def runner(self, *arguments: Any) -> RayRunner:
-        return RayRunner(self, *arguments)  # pyright: ignore[reportArgumentType]
+    def runner(self, *arguments: Any, engine: Engine = "auto") -> RayRunner:
+        return RayRunner(self, *arguments, engine=engine)  # pyright: ignore[reportArgumentType]
 
     def start(self, *arguments: Any) -> Iterator[list[EpochRecord] | str]:
         self.started.append((arguments[2].index, arguments[2].checkpoint))
@@ -99,6 +100,23 @@ def test_records_are_those_of_one_machine_whoever_dies(chatty: None, deaths: lis
     there = drain(FakeCluster(list(deaths)), MEMBERS)
     for i in range(len(MEMBERS)):
         assert [bits(r) for r in there if r.member == i] == [bits(r) for r in here if r.member == i]
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.1])
+def test_autoencoders_with_noise_or_a_penalty_are_those_of_one_machine(sparsity: float) -> None:
+    training = TrainingSpec(loss="mean_squared_error", optimizer="adam", epochs=3, batch_size=16)
+    network = NetworkSpec(widths=(12, 5, 12), output="sigmoid")
+    members = [Member(network=network, training=training, seed=seed) for seed in (1, 2)]
+    noise = Corruption(amount=0.2)
+
+    def records(**options: Any) -> list[EpochRecord]:
+        found = train_autoencoders(
+            members, DATA.inputs, noise=noise, sparsity=sparsity, threads=1, **options
+        )
+        return sorted(found, key=lambda record: record.member)
+
+    there = records(make_runner=FakeCluster([1]).runner)
+    assert [bits(r) for r in there] == [bits(r) for r in records()]
 
 
 def test_a_member_whose_worker_died_goes_on_from_its_last_state(chatty: None) -> None:

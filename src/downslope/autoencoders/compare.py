@@ -24,7 +24,7 @@ from downslope.autoencoders.corruption import Corruption
 from downslope.autoencoders.linear import LinearCodes, ProbeResult, probe
 from downslope.autoencoders.training import PLAIN, train_autoencoders
 from downslope.data import Examples, Range, Scaling, SealedTestSet
-from downslope.engines import EpochRecord
+from downslope.engines import EpochRecord, MakeRunner, evaluate, local_runner
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
@@ -151,6 +151,7 @@ def autoencode(
     noise: Corruption = PLAIN,
     sparsity: float = 0.0,
     threads: int | None = None,
+    make_runner: MakeRunner = local_runner,
 ) -> Steps[AutoencoderComparison]:
     """Train dense autoencoders as one population and compare them with PCA on the sealed test set.
 
@@ -168,6 +169,7 @@ def autoencode(
         noise: on the training inputs; targets stay clean.
         sparsity: weight of the mean absolute code, added to the error in training.
         threads: members trained at the same time.
+        make_runner: makes what trains, here or on a cluster.
 
     Raises:
         InputError: a member that is no autoencoder, inputs outside of [0, 1], or no seeds or a
@@ -181,7 +183,9 @@ def autoencode(
     members = [msgspec.structs.replace(member, seed=seed) for seed in seeds]
     members += [ablation for _, ablation in ablations]
     inputs = np.asarray(training.inputs, np.float32)
-    trained = train_autoencoders(members, inputs, noise=noise, sparsity=sparsity, threads=threads)
+    trained = train_autoencoders(
+        members, inputs, noise=noise, sparsity=sparsity, threads=threads, make_runner=make_runner
+    )
     costs = [m.expected_cost(len(training)) for m in members]
     total = sum(costs) * 1.1  # what follows the training takes about a tenth of its time
     done = 0.0
@@ -206,10 +210,7 @@ def autoencode(
         for m, r in zip(members, records, strict=True)
     ]
     # Weights may be finite and what they make of the test examples not.
-    errors = [
-        None if coder is None else _finite(_error(originals, coder.reconstruct_scaled(originals)))
-        for coder in coders
-    ]
+    errors = [None if c is None else _finite(_test_error(c, originals)) for c in coders]
 
     def pca_error(size: int) -> float:
         return _error(originals, linear.reconstruct(originals, size))
@@ -328,7 +329,7 @@ def _describe(
         noisy = result.noise.corrupt(originals, seed, 0)  # epochs draw from 1
         arrays["noisy"] = noisy[shown]
         arrays["denoised"] = coder.reconstruct_scaled(noisy[shown])
-        noisy_mse = _error(originals, coder.reconstruct_scaled(noisy))
+        noisy_mse = _test_error(coder, originals, noisy)
         pca_noisy_mse = _error(originals, linear.reconstruct(noisy, size))
     probes: list[ProbeResult] = []
     if classes is not None:
@@ -359,6 +360,14 @@ def _walks(labels: NDArray[np.int64]) -> NDArray[np.int64]:
         starts = list(range(min(len(labels), 2 * WALKS)))
     pairs = list(zip(starts[::2], starts[1::2], strict=False))[:WALKS]
     return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _test_error(
+    coder: Autoencoder, originals: NDArray[np.float32], inputs: NDArray[np.float32] | None = None
+) -> float:
+    """Return the error of reconstructions, of the originals or of other inputs."""
+    examples = Examples(originals if inputs is None else inputs, originals)
+    return evaluate(coder.network, coder.state, examples, "mean_squared_error")[0]
 
 
 def _error(originals: NDArray[np.float32], decoded: NDArray[np.float32]) -> float:

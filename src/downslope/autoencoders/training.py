@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from downslope.autoencoders.autoencoder import Autoencoder, code_layer, halves
 from downslope.autoencoders.corruption import Corruption
 from downslope.data import Examples, Range, Scaling, finite_rows, max_pixel_of
-from downslope.engines import EpochRecord, Job, local_runner, run_jobs
+from downslope.engines import EpochRecord, Job, MakeRunner, local_runner, run_jobs
 from downslope.errors import InputError
 from downslope.networks import Member, NetworkSpec, TrainingSpec, build
 from downslope.progress import Progress, Steps
@@ -28,13 +29,14 @@ def train_autoencoders(
     noise: Corruption = PLAIN,
     sparsity: float = 0.0,
     threads: int | None = None,
+    make_runner: MakeRunner = local_runner,
 ) -> Iterator[EpochRecord]:
     """Train a population of autoencoders and yield an `EpochRecord` per epoch of each.
 
     Without noise and penalty this is `downslope.train` with the inputs as targets. Noise is drawn
     anew for each epoch, and targets stay clean. A penalty is beyond the compiled engine: such
-    members train one after another in the plain PyTorch loop. The losses reported are without it,
-    so that they compare with other trainings.
+    members train in the plain PyTorch loop, here one after another. The losses reported are
+    without it, so that they compare with other trainings.
 
     Args:
         members: with as many outputs as inputs and mean squared error.
@@ -42,6 +44,7 @@ def train_autoencoders(
         noise: on the inputs.
         sparsity: weight of the mean absolute code, added to the error (L1, as in Ng 2011).
         threads: members trained at the same time; by default all cores.
+        make_runner: makes what trains, here or on a cluster.
 
     Raises:
         InputError: a member that is no autoencoder, inputs outside of [0, 1], or a penalty that is
@@ -61,11 +64,9 @@ def train_autoencoders(
         )
     if not (sparsity >= 0 and math.isfinite(sparsity)):
         raise InputError(f"autoencoder: sparsity = {sparsity}; it must be 0 or above, finite")
-    runner = local_runner(
-        Examples(inputs, inputs), None, threads, engine="pytorch" if sparsity > 0 else "auto"
-    )
+    make = partial(make_runner, engine="pytorch") if sparsity > 0 else make_runner
     return run_jobs(
-        runner,
+        make(Examples(inputs, inputs), None, threads),
         [
             Job(
                 member=member,

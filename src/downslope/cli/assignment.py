@@ -42,6 +42,7 @@ def check(
     not right.
     """
     from downslope.assignment import Checker, Limits, read_rubric, read_submission
+    from downslope.bars import watch
 
     written = {"json": "check.json", "gradescope": "results.json", "html": "check.html"}
     wanted = [] if formats is None else names_of(formats, tuple(written), "--format")
@@ -50,7 +51,7 @@ def check(
     points = read_rubric(rubric)
     submission = read_submission(solution)
     with Checker(Limits(seconds=seconds)) as checker:
-        checked = checker.check(submission)
+        checked = watch(checker.steps(submission), quiet)
     from downslope.assignment.feedback import as_gradescope, as_json, lines_of
 
     if not quiet:

@@ -1,6 +1,6 @@
 """Data sets by name or path, splits, scaling and the sealed test set."""
 
-from downslope.data.arrays import read_examples
+from downslope.data.arrays import read_arrays, read_examples
 from downslope.data.assembly import Kind, max_pixel_of
 from downslope.data.description import (
     ClassCount,
@@ -54,6 +54,7 @@ __all__ = [
     "load",
     "load_steps",
     "max_pixel_of",
+    "read_arrays",
     "read_examples",
     "split",
     "verify",

@@ -20,7 +20,7 @@ from downslope.engines.native import (
     instruction_sets,
 )
 from downslope.engines.planes import losses_on_plane
-from downslope.engines.population import Records, Training, run_jobs, train
+from downslope.engines.population import Records, Training, evaluate, run_jobs, train
 from downslope.engines.pytorch import predict, train_member
 from downslope.engines.runner import MakeRunner, Runner, local_runner
 from downslope.engines.schedules import learning_rates
@@ -43,6 +43,7 @@ __all__ = [
     "cores",
     "describe_engine",
     "engine_name",
+    "evaluate",
     "fingerprint",
     "first_difference",
     "hardware",

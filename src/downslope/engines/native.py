@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from downslope.data import Examples
 from downslope.engines.checkpoints import Checkpoint
@@ -24,7 +25,17 @@ from downslope.engines.job import EpochRecord, Job, Snapshot, close_epoch, snaps
 from downslope.engines.pytorch import base_seed, minibatch_order
 from downslope.engines.schedules import learning_rates
 from downslope.errors import InputError
-from downslope.networks import Member, build, flatten, load_flat, load_running_statistics
+from downslope.networks import (
+    Loss,
+    Member,
+    NetworkSpec,
+    TrainingSpec,
+    build,
+    flatten,
+    load_flat,
+    load_running_statistics,
+    running_statistics,
+)
 
 if TYPE_CHECKING:
     _native: Any
@@ -198,6 +209,17 @@ def train_member_natively(
                 return
     finally:
         token.unregister(trainer)
+
+
+def evaluate_natively(
+    network: NetworkSpec, module: nn.Module, examples: Examples, loss: Loss
+) -> tuple[float, float]:
+    """Return loss and accuracy in evaluation mode; the accuracy is NaN without classes."""
+    member = Member(network=network, training=TrainingSpec(loss=loss), seed=0)
+    trainer = make_trainer(member, instruction_set(), len(examples))
+    trainer.parameters, trainer.buffers = flatten(module), running_statistics(module)
+    found, correct = trainer.evaluate(*_arrays(examples))
+    return found, correct / len(examples) if loss == "cross_entropy" else math.nan
 
 
 @dataclass(frozen=True, slots=True)

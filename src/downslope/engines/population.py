@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import torch
+from numpy.typing import NDArray
 
 from downslope.data import Examples
 from downslope.engines.checkpoints import Checkpoint
-from downslope.engines.environment import Engine
+from downslope.engines.environment import Engine, choose_engine
 from downslope.engines.job import EpochRecord, Job
+from downslope.engines.native import evaluate_natively
+from downslope.engines.pytorch import evaluate_module
 from downslope.engines.runner import MakeRunner, Runner, local_runner
 from downslope.errors import InputError
-from downslope.networks import Member
+from downslope.networks import Loss, Member, NetworkSpec, build, load_state
 from downslope.progress import Progress, Steps
 from downslope.showing import Shown, to_frame
 
@@ -163,6 +168,37 @@ def train(
         ],
     )
     return Training(records, members, len(training))
+
+
+def evaluate(
+    network: NetworkSpec,
+    state: Mapping[str, NDArray[Any]],
+    examples: Examples,
+    loss: Loss = "cross_entropy",
+) -> tuple[float, float]:
+    """Return a trained network's mean loss and its accuracy, as in an `EpochRecord`.
+
+    Args:
+        network: what was trained.
+        state: its weights by name.
+        examples: scaled as those that it was trained on.
+        loss: what to compute; of the mean squared error the accuracy is NaN.
+
+    Raises:
+        RuntimeError: the state is not that of the network.
+
+    >>> import numpy as np
+    >>> state = {"0.weight": np.eye(2), "0.bias": np.zeros(2)}
+    >>> rows = Examples(np.eye(2, dtype=np.float32), np.array([0, 0]))
+    >>> evaluate(NetworkSpec(widths=(2, 2)), state, rows)[1]
+    0.5
+    """
+    module = build(network, torch.Generator())
+    load_state(module, state)
+    if choose_engine("auto") == "native":
+        return evaluate_natively(network, module, examples, loss)
+    inputs, targets = (torch.from_numpy(a) for a in (examples.inputs, examples.targets))
+    return evaluate_module(module, inputs, targets, loss)
 
 
 def run_jobs(runner: Runner, jobs: Iterable[Job]) -> Generator[EpochRecord]:

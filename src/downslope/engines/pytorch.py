@@ -77,7 +77,7 @@ def train_member(
                 snapshots.append(Snapshot(step=step, loss=losses[-1], parameters=flatten(module)))
             if scheduler is not None:
                 scheduler.step()
-        scores = None if held_out is None else _evaluate(module, *held_out, spec.loss)
+        scores = None if held_out is None else evaluate_module(module, *held_out, spec.loss)
         if spec.evaluation_draw:
             base_seed(generator)
         record = close_epoch(
@@ -89,7 +89,7 @@ def train_member(
             return
 
 
-def _evaluate(
+def evaluate_module(
     module: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, loss: Loss
 ) -> tuple[float, float]:
     """Return loss and accuracy in evaluation mode; the accuracy is NaN without classes."""

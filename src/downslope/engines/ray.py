@@ -19,7 +19,7 @@ from typing import Any, Self
 import msgspec
 
 from downslope.data import Examples
-from downslope.engines.environment import fingerprint, first_difference
+from downslope.engines.environment import Engine, fingerprint, first_difference
 from downslope.engines.job import EpochRecord, Job
 from downslope.engines.ray_address import check_address
 from downslope.engines.runner import Attempts, Runner, local_runner
@@ -94,10 +94,15 @@ class Cluster:
         return max(1, int(self._ray.cluster_resources().get("CPU", 1)))
 
     def runner(
-        self, training: Examples, validation: Examples | None = None, threads: int | None = None
+        self,
+        training: Examples,
+        validation: Examples | None = None,
+        threads: int | None = None,
+        *,
+        engine: Engine = "auto",
     ) -> RayRunner:
         """Make a runner that trains on some data, by default on all cores; a `MakeRunner`."""
-        return RayRunner(self, training, validation, threads)
+        return RayRunner(self, training, validation, threads, engine)
 
     def put(self, examples: Examples | None) -> Any:
         """Put examples into the object store and return their reference."""
@@ -171,11 +176,12 @@ class RayRunner(Runner):
         training: Examples,
         validation: Examples | None = None,
         threads: int | None = None,
+        engine: Engine = "auto",
     ) -> None:
         super().__init__(training, validation, 1)  # a node has the memory of one at least
         self._cluster = cluster
         self._references = [cluster.put(examples) for examples in self._data]
-        self._asked = threads
+        self._asked, self._engine = threads, engine
         self._here = fingerprint()
         self._running: dict[Any, Attempts] = {}
         self._arrived: deque[EpochRecord] = deque()
@@ -222,7 +228,7 @@ class RayRunner(Runner):
             self._take_message(wait=True)
 
     def _start(self, attempts: Attempts) -> None:
-        task = self._cluster.start(*self._references, attempts.job, self._here)
+        task = self._cluster.start(*self._references, attempts.job, self._here, self._engine)
         self._running[task] = attempts
 
     def _take_message(self, wait: bool) -> bool:
@@ -256,6 +262,7 @@ def train_on_node(
     validation: Examples | None,
     job: Job,
     expected: Mapping[str, str],
+    engine: Engine = "auto",
 ) -> Iterator[list[EpochRecord]]:
     """Train a job on this node and yield its records, a few at a time.
 
@@ -269,7 +276,7 @@ def train_on_node(
         )
     last_message = last_state = time.monotonic()
     news: list[EpochRecord] = []
-    with local_runner(training, validation, 1) as runner:
+    with local_runner(training, validation, 1, engine=engine) as runner:
         runner.submit(job)
         for record in runner.records():
             now = time.monotonic()

@@ -10,9 +10,9 @@ import subprocess
 import tempfile
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 import msgspec
 
@@ -101,8 +101,20 @@ class Runner(ABC):
         """Stop all training, each after its minibatch, and wait for it."""
 
 
-MakeRunner = Callable[[Examples, Examples | None, int | None], Runner]
-"""Makes a runner for training and validation examples, with so many members at a time."""
+class MakeRunner(Protocol):
+    """Makes a runner for training and validation examples, with so many members at a time."""
+
+    def __call__(
+        self,
+        training: Examples,
+        validation: Examples | None,
+        threads: int | None,
+        /,
+        *,
+        engine: Engine = "auto",
+    ) -> Runner:
+        """Make it, for an engine where not every one can train the jobs."""
+        ...
 
 
 class ThreadRunner(Runner):

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from downslope.checked import Count, Seed, checked
-from downslope.data import Examples
 from downslope.errors import InputError
 from downslope.landscape.components import pca_plane, share_in_plane
 from downslope.landscape.curvature import CurvaturePoint, curvature
 from downslope.landscape.evaluation import LossOptions, evaluate
+from downslope.landscape.fitting import Arrays, LossFunction, Sample
 from downslope.landscape.interpolation import Slice, interpolate
 from downslope.landscape.paths import PathPoint, RunPath, trace_path
 from downslope.landscape.planes import Plane
@@ -169,10 +169,10 @@ LABELS = {"cross_entropy": "cross-entropy loss (nats)", "mean_squared_error": "m
 def compute_landscape(
     module: nn.Module,
     trajectories: Trajectory | Mapping[str, Trajectory],
-    examples: Examples,
+    examples: Arrays | Sample,
     *,
-    validation: Examples | None = None,
-    loss: Loss | LossOptions = "cross_entropy",
+    validation: Arrays | Sample | None = None,
+    loss: Loss | LossFunction | LossOptions = "cross_entropy",
     plane: Plane | None = None,
     components: Components = (1, 2),
     origin: Origin = "mean",
@@ -189,9 +189,10 @@ def compute_landscape(
         module: the network; it comes back exactly as it was.
         trajectories: at least three snapshots of its parameters; or several runs by name, for
             a joint plane.
-        examples: examples to draw the subset from, as the module takes them.
+        examples: examples to draw the subset from, as the module takes them; for a loss function
+            any arrays by name or in a tuple.
         validation: examples for a second surface; a subset as large is drawn.
-        loss: what to compute, by name or as a `LossOptions`.
+        loss: what to compute, by name, as a function of module and batch, or as a `LossOptions`.
         plane: where to look; by default that of the trajectories' principal components.
         components: which of those, counted from 1.
         origin: of that plane; see `pca_plane`.
@@ -267,5 +268,5 @@ def compute_landscape(
     return Landscape(result, plane, surface, second, line)
 
 
-def _draw(examples: Examples, subset: int, seed: int) -> Examples:
-    return examples.take(np.random.default_rng(seed).permutation(len(examples))[:subset])
+def _draw(sample: Sample, subset: int, seed: int) -> Sample:
+    return sample.take(np.random.default_rng(seed).permutation(len(sample))[:subset])

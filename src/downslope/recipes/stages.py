@@ -83,7 +83,7 @@ def run_recipe(
         run: the directory; made here.
         stages: which stages; those they build on are added.
         threads: members trained at the same time, by default one per core.
-        make_runner: makes what trains the members of searches and refits, here or on a cluster.
+        make_runner: makes what trains the members, here or on a cluster.
 
     Raises:
         InputError: the directory cannot be written, holds a run of another recipe, data or
@@ -183,6 +183,7 @@ def _theory(context: Context) -> Steps[None]:
             classes=context.outputs,
             seed=seed,
             threads=context.threads,
+            make_runner=context.make_runner,
         )
     context.results.theory = msgspec.structs.replace(found, trainability=trained)
 
@@ -383,6 +384,7 @@ def _autoencoder(context: Context) -> Steps[None]:
         noise=recipe.noise,
         sparsity=recipe.sparsity,
         threads=context.threads,
+        make_runner=context.make_runner,
     )
     if made.autoencoder is not None:
         context.run.write("autoencoder/weights.safetensors", made.autoencoder.to_bytes())

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from downslope.checked import NONE_TWICE, Checked, Count
 from downslope.data import Examples
-from downslope.engines import EpochRecord, train
+from downslope.engines import EpochRecord, MakeRunner, local_runner, train
 from downslope.networks import Activation, Initialization, Member, NetworkSpec, TrainingSpec
 from downslope.progress import Progress, Steps
 from downslope.theory.settings import INITIALIZATIONS, Initializations
@@ -151,6 +151,7 @@ def train_deep_networks(
     classes: int,
     seed: int,
     threads: int | None = None,
+    make_runner: MakeRunner = local_runner,
 ) -> Steps[TrainabilityResult]:
     """Train networks of every depth and start as one population, and say which ones learn.
 
@@ -166,6 +167,7 @@ def train_deep_networks(
         classes: of the targets.
         seed: of the networks, counted up for `spec.seeds`.
         threads: networks at a time, by default one per core.
+        make_runner: makes what trains, here or on a cluster.
 
     Raises:
         InputError: the data do not fit.
@@ -180,7 +182,7 @@ def train_deep_networks(
     yield Progress(TASK, 0, sum(costs))
     last: _Last = {}
     done = 0.0
-    for record in train(members, chosen, validation, threads=threads):
+    for record in train(members, chosen, validation, threads=threads, make_runner=make_runner):
         done += costs[record.member] / spec.epochs
         if record.outcome is not None:
             last[keys[record.member]] = record
