@@ -8,7 +8,7 @@ WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 SOURCES := src tests examples benchmarks docs
 
-.PHONY: help demo test test-all check docs format kill mistakes bench sanitize neon clean
+.PHONY: help demo test test-all check docs format kill mistakes callbacks bench sanitize neon clean
 
 help: ## say what each target does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' \
@@ -48,6 +48,11 @@ kill: .venv/dev ## kill -9 a run at every change to a file and 240 times at rand
 mistakes: .venv/dev ## check every seeded mistake and every correct solution of the assignment (minutes)
 	@echo "==> the check, on every seeded mistake"
 	@DOWNSLOPE_MISTAKES=full $(PYTEST) tests/assignment/test_checker.py
+
+callbacks: .venv/dev ## test callbacks and checkpoints of the real Lightning and Hugging Face Trainer
+	@echo "==> installing lightning and transformers"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt -e '.[lightning,transformers]' pytorch_lightning
+	@$(BIN)/python -m pytest -v -p no:cacheprovider tests/landscape/test_callbacks.py
 
 bench: .venv/dev ## run the benchmarks; see benchmarks/README.md
 	@for script in $(filter-out benchmarks/contestants.py,$(wildcard benchmarks/*.py)); do echo "==> $$script"; $(BIN)/python $$script || exit 1; done

@@ -1,9 +1,10 @@
-"""How long does a class of submissions take? Half of them are right, half have a mistake each.
+"""How long does a class of submissions take? Half of them are right, half have mistakes.
 
     python benchmarks/grading.py [submissions, by default 300]
 
-Prints wall seconds, and processor seconds of all processes for one submission. Solutions and
-mistakes are those of tests/assignment.
+Prints wall seconds, and processor seconds of all processes for one submission; what the catalogue's
+mistakes do is learnt first where the user's cache does not know it (DOWNSLOPE_CACHE names another).
+Solutions, mistakes and several mistakes at once are those of tests/assignment.
 """
 
 import os
@@ -22,9 +23,11 @@ HERE = Path(__file__).parent.parent / "tests" / "assignment"
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 300
-    seeds = runpy.run_path(str(HERE / "seeds.py"))
-    right = [(solution, changes) for solution, changes in seeds["CORRECT"]]
-    wrong = [(solution, [(a, b)]) for _, solution, a, b in seeds["MISTAKES"]]
+    variations = runpy.run_path(str(HERE / "variations.py"))
+    mistakes = runpy.run_path(str(HERE / "seeds.py"))["MISTAKES"]
+    right = variations["CORRECT"]
+    wrong = [(solution, [(a, b)]) for _, solution, a, b in mistakes]
+    wrong += [(solution, changes) for _, solution, changes in variations["SEVERAL"]]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "submissions"
         folder.mkdir()

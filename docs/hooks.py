@@ -1,13 +1,19 @@
-"""Hooks of the documentation's build: commands and keys from their source, long names in tables."""
+"""Hooks of the documentation's build: what is written from its source, long names in tables."""
 
 import inspect
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
+from html import unescape
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import nbformat
+from mkdocs.structure.files import File
+from nbclient import NotebookClient
 
 from downslope.assignment.catalogue import catalogue, changed_lines
 from downslope.checked import rules_of
@@ -16,9 +22,16 @@ from downslope.recipe import Recipe
 from downslope.search import Settings
 from downslope.toml import write_toml
 
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+
+def on_page_markdown(markdown: str, config: Any = None, files: Any = None, **_: Any) -> str:
     """Put what is written from the source in the place of its mark."""
+    for name in re.findall(r"<!-- notebook (\w+) -->", markdown):
+        written, pages = notebook(executed(EXAMPLES / f"{name}.ipynb"), name)
+        for path, html in pages.items():
+            files.append(File.generated(config, path, content=html))
+        markdown = markdown.replace(f"<!-- notebook {name} -->", written)
     for mark, write in {
         "<!-- commands -->": commands,
         "<!-- keys -->": keys,
@@ -28,6 +41,47 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         if mark in markdown:
             markdown = markdown.replace(mark, write())
     return markdown
+
+
+def executed(path: Path) -> Any:
+    """Run a notebook in a kernel of its own, in an empty folder."""
+    cells = nbformat.read(path, 4)
+    with tempfile.TemporaryDirectory() as folder:
+        client = NotebookClient(
+            cells,
+            resources={"metadata": {"path": folder}},
+            extra_arguments=["--log-level=ERROR"],  # a kernel warns of its own transport
+        )
+        client.execute()
+    return cells
+
+
+def notebook(cells: Any, name: str) -> tuple[str, dict[str, str]]:
+    """Write an executed notebook as Markdown, and the pages within it as files by path."""
+    pages: dict[str, str] = {}
+
+    def aside(frame: re.Match[str]) -> str:
+        path = f"notebooks/{name}-{len(pages)}.html"
+        pages[path] = unescape(frame[1])
+        return f'src="../{path}"'
+
+    parts: list[str] = []
+    for cell in cells.cells:
+        if cell.cell_type == "markdown":
+            parts.append(re.sub(r"^#", "##", cell.source))  # the page has its own title
+            continue
+        parts.append(f"```python\n{cell.source}\n```")
+        for output in cell.outputs:
+            data = output.get("data", {"text/plain": output.get("text", "")})
+            if "text/html" in data:
+                shown = re.sub(r'srcdoc="([^"]*)"', aside, data["text/html"])
+                parts.append(f'<div class="output">{" ".join(shown.split())}</div>')
+            elif "image/png" in data:
+                picture = f"data:image/png;base64,{data['image/png'].strip()}"
+                parts.append(f'<img src="{picture}" alt="{data["text/plain"]}">')
+            else:
+                parts.append(f"```text\n{data['text/plain'].rstrip()}\n```")
+    return "\n\n".join(parts), pages
 
 
 def commands() -> str:

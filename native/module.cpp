@@ -13,6 +13,9 @@ namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace downslope {
+
+void bind_trainability(nb::module_& m);  // trainability_module.cpp
+
 namespace {
 
 using Floats = nb::ndarray<const float, nb::c_contig, nb::device::cpu, nb::ndim<1>>;
@@ -70,12 +73,16 @@ const std::vector<Isa>& isas() {
   return all;
 }
 
+}  // namespace
+
 std::vector<std::string> supported() {
   std::vector<std::string> names;
   for (const Isa& isa : isas())
     if (isa.runs()) names.emplace_back(isa.name);
   return names;
 }
+
+namespace {
 
 // A trainer that knows its own shape, so that no array reaches the core unchecked.
 class Member {
@@ -245,6 +252,7 @@ NB_MODULE(_native, m) {
   using namespace downslope;
   m.doc() = "Train one dense network from first to last on one core.";
   m.def("supported", &supported, "Names of the instruction sets that run here, best first.");
+  bind_trainability(m);
   nb::class_<Member>(m, "Member")
       .def(
           "__init__",

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
@@ -232,7 +233,10 @@ def test_a_price_is_predicted_in_its_units_with_an_interval(tmp_path: Path) -> N
     homes = pd.DataFrame({"area": rng.normal(100, 30, 600), "city": rng.choice(["A", "B"], 600)})
     homes["price"] = 3000 * homes["area"] + 5e4 * (homes["city"] == "A") + rng.normal(0, 2e4, 600)
     homes[:400].to_csv(tmp_path / "homes.csv", index=False)
-    homes[400:].to_csv(tmp_path / "new.csv", index=False)
+    homes["size"] = (1000 * homes["area"]).round()
+    as_written = {"index": False, "sep": ";", "decimal": ","}
+    homes[:400].to_csv(tmp_path / "homes.csv", **as_written)
+    homes[400:].to_csv(tmp_path / "new.csv", **as_written)
     table = {"title": "t", "seed": 3, "data": {"validation": 100}, "refit": {"seeds": 2}}
     table["refit"] |= {"epochs": 40, "choice": {"hidden_layers": 1, "units": 8}}
     dataset = load(tmp_path / "homes.csv", label="price", task="regression")
@@ -245,10 +249,17 @@ def test_a_price_is_predicted_in_its_units_with_an_interval(tmp_path: Path) -> N
     errors = found["prediction"] - prices
     rmse = np.sqrt(np.mean(errors**2))
     assert 15_000 < rmse < 30_000  # the noise's deviation is 20,000
-    assert done.stderr.startswith(f"root mean squared error {rmse:.4g}, R2 0.9")
+    how, score = done.stderr.splitlines()
+    assert how == "numbers with a decimal comma in 'area', 'price', 'size'"
+    assert score.startswith(f"root mean squared error {rmse:.4g}, R2 0.9")
     assert load_model(run.path).residuals is not None
     within = (found["high"] - found["low"]) / 2 >= errors.abs()
     assert 0.88 < within.mean() <= 1  # 100 calibration rows: 0.95 +- 3 * 0.022
+    one = homes[["city"]][400:401].assign(area="80,000", size="80.000")  # 80, and 80 000
+    one.to_csv(tmp_path / "one.csv", index=False)
+    invoke("predict", run.path, tmp_path / "one.csv", "--out", tmp_path / "p.csv")
+    plain = load_model(run.path).predict(one.assign(area=80.0, size=80_000.0))
+    np.testing.assert_allclose(pd.read_csv(tmp_path / "p.csv")["prediction"], plain)
     with pytest.raises(InputError, match="--proba: this model predicts numbers"):
         invoke("predict", run.path, tmp_path / "new.csv", "--proba")
 
@@ -299,3 +310,35 @@ def test_an_array_of_numbers_to_predict_is_scored(tmp_path: Path) -> None:
     errors = load_model(run.path).predict(inputs) - inputs[:, 0] - 0.5
     rmse = np.sqrt(np.mean(errors**2))
     assert done.stderr.startswith(f"root mean squared error {rmse:.4g}, R2 ")
+
+
+def test_a_folder_of_pictures_to_predictions_is_pillow_and_pytorch(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name, brightness in (("day", 200), ("night", 30)):
+        for part, count in (("photos", 20), ("new", 60)):
+            folder = tmp_path / part / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 50, (5, 6, 3), np.uint8) + np.uint8(brightness)
+                Image.fromarray(pixels).save(folder / f"{i:02}.png")
+    run = refitted(tmp_path / "photos", tmp_path / "run")
+    files = sorted((tmp_path / "new").rglob("*.png"))
+    files.pop(3).write_bytes(b"broken")
+    done = invoke("predict", run.path, tmp_path / "new", "--out", tmp_path / "p.csv", "--proba")
+    passed_over, score = done.stderr.splitlines()
+    assert passed_over.startswith("passed over: day/03.png cannot be read as a picture")
+    assert score.startswith("accuracy 1.0000") and score.endswith("on 119 rows")
+    found = pd.read_csv(tmp_path / "p.csv")
+    assert list(found["file"]) == [str(file.relative_to(tmp_path / "new")) for file in files]
+    pixels = np.stack([np.asarray(Image.open(file)).reshape(-1) for file in files])
+    rows = torch.from_numpy(pixels.astype(np.float32) / 255 - 0.5)
+    each = []
+    for seed in (3, 4):
+        module = nn.Sequential(nn.Linear(90, 6), nn.ReLU(), nn.Linear(6, 2))
+        module.load_state_dict(load_file(run.path / f"model/seed-{seed}.safetensors"))
+        each.append(module(rows).softmax(1).detach().numpy())
+    columns = ["probability of day", "probability of night"]
+    np.testing.assert_allclose(found[columns], np.mean(each, axis=0), atol=1e-6)
+    files[0].write_bytes(b"broken")
+    with pytest.raises(InputError, match="2 of 120 pictures cannot be read"):
+        invoke("predict", run.path, tmp_path / "new")

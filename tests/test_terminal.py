@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from rich.text import Text
 
 import downslope
+from downslope.bars import watch
 from downslope.errors import LONGEST, InputError
 from downslope.progress import Progress, Steps
 from downslope.terminal import ClosedOutputError, harmless, say, show
-from downslope.watch import watch
 
 SOURCE = Path(downslope.__file__).parent
 HOSTILE = "a\x1b[31m\x1b]0;title\x07\x9b2J\r\b\u202e\u2066\u200f\ud83d\udcff[bold]:smile:\nb"

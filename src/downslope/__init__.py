@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from downslope.errors import InputError
 
 if TYPE_CHECKING:
+    from downslope.bars import set_progress, watch
     from downslope.data import Dataset, Examples, load
     from downslope.engines import EpochRecord, predict, train
     from downslope.landscape import Trajectory, compute_landscape
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from downslope.progress import drain
     from downslope.recipes import load_recipe, run_recipe
     from downslope.runs import Run
+    from downslope.showing import to_frame
 
 __all__ = [
     "Dataset",
@@ -40,13 +42,17 @@ __all__ = [
     "load_recipe",
     "predict",
     "run_recipe",
+    "set_progress",
+    "to_frame",
     "train",
+    "watch",
 ]
 
 # Names are imported when first used: `downslope --help` must not wait for torch.
 _HOMES = {
     name: home
     for home, names in {
+        "bars": ("set_progress", "watch"),
         "data": ("Dataset", "Examples", "load"),
         "engines": ("EpochRecord", "predict", "train"),
         "landscape": ("Trajectory", "compute_landscape"),
@@ -55,6 +61,7 @@ _HOMES = {
         "progress": ("drain",),
         "recipes": ("load_recipe", "run_recipe"),
         "runs": ("Run",),
+        "showing": ("to_frame",),
     }.items()
     for name in names
 }

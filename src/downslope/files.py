@@ -88,6 +88,35 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("downslope")
 
 
+def key_of(package: Path, *others: object) -> bytes:
+    """Make a key for `keep` of the source of a package and of what else decides its results."""
+    sources = [hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(package.glob("*.py"))]
+    return msgspec.json.encode([others, sources], order="sorted")
+
+
+def keep(name: str, key: bytes, content: bytes) -> None:
+    """Keep a result in the user's cache; a cache that cannot be written is done without.
+
+    Args:
+        name: of its file, below the cache.
+        key: what decides the result, as from `key_of`; under another it is not read back.
+        content: the result.
+    """
+    path = cache_folder() / name
+    with suppress(OSError, InputError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, f"{hashlib.sha256(key + content).hexdigest()}\n".encode() + content)
+
+
+def read_kept(name: str, key: bytes) -> bytes | None:
+    """Read what `keep` wrote under the same key; None where it is not there or not whole."""
+    try:
+        digest, _, content = (cache_folder() / name).read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    return content if digest == hashlib.sha256(key + content).hexdigest().encode() else None
+
+
 def check_writable(path: Path) -> None:
     """Refuse a place for a file before any work is done for it.
 

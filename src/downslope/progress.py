@@ -2,9 +2,10 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,19 @@ class Progress:
 
 Steps = Generator[Progress, None, T]
 """A computation that can be watched: yields `Progress`, returns a `T`."""
+
+
+class Watchable(Protocol[T_co]):
+    """Something else that can be watched, as the records of `downslope.train`."""
+
+    def steps(self) -> Steps[T_co]:
+        """Return it as a computation to watch."""
+        ...
+
+
+def steps_of(work: Steps[T] | Watchable[T]) -> Steps[T]:
+    """Return the steps of a computation, however it is given."""
+    return work if isinstance(work, Generator) else work.steps()
 
 
 def begin(steps: Steps[T]) -> Steps[T]:
@@ -62,7 +76,7 @@ def begin(steps: Steps[T]) -> Steps[T]:
     return rest()
 
 
-def drain(steps: Steps[T]) -> T:
+def drain(work: Steps[T] | Watchable[T]) -> T:
     """Run a computation to its end without watching it and return its result.
 
     >>> def count():
@@ -71,6 +85,7 @@ def drain(steps: Steps[T]) -> T:
     >>> drain(count())
     42
     """
+    steps = steps_of(work)
     while True:
         try:
             next(steps)

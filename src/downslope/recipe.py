@@ -72,7 +72,7 @@ class DataRecipe(Checked, frozen=True, kw_only=True):
         drop: columns of a table to leave out.
         task: whether labels are classes or numbers to predict, where they do not tell.
         encoding: of the numbers in a table: mean 0 and deviation 1, by quantiles to a normal
-            distribution, or piecewise linear over bins; see "Use your own data".
+            distribution, piecewise linear over bins, or none; see "Use your own data".
         size: height and width to which a folder of pictures is resized, or one number for both.
         kind: what arrays hold, where their content does not tell.
         validation: training examples to choose on instead, how many or which share of them.
@@ -161,6 +161,7 @@ class SearchRecipe(Checked, frozen=True, kw_only=True):
         constraints: conditions that every trial meets.
         halving: how trials that do badly are stopped early.
         choice: how the best are compared.
+        snapshots_per_epoch: of every trial, kept in its store as differences in float16.
     """
 
     trials: Trials = 10
@@ -171,6 +172,7 @@ class SearchRecipe(Checked, frozen=True, kw_only=True):
     constraints: list[str] = msgspec.field(default_factory=list[str])
     halving: Halving = Halving()
     choice: ChoiceRecipe = ChoiceRecipe()
+    snapshots_per_epoch: Annotated[int, Meta(ge=0, le=10**6)] = 0
 
     def faults(self) -> Iterator[str]:
         """Yield what cannot be trained, and what the keys say without effect."""

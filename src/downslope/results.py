@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -14,6 +14,7 @@ from downslope.landscape import LandscapeResult
 from downslope.networks import Member
 from downslope.recipe import Recipe
 from downslope.search import RefitResult, SearchResult
+from downslope.showing import Shown
 from downslope.statistics import Comparison
 from downslope.theory import TheoryResult
 
@@ -31,7 +32,7 @@ RENAMED = {
 MOST_TRIALS = 2**31
 
 
-class DataResult(msgspec.Struct, frozen=True, kw_only=True):
+class DataResult(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """The data of a run.
 
     Args:
@@ -68,7 +69,7 @@ class DataResult(msgspec.Struct, frozen=True, kw_only=True):
     target_spread: float = 1.0
 
 
-class VariantsResult(msgspec.Struct, frozen=True, kw_only=True):
+class VariantsResult(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """The search over variants, the final training of its best and how it compares.
 
     Args:
@@ -89,7 +90,7 @@ class SealResult(msgspec.Struct, frozen=True, kw_only=True):
     openings: list[Opening]
 
 
-class Results(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class Results(Shown, msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """All results of a run; `results.json` is this structure.
 
     A stage that has not finished is None and has no entry in `seconds`; an interrupted search
@@ -110,6 +111,22 @@ class Results(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     theory: TheoryResult | None = None
     test_set: SealResult
     seconds: dict[str, float] = msgspec.field(default_factory=dict[str, float])
+
+    def facts(self) -> Mapping[str, object]:
+        """Return what was run on which data, how good it is, and how often the seal was opened."""
+        refit = self.refit and self.refit.facts()
+        return {
+            "recipe": self.recipe.title,
+            "data": self.data.name,
+            "stages": ", ".join(self.seconds) or "none has finished",
+            "seconds": sum(self.seconds.values()),
+            "trials": self.search and len(self.search.trials),
+            "network": refit and refit["network"],
+            "test accuracy": refit and refit["test accuracy"],
+            "test error": refit and refit["test error"],
+            "test set": f"{self.test_set.examples:,} examples, opened "
+            f"{len(self.test_set.openings)} times",
+        }
 
     def __post_init__(self) -> None:
         """Refuse parts that cannot be of one run, as in a file that was edited.

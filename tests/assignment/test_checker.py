@@ -2,28 +2,27 @@
 
 import os
 import runpy
-from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from downslope.assignment.catalogue import catalogue, code_of, reference_source
-from downslope.assignment.checker import Checker
+from downslope.assignment.checker import Checker, small_data
+from downslope.assignment.oracle import Oracle
+from downslope.assignment.records import Record, Request
 from downslope.assignment.submission import FUNCTIONS, OPTIONAL, read_submission
 from downslope.assignment.verdicts import Check
+from downslope.errors import InputError
+from downslope.files import CACHE
 
 MISTAKES = runpy.run_path(str(Path(__file__).with_name("seeds.py")))["MISTAKES"]
 VARIATIONS = runpy.run_path(str(Path(__file__).with_name("variations.py")))
-CORRECT, PAIRS = VARIATIONS["CORRECT"], VARIATIONS["PAIRS"]
+CORRECT, SEVERAL = VARIATIONS["CORRECT"], VARIATIONS["SEVERAL"]
 SOLUTIONS = Path(__file__).parent / "solutions"
 # `make mistakes` checks all of them, which takes minutes; otherwise every third is checked.
 EVERY = 1 if os.environ.get("DOWNSLOPE_MISTAKES") == "full" else 3
-
-
-@pytest.fixture(scope="module")
-def checker() -> Iterator[Checker]:
-    with Checker() as checker:
-        yield checker
 
 
 def checked(checker: Checker, folder: Path, source: str) -> Check:
@@ -102,8 +101,8 @@ def test_a_mistake_in_anothers_code_is_named(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("names", "solution", "changes"), PAIRS[::EVERY])
-def test_two_mistakes_are_both_named_or_more_is_said_to_follow(
+@pytest.mark.parametrize(("names", "solution", "changes"), SEVERAL[::EVERY])
+def test_several_mistakes_are_named_or_more_is_said_to_follow(
     checker: Checker,
     tmp_path: Path,
     names: set[str],
@@ -114,6 +113,50 @@ def test_two_mistakes_are_both_named_or_more_is_said_to_follow(
     named = {m.name for v in check.verdicts for m in v.mistakes}
     said = " ".join(line for v in check.verdicts for line in v.lines)
     assert named == names or (named < names and named and "may be more" in said), check
+
+
+def test_the_data_are_scikit_learns_digits() -> None:
+    digits = load_digits()
+    data = small_data()
+    assert [len(data[f"{name}_labels"]) for name in ("train", "test")] == [120, 60]
+    images = np.concatenate([data["train_images"], data["test_images"]])
+    eight = np.round(digits.images * (255 / 16)).astype(np.uint8)
+    known = {image.tobytes(): label for image, label in zip(eight, digits.target, strict=True)}
+    labels = [known[np.ascontiguousarray(i[2:26:3, 2:26:3]).tobytes()] for i in images]
+    assert labels == [*data["train_labels"], *data["test_labels"]]
+    assert len(np.unique(images.sum(axis=(1, 2)))) == 180
+
+
+def test_what_the_reference_does_is_observed_once_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def run(request: Request) -> dict[str, Record]:
+        asked.append(request.probes)
+        values = {"value": np.array([1 / 3, np.nan]), "kind": "a number"}
+        return {name: Record(values=dict(values), end=end) for name in request.probes}
+
+    end = None
+    monkeypatch.setenv(CACHE, str(tmp_path))
+    mistake = next(m for m in catalogue() if m.function == "evaluate")
+    first, again, other = Oracle(), Oracle(), Oracle()
+    for oracle in (first, again):
+        for mistakes in ([], [mistake], [mistake, mistake]):
+            oracle.observe("evaluate", mistakes, run, b"key")
+        oracle.keep(b"key")
+    assert asked == [list(FUNCTIONS), ["evaluate"]]
+    kept = again.observe("evaluate", [mistake], run, b"key")
+    assert kept and kept.values["kind"] == "a number"
+    np.testing.assert_array_equal(kept.values["value"], [1 / 3, np.nan])
+    # Under another key it is observed again; what a limit ended is not kept.
+    end = "time"
+    with pytest.raises(InputError, match="too busy"):
+        other.observe("evaluate", [], run, b"another key")
+    other.observe("evaluate", [mistake], run, b"another key")
+    other.keep(b"another key")
+    Oracle().observe("evaluate", [mistake], run, b"another key")
+    assert asked[2:] == [list(FUNCTIONS), ["evaluate"], ["evaluate"]]
 
 
 def test_forty_mistakes_are_seeded() -> None:

@@ -3,7 +3,6 @@
 import io
 import json
 import runpy
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,13 @@ import pytest
 import torch
 from pypdf import PdfReader
 
+from downslope.assignment.agreement import agreement
 from downslope.assignment.checker import small_data
 from downslope.assignment.handin import compose_handin, write_handin
 from downslope.assignment.notebook import listings_used
 from downslope.assignment.submission import FUNCTIONS
 from downslope.data import load
-from downslope.engines import local_runner
+from downslope.engines import instruction_sets
 from downslope.engines.pytorch import one_thread
 from downslope.errors import InputError
 from downslope.progress import drain
@@ -40,12 +40,12 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(images: Path, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run of every stage on the PyTorch engine, whose numbers are the listings' to the bit."""
+def recipe(images: Path, tiny_recipe: Recipe) -> Recipe:
     table: dict[str, Any] = parse_toml(write_toml(tiny_recipe))
     table["data"] = {"name": str(images), "validation": 24}
     table["autoencoder"] = {
         "hidden": [128, 64, 128],
+        "initialization": "orthogonal",
         "training": {"epochs": 2, "optimizer": "adam", "schedule": "one_cycle"},
     }
     table["refit"]["choice"] = {
@@ -53,11 +53,35 @@ def run(images: Path, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFact
         "units": 12,
         "schedule": "one_cycle",
     }
+    return parse_recipe(table, "tiny")
+
+
+@pytest.fixture(scope="module")
+def run(images: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of every stage as where the compiled engine is missing."""
     run = Run(tmp_path_factory.mktemp("handin") / "run")
-    runner = partial(local_runner, engine="pytorch")
-    recipe = parse_recipe(table, "tiny")
-    drain(run_recipe(recipe, load(str(images)), run, threads=1, make_runner=runner))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("downslope.engines.native._native", None)
+        drain(run_recipe(recipe, load(str(images)), run, threads=1))
     return run
+
+
+@pytest.fixture(scope="module")
+def executed(
+    files: dict[str, bytes], images: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """What the hand-in's notebook leaves, executed from top to bottom."""
+    script = "\n".join(
+        cell["source"]
+        for cell in json.loads(files[".ipynb"])["cells"]
+        if cell["cell_type"] == "code"
+    )
+    folder = tmp_path_factory.mktemp("notebook")
+    (folder / "notebook.py").write_text(script.replace("plt.show()", "plt.close('all')"))
+    with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(), one_thread():
+        patch.setenv("MPLBACKEND", "Agg")
+        patch.chdir(folder)
+        return runpy.run_path(str(folder / "notebook.py"))
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +107,7 @@ DELIVERABLES = {
         "def load_params_into_model",
     ],
     "2.2": ["2.2 Search", "def train_epoch", "def evaluate", "def compute_loss"],
-    "2.2 search": ["def hyperparam_tuning"],
+    "2.2 search": ["def hyperparam_tuning", "drew its trials at random from hidden layers 1, 2"],
     "2.2 best configuration": ["best configuration, complete", "weight decay", "schedule"],
     "2.3": ["2.3 Final", "def final_training"],
     "2.3 last iterations": [
@@ -94,7 +118,12 @@ DELIVERABLES = {
     "3": ["Problem 3", "def pca_plane", "def loss_surface"],
     "4.1": ["4.1 The data", "def prepare_data"],
     "4.2": ["4.2 The model", "class Autoencoder"],
-    "4.3": ["4.3 Training", "def train_autoencoder"],
+    "4.3": [
+        "4.3 Training",
+        "def start_orthogonal",
+        "def train_autoencoder",
+        "After 2 epochs the mean squared error is",
+    ],
     "4.4": ["4.4 Two test images", "def plot_reconstructions"],
 }
 
@@ -125,36 +154,76 @@ def test_page_and_notebook_have_every_function_that_is_asked_for(
         assert f'data-figure="{display.name}"' in page
 
 
-@pytest.mark.slow
-def test_the_notebook_runs_from_top_to_bottom_and_gives_the_runs_numbers(
-    run: Run,
-    files: dict[str, bytes],
-    images: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_notebook_is_one(files: dict[str, bytes]) -> None:
     notebook = json.loads(files[".ipynb"])
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
     assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
-    script = "\n".join(c["source"] for c in notebook["cells"] if c["cell_type"] == "code")
-    monkeypatch.setenv("MPLBACKEND", "Agg")
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "notebook.py").write_text(script.replace("plt.show()", "plt.close('all')"))
-    with torch.random.fork_rng(), one_thread():
-        names = runpy.run_path(str(tmp_path / "notebook.py"))
+
+
+@pytest.mark.slow
+def test_without_the_compiled_engine_the_listings_numbers_are_the_runs_bit_for_bit(
+    run: Run, executed: dict[str, Any]
+) -> None:
     results = run.read_results()
+    manifest = run.read_manifest()
+    assert manifest and "bit for bit" in " ".join(agreement(results, manifest.engine))
     assert results.refit and results.refit.test_accuracy and results.variants
     assert results.variants.refit and results.variants.refit.test_accuracy and results.autoencoder
-    vectors = run.read_arrays("refit/trajectory.npz", ("vectors", "steps"))
-    np.testing.assert_array_equal(names["snapshots"], vectors["vectors"][vectors["steps"] > 0])
+    kept = run.read_arrays("refit/trajectory.npz", ("vectors", "steps"))
+    np.testing.assert_array_equal(executed["snapshots"], kept["vectors"][kept["steps"] > 0])
+    # The run sums a loss over an epoch in another order, in float64.
     expected = [epoch.train_loss_per_seed[0] for epoch in results.refit.epochs]
-    assert names["losses"] == pytest.approx(expected, rel=1e-12)
-    assert names["accuracy"] == results.refit.test_accuracy.per_seed[0]
-    assert names["variant_accuracy"] == results.variants.refit.test_accuracy.per_seed[0]
-    # This stage trains on the compiled engine where there is one, which agrees to rounding;
-    # test_reference.py compares with the PyTorch engine to the bit.
+    assert executed["losses"] == pytest.approx(expected, rel=1e-12)
+    assert executed["accuracy"] == results.refit.test_accuracy.per_seed[0]
+    assert executed["variant_accuracy"] == results.variants.refit.test_accuracy.per_seed[0]
     losses = [epoch.train_loss for epoch in results.autoencoder.epochs]
-    assert names["autoencoder_losses"] == pytest.approx(losses, rel=1e-6)
+    assert executed["autoencoder_losses"] == pytest.approx(losses, rel=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not instruction_sets(), reason="the compiled engine is not installed")
+def test_with_the_compiled_engine_they_agree_to_rounding(
+    recipe: Recipe, images: Path, executed: dict[str, Any], tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "run")
+    drain(run_recipe(recipe, load(str(images)), run, stages=["refit", "autoencoder"], threads=1))
+    results, manifest = run.read_results(), run.read_manifest()
+    assert manifest and "to float32 rounding" in " ".join(agreement(results, manifest.engine))
+    assert results.refit and results.autoencoder
+    kept = run.read_arrays("refit/trajectory.npz", ("vectors", "steps"))
+    vectors = kept["vectors"][kept["steps"] > 0]
+    np.testing.assert_allclose(executed["snapshots"], vectors, rtol=0, atol=2e-6)
+    expected = [epoch.train_loss_per_seed[0] for epoch in results.refit.epochs]
+    assert executed["losses"] == pytest.approx(expected, rel=1e-5)
+    losses = [epoch.train_loss for epoch in results.autoencoder.epochs]
+    assert executed["autoencoder_losses"] == pytest.approx(losses, rel=1e-5)
+
+
+def test_what_the_listings_leave_out_is_said(run: Run) -> None:
+    results = run.read_results()
+    assert results.refit and results.autoencoder and results.variants and results.variants.refit
+    assert "leaves out" not in " ".join(agreement(results, "pytorch"))
+    member = results.refit.member
+    changed = msgspec.structs.replace(
+        member,
+        network=msgspec.structs.replace(member.network, initialization="he"),
+        training=msgspec.structs.replace(member.training, momentum=0.9, schedule="cosine"),
+    )
+    variant = results.variants.refit
+    dropped = msgspec.structs.replace(variant.member.network, dropout=0.2)
+    others = msgspec.structs.replace(
+        results,
+        refit=msgspec.structs.replace(results.refit, member=changed),
+        variants=msgspec.structs.replace(
+            results.variants,
+            refit=msgspec.structs.replace(
+                variant, member=msgspec.structs.replace(variant.member, network=dropped)
+            ),
+        ),
+    )
+    said = " ".join(agreement(others, "native"))
+    assert "final training also has momentum 0.9, initialization he, a cosine schedule" in said
+    assert "other masks" in said and "other masks" not in " ".join(agreement(others, "pytorch"))
 
 
 def test_a_run_without_stages_says_what_is_missing(run: Run) -> None:

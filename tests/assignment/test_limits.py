@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,8 @@ import pytest
 from downslope.assignment import Check, Checker, Limits, read_submission
 from downslope.assignment.checker import Checker as Impl
 from downslope.errors import InputError
+
+LIMITS = Limits(seconds=2.0, reading=1.0, memory=512 * 1024**2)
 
 # What `evaluate` does, and what is said of it.
 BODIES = {
@@ -42,12 +43,6 @@ def extract_model_params(model):
 
 def evaluate(model, loader):
     """
-
-
-@pytest.fixture(scope="module")
-def checker() -> Iterator[Checker]:
-    with Checker(Limits(seconds=2.0, reading=1.0, memory=512 * 1024**2)) as checker:
-        yield checker
 
 
 def checked(checker: Checker, folder: Path, source: str | bytes, name: str = "s.py") -> Check:
@@ -93,6 +88,7 @@ def test_a_function_that_misbehaves_is_one_line_and_the_check_goes_on(
         ("for _ in range(99): print('x' * 10**6)", "functions printed too much"),
         ("x = input()", "waits for input"),
         ("os.system('sleep 99 &')", "no other processes"),
+        ("while True:\n    try: time.sleep(1)\n    except BaseException: pass", "ran for too long"),
         ("open('out.csv', 'w').write('a,b')", "wrote files, which were thrown away: out.csv"),
     ],
 )
@@ -118,6 +114,17 @@ def test_threads_and_processes_that_get_through_are_ended(checker: Checker, tmp_
     checked(checker, tmp_path, source)
     assert time.monotonic() - before < 300
     assert nothing_is_left(checker)
+
+
+@pytest.mark.slow
+def test_a_solution_that_kills_what_runs_it_does_not_end_the_check(
+    checker: Checker, tmp_path: Path
+) -> None:
+    source = HEAD.replace("\n\ndef extract", "\nos.kill(os.getppid(), 9)\n\ndef extract")
+    check = checked(checker, tmp_path, source + "return 0.0\n")
+    assert any("ended the process that runs solutions" in note for note in check.notes)
+    check = checked(checker, tmp_path, HEAD + "return 0.0\n")
+    assert {v.status for v in check.verdicts if v.function == "extract_model_params"} == {"bits"}
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
-"""Several changes of three students' code at once: two mistakes, and what keeps it right."""
+"""Several changes of three students' code at once: mistakes, and what keeps it right."""
 
 LOOPS, CLASSES, TERSE = "loops.py", "classes.py", "terse.py"
 
-# The names of both mistakes, the solution, and its texts with what stands there instead.
-PAIRS = [
+# The names of the mistakes, the solution, and its texts with what stands there instead.
+SEVERAL = [
     (
         {"no zero_grad", "mean over minibatches"},
         LOOPS,
@@ -30,6 +30,23 @@ PAIRS = [
         [
             ("dict(params=b, weight_decay=0)", "dict(params=b, weight_decay=wd)"),
             ("data = DataLoader(D, bs, True)", "data = DataLoader(D, bs)"),
+        ],
+    ),
+    (
+        {"no shuffling", "one seed for all attempts", "the last in place of the best"},
+        LOOPS,
+        [
+            ("batch_size=batch, shuffle=True", "batch_size=batch"),
+            ("        torch.manual_seed(seed + trial)\n", ""),
+            ("        if score > winner_score:", "        if score is not None:"),
+        ],
+    ),
+    (
+        {"percent in place of share", "trained on validation rows", "no shuffling"},
+        TERSE,
+        [
+            ("ok).float().mean().item()", "ok).float().mean().item() * 100"),
+            ("data = DataLoader(D, bs, True)", "data = DataLoader(D + V, bs)"),
         ],
     ),
     (

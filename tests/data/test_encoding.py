@@ -1,5 +1,6 @@
 import json
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -75,7 +76,7 @@ def test_the_encoding_is_that_of_scikit_learn(numbers):
 @pytest.mark.parametrize("numbers", ["standard", "quantile", "piecewise-linear", "unit"])
 def test_an_encoding_is_plain_data(numbers):
     encoding = Encoding.fit(dataset(mixed(200, 0)), numbers=numbers)
-    again = Encoding.from_dict(json.loads(json.dumps(encoding.to_dict())))
+    again = msgspec.convert(json.loads(json.dumps(encoding.to_dict())), Encoding)
     assert again == encoding
     new = mixed(50, 1)
     shuffled = new[["truth", "kind", "count", "size"]].assign(extra=1)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from downslope.data import load
+from downslope.data import load, load_steps, pictures
 from downslope.data.pictures import read_new_pictures
 from downslope.errors import InputError
+from downslope.progress import drain
 
 CLASSES = ("10", "9", "cat")
 
@@ -136,16 +137,28 @@ def test_what_is_no_set_of_pictures(tmp_path: Path):
 @pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated:DeprecationWarning")
 def test_new_pictures_are_read_as_the_training_pictures_were(tmp_path: Path):
     paths = [path for of_class in put(tmp_path, 5, mode="RGB").values() for path in of_class]
-    pixels, labels = read_new_pictures(tmp_path, (6, 5))
+    pixels, names, labels, notes = drain(read_new_pictures(tmp_path, (6, 5)))
+    assert (names, notes) == ([str(path.relative_to(tmp_path)) for path in paths], [])
     np.testing.assert_array_equal(pixels, rows_of(paths, "L", (6, 5)))
     assert labels == [path.parent.name for path in paths]
-    assert read_new_pictures(tmp_path, (6, 5, 3))[0].shape == (15, 90)
+    assert drain(read_new_pictures(tmp_path, (6, 5, 3))).pixels.shape == (15, 90)
     (tmp_path / "9" / "._000.png").write_bytes(b"as macOS leaves beside a picture")
-    assert read_new_pictures(tmp_path, (6, 5))[1] == labels
+    assert drain(read_new_pictures(tmp_path, (6, 5))).labels == labels
     assert not any("passed over" in note for note in load(tmp_path, size=(6, 5)).notes)
     Image.new("1", (10_000, 5_001)).save(paths[1])
     with pytest.raises(InputError, match=r"001.png: .*more than 50,000,000 pixels"):
-        read_new_pictures(tmp_path, (6, 5))
+        drain(read_new_pictures(tmp_path, (6, 5)))
     paths[0].write_bytes(b"x")
     with pytest.raises(InputError, match=r"000.png: cannot be read as a picture"):
-        read_new_pictures(tmp_path, (6, 5))
+        drain(read_new_pictures(tmp_path, (6, 5)))
+
+
+def test_reading_many_pictures_says_how_far_it_is(tmp_path: Path, monkeypatch):
+    put(tmp_path, 100, side=4)
+    monkeypatch.setattr(pictures, "SILENT", 0)
+    steps = list(load_steps(tmp_path))
+    assert [(step.task, step.done, step.total) for step in steps] == [
+        (task, done, 300)
+        for task in ("looking at pictures", "reading pictures")
+        for done in (100, 200, 300)
+    ]

@@ -119,7 +119,7 @@ def test_any_text_comes_back_from_quotes(tmp_path_factory, cells):
         {"a": cells, "b": 1, "y": ["u", "v"] * (len(cells) // 2) + ["u"] * (len(cells) % 2)}
     )
     frame.to_csv(path, index=False, quoting=1)
-    read, _ = read_frame(path)
+    read = read_frame(path).frame
     wanted = [c.replace("\r\n", "\n").replace("\r", "\n").strip() for c in cells]
     assert [c.replace("\r\n", "\n").replace("\r", "\n").strip() for c in read["a"]] == wanted
 
@@ -286,7 +286,8 @@ def test_what_is_wrong_is_said_in_one_line(write, text, choice, says):
 def test_beside_decimal_commas_a_dot_is_no_decimal_point(write):
     text = "preis;einwohner;lage;label\n3,50;12.345;0.125;a\n4,25;950;48.137;b\n"
     path = write(text)
-    frame, notes = read_frame(path)
+    frame, notes, decimal = read_frame(path)
+    assert decimal == ","
     wanted = pd.read_csv(path, sep=";", decimal=",", thousands=".")["einwohner"]
     assert frame["einwohner"].astype(int).tolist() == wanted.tolist() == [12345, 950]
     assert frame["lage"].tolist() == ["0.125", "48.137"]  # which none would write so
@@ -308,3 +309,34 @@ def test_damaged_files_are_named(write, name, says):
     path = write(b"\x1f\x8b\x08\x00" if ".gz" in name else b"PAR1 nonsense", name)
     with pytest.raises(InputError, match=f"{name}: .*{says}"):
         read_table(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "known", "value"),
+    [
+        ("a\n1.234\n", "", 1.234),
+        ("a\n1.234\n", ".", 1.234),
+        ("a\n1.234\n", ",", 1234),
+        ("a;b\n1,234;x\n", "", 1.234),
+        ("a;b\n1,234;x\n", ".", 1234),
+        ('a,b\n"1,234",x\n', "", 1234),
+        ('a,b\n"1,234",x\n', ",", 1.234),
+        ("a;b\n1,234;3.25\n", ",", 1234),  # what the file itself says goes first
+        ("a;b\n1,25;x\n", ".", 1.25),
+    ],
+)
+def test_a_number_that_may_be_either_is_read_as_in_a_known_table(write, text, known, value):
+    assert float(read_frame(write(text), known).frame["a"].iloc[0]) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "mark"),
+    [
+        ("a;y\n1,5;u\n2,25;v\n", ","),
+        ('a,y\n"1,500",u\n"2,250",v\n', "."),
+        ("a,y\n1.5,u\n2.25,v\n", "."),
+        ("a,y\n1,u\n2,v\n", ""),
+    ],
+)
+def test_the_decimal_mark_is_kept(write, text, mark):
+    assert read_table(write(text)).decimal == mark

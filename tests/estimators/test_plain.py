@@ -1,7 +1,9 @@
 """The plain estimators beside PyTorch's loop and scikit-learn's own networks."""
 
 import pickle
+import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import joblib
@@ -23,7 +25,7 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from torch import nn
 
 from downslope.errors import InputError
-from downslope.estimators import MLPClassifier, MLPRegressor
+from downslope.estimators import MLPClassifier, MLPRegressor, MLPSearchClassifier
 from downslope.estimators.preparation import hold_out
 
 X, Y = load_iris(return_X_y=True)
@@ -324,7 +326,8 @@ def test_a_frame_of_any_columns_is_learned_as_scikit_learn_and_pytorch_would() -
 
 
 def test_text_missing_values_and_dates_are_taken_as_they_are() -> None:
-    model = MLPClassifier(epochs=60, random_state=0).fit(MIXED, Y)
+    with pytest.warns(UserWarning, match="left out .an identifier by its name.*: 'id'"):
+        model = MLPClassifier(epochs=60, random_state=0).fit(MIXED, Y)
     assert model.score(MIXED, Y) > 0.9
     assert model.encoding_.left_out == {"id": "an identifier by its name, different in each row"}
     unseen = MIXED.assign(kind="never seen", length=np.nan)
@@ -409,3 +412,24 @@ def test_cells_that_are_no_single_values_are_refused(cells: Any, says: str) -> N
     X = pd.DataFrame({"a": ["u", "v"] * 10, "b": cells})
     with pytest.raises(InputError, match=says):
         MLPClassifier((4,), epochs=1).fit(X, [0, 1] * 10)
+
+
+@pytest.mark.parametrize("make", [MLPClassifier, partial(MLPSearchClassifier, trials=3, cv=2)])
+def test_columns_that_are_left_out_are_said_once(make: Callable[..., Any]) -> None:
+    rows = 40
+    frame = pd.DataFrame(
+        {
+            "size": np.arange(rows) / 2,
+            "ticket": [f"T{i}" for i in range(rows)],
+            "remark": [f"what number {i} has said" for i in range(rows)],
+        }
+    )
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        make(random_state=0).fit(frame, np.arange(rows) % 2)
+    texts = [str(one.message).partition(": ")[2] for one in said]
+    assert texts == [
+        "left out (an identifier: 40 different words in 40 rows): 'ticket'",
+        "left out (free text): 'remark'",
+    ]
+    assert {one.filename for one in said} == {__file__}

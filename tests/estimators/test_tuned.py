@@ -247,13 +247,18 @@ def test_groups_are_never_split(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not set(groups[kept]) & set(groups[rest])
 
 
-def test_encodings_of_numbers_share_the_trials_and_compete() -> None:
+def test_encodings_of_numbers_are_searched_like_a_setting() -> None:
     search = MLPSearchClassifier(
         **QUICK | {"numbers": ["standard", "piecewise-linear"], "candidates": 6}
     ).fit(X, Y)
-    assert [p["numbers"] for p in search.cv_results_["params"]].count("standard") == 3
+    of_trials = [trial.settings.encoding for trial in search.trials_]
+    assert {*of_trials} == {"standard", "piecewise-linear"}
+    for at, params in zip(search.cv_results_["trial"], search.cv_results_["params"], strict=True):
+        assert params["numbers"] == of_trials[at]
     assert search.best_estimator_.numbers == search.best_params_["numbers"]
     assert sorted(t.id for t in search.trials_) == list(range(6))
+    with pytest.raises(InputError, match="'none' leaves y alone too"):
+        MLPSearchRegressor(numbers=["standard", "none"]).fit(X, X[:, 0])
     with pytest.raises(InputError, match=r"numbers = \[\]; it must be an encoding"):
         MLPSearchClassifier(**QUICK | {"numbers": []}).fit(X, Y)
 

@@ -283,6 +283,10 @@ def test_the_sampling_error_is_the_spread_over_the_root_of_the_count() -> None:
     assert values.error[0] == pytest.approx(losses.std(ddof=1) / np.sqrt(37), rel=1e-5)
 
 
+def each_loss(module: nn.Module, batch: Any) -> torch.Tensor:
+    return functional.cross_entropy(module(batch[0]), batch[1], reduction="none")
+
+
 def test_a_loss_of_ones_own_may_be_a_mean_or_one_per_example() -> None:
     module, examples = dense(), rows("dense")
     vector = flatten(module)[None]
@@ -290,17 +294,19 @@ def test_a_loss_of_ones_own_may_be_a_mean_or_one_per_example() -> None:
     each = drain(
         evaluate(
             module, vector, 1, examples,
-            LossOptions(lambda o, t: functional.cross_entropy(o, t, reduction="none"), memory=20),
+            LossOptions(each_loss, memory=20),
         )
     )  # fmt: skip
-    mean = drain(evaluate(module, vector, 1, examples, LossOptions(functional.cross_entropy)))
+    mean = drain(
+        evaluate(module, vector, 1, examples, LossOptions(lambda m, b: each_loss(m, b).mean()))
+    )
     assert each.loss[0] == named.loss[0]
     assert each.error[0] == named.error[0]
     assert mean.loss[0] == pytest.approx(named.loss[0], rel=1e-6)
     assert np.isnan(mean.error[0])
     assert np.isnan(each.accuracy[0])
     with pytest.raises(InputError, match=r"shape \(2, 3\); it must be \(2,\)"):
-        drain(evaluate(module, vector, 1, examples, LossOptions(lambda o, t: o)))
+        drain(evaluate(module, vector, 1, examples, LossOptions(lambda m, b: m(b[0]))))
 
 
 def test_nan_and_infinity_are_shown_as_such() -> None:
@@ -394,7 +400,7 @@ def test_a_linear_beginning_is_computed_once_and_gives_plain_forward_passes(
     assert plane.lengths
     x, y = np.linspace(-0.7, 1, 5) * plane.lengths[0], np.linspace(-0.4, 0.6, 3) * plane.lengths[1]
     at = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    assert (split_affine(module, plane, at, images, LossOptions(memory=memory)) is None) == (
+    assert (split_affine(module, plane, at, images.inputs, LossOptions(memory=memory)) is None) == (
         kind == "convolution" and memory < 2**20
     )
     surface = drain(evaluate_surface(module, plane, x, y, images, LossOptions(memory=memory)))
@@ -426,10 +432,10 @@ def test_what_is_no_plain_linear_beginning_is_not_split() -> None:
         (hooked, LossOptions()),
         (norm, LossOptions(batch_norm="recomputed")),
     ]
-    rows = Examples(np.zeros((5, 64), np.float32), np.zeros(5, np.int64))
+    inputs = np.zeros((5, 64), np.float32)
     for module, options in others:
         plane = Plane(np.zeros(9), np.eye(2, 9))  # never looked at
-        assert split_affine(module, plane, np.zeros((1, 2)), rows, options) is None
+        assert split_affine(module, plane, np.zeros((1, 2)), inputs, options) is None
 
 
 def double(examples: Examples) -> Examples:

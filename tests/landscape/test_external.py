@@ -15,7 +15,7 @@ from downslope.cli import app
 from downslope.data import read_examples
 from downslope.errors import InputError
 from downslope.landscape import LandscapeResult
-from downslope.networks import load_factory, make_module
+from downslope.networks import load_function, make_module
 
 NETWORK = """
 import torch
@@ -42,7 +42,7 @@ def files(tmp_path: Path) -> Path:
     inputs, targets = draw.normal(size=(40, 1, 4, 4)), draw.integers(0, 4, 40)
     np.savez(tmp_path / "data.npz", inputs=inputs, targets=targets)
     (tmp_path / "saved").mkdir()
-    module = make_module(load_factory(f"{tmp_path / 'net.py'}:make"), seed=0)
+    module = make_module(load_function(f"{tmp_path / 'net.py'}:make"), seed=0)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
     examples = read_examples(tmp_path / "data.npz")
     for step in range(5):
@@ -116,7 +116,7 @@ def test_a_fine_surface_is_refined_and_has_a_second_one_on_held_out_examples(fil
 def test_a_mistake_in_the_module_is_one_line(files: Path, where: str, match: str) -> None:
     (files / "bad.py").write_text("def make(:", "utf-8")
     with pytest.raises(InputError, match=match) as found:
-        make_module(load_factory(str(files / where)), seed=0)
+        make_module(load_function(str(files / where)), seed=0)
     assert "\n" not in str(found.value)
 
 
@@ -239,12 +239,13 @@ class Empty(Loud):
 
 def test_what_a_module_prints_is_not_in_our_output(files: Path) -> None:
     (files / "own.py").write_text(OWN, "utf-8")
-    module = make_module(load_factory(f"{files / 'own.py'}:Loud"), seed=0)
+    module = make_module(load_function(f"{files / 'own.py'}:Loud"), seed=0)
     for path in (files / "saved").iterdir():
         path.unlink()
     for step in range(4):
         torch.nn.init.normal_(module.layer.weight)  # pyright: ignore
         torch.save(module.state_dict(), files / "saved" / f"step-{step}.pt")
+    (files / "own.py").write_text(OWN, "utf-8")  # one that has changed is run again
     done = draw(files, "--grid", "2x2", module="own.py:Loud")
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == str(files / "out" / "landscape.html")
@@ -264,3 +265,70 @@ def test_a_forward_that_fails_is_one_line_with_its_place(
 ) -> None:
     (files / "own.py").write_text(OWN, "utf-8")
     refused(files, match, module=f"own.py:{name}")
+
+
+SEQUENCES = """
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+class Tagger(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(9, 4), nn.Linear(4, 3)
+
+    def forward(self, tokens, weights):
+        return self.head(self.embedding(tokens) * weights[..., None])
+
+def loss(module, batch):
+    assert isinstance(module, Tagger)  # one class, though two functions of the file are loaded
+    tokens, weights, tags = batch.values() if isinstance(batch, dict) else batch
+    losses = functional.cross_entropy(module(tokens, weights).mT, tags, reduction="none")
+    return losses.mean(1)
+
+def once(module, batch):
+    return loss(module, batch).detach()
+"""
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_loss_and_batches_of_ones_own_from_files(tmp_path: Path, named: bool) -> None:
+    (tmp_path / "net.py").write_text(SEQUENCES, "utf-8")
+    draw = np.random.default_rng(0)
+    arrays = {"tokens": draw.integers(0, 9, (20, 5)), "weights": draw.normal(size=(20, 5)),
+              "tags": draw.integers(0, 3, (20, 5))}  # fmt: skip
+    if named:
+        np.savez(tmp_path / "data.npz", **arrays)
+    else:
+        np.savez(tmp_path / "data.npz", *arrays.values())
+    (tmp_path / "saved").mkdir()
+    module = make_module(load_function(f"{tmp_path / 'net.py'}:Tagger"), seed=0)
+    for step in (2, 10, 100, 1000):
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter += 0.3 * torch.randn(parameter.shape)
+        state = {f"module.{name}": value for name, value in module.state_dict().items()}
+        torch.save({"model_state_dict": state}, tmp_path / "saved" / f"{step}.pth.tar")
+    bad = {f"module.{name}": value * torch.nan for name, value in module.state_dict().items()}
+    torch.save(bad, tmp_path / "saved" / "2000.pth.tar")
+    options = ["--loss", f"{tmp_path / 'net.py'}:{'loss' if named else 'once'}", "--grid", "3x3"]
+    refused(tmp_path, "2000.pth.tar: 'embedding.weight' is nan", *options, module="net.py:Tagger")
+    done = draw(tmp_path, *options, "--skip-not-finite", module="net.py:Tagger")
+    assert done.exit_code == 0, done.output
+    said = done.stderr.splitlines()
+    assert any("'module.embedding.weight' is read as 'embedding.weight'" in line for line in said)
+    assert any(
+        "2000.pth.tar: 'embedding.weight' is nan at [0, 0]; left out" in line for line in said
+    )
+    result = msgspec.json.decode(
+        (tmp_path / "out" / "landscape.json").read_bytes(), type=LandscapeResult
+    )
+    assert [point.step for point in result.path] == [2, 10, 100, 1000]
+    parts = [torch.from_numpy(array) for array in arrays.values()]
+    logits = module(parts[0], parts[1].float()).mT
+    expected = torch.nn.functional.cross_entropy(logits, parts[2]).item()
+    assert result.path[-1].true_loss == pytest.approx(expected, rel=1e-5)
+    assert result.path[-1].standard_error and result.path[-1].true_accuracy is None
+    assert len(result.curvature) == (4 if named else 0)
+    assert any("the curvature is left out: the loss" in line for line in said) != named

@@ -19,6 +19,7 @@ from downslope.landscape import (
     Trajectory,
     compute_landscape,
     evaluate,
+    fitting,
 )
 from downslope.landscape.evaluation import along_plane
 from downslope.landscape.fast_paths import evaluate_on_plane
@@ -120,7 +121,7 @@ def test_classes_of_any_encoding_give_the_loss_of_their_numbers(
     rows = Examples(outputs, encoded)
     fitted = fit_examples(nn.Identity(), rows, "cross_entropy", None)
     losses = loss_per_example(
-        "cross_entropy", torch.from_numpy(outputs), torch.from_numpy(fitted.targets)
+        "cross_entropy", torch.from_numpy(outputs), torch.from_numpy(fitted.arrays[1])
     )
     expected = functional.cross_entropy(
         torch.from_numpy(outputs), torch.from_numpy(numbers), reduction="none"
@@ -138,8 +139,8 @@ def test_classes_of_any_encoding_give_the_loss_of_their_numbers(
         (np.full((12, 3), 1 / 3), "cross_entropy", "no one-hot rows"),
         (np.zeros((12, 2), np.int64), "cross_entropy", r"takes classes of shape \(rows,\)"),
         (CLASSES, "mean_squared_error", r"outputs are of shape \(rows, 3\)"),
-        (CLASSES, lambda o, t: functional.mse_loss(o[:, :1], t), "target size"),
-        (CLASSES, lambda o, t: 3, "returned int; it must be a tensor"),
+        (CLASSES, lambda m, b: functional.mse_loss(m(b[0])[:, :1], b[1]), "target size"),
+        (CLASSES, lambda m, b: 3, "returned int; it must be a tensor"),
     ],
 )
 def test_targets_that_do_not_fit_are_refused(targets: Any, loss: Any, match: str) -> None:
@@ -156,7 +157,7 @@ def test_targets_that_do_not_fit_are_refused(targets: Any, loss: Any, match: str
         (nn.Linear(4, 3), ROWS > 0, "type int64, fails .* save them as float32"),
         (nn.Conv2d(1, 3, 2), ROWS, r"inputs of shape \(2, 4\)"),
         (nn.Flatten(0), ROWS, r"returns shape \(8,\) for 2 examples"),
-        (nn.Bilinear(4, 4, 3), ROWS, r"takes 2 inputs \(input1, input2\)"),
+        (nn.Bilinear(4, 4, 3), ROWS, r"takes 2 inputs \(input1, input2\).*a loss function"),
     ],
 )
 def test_inputs_that_a_module_does_not_take_are_refused(
@@ -251,3 +252,114 @@ def test_absurd_settings_are_refused_before_any_work() -> None:
             Grid(**more)
     with pytest.raises(InputError, match="seed = "):
         drain(compute_landscape(plain(), path, Examples(ROWS, CLASSES), seed=-1))
+
+
+class Encoder(nn.Module):
+    """A sequence model of two inputs, which gives logits for each place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding = nn.Embedding(7, 8)
+        self.attention = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.head = nn.Linear(8, 7)
+
+    def forward(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return self.head(self.attention(self.embedding(tokens), src_key_padding_mask=~mask))
+
+
+def sequence_loss(module: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    logits = module(batch["tokens"], batch["mask"])
+    losses = functional.cross_entropy(logits.mT, batch["labels"], reduction="none")
+    return losses.sum(1) / (batch["labels"] >= 0).sum(1)
+
+
+def test_a_sequence_model_has_the_landscape_of_its_own_loss() -> None:
+    draw, module = np.random.default_rng(0), Encoder()
+    lengths = draw.integers(2, 6, 9)
+    mask = np.arange(6) < lengths[:, None]
+    batch = {
+        "tokens": draw.integers(0, 7, (9, 6)),
+        "mask": mask,
+        "labels": np.where(mask, draw.integers(0, 7, (9, 6)), -100),
+    }
+    path, start = Trajectory(), flatten(module)
+    for step in range(3):
+        change = draw.normal(size=start.size).astype(np.float32)
+        path.add(start + change / 20, step=step, loss=0.0)
+    options = LossOptions(sequence_loss, memory=30_000)  # several chunks
+    drawn = drain(
+        compute_landscape(
+            module, path, batch, validation=batch, loss=options, grid=Grid(3, 3), subset=8,
+            curvature_points=1,
+        )
+    )  # fmt: skip
+    rows = np.random.default_rng(0).permutation(9)[:8]
+    some = {name: torch.from_numpy(array[rows]) for name, array in batch.items()}
+    other = Encoder().eval()
+    for point, vector in zip(drawn.result.path, path.vectors, strict=True):
+        torch.nn.utils.vector_to_parameters(torch.from_numpy(vector), other.parameters())
+        expected = sequence_loss(other, some).detach().numpy()
+        assert point.true_loss == pytest.approx(expected.mean(), rel=1e-5)
+        assert point.standard_error == pytest.approx(expected.std(ddof=1) / np.sqrt(8), rel=1e-4)
+        assert point.validation_loss == point.true_loss
+    # Attention, too, is differentiated twice.
+    (bend,) = drawn.result.curvature
+    torch.nn.utils.vector_to_parameters(torch.from_numpy(path.vectors[0]), other.parameters())
+    loss = sequence_loss(other, some).mean()
+    gradient = torch.autograd.grad(loss, list(other.parameters()))
+    norm = torch.cat([part.reshape(-1) for part in gradient]).norm()
+    assert bend.gradient_norm == pytest.approx(norm.item(), rel=1e-4)
+    assert bend.trace is not None and len(bend.eigenvalues) == 2
+
+
+@pytest.mark.parametrize("form", ["tuple", "examples", "dict"])
+def test_a_loss_of_ones_own_gets_batches_as_they_were_given(form: str) -> None:
+    inputs, weights = ROWS.astype(np.float64), np.arange(12) % 2 == 0
+    arrays: Any = {
+        "tuple": (inputs, CLASSES, weights),
+        "dict": {"x": inputs, "y": CLASSES, "w": weights},
+        "examples": Examples(inputs, CLASSES),
+    }[form]
+    kinds: set[Any] = set()
+
+    def loss(module: nn.Module, batch: Any) -> torch.Tensor:
+        parts = tuple(batch.values()) if form == "dict" else batch
+        assert isinstance(batch, dict if form == "dict" else tuple)
+        kinds.add(tuple(part.dtype for part in parts))
+        return functional.cross_entropy(module(parts[0]), parts[1], reduction="none")
+
+    module = plain()
+    vector = flatten(module)[None]
+    found = drain(evaluate(module, vector, 1, arrays, LossOptions(loss)))
+    expected = drain(evaluate(module, vector, 1, Examples(ROWS, CLASSES)))
+    assert found.loss == expected.loss and np.isnan(found.accuracy[0])
+    more = () if form == "examples" else (torch.bool,)
+    assert kinds == {(torch.float32, torch.int64, *more)}
+
+
+def test_what_no_loss_function_can_take_is_refused() -> None:
+    def loss(module: nn.Module, batch: Any) -> torch.Tensor:
+        return module(batch["x"]).square().mean(1)
+
+    for arrays, match in (
+        ({"x": ROWS, "y": CLASSES[:3]}, r"different lengths \(x 12, y 3\)"),
+        ({"x": np.array(["a"])}, "x is <U1; it must be an array of numbers"),
+        (("text",), "array 0 is str; it must be an array of numbers"),
+        ({}, "no examples"),
+        ({"z": ROWS}, r"loss function fails with KeyError: 'x' \(tests/.*, line \d+\)"),
+    ):
+        with pytest.raises(InputError, match=match):
+            fit_examples(plain(), arrays, loss, None)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InputError, match="give a loss function of module and batch"):
+        fit_examples(plain(), {"x": ROWS}, "cross_entropy", None)
+    with pytest.raises(InputError, match="output = '0' has no effect beside a loss function"):
+        LossOptions(loss, output="0")
+
+
+def test_a_module_is_tried_once_for_a_whole_landscape(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    whole = fitting._required  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setattr(fitting, "_required", lambda module: tried.append(1) or whole(module))
+    landscape_of(Wrapped(plain()))
+    assert len(tried) == 1

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from downslope.errors import InputError
-from downslope.landscape import read_buffers, read_snapshots
+from downslope.landscape import read_snapshots
 from downslope.networks import flatten
 from downslope.progress import drain
 
@@ -44,14 +44,14 @@ def test_a_folder_is_read_in_the_order_of_its_steps(
     folder = tmp_path / "saved"
     folder.mkdir()
     vectors = fill(folder, [0, 2, 9, 5], form)
-    found = drain(read_snapshots(folder, network(), tmp_path / "kept" if on_disk else None))
+    module = network()
+    found = drain(read_snapshots(folder, module, tmp_path / "kept" if on_disk else None))
     assert found.steps == [0, 2, 5, 9]
     assert np.array_equal(found.vectors, np.stack([vectors[i] for i in (0, 1, 3, 2)]))
     if form == "lightning":
         assert found.losses == [0, 1, 2.5, 4.5]
-    module = network()
-    read_buffers(folder, module)
     assert module[1].running_mean.tolist() == [9, 9]
+    assert np.array_equal(flatten(module), vectors[2])
     if on_disk:  # read again, nothing is added twice
         assert drain(read_snapshots(folder, network(), tmp_path / "kept")).steps == found.steps
 
@@ -95,7 +95,8 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     torch.save(network().state_dict(), broken)
     torch.save(network().state_dict(), tmp_path / "again-1.pt")
     refused("each step only once")
-    (tmp_path / "again-1.pt").rename(tmp_path / "last.pt")
+    (tmp_path / "again-1.pt").unlink()
+    torch.save(network(1).state_dict(), tmp_path / "last.pt")
     refused("no number in its name")
 
 
@@ -105,5 +106,7 @@ def test_a_snapshot_that_is_not_finite_is_named_with_its_place(tmp_path: Path) -
     with torch.no_grad():
         module[0].weight[1, 2] = torch.inf
     torch.save(module.state_dict(), tmp_path / "step-2.pt")
-    with pytest.raises(InputError, match=r"step-2.pt: '0.weight' is inf at \[1, 2\]; .*move this"):
+    with pytest.raises(
+        InputError, match=r"step-2.pt: '0.weight' is inf at \[1, 2\]; .*move this and those"
+    ):
         drain(read_snapshots(tmp_path, network()))

@@ -6,7 +6,7 @@ from torch import nn
 
 from downslope.__main__ import _received, _stop  # pyright: ignore[reportPrivateUsage]
 from downslope.errors import InputError
-from downslope.networks import load_factory, make_module
+from downslope.networks import load_function, make_module
 
 
 def test_a_factory_is_loaded_with_what_lies_beside_it(tmp_path: Path) -> None:
@@ -17,7 +17,7 @@ def test_a_factory_is_loaded_with_what_lies_beside_it(tmp_path: Path) -> None:
         "def deep():\n    return nn.Linear(WIDTH, 2)\n"
     )
     before = list(sys.path)
-    module = load_factory(f"{file}:deep")()
+    module = load_function(f"{file}:deep")()
     assert isinstance(module, nn.Linear) and module.in_features == 7
     assert sys.path == before
 
@@ -40,7 +40,7 @@ def test_mistakes_get_one_line(
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(text)
     with pytest.raises(InputError, match=words) as refusal:
-        load_factory(reference)
+        load_function(reference)
     assert "\n" not in str(refusal.value)
 
 
@@ -54,7 +54,7 @@ def test_a_file_is_a_module_as_when_it_is_imported(tmp_path: Path) -> None:
         "@dataclass\nclass Size:\n    units: int = 3\n"
         "def make():\n    from late import WIDTH\n    return nn.Linear(WIDTH, Size().units)\n"
     )
-    module = make_module(load_factory(f"{file}:make"), seed=1)
+    module = make_module(load_function(f"{file}:make"), seed=1)
     assert isinstance(module, nn.Linear) and (module.in_features, module.out_features) == (5, 3)
     assert str(tmp_path) not in sys.path
 
@@ -79,12 +79,12 @@ def test_what_a_factory_does_is_one_line_with_its_place(
     monkeypatch.chdir(tmp_path)
     Path("own.py").write_text(f"import argparse, sys, torch\ndef make():\n{body}\n")
     with pytest.raises(InputError, match=words) as refusal:
-        make_module(load_factory("own.py:make"), seed=0)
+        make_module(load_function("own.py:make"), seed=0)
     assert "\n" not in str(refusal.value)
     Path("whole.py").write_text(f"import argparse, sys, torch\nif True:\n{body}\n")
     if "return" not in body:
         with pytest.raises(InputError, match=words.replace("own", "whole")):
-            load_factory("whole.py:make")
+            load_function("whole.py:make")
 
 
 def test_an_interrupt_and_a_signal_pass() -> None:

@@ -7,12 +7,16 @@ import pandas as pd
 import pytest
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
+from downslope import load_model
 from downslope.data import load
+from downslope.engines import train
+from downslope.errors import InputError
 from downslope.progress import drain
 from downslope.recipe import Recipe
 from downslope.recipes import load_recipe, run_recipe
 from downslope.recipes.context import prepare
 from downslope.report import summary, write_report
+from downslope.report.headline import configuration
 from downslope.results import Results
 from downslope.runs import Run
 
@@ -113,3 +117,43 @@ def test_nothing_that_is_fitted_moves_with_other_rows(tmp_path: Path, numbers: s
     assert after.encoding == before.encoding
     np.testing.assert_array_equal(after.training.inputs, before.training.inputs)
     assert np.isfinite(after.validation.inputs).all()
+
+
+ENCODINGS = ["standard", "quantile", "piecewise-linear"]
+
+
+@pytest.mark.parametrize("folds", [0, 2])
+def test_a_search_over_encodings_trains_what_each_alone_would(tmp_path: Path, folds: int) -> None:
+    frame = prices(150)
+    small = {
+        "data.name": "prices",
+        "search.trials": 3,
+        "search.sampler": "grid",
+        "search.space": {"encoding": ENCODINGS},
+        "search.settings": {"hidden_layers": 1, "units": 8, "epochs": 2},
+        "search.choice": {"top": 3, "folds": folds} if folds else {"top": 3, "seeds": 1},
+        "refit.seeds": 1,
+    }
+    recipe = load_recipe("quick", small)
+    dataset, run = load(frame, label="price"), Run(tmp_path / "run")
+    results = drain(run_recipe(recipe, dataset, run, stages=["landscape"], threads=1))
+    search = results.search
+    assert {trial.settings.encoding for trial in search.trials} == {*ENCODINGS}
+    for trial in search.trials:
+        numbers = trial.settings.encoding
+        context = prepare(load_recipe("quick", small | {"data.encoding": numbers}), dataset, run, 1)
+        *_, alone = train([trial.member], context.training, context.validation, threads=1)
+        assert alone.validation_loss == trial.validation_loss
+    chosen = search.chosen.settings.encoding
+    assert results.refit.encoding == chosen
+    model = load_model(run.path)
+    assert model.encoding.numbers.method == chosen
+    context = prepare(load_recipe("quick", small | {"data.encoding": chosen}), dataset, run, 1)
+    np.testing.assert_array_equal(model.encode(frame), context.encoding.transform(frame))
+    assert f'encoding = "{chosen}"' in configuration(results.refit)
+
+
+def test_pictures_have_no_encoding_to_search(tmp_path: Path) -> None:
+    recipe = load_recipe("quick", {"search.space": {"encoding": ENCODINGS}})
+    with pytest.raises(InputError, match="encoding = 'quantile' has no effect on pictures"):
+        drain(run_recipe(recipe, load("digits"), Run(tmp_path / "run"), stages=["search"]))

@@ -32,7 +32,7 @@ def test_every_setting_arrives_in_the_member() -> None:
         "evaluation_draw": True,
     }
     # Label smoothing goes with cross-entropy alone, see below.
-    assert {*changed, "hidden_layers", "units", "label_smoothing"} == set(
+    assert {*changed, "hidden_layers", "units", "label_smoothing", "encoding"} == set(
         Settings.__struct_fields__
     )
     member = Settings(hidden_layers=2, units=5).replace(changed).member(7, 3, seed=11)

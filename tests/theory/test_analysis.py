@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from downslope.files import CACHE
+from downslope.files import CACHE, cache_folder
 from downslope.progress import drain
 from downslope.theory import Activation, Gain, Step, analysis, derivation
 from downslope.theory.analysis import Analysis, analyse
@@ -42,7 +42,7 @@ def cheap(known: Analysis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> l
 
 
 def kept() -> Path:
-    return analysis.cache_folder() / analysis.FILE
+    return cache_folder() / analysis.FILE
 
 
 def test_what_is_kept_is_what_was_worked_out(known: Analysis):

@@ -5,11 +5,13 @@ No checked code, and no torch, is imported here.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 from types import TracebackType
@@ -19,42 +21,45 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from downslope.assignment.catalogue import Mistake, catalogue, code_of, reference_source
-from downslope.assignment.comparison import compare, departures, difference, same
-from downslope.assignment.records import Limits, Record, Request, decode
+from downslope.assignment.catalogue import Mistake, catalogue, code_of
+from downslope.assignment.comparison import VAGUE, compare, departures, difference, same
+from downslope.assignment.oracle import Oracle
+from downslope.assignment.records import Limits, Record, Request, unpack
 from downslope.assignment.submission import FUNCTIONS, OPTIONAL, Submission
 from downslope.assignment.verdicts import Check, Verdict, say_end, say_failure
 from downslope.errors import InputError
+from downslope.progress import Progress, Steps, drain
 
+SERVER = ("-m", "downslope.assignment.server")
 SHOWN = 3
 """Differences of a function that are told."""
 MOST_PAIRS = 150
 """Pairs of mistakes that are tried where no single one fits."""
-SHORTER = {
-    "attempts: int = 50": "attempts: int = 12",
-    '"epochs": [15, 20, 25]': '"epochs": [2, 3]',
-    "[8, 12, 16, 20, 32, 48, 64, 128, 145, 256]": "[8, 12, 16, 32]",
-}
-"""In the reference when it is observed: what a search does shows in a short one."""
+
+
+class ServerEndedError(InputError):
+    """The server is not there any more: it was killed, by a solution perhaps."""
 
 
 class Checker:
-    """Runs solutions and names their mistakes; holds one server, and what it has learnt.
+    """Runs solutions and names their mistakes; holds one server.
 
     Use it as a context; at its end the server is ended.
 
     Args:
         limits: of what a solution may use.
+        oracle: what is known of the reference; checkers side by side share one.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, oracle: Oracle | None = None) -> None:
         self.limits = limits or Limits()
-        self._known: dict[tuple[tuple[int | str, ...], str], Record] = {}
+        self._oracle = oracle or Oracle()
+        self._key = b""
         self._server: subprocess.Popen[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> Checker:
-        """Write the data and start the server.
+        """Start the server, and write the data while it starts.
 
         Raises:
             InputError: the system cannot fork.
@@ -62,14 +67,21 @@ class Checker:
         if sys.platform == "win32":
             raise InputError("check: needs Linux or macOS, where a process can be forked")
         self._folder = tempfile.TemporaryDirectory(prefix="downslope-check-")
+        self._start(self._folder.name)
         for name, array in small_data().items():
             np.save(Path(self._folder.name) / f"fashion_mnist_{name}.npy", array)
+        return self
+
+    def _start(self, folder: str) -> None:
+        self._key = b""
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "downslope.assignment.server", self._folder.name],
+            [sys.executable, *SERVER, folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            start_new_session=True,  # an interrupt ends whoever checks, and that ends the server
+            # The threads of Apple's Accelerate do not outlive a fork.
+            env={**os.environ, "VECLIB_MAXIMUM_THREADS": "1"},
         )
-        return self
 
     def __exit__(
         self,
@@ -77,61 +89,74 @@ class Checker:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        """End the server."""
-        if self._server is not None:
-            self._server.terminate()  # it ends what it runs
-            try:
-                self._server.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                self._server.kill()
-                self._server.wait()
-            for stream in (self._server.stdin, self._server.stdout):
-                if stream is not None:
-                    with suppress(OSError):
-                        stream.close()
+        """End the server, and keep what is known of the reference."""
+        self._oracle.keep(self._key)
+        self._end()
         if self._folder is not None:
             self._folder.cleanup()
+
+    def _end(self) -> None:
+        if self._server is None:
+            return
+        self._server.terminate()  # it ends what it runs
+        try:
+            self._server.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+        for stream in (self._server.stdin, self._server.stdout):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
 
     def _run(self, request: Request) -> dict[str, Record]:
         """Have the server run a solution."""
         server = self._server
-        assert server is not None and server.stdin and server.stdout, "use it as a context"
+        assert server is not None and server.stdin, "use it as a context"
+        self._key = self._key or self._hear()
         server.stdin.write(msgspec.json.encode(request) + b"\n")
         server.stdin.flush()
-        line = server.stdout.readline()
-        if not line:
-            raise InputError("check: the process that runs solutions has ended; repeat the command")
-        records = msgspec.json.decode(line, type=dict[str, dict[str, Record]])["records"]
-        for record in records.values():
-            record.values = {name: decode(value) for name, value in record.values.items()}
-        return records
+        return unpack(self._hear(), dict[str, Record])
+
+    def _hear(self) -> bytes:
+        """Read what the server says next."""
+        assert self._server is not None and self._server.stdout
+        length = self._server.stdout.read(8)
+        if len(length) < 8:
+            raise ServerEndedError(
+                "check: the process that runs solutions has ended; repeat the command"
+            )
+        return self._server.stdout.read(int.from_bytes(length, "big"))
 
     def _reference(self, probe: str, mistakes: Sequence[Mistake] = ()) -> Record | None:
         """Observe the reference, with some mistakes in it; None where they exclude each other."""
-        key = (tuple(mistake.name for mistake in mistakes), probe)
-        if key not in self._known:
-            source: str | None = reference_source()
-            for long, short in SHORTER.items():
-                source = source.replace(long, short)
-            for mistake in mistakes:
-                source = source and mistake.applied(source)
-            if source is None:
-                return None
-            probes = [probe] if mistakes else [*FUNCTIONS]
-            limits = Limits(seconds=60.0)
-            records = self._run(Request(source=source, probes=probes, limits=limits))
-            for name in probes:
-                self._known[key[0], name] = records[name]
-        return self._known[key]
+        self._key = self._key or self._hear()
+        return self._oracle.observe(probe, mistakes, self._run, self._key)
 
     def check(self, submission: Submission) -> Check:
         """Check a solution: a verdict for each function that the assignment asks for."""
-        records = self._observe(submission) if submission.source else {}
+        return drain(self.steps(submission))
+
+    def steps(self, submission: Submission) -> Steps[Check]:
+        """Check a solution as `check` does, and yield how far it is."""
+        total = 1 + len(FUNCTIONS)
+        yield Progress("check", 0, total, "running your functions")
+        records: dict[str, Record] = {}
         notes = list(submission.problems)
+        if submission.source:
+            self._key = self._key or self._hear()
+            try:
+                records = self._observe(submission)
+            except (ServerEndedError, BrokenPipeError):
+                assert self._folder is not None
+                self._end()
+                self._start(self._folder.name)
+                notes.append("ended the process that runs solutions; nothing of it was checked")
         if module := records.get("module"):
             notes += say_module(submission, module, self.limits)
         verdicts: dict[str, Verdict] = {}
-        for name in FUNCTIONS:
+        for i, name in enumerate(FUNCTIONS):
+            yield Progress("check", 1 + i, total, name)
             if name not in submission.found and name in OPTIONAL:
                 continue
             record = records.get(name)
@@ -139,6 +164,7 @@ class Checker:
                 verdicts[name] = _missing(name, submission)
             else:
                 verdicts[name] = self._judge(name, record, submission, verdicts)
+        yield Progress("check", total, total)
         return Check(name=submission.name, verdicts=list(verdicts.values()), notes=notes)
 
     def _observe(self, submission: Submission) -> dict[str, Record]:
@@ -203,7 +229,8 @@ class Checker:
             for more in [[], *([mistake] for mistake in own)]:
                 if called and self._fits([*called, *more], name, record):
                     return _verdict(name, [*called, *more])
-            return None
+            one = self._partly(own, called, name, record) if called else None
+            return one and _verdict(name, [*called, one], more=True)
         accepted = [[m] for m in catalogue() if m.function == name and m.accepted]
         for beside in [[], *accepted]:
             for mistake in own:
@@ -219,32 +246,49 @@ class Checker:
             for order in (pair, pair[::-1]):
                 if self._fits(order, name, record):
                     return _verdict(name, list(pair))
-        for mistake in own:
-            if mistake.name in hints and self._within(mistake, name, record):
-                return _verdict(name, [mistake], more=True)
-        return None
+        one = self._partly(own, [], name, record)
+        return one and _verdict(name, [one], more=True)
 
     def _shares(self, mistake: Mistake, name: str, record: Record, departed: list[str]) -> bool:
         """Tell whether a mistake explains some observation of those that depart."""
         theirs = self._reference(name, [mistake])
-        return theirs is not None and any(
-            key in theirs.values
-            and key in record.values
-            and compare(key, theirs.values[key], record.values[key]) != "different"
-            for key in departed
-        )
+        return theirs is not None and any(_agree(key, theirs, record) for key in departed)
 
-    def _within(self, mistake: Mistake, name: str, record: Record) -> bool:
-        """Tell whether everything that a mistake changes is so in what was observed."""
-        theirs, right = self._reference(name, [mistake]), self._reference(name)
-        assert theirs is not None and right is not None
-        changed, _ = departures(right.values, theirs.values)
-        return bool(changed) and all(
-            key in theirs.values
-            and key in record.values
-            and compare(key, theirs.values[key], record.values[key]) != "different"
-            for key in changed
-        )
+    def _partly(
+        self, own: list[Mistake], called: list[Mistake], name: str, record: Record
+    ) -> Mistake | None:
+        """Find a mistake that explains a part of what departs, beside those in what it calls.
+
+        Everything that it changes is so in what was observed, or it is the only one that makes
+        some observation what it is.
+        """
+        right = self._reference(name, called)
+        if right is None or record.error is not None:
+            return None
+        departed, _ = departures(right.values, record.values)
+        explain: dict[str, list[Mistake]] = {key: [] for key in departed}
+        whole: list[Mistake] = []
+        for mistake in own:
+            theirs = self._reference(name, [*called, mistake])
+            if theirs is None:
+                continue
+            changed, _ = departures(right.values, theirs.values)
+            agreed = [key for key in changed if key in explain and _agree(key, theirs, record)]
+            for key in agreed:
+                explain[key].append(mistake)
+            if agreed and agreed == changed:
+                whole.append(mistake)
+        alone = [some[0] for some in explain.values() if len(some) == 1]
+        return next((one for some in (whole, alone) for one in own if one in some), None)
+
+
+def _agree(key: str, theirs: Record, record: Record) -> bool:
+    """Tell whether an observation is there in both, the same and not vague."""
+    if key not in theirs.values or key not in record.values:
+        return False
+    value = record.values[key]
+    vague = isinstance(value, str) and value in VAGUE
+    return not vague and compare(key, theirs.values[key], value) != "different"
 
 
 def _missing(name: str, submission: Submission) -> Verdict:
@@ -300,14 +344,15 @@ def small_data() -> dict[str, NDArray[Any]]:
     They are real, are there without a download, and are small: 120 training and 60 test images.
     Rows whose pixels have the same sum are left out, so that a sum tells which row it is.
     """
-    from sklearn.datasets import load_digits
-
-    digits: Any = load_digits()
-    eight = np.round(digits.images * (255 / 16))
+    found = find_spec("sklearn")  # to import it takes longer than a check
+    assert found is not None and found.submodule_search_locations, "scikit-learn is a dependency"
+    path = Path(found.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"
+    digits = np.loadtxt(path, np.uint8, delimiter=",")
+    eight = np.round(digits[:, :-1].reshape(-1, 8, 8) * (255 / 16))
     large = np.pad(eight.repeat(3, 1).repeat(3, 2), ((0, 0), (2, 2), (2, 2))).astype(np.uint8)
     _, first = np.unique(large.sum(axis=(1, 2)), return_index=True)
     rows = np.sort(first)[:180]
-    images, labels = large[rows], digits.target[rows].astype(np.uint8)
+    images, labels = large[rows], digits[rows, -1]
     return {
         "train_images": images[:120],
         "train_labels": labels[:120],

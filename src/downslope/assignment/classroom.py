@@ -19,6 +19,7 @@ from downslope.assignment.catalogue import reference_source
 from downslope.assignment.checker import Checker
 from downslope.assignment.course import Assignment, read_assignment, variant_of
 from downslope.assignment.grading import Rubric
+from downslope.assignment.oracle import Oracle
 from downslope.assignment.records import Limits
 from downslope.assignment.submission import FUNCTIONS, read_submission
 from downslope.assignment.verdicts import Check
@@ -134,8 +135,9 @@ def _checked(
         return
     with ExitStack() as stack:
         free: SimpleQueue[Checker] = SimpleQueue()
+        oracle = Oracle()
         for _ in range(count):
-            free.put(stack.enter_context(Checker(limits)))
+            free.put(stack.enter_context(Checker(limits, oracle)))
         pool = stack.enter_context(ThreadPoolExecutor(count))
 
         def one(student: str, path: Path, digest: str) -> tuple[str, Graded]:

@@ -18,6 +18,10 @@ SAMPLING = {
     "mean under dropout": 0.02,
 }
 """Relative tolerance of what is estimated from random draws, by the observation's name."""
+NOT_THE_BEST = "another attempt"
+NO_ATTEMPT = "what no attempt had on validation data"
+VAGUE = (NOT_THE_BEST, NO_ATTEMPT)
+"""Observations that say that something is wrong and not what."""
 USUAL_STARTS = ((1 / 3, 1 / 3), (2, 2), (1.593, 1), (7.84, 2))
 """n Var[w] of 784 -> 200 -> 200 for PyTorch's default, He by fan in, Xavier, He by fan out."""
 

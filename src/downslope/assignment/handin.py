@@ -8,10 +8,12 @@ from typing import Any
 
 import msgspec
 
+from downslope.assignment.agreement import agreement
 from downslope.assignment.catalogue import code_of, printed
 from downslope.assignment.notebook import as_notebook
 from downslope.errors import InputError
 from downslope.files import write_whole
+from downslope.recipe import SearchRecipe
 from downslope.report import statements
 from downslope.report.arrays import Arrays, arrays
 from downslope.report.autoencoder import TrainingError, final_training
@@ -33,17 +35,17 @@ from downslope.report.blocks import (
     prose,
 )
 from downslope.report.display import Display, draw_all
-from downslope.report.formats import percent
+from downslope.report.formats import number, percent, plural
 from downslope.report.html import render_page
 from downslope.report.reconstructions import Pairs
 from downslope.report.refit import Losses, Minibatches, epoch_table, minibatch_table
 from downslope.report.terrain import Contour, Surface
-from downslope.report.trials import trial_table
+from downslope.report.trials import trial_table, word
 from downslope.report.typst import Paper, compile_source, render_source
 from downslope.report.variants import VariantScores
 from downslope.results import Results
 from downslope.runs import Run
-from downslope.search import SearchResult
+from downslope.search import Range, SearchResult
 
 FORMATS = ("pdf", "html", "ipynb")
 TOP = 10
@@ -75,7 +77,9 @@ def write_handin(
     if not authors or not all(name.strip() for name in authors):
         raise InputError('--author "": the name of an author is missing; write "Your Name" there')
     results = run.read_results()
-    document = compose_handin(results, arrays(run, results), authors, course)
+    manifest = run.read_manifest()
+    engine = "" if manifest is None else manifest.engine
+    document = compose_handin(results, arrays(run, results), authors, course, engine)
     contents: dict[str, bytes] = {}
     drawings = draw_all(document.displays())
     if "pdf" in formats:
@@ -96,12 +100,12 @@ def write_handin(
 
 
 def compose_handin(
-    results: Results, arrays: Arrays, authors: Sequence[str], course: str = ""
+    results: Results, arrays: Arrays, authors: Sequence[str], course: str = "", engine: str = ""
 ) -> Document:
     """Put the hand-in together, its problems numbered as the assignment numbers them."""
     sections = [
         Section("problem-1", "Problem 1: initialization", list(_theory(results))),
-        Section("problem-2", "Problem 2: classification", list(_classifier(results))),
+        Section("problem-2", "Problem 2: classification", list(_classifier(results, engine))),
         Section("problem-3", "Problem 3: the loss landscape", list(_landscape(results, arrays))),
         Section("problem-4", "Problem 4: an autoencoder", list(_autoencoder(results, arrays))),
     ]
@@ -114,8 +118,9 @@ def _absent(stage: str) -> Paragraph:
     return Paragraph(text, "warning")
 
 
-def _listing(*names: str) -> Code:
-    return Code("\n\n".join(printed(code_of(name)).strip() for name in names), "python")
+def _listing(*names: str) -> list[Block]:
+    """Print functions, each in a block of its own, which stays on one page."""
+    return [Code(printed(code_of(name)).strip(), "python") for name in names]
 
 
 def _theory(results: Results) -> Iterator[Block]:
@@ -173,22 +178,29 @@ _IDENTITY = (
 )
 
 
-def _classifier(results: Results) -> Iterator[Block]:
+def _classifier(results: Results, engine: str) -> Iterator[Block]:
+    yield Paragraph(" ".join(agreement(results, engine)), "small")
     yield Heading("2.1 The network and its parameters")
-    yield _listing("load_fashion_mnist", "split_validation", "build_mlp", "extract_model_params",
-                   "load_params_into_model")  # fmt: skip
+    yield from _listing(
+        "load_fashion_mnist",
+        "split_validation",
+        "build_mlp",
+        "extract_model_params",
+        "load_params_into_model",
+    )
     yield Heading("2.2 Search for hyperparameters")
-    yield _listing("train_epoch", "evaluate", "compute_loss", "make_optimizer",
-                   "hyperparam_tuning")  # fmt: skip
+    yield from _listing(
+        "train_epoch", "evaluate", "compute_loss", "make_optimizer", "hyperparam_tuning"
+    )
     if results.search is None:
         yield _absent("search")
     else:
-        yield Paragraph(statements.searched(results.search))
+        yield Paragraph(f"{_space(results.recipe.search)} {statements.searched(results.search)}")
         yield _best_trials(results.search, "search")
         if results.search.chosen is not None:
             yield _configuration(results.search.chosen)
     yield Heading("2.3 Final training and test accuracy")
-    yield _listing("schedule_one_cycle", "final_training")
+    yield from _listing("schedule_one_cycle", "final_training")
     refit = results.refit
     if refit is None:
         yield _absent("refit")
@@ -200,12 +212,12 @@ def _classifier(results: Results) -> Iterator[Block]:
         yield Figures(displays)
         yield Columns([[epoch_table(refit)], [minibatch_table(refit)]], on_paper=True)
     yield Heading("2.4 Batch norm, dropout, other activations")
-    yield _listing("build_enhanced_mlp")
+    yield from _listing("build_enhanced_mlp")
     variants = results.variants
     if variants is None:
         yield _absent("variants")
         return
-    yield Paragraph(statements.searched(variants.search))
+    yield Paragraph(f"{_space(results.recipe.variants)} {statements.searched(variants.search)}")
     yield _best_trials(variants.search, "variants")
     if variants.refit is not None:
         yield Paragraph(statements.final(results, "variants"))
@@ -215,6 +227,24 @@ def _classifier(results: Results) -> Iterator[Block]:
         if variants.refit.test_accuracy is not None:
             baseline = {} if refit is None else {"baseline": refit}
             yield Figures([VariantScores({**baseline, "chosen variant": variants.refit})])
+
+
+def _space(recipe: SearchRecipe) -> str:
+    """Say from which values a run drew its trials, and whether it stopped weak ones early."""
+    several: list[str] = []
+    for name, values in recipe.space.items():
+        if isinstance(values, Range):
+            scale = " on a logarithmic scale" if values.log else ""
+            several.append(f"{word(name)} {values.low:g} to {values.high:g}{scale}")
+        else:
+            several.append(f"{word(name)} {', '.join(map(str, values))}")
+    drawn = _DRAWN.get(recipe.sampler, f"by {recipe.sampler.replace('_', '-')} sampling")
+    text = f"The run drew its trials {drawn} from {'; '.join(several)}"
+    early = recipe.halving.method != "none"
+    return f"{text}; weak trials were stopped early." if early else f"{text}."
+
+
+_DRAWN = {"random": "at random", "published": "as the code does", "tpe": "by TPE"}
 
 
 def _best_trials(search: SearchResult, part: Any) -> Table:
@@ -239,7 +269,7 @@ def _configuration(trial: Any) -> Table:
 
 
 def _landscape(results: Results, arrays: Arrays) -> Iterator[Block]:
-    yield _listing("pca_plane", "loss_surface", "path_losses", "plot_landscape")
+    yield from _listing("pca_plane", "loss_surface", "path_losses", "plot_landscape")
     if results.landscape is None or arrays.surface is None:
         yield _absent("landscape")
         return
@@ -247,22 +277,32 @@ def _landscape(results: Results, arrays: Arrays) -> Iterator[Block]:
     yield Figures([Surface(result, arrays.surface), Contour(result, arrays.surface)])
 
 
+def _coder_functions(results: Results) -> Iterator[str]:
+    coder = results.autoencoder
+    if coder is not None and coder.member.network.initialization == "orthogonal":
+        yield "start_orthogonal"
+    yield "train_autoencoder"
+
+
 def _autoencoder(results: Results, arrays: Arrays) -> Iterator[Block]:
     yield Heading("4.1 The data")
-    yield _listing("prepare_data")
+    yield from _listing("prepare_data")
     yield Heading("4.2 The model")
-    yield _listing("Autoencoder")
+    yield from _listing("Autoencoder")
     yield Heading("4.3 Training")
-    yield _listing("train_autoencoder")
+    yield from _listing(*_coder_functions(results))
     result, images = results.autoencoder, arrays.images
     if result is None:
         yield _absent("autoencoder")
         return
     yield Paragraph(
-        f"{result.member.network.label}, {result.parameters:,} parameters. {final_training(result)}"
+        f"{result.member.network.label}, {result.parameters:,} parameters. After "
+        f"{plural(len(result.epochs), 'epoch')} the mean squared error is {final_training(result)} "
+        f"in training and {number(result.test_mse)} on the test set "
+        f"(mean of {plural(len(result.seeds), 'seed')})."
     )
     yield Figures([TrainingError(result)])
     yield Heading("4.4 Two test images and their reconstructions")
-    yield _listing("plot_reconstructions")
+    yield from _listing("plot_reconstructions")
     if images is not None and len(images["labels"]):
         yield Figures([Pairs(images, results.data.shape, results.data.class_names)])

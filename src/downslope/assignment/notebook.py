@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pprint import pformat
 from typing import Any
 
+from downslope.assignment.agreement import CODER, CONFIGURED
 from downslope.assignment.catalogue import reference_source
 from downslope.networks import Member
 from downslope.report.blocks import (
@@ -96,7 +97,7 @@ _DATA = """if not Path("fashion_mnist_train_images.npy").exists():
 def _runs(results: Results) -> Iterator[tuple[str, str]]:
     """Yield, by the function after whose code it stands, what trains with the run's settings."""
     yield (
-        "load_fashion_mnist",
+        "split_validation",
         (
             'train_data, test_data = load_fashion_mnist("train"), load_fashion_mnist("test")\n'
             "train_part, val_part = split_validation(train_data)"
@@ -141,12 +142,16 @@ def _runs(results: Results) -> Iterator[tuple[str, str]]:
             "variant_accuracy = evaluate(variant, DataLoader(test_data, 256))",
             'print(f"test accuracy of the variant: {variant_accuracy:.4f}")',
         ])  # fmt: skip
-    if results.autoencoder is not None:
+    if results.autoencoder is not None and results.autoencoder.member.network.widths == CODER:
         member = results.autoencoder.member
         spec = member.training
+        orthogonal = member.network.initialization == "orthogonal"
+        seed = f"torch.manual_seed({member.seed})"
+        start = [seed, "autoencoder = Autoencoder()"]
+        if orthogonal:
+            start = [start[1], seed, "start_orthogonal(autoencoder)"]
         yield "train_autoencoder", "\n".join([
-            f"torch.manual_seed({member.seed})",
-            "autoencoder = Autoencoder()",
+            *start,
             f"train_loader, test_loader = prepare_data({spec.batch_size})",
             "autoencoder, autoencoder_losses = train_autoencoder(",
             f"    autoencoder, train_loader, epochs={spec.epochs}, lr={spec.learning_rate}, "
@@ -177,9 +182,7 @@ plt.show()"""
 
 def _configuration(member: Member) -> dict[str, Any]:
     training = member.training
-    names = ("optimizer", "learning_rate", "schedule", "batch_size", "epochs", "weight_decay",
-             "decay_on")  # fmt: skip
-    return {name: getattr(training, name) for name in names}
+    return {name: getattr(training, name) for name in CONFIGURED}
 
 
 def listings_used(document: Document) -> list[str]:

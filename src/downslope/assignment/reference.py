@@ -335,6 +335,14 @@ class Autoencoder(nn.Module):
         return self.decoder(self.encode(inputs))
 
 
+def start_orthogonal(model: nn.Module) -> None:
+    """Draw orthogonal weights that keep a signal through ReLU, and set biases to zero."""
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.orthogonal_(layer.weight, gain=2**0.5)
+            nn.init.zeros_(layer.bias)
+
+
 def train_autoencoder(
     model: nn.Module,
     loader: DataLoader[Batch],

@@ -1,7 +1,8 @@
 """Where checked code runs: a process that holds torch ready and forks one process per function.
 
-Started as `python -m downslope.assignment.server FOLDER`, it reads a request a line and answers a
-line. It never runs checked code itself: for each request it forks a reader, which runs the
+Started as `python -m downslope.assignment.server FOLDER`, it says what decides observations here (a
+key for what is kept of them), reads a request a line and answers each; an answer is preceded by
+its length. It never runs checked code itself: for each request it forks a reader, which runs the
 solution's definitions once, and which forks a process for each function. Limits hold for all of
 them, and whatever they leave behind is killed before the answer.
 
@@ -11,7 +12,6 @@ The limits are against accidents. They are no sandbox: see docs/teachers.md.
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import resource
 import shutil
@@ -24,7 +24,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, BinaryIO
 
 import matplotlib as mpl
 import msgspec
@@ -34,8 +34,13 @@ import torch
 from downslope.assignment.guarded import Guard, run_definitions
 from downslope.assignment.observing import ContractError
 from downslope.assignment.probes import PROBES, SEED
-from downslope.assignment.records import Limits, Record, Request, encode
+from downslope.assignment.records import Limits, Record, Request, pack, unpack
+from downslope.engines import fingerprint, hardware
+from downslope.files import key_of
 
+LINUX = sys.platform == "linux"
+"""Elsewhere memory has no limit, orphans are not seen, and a parent's end is looked for."""
+MODULE = "module.msgpack"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _ENDS = {
@@ -49,22 +54,29 @@ _ENDS = {
 
 def main() -> None:
     """Answer requests until the input ends."""
+    parent = os.getppid()
     mpl.use("Agg")
     torch.set_num_threads(1)
     _warm_up()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who checks decides what an interrupt ends
     signal.signal(signal.SIGTERM, _end)
-    with suppress(OSError, AttributeError):  # Linux: orphans of checked code come to this process
+    if LINUX:
         system = ctypes.CDLL(None)
-        system.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        system.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphans of checked code come here
         system.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    data = {path.stem.removeprefix("fashion_mnist_"): np.load(path) for path in _files()}
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever else prints does not reach the answers
-    for line in sys.stdin.buffer:
-        request = msgspec.json.decode(line, type=Request)
-        answers.write(_answer(request, data) + b"\n")
-        answers.flush()
+    data: dict[str, Any] = {}
+    with suppress(BrokenPipeError):  # nobody waits for it any more
+        _say(answers, key_of(Path(__file__).parent, fingerprint(), hardware()["processor"]))
+        for line in sys.stdin.buffer:
+            request = msgspec.json.decode(line, type=Request)
+            data = data or {p.stem.removeprefix("fashion_mnist_"): np.load(p) for p in _files()}
+            _say(answers, pack(_answer(request, data, parent)))
+
+
+def _say(answers: BinaryIO, content: bytes) -> None:
+    answers.write(len(content).to_bytes(8, "big") + content)
+    answers.flush()
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
@@ -84,37 +96,32 @@ def _files() -> list[Path]:
     return sorted(Path(sys.argv[1]).glob("fashion_mnist_*.npy"))
 
 
-def _answer(request: Request, data: dict[str, Any]) -> bytes:
+def _answer(request: Request, data: dict[str, Any], parent: int) -> dict[str, Record]:
     """Run one solution and collect what its processes wrote."""
     with tempfile.TemporaryDirectory(prefix="downslope-check-") as name:
         folder = Path(name)
         (folder / "out").mkdir()
         # A process a function, and the reader; each ends itself earlier if it can.
-        limits = request.limits
-        deadline = (
-            time.monotonic() + 2 * limits.reading + (limits.seconds + 2) * len(request.probes)
-        )
-        reader = _fork(lambda: _read(request, data, folder))
-        end = _wait(reader, deadline)
+        limits, begin, server = request.limits, time.monotonic(), os.getpid()
+        read = begin + 10 * limits.reading  # with all imports
+        deadline = read + (limits.seconds + 2) * len(request.probes)
+
+        def late() -> bool:
+            now = time.monotonic()
+            return now > deadline or (now > read and not (folder / "out" / MODULE).exists())
+
+        reader = _fork(lambda: _read(request, data, folder, server))
+        end = _wait(reader, late, parent)
         _end_all()
-        records: dict[str, Any] = {}
+        records: dict[str, Record] = {}
         for path in (folder / "out").glob("*.msgpack"):
             with suppress(ValueError, OSError):
-                records[path.stem] = msgspec.msgpack.decode(path.read_bytes())
-        records.setdefault("module", {"end": end or "exited"})
+                records[path.stem] = unpack(path.read_bytes(), Record)
+        module = records.setdefault("module", Record(end=end or "exited"))
         for probe in request.probes:
-            if records["module"].get("end") is None:
-                records.setdefault(probe, {"end": "exited"})
-        return json.dumps({"records": _as_text(records)}).encode()
-
-
-def _as_text(records: dict[str, Any]) -> dict[str, Any]:
-    """Make bytes of arrays plain, for a line of JSON."""
-    for record in records.values():
-        for value in record.get("values", {}).values():
-            if isinstance(value, dict):
-                value["data"] = value["data"].hex()
-    return records
+            if module.end is None:
+                records.setdefault(probe, Record(end="exited"))
+        return records
 
 
 def _fork(work: Callable[[], None]) -> int:
@@ -124,7 +131,6 @@ def _fork(work: Callable[[], None]) -> int:
     try:
         os.setpgid(0, 0)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
         work()
     except BaseException:
         import traceback
@@ -134,22 +140,35 @@ def _fork(work: Callable[[], None]) -> int:
         os._exit(0)
 
 
-def _wait(process: int, deadline: float) -> str | None:
-    """Wait for a process and say how it ended, if not by itself; it is killed at the deadline."""
+def _wait(process: int, late: Callable[[], bool], parent: int) -> str | None:
+    """Wait for a process, end what it started, and say how it ended, if not by itself.
+
+    It is killed when it is late, and when this process's own parent is gone: not every system
+    tells a child of that.
+    """
     pause = 0.001
     while True:
         done, status = os.waitpid(process, os.WNOHANG)
         if done:
+            _end_group(process)
             if os.WIFSIGNALED(status):
                 return _ENDS.get(signal.Signals(os.WTERMSIG(status)), "crashed")
             return None
-        if time.monotonic() > deadline:
-            with suppress(OSError):
-                os.killpg(process, signal.SIGKILL)
+        orphaned = os.getppid() != parent
+        if orphaned or late():
+            os.kill(process, signal.SIGKILL)
+            _end_group(process)
             os.waitpid(process, 0)
+            if orphaned:
+                sys.exit(1)
             return "time"
         time.sleep(pause)
         pause = min(0.02, pause * 1.5)
+
+
+def _end_group(process: int) -> None:
+    with suppress(OSError):
+        os.killpg(process, signal.SIGKILL)
 
 
 def _end_all() -> None:
@@ -170,8 +189,10 @@ def _end_all() -> None:
 
 
 def _children(process: int) -> list[int]:
-    """List the processes below one; empty where the system does not tell."""
+    """List the processes below one; macOS does not tell."""
     found: list[int] = []
+    if not LINUX:
+        return found
     with suppress(OSError):
         for path in Path(f"/proc/{process}/task").glob("*/children"):
             for child in map(int, path.read_text().split()):
@@ -179,7 +200,7 @@ def _children(process: int) -> list[int]:
     return found
 
 
-def _read(request: Request, data: dict[str, Any], folder: Path) -> None:
+def _read(request: Request, data: dict[str, Any], folder: Path, server: int) -> None:
     """Run the definitions of a solution, then each probe in a process of its own."""
     limits, out = request.limits, folder / "out"
     (folder / "work").mkdir()
@@ -194,7 +215,8 @@ def _read(request: Request, data: dict[str, Any], folder: Path) -> None:
     _write(out, "module", record)
     for name in request.probes:
         process = _fork(lambda name=name: _probe(name, namespace, data, guard, limits, out))
-        end = _wait(process, time.monotonic() + limits.seconds + 1)
+        deadline = time.monotonic() + limits.seconds + 1
+        end = _wait(process, lambda deadline=deadline: time.monotonic() > deadline, server)
         if end is not None:
             _write(out, name, Record(end=end, **guard.marks()))
 
@@ -207,7 +229,7 @@ def _limit(limits: Limits, folder: Path) -> None:
     os.dup2(printed, 1)
     os.dup2(printed, 2)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-    with suppress(OSError, ValueError):
+    if LINUX:  # macOS has no such limit
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         memory = pages * resource.getpagesize() + limits.memory
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -238,8 +260,7 @@ def _probe(
     def observe() -> None:
         if name not in namespace:
             raise ContractError("is not there after the code outside of functions has run")
-        for key, value in PROBES[name](namespace, data):
-            values[key] = encode(value)
+        values.update(PROBES[name](namespace, data))  # as far as they come
 
     record.error = guard.run(observe, limits.seconds)
     if os.getpid() == process:
@@ -250,7 +271,7 @@ def _write(out: Path, name: str, record: Record, **marks: Any) -> None:
     for key, value in marks.items():
         setattr(record, key, value)
     path = out / f"{name}.part"
-    path.write_bytes(msgspec.msgpack.encode(record))
+    path.write_bytes(pack(record))
     path.replace(out / f"{name}.msgpack")
 
 

@@ -15,8 +15,9 @@ from torch.nn.modules import module as hooks
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 from torch.utils.data import TensorDataset
 
+from downslope.assignment.comparison import NO_ATTEMPT, NOT_THE_BEST
+
 _SEEDS = (541, 7, 99)
-_NONE = "what no attempt had on validation data"
 
 
 @dataclass(slots=True)
@@ -177,7 +178,7 @@ def _returned(returned: Any, attempts: list[_Attempt]) -> str:
         ("the best attempt", [a for a in attempts if a.accuracy == best]),
         ("the last attempt", attempts[-1:]),
         ("the worst attempt", [min(attempts, key=lambda a: a.accuracy)]),
-        ("another attempt", attempts),
+        (NOT_THE_BEST, attempts),
     ]
     for value in parts:
         if isinstance(value, torch.Tensor) and value.numel() == 1:
@@ -187,7 +188,7 @@ def _returned(returned: Any, attempts: list[_Attempt]) -> str:
             for words, some in by_place:
                 if any(abs(share - a.accuracy) < 1e-6 for a in some for share in shares):
                     return words
-            return _NONE
+            return NO_ATTEMPT
     for value in parts:
         state = value.state_dict() if isinstance(value, nn.Module) else value
         if isinstance(state, dict) and any(isinstance(v, torch.Tensor) for v in state.values()):
@@ -195,5 +196,5 @@ def _returned(returned: Any, attempts: list[_Attempt]) -> str:
             for words, some in by_place:
                 if any(abs(total - a.signature) < 1e-4 for a in some):
                     return words
-            return _NONE
+            return NO_ATTEMPT
     return "the best attempt"  # a configuration alone: nothing that could be compared

@@ -28,6 +28,7 @@ from downslope.engines import EpochRecord, MakeRunner, evaluate, local_runner
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
+from downslope.showing import Shown
 
 RANKED = 8
 MAPPED = 1500
@@ -66,7 +67,7 @@ class Ablation(msgspec.Struct, frozen=True, kw_only=True):
     pca_test_mse: float
 
 
-class AutoencoderResult(msgspec.Struct, frozen=True, kw_only=True):
+class AutoencoderResult(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """Trained autoencoders' figures. Errors are mean squared, per value in [0, 1].
 
     Args:

@@ -21,6 +21,7 @@ from downslope.cli.landscape import landscape
 from downslope.cli.predict import predict
 from downslope.cli.recipes import run, stage_command
 from downslope.cli.runs import export, report, verify
+from downslope.cli.study import study
 from downslope.errors import InputError
 from downslope.stages import STAGES
 from downslope.terminal import ClosedOutputError, explain_output, say
@@ -101,6 +102,7 @@ for _function in (
     handin,
     diagnose,
     landscape,
+    study,
     encode,
     decode,
     reconstruct,

@@ -42,6 +42,7 @@ def check(
     not right.
     """
     from downslope.assignment import Checker, Limits, read_rubric, read_submission
+    from downslope.watch import watch
 
     written = {"json": "check.json", "gradescope": "results.json", "html": "check.html"}
     wanted = [] if formats is None else names_of(formats, tuple(written), "--format")
@@ -50,7 +51,7 @@ def check(
     points = read_rubric(rubric)
     submission = read_submission(solution)
     with Checker(Limits(seconds=seconds)) as checker:
-        checked = checker.check(submission)
+        checked = watch(checker.steps(submission), quiet)
     from downslope.assignment.feedback import as_gradescope, as_json, lines_of
 
     if not quiet:
@@ -148,7 +149,7 @@ def grade_assignment(
     """Check a class of submissions side by side and write their points; repeated, it goes on."""
     from downslope.assignment import Limits, read_rubric
     from downslope.assignment.classroom import grade
-    from downslope.watch import watch
+    from downslope.bars import watch
 
     own = folder / "rubric.toml"
     points = read_rubric(rubric or (own if own.is_file() else None))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from downslope.cli.options import place
+from downslope.cli.options import place, warnings_in_a_line
 from downslope.errors import InputError
 from downslope.files import check_writable
 from downslope.terminal import say
@@ -33,7 +30,7 @@ def encode(
 
     _check_out(out, ".npy")
     autoencoder = open_autoencoder(coder)
-    with _warnings_in_a_line():
+    with warnings_in_a_line():
         codes = autoencoder.encode(read_examples(files, autoencoder))
     write_array(out, codes)
     say(f"{len(codes)} codes of {autoencoder.code_size}: {out}")
@@ -70,7 +67,7 @@ def reconstruct(
     _check_out(out, ".npy", ".png")
     autoencoder = open_autoencoder(coder)
     raw = read_examples(files, autoencoder)
-    with _warnings_in_a_line():
+    with warnings_in_a_line():
         decoded = autoencoder.reconstruct(raw)
         error = autoencoder.error(raw).mean()
     if out.suffix.lower() == ".png":
@@ -78,16 +75,6 @@ def reconstruct(
     else:
         write_array(out, decoded)
     say(f"{plural(len(decoded), 'example')}, mean squared error {error:.5f}: {out}")
-
-
-@contextmanager
-def _warnings_in_a_line() -> Generator[None, None, None]:
-    """Print each warning that is raised within once, as a line on standard error."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for text in dict.fromkeys(str(warning.message) for warning in caught):
-        say(f"downslope: {text}", stderr=True)
 
 
 def _check_out(out: Path, *allowed: str) -> None:

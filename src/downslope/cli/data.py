@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
+from downslope.bars import watch
 from downslope.cli.options import (
     ColumnsOption,
     DropOption,
@@ -21,7 +22,6 @@ from downslope.cli.options import (
 )
 from downslope.errors import InputError
 from downslope.terminal import say, show
-from downslope.watch import watch
 
 if TYPE_CHECKING:
     from downslope.data import Dataset
@@ -29,11 +29,9 @@ if TYPE_CHECKING:
 
 def load_dataset(name: str, quiet: bool, **options: Any) -> Dataset:
     """Load a data set by name or path, fetched first where it is known and not here."""
-    from downslope.data import fetch, find, list_datasets, load
+    from downslope.data import load_steps
 
-    if name in {listing.name for listing in list_datasets()} and find(name) is None:
-        watch(fetch(name), quiet)
-    return load(name, **options)
+    return watch(load_steps(name, **options), quiet)
 
 
 def list_data() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from downslope.bars import watch
 from downslope.checked import Seed
 from downslope.cli.data import load_dataset
 from downslope.cli.options import (
@@ -18,7 +19,6 @@ from downslope.cli.options import (
     place,
 )
 from downslope.terminal import own_output, say, show
-from downslope.watch import watch
 
 if TYPE_CHECKING:
     from downslope.theory import Diagnosis
@@ -45,7 +45,7 @@ def diagnose(
     The theory of He initialization, checked: downslope theory.
     """
     from downslope.data import Encoding
-    from downslope.networks import load_factory
+    from downslope.networks import load_function
     from downslope.recipe import DataRecipe
     from downslope.report.diagnosis_page import write_diagnosis
     from downslope.runs import Run
@@ -54,7 +54,7 @@ def diagnose(
     folder = Run(out)
     folder.check_name()
     with own_output():
-        factory = load_factory(module)
+        factory = load_function(module)
     dataset = load_dataset(data, quiet, label=label, kind=kind)
     encoding = Encoding.fit(dataset, center=DataRecipe().center)
     inputs = encoding.transform(dataset.training.inputs)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import inspect
 import re
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
@@ -15,6 +17,7 @@ import typer
 
 from downslope.checked import Seed, Threads, rule
 from downslope.errors import InputError
+from downslope.terminal import say
 from downslope.toml import parse_toml
 
 KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
@@ -168,6 +171,18 @@ def with_options(function: Callable[..., None]) -> Callable[..., None]:
     command.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue] - Typer reads it
     command.__annotations__ = {p.name: p.annotation for p in parameters}
     return command
+
+
+@contextmanager
+def warnings_in_a_line() -> Generator[None, None, None]:
+    """Print each warning that is raised within once, as a line on standard error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield
+        finally:
+            for text in dict.fromkeys(str(warning.message) for warning in caught):
+                say(f"downslope: {text}", stderr=True)
 
 
 def column_names(text: str | None) -> list[str]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from downslope.bars import watch
+from downslope.cli.data import load_dataset
 from downslope.cli.options import QuietOption
 from downslope.errors import InputError
 from downslope.files import check_writable, write_whole
@@ -27,13 +30,15 @@ class _Rows(NamedTuple):
         inputs: as `Model.encode` takes them.
         truth: shape (rows,); None without a label column.
         known: which rows have a label, shape (rows,).
-        note: which rows of DATA these are, where they are not all.
+        files: of pictures, where each is from.
+        notes: how DATA were read, and which rows of them these are where they are not all.
     """
 
     inputs: Any
     truth: NDArray[Any] | None = None
     known: NDArray[Any] | None = None
-    note: str = ""
+    files: list[str] | None = None
+    notes: Sequence[str] = ()
 
 
 def predict(
@@ -64,11 +69,14 @@ def predict(
     model = load_model(directory)
     if proba and model.encoding.task == "regression":
         raise InputError("--proba: this model predicts numbers, which have no probabilities")
-    rows = _read(model, data)
+    rows = _read(model, data, quiet)
     inputs = model.encode(rows.inputs)
     predictions = model.combine(inputs)
-    _write(predictions.frame(model.encoding.class_names, proba=proba), out)
-    notes = [rows.note] if rows.note else []
+    frame = predictions.frame(model.encoding.class_names, proba=proba)
+    if rows.files is not None:
+        frame.insert(0, "file", rows.files)
+    _write(frame, out)
+    notes = [*rows.notes]
     if rows.truth is not None and rows.known is not None and rows.known.any():
         notes += _scores(directory, data, model, rows, inputs, predictions)
     if out is not None:
@@ -77,34 +85,32 @@ def predict(
         say(note, stderr=True)
 
 
-def _read(model: Model, data: str) -> _Rows:
+def _read(model: Model, data: str, quiet: bool) -> _Rows:
     """Read rows of the kind that the model was trained on."""
     path = Path(data).expanduser()
     if path.suffix.lower() in ARRAYS:
         return _read_arrays(model, path)
     if model.encoding.columns:
         return _read_table(model, path)
-    if path.is_dir() and (rows := _read_pictures(model, path)) is not None:
+    if path.is_dir() and (rows := _read_pictures(model, path, quiet)) is not None:
         return rows
-    from downslope.data import load
-
-    dataset = load(data)
+    dataset = load_dataset(data, quiet)
     test = dataset.test.open("predict")  # counted by what the model has kept of its own test rows
     names = _names(dataset.class_names, test.targets)
-    return _Rows(test.inputs, names, names != "", f"the test set of {data} is predicted")
+    return _Rows(test.inputs, names, names != "", notes=[f"the test set of {data} is predicted"])
 
 
-def _read_pictures(model: Model, folder: Path) -> _Rows | None:
+def _read_pictures(model: Model, folder: Path, quiet: bool) -> _Rows | None:
     import numpy as np
 
     from downslope.data.pictures import read_new_pictures
 
-    read = read_new_pictures(folder, model.encoding.shape)
+    read = watch(read_new_pictures(folder, model.encoding.shape), quiet)
     if read is None:
         return None
-    labels = np.array(read[1], object)
+    labels = np.array(read.labels, object)
     known = np.isin(labels, model.encoding.class_names)
-    return _Rows(read[0], labels, known if known.all() else None)
+    return _Rows(read.pixels, labels, known if known.all() else None, read.names, read.notes)
 
 
 def _read_arrays(model: Model, path: Path) -> _Rows:
@@ -119,13 +125,13 @@ def _read_arrays(model: Model, path: Path) -> _Rows:
     arrays, _ = read_npz(path)
     inputs, labels = list(arrays)[-2:]
     read = Labels(arrays[labels], f"{path}: {labels}")
-    note = "" if len(arrays) == 2 else f"{inputs} of {path} is predicted"
+    notes = [] if len(arrays) == 2 else [f"{inputs} of {path} is predicted"]
     if model.encoding.task == "regression":
         truth = numbers(read)
     else:
         (codes,), classes = encode(read)
         truth = _names(classes, codes)
-    return _Rows(arrays[inputs], truth, np.ones(len(truth), bool), note)
+    return _Rows(arrays[inputs], truth, np.ones(len(truth), bool), notes=notes)
 
 
 def _read_table(model: Model, path: Path) -> _Rows:
@@ -136,15 +142,16 @@ def _read_table(model: Model, path: Path) -> _Rows:
     from downslope.data.labels import Labels, encode
     from downslope.data.table import label_values, read_frame
 
-    frame, _ = read_frame(path)
+    frame, notes, _ = read_frame(path, model.encoding.decimal)
+    notes = [note for note in notes if note.startswith("numbers with")]
     frame = frame.set_axis(own_names(frame.columns), axis=1)
     target = model.encoding.target
     if target not in frame.columns:
-        return _Rows(frame)
+        return _Rows(frame, notes=notes)
     column = frame.iloc[:, frame.columns.get_indexer([target])[0]]
     if model.encoding.task == "regression":
         truth = values_of(column, Column(name=target, kind="number"), path)
-        return _Rows(frame, truth, np.isfinite(truth))
+        return _Rows(frame, truth, np.isfinite(truth), notes=notes)
     values = label_values(column)
     words = np.char.strip(values.astype(str))
     # A class may be called "none": what is missing else is a class where the model has it.
@@ -158,7 +165,7 @@ def _read_table(model: Model, path: Path) -> _Rows:
         )
         (codes,), classes = encode(read)
         truth[known] = _names(classes, codes)
-    return _Rows(frame, truth, known)
+    return _Rows(frame, truth, known, notes=notes)
 
 
 def _names(classes: Any, codes: Any) -> NDArray[Any]:

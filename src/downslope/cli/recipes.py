@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from downslope.bars import watch
 from downslope.cli.data import load_dataset
 from downslope.cli.options import Options, with_options
 from downslope.errors import InputError
 from downslope.progress import begin
 from downslope.stages import STAGES
 from downslope.terminal import say, show
-from downslope.watch import watch
 
 if TYPE_CHECKING:
     from downslope.data import Dataset
@@ -118,7 +118,7 @@ def _run_stages(
     if not options.quiet and options.executor != "ray":
         done = directory.read_results().seconds if directory.exists else {}
         if left := [stage for stage in order if stage not in done or stage in again]:
-            notes.append(_estimate(chosen, dataset, left, options.threads))
+            notes += _estimate(chosen, dataset, left, options.threads)
     start = time.perf_counter()
     try:
         with _executor(options.executor, options.address) as make_runner:
@@ -157,17 +157,21 @@ def _run_stages(
         sys.exit(1)
 
 
-def _estimate(recipe: Recipe, dataset: Dataset, stages: Sequence[str], threads: int | None) -> str:
-    """Say how long stages will take."""
+def _estimate(
+    recipe: Recipe, dataset: Dataset, stages: Sequence[str], threads: int | None
+) -> Iterator[str]:
+    """Say how long stages will take, and how much room the snapshots of their trials."""
     from downslope.engines import cores
-    from downslope.recipes.estimate import estimate, measure_speed
+    from downslope.recipes.estimate import estimate, estimate_snapshots, measure_speed
     from downslope.report.formats import duration
 
     seconds = estimate(recipe, dataset, stages, measure_speed(threads), threads)
-    return (
+    yield (
         f"estimated time: {duration(seconds)} on {threads or cores()} cores, by the cost of its "
         "networks and the speed of this machine now"
     )
+    if size := estimate_snapshots(recipe, dataset, stages):
+        yield f"snapshots of trials: up to {size / 1e6:,.1f} MB"
 
 
 @contextmanager

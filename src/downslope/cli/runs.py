@@ -68,9 +68,9 @@ def _write(directory: Path, formats: list[str], paper: Literal["a4", "letter"]) 
 
 
 def _compare(directories: list[Path], out: Path, quiet: bool) -> Path:
+    from downslope.bars import watch
     from downslope.recipes.joint import joint_landscape, why_not_joint
     from downslope.report import read_sides, write_comparison
-    from downslope.watch import watch
 
     check_writable(out)
     sides = read_sides([_undamaged(directory) for directory in directories])

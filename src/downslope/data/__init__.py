@@ -1,6 +1,6 @@
 """Data sets by name or path, splits, scaling and the sealed test set."""
 
-from downslope.data.arrays import read_examples
+from downslope.data.arrays import read_arrays, read_examples
 from downslope.data.assembly import Kind, max_pixel_of
 from downslope.data.description import (
     ClassCount,
@@ -11,7 +11,7 @@ from downslope.data.description import (
     list_datasets,
     verify,
 )
-from downslope.data.encoding import Encoding
+from downslope.data.encoding import Encoding, Encodings
 from downslope.data.examples import (
     Column,
     Dataset,
@@ -23,7 +23,7 @@ from downslope.data.examples import (
 )
 from downslope.data.fetching import fetch, find
 from downslope.data.files import finite_rows
-from downslope.data.loading import load
+from downslope.data.loading import load, load_steps
 from downslope.data.numbers import NumberMethod
 from downslope.data.preparation import Encoder, Range, Scaling, split
 
@@ -34,6 +34,7 @@ __all__ = [
     "Description",
     "Encoder",
     "Encoding",
+    "Encodings",
     "Examples",
     "FileCheck",
     "Kind",
@@ -51,7 +52,9 @@ __all__ = [
     "finite_rows",
     "list_datasets",
     "load",
+    "load_steps",
     "max_pixel_of",
+    "read_arrays",
     "read_examples",
     "split",
     "verify",

@@ -6,7 +6,7 @@ import io
 import re
 import warnings
 import zipfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
@@ -134,27 +134,37 @@ def read_npz(path: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
 def read_examples(path: Path) -> Examples:
     """Read a .npz with arrays `inputs` and `targets`, of the shapes that a module takes.
 
+    Raises:
+        InputError: see `read_arrays`; it lacks an array, or their lengths differ.
+    """
+    arrays = read_arrays(path, ("inputs", "targets"))
+    return Examples(arrays["inputs"], arrays["targets"])
+
+
+def read_arrays(path: Path, keys: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
+    """Read the arrays of a .npz by name, or some of them.
+
     Arrays of numbers are kept as they are, whatever they are for.
 
     Raises:
-        InputError: it is missing, damaged or too large, lacks an array, their lengths differ, or a
-            value is not finite.
+        InputError: it is missing, damaged or too large, lacks an array, one is a single number, or
+            a value is not finite.
     """
     with _open_archive(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        if missing := [key for key in ("inputs", "targets") if key not in members]:
+        if missing := [key for key in keys if key not in members]:
             raise fault(path, f"lacks {', '.join(missing)}; it has {', '.join(members)}")
-        inputs, targets = (
-            _read_member(archive, members[key], f"{path}: {key}", key)
-            for key in ("inputs", "targets")
-        )
-    for name, array in (("inputs", inputs), ("targets", targets)):
+        arrays = {
+            key: _read_member(archive, members[key], f"{path}: {key}", "")
+            for key in keys or members
+        }
+    for name, array in arrays.items():
         if array.ndim < 1:
             raise fault(path, f"{name} is a single number; its first axis must be the examples")
         if not (finite := np.isfinite(array)).all():
             row = int(np.argwhere(~finite)[0, 0])
             raise fault(path, f"{name} of row {row} (from 0) are not all finite numbers")
-    return Examples(inputs.copy(), targets.copy())  # torch wants arrays that can be written
+    return {key: array.copy() for key, array in arrays.items()}  # torch wants to write to them
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from downslope.data.encoding import columns_of_array
 from downslope.data.examples import (
     Column,
     Dataset,
+    DecimalMark,
     Examples,
     Inputs,
     SealedTestSet,
@@ -54,6 +55,7 @@ class Part:
         columns: of a table with names; its inputs are then a frame with values by kind.
         target: name of the label column.
         notes: what the reader has decided already.
+        decimal: mark of a text table's numbers.
     """
 
     inputs: NDArray[Any]
@@ -65,6 +67,7 @@ class Part:
     columns: tuple[Column, ...] = ()
     target: str = ""
     notes: tuple[str, ...] = ()
+    decimal: DecimalMark = ""
 
 
 def assemble(
@@ -141,6 +144,7 @@ def assemble(
         task=task,
         columns=columns,
         target=training.target,
+        decimal=training.decimal,
     )
 
 

@@ -9,9 +9,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from downslope.data.examples import Column, Dataset, Examples, Inputs, Task
+from downslope.data.examples import Column, Dataset, DecimalMark, Examples, Inputs, Task
 from downslope.data.labels import left_out_notes
-from downslope.data.numbers import NumberEncoding, UnitMethod, constant
+from downslope.data.numbers import NumberEncoding, NumberMethod, UnitMethod, constant
 from downslope.data.preparation import Scaling, narrow
 from downslope.errors import InputError
 
@@ -92,7 +92,7 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True):
     """How raw examples become a network's inputs, and its outputs what the user reads.
 
     Everything in it was fitted on training rows, or says how the data were read. It is plain
-    data: `to_dict` gives what JSON holds, and `from_dict` takes it back, to the same bits.
+    data: `to_dict` gives what JSON holds, to the same bits.
 
     A table is given as a `pandas.DataFrame` that has its columns by name, in any order and among
     others, cells as text or as values. Anything else is an array of shape (rows, features).
@@ -100,6 +100,8 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         task: classes, or numbers to predict ("regression").
         target: name of the label column; empty where it has none.
+        decimal: mark of the text table that it was fitted on, for numbers of new ones that may be
+            read in two ways.
         class_names: by class; empty for a regression.
         shape: of one raw example, for example (28, 28); (columns,) for a table.
         max_pixel: the grey level of full white of pictures; None for a table.
@@ -114,6 +116,7 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True):
 
     task: Task = "classification"
     target: str = ""
+    decimal: DecimalMark = ""
     class_names: list[str] = []
     shape: list[int]
     max_pixel: float | None = None
@@ -149,6 +152,7 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True):
         encoding = Encoding(
             task=dataset.task,
             target=dataset.target,
+            decimal=dataset.decimal,
             class_names=list(dataset.class_names),
             shape=list(dataset.shape),
             max_pixel=dataset.max_pixel,
@@ -214,10 +218,13 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True):
 
     def apply(self, examples: Examples) -> Examples:
         """Return examples as a network sees them, inputs and targets float32, or classes."""
-        targets = examples.targets
-        if self.targets is not None:
-            targets = self.targets.transform(np.asarray(targets, np.float64).reshape(-1, 1))
-        return Examples(self.transform(examples.inputs), targets)
+        return Examples(self.transform(examples.inputs), self.targets_of(examples))
+
+    def targets_of(self, examples: Examples) -> NDArray[Any]:
+        """Return what a network shall predict: classes, or float32 numbers, shape (rows, 1)."""
+        if self.targets is None:
+            return examples.targets
+        return self.targets.transform(np.asarray(examples.targets, np.float64).reshape(-1, 1))
 
     def _features(self, rows: Any) -> NDArray[np.float64]:
         values = _Values(rows, self.columns)
@@ -245,17 +252,33 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True):
         """Return what JSON holds."""
         return msgspec.to_builtins(self)
 
-    @staticmethod
-    def from_dict(content: Mapping[str, Any]) -> Encoding:
-        """Take back what `to_dict` gave.
 
-        Raises:
-            InputError: it is no encoding.
-        """
-        try:
-            return msgspec.convert(content, Encoding)
-        except msgspec.ValidationError as error:
-            raise InputError(f"encoding: {error}") from None
+class Encodings:
+    """Several encodings of the same examples, whose features lie side by side.
+
+    So the members of one population may each see another encoding: see `Job.columns`.
+
+    Args:
+        parts: by what a member's settings call them.
+    """
+
+    def __init__(self, parts: Mapping[NumberMethod | None, Encoding]) -> None:
+        self._parts = parts
+        widths = [len(encoding.features) for encoding in parts.values()]
+        ends = np.cumsum(widths).tolist()
+        self.columns: dict[str | None, tuple[int, int]] = {
+            name: (end - width, end) for name, width, end in zip(parts, widths, ends, strict=True)
+        }
+
+    def apply(self, examples: Examples) -> Examples:
+        """Return the examples with all features; targets are the same in each encoding."""
+        first = next(iter(self._parts.values()))
+        return Examples(self.transform(examples.inputs), first.targets_of(examples))
+
+    def transform(self, rows: pd.DataFrame | Inputs, at: str = "data") -> NDArray[np.float32]:
+        """Encode rows, shape (rows, features of all); see `Encoding.transform`."""
+        features = [encoding.transform(rows, at) for encoding in self._parts.values()]
+        return features[0] if len(features) == 1 else np.concatenate(features, axis=1)
 
 
 def place_of(column: Column) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -12,11 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from downslope.errors import InputError
+from downslope.showing import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Inputs = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.float64]
+
+DecimalMark = Literal["", ".", ","]
+"""Of a text table's numbers; empty where it is not known."""
 
 Task = Literal["classification", "regression"]
 """What is predicted: classes, or numbers."""
@@ -41,8 +45,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     left_out: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Examples:
+@dataclass(frozen=True, slots=True, repr=False)
+class Examples(Shown):
     """Inputs and their targets, whole in memory.
 
     Args:
@@ -133,8 +137,8 @@ class SealedTestSet:
         return other
 
 
-@dataclass(frozen=True, slots=True)
-class Dataset:
+@dataclass(frozen=True, slots=True, repr=False)
+class Dataset(Shown):
     """A whole data set: what may be trained and validated on, and the sealed test set.
 
     Args:
@@ -152,6 +156,7 @@ class Dataset:
         columns: of a table, all of them, those that are left out with the reason; empty for
             pictures.
         target: name of the label column of a table.
+        decimal: mark of a text table's numbers.
     """
 
     name: str
@@ -166,6 +171,22 @@ class Dataset:
     task: Task = "classification"
     columns: tuple[Column, ...] = ()
     target: str = ""
+    decimal: DecimalMark = ""
+
+    def facts(self) -> Mapping[str, object]:
+        """Return what is worth seeing: what there is to learn, from how much, behind which seal."""
+        return {
+            "name": self.name,
+            "task": self.task,
+            "training": f"{len(self.training):,} examples",
+            "test": f"{len(self.test):,} sealed examples, opened {len(self.test.openings)} times",
+            "shape": self.shape,
+            "classes": self.class_names,
+            "columns": self.columns,
+            "target": self.target,
+            "source": self.source,
+            "notes": " ".join(self.notes),
+        }
 
 
 def content_digest(*arrays: NDArray[np.generic]) -> str:

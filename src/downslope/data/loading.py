@@ -28,7 +28,7 @@ from downslope.data.idx import (
 )
 from downslope.data.labels import Labels
 from downslope.errors import InputError, nearest
-from downslope.progress import drain
+from downslope.progress import Steps, drain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +82,22 @@ def load(
     >>> digits.training.inputs.shape, len(digits.test), digits.shape, digits.max_pixel
     ((1437, 64), 360, (8, 8), 16.0)
     """
+    return drain(
+        load_steps(source, label=label, columns=columns, drop=drop, task=task, kind=kind, size=size)
+    )
+
+
+def load_steps(
+    source: str | Path | pd.DataFrame,
+    *,
+    label: str | None = None,
+    columns: Sequence[str] = (),
+    drop: Sequence[str] = (),
+    task: Task | None = None,
+    kind: Kind | None = None,
+    size: int | Sequence[int] | None = None,
+) -> Steps[Dataset]:
+    """Load a data set as `load` does, with progress where it is fetched or takes its time."""
     if task not in (None, "classification", "regression"):
         raise fault("data", f"task = {task!r} is not known; it is classification or regression")
     asked: dict[str, Any] = {"label": label, "columns": tuple(columns), "drop": tuple(drop)}
@@ -107,7 +123,7 @@ def load(
         what = "pictures by their publisher" if named else "a table"
         raise fault("data", f"kind = {kind!r} cannot act: {name!r} is {what}; leave it out")
     if named:
-        return _load_digits() if name == "digits" else _load_fashion_mnist()
+        return _load_digits() if name == "digits" else (yield from _load_fashion_mnist())
     if not path.exists():
         meant = nearest(name.lower(), NAMES, cutoff=0.5)
         raise fault(
@@ -115,7 +131,7 @@ def load(
         )
     if path.is_dir():
         sides = None if size is None else (size, size) if isinstance(size, int) else tuple(size)
-        dataset = _load_folder(name, path, kind, task, sides)
+        dataset = yield from _load_folder(name, path, kind, task, sides)
     elif is_table_name(path):
         from downslope.data.table import Choice, read_table
 
@@ -138,9 +154,10 @@ def _load_digits() -> Dataset:
     return assemble("digits", "scikit-learn's bundled 8x8 digits", part)
 
 
-def _load_fashion_mnist() -> Dataset:
+def _load_fashion_mnist() -> Steps[Dataset]:
     name = fashion_mnist.NAME
-    place, folder = fashion_mnist.find_copy() or (fashion_mnist.CACHE, drain(fetch(name)))
+    found = fashion_mnist.find_copy()
+    place, folder = found or (fashion_mnist.CACHE, (yield from fetch(name)))
     try:
         files = read_idx_folder(folder)
     except InputError as error:
@@ -151,7 +168,7 @@ def _load_fashion_mnist() -> Dataset:
 
 def _load_folder(
     name: str, folder: Path, kind: Kind | None, task: Task | None, size: tuple[int, ...] | None
-) -> Dataset:
+) -> Steps[Dataset]:
     folders = idx_folders(folder)
     if len(folders) > 1:
         names = ", ".join(str(at) for at in folders)
@@ -164,7 +181,7 @@ def _load_folder(
     if arrays is None:
         from downslope.data.pictures import read_pictures
 
-        if parts := read_pictures(folder, size):
+        if parts := (yield from read_pictures(folder, size)):
             training, *test = parts
             return assemble(name, f"pictures in {folder}", training, *test or [None], task=task)
         single = [at for at in list_folder(folder) if is_table_name(at) or at.suffix == ".npz"]

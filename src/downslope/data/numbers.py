@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-NumberMethod = Literal["standard", "quantile", "piecewise-linear"]
+NumberMethod = Literal["standard", "quantile", "piecewise-linear", "none"]
 """How numbers are encoded for a network to predict from."""
 
 UnitMethod = NumberMethod | Literal["unit"]
@@ -36,7 +36,8 @@ class NumberEncoding(msgspec.Struct, frozen=True, kw_only=True):
         method: "standard": minus `shift`, divided by `spread`; "quantile": by `quantiles` to a
             normal distribution; "piecewise-linear": by `edges` to the share of each bin that lies
             below the value (Gorishniy et al. 2022, "On embeddings for numerical features", eq. 1);
-            "unit": "standard" with the range as spread, so that training values lie in [0, 1].
+            "none": not at all; "unit": "standard" with the range as spread, so that training
+            values lie in [0, 1].
         shift: one a column.
         spread: one a column.
         quantiles: of the training values, shape (quantiles, columns), evenly spaced.
@@ -133,6 +134,11 @@ def _unit(filled: NDArray[Any]) -> dict[str, Any]:
     return {"shift": low.tolist(), "spread": span.tolist()}
 
 
+def _none(filled: NDArray[Any]) -> dict[str, Any]:
+    columns = filled.shape[1]
+    return {"shift": [0.0] * columns, "spread": [1.0] * columns}
+
+
 def _quantiles(filled: NDArray[Any]) -> dict[str, Any]:
     from sklearn.preprocessing import QuantileTransformer
 
@@ -154,6 +160,7 @@ def _edges(filled: NDArray[Any]) -> dict[str, Any]:
 
 _FITS = {
     "standard": _standard,
+    "none": _none,
     "unit": _unit,
     "quantile": _quantiles,
     "piecewise-linear": _edges,

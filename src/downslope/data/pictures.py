@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from downslope.data.files import MAXIMUM_BYTES, fault
 from downslope.data.idx import list_folder
 from downslope.data.labels import Labels, listed
 from downslope.errors import one_line
+from downslope.progress import Progress, Steps, T
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp")
 PARTS = {
@@ -29,6 +31,9 @@ PARTS = {
 
 BROKEN = 0.01
 """The share of files that may be broken; they are named and passed over."""
+
+SILENT = 2.0
+"""Seconds of reading before its progress is said."""
 
 MOST_PIXELS = 50_000_000
 """Of one picture before it is resized: a small file may hold a huge one."""
@@ -49,7 +54,7 @@ class _Picture(NamedTuple):
     broken: str = ""
 
 
-def read_pictures(folder: Path, size: Size | None = None) -> list[Part] | None:
+def read_pictures(folder: Path, size: Size | None = None) -> Steps[list[Part] | None]:
     """Read a folder of pictures.
 
     Args:
@@ -74,16 +79,11 @@ def read_pictures(folder: Path, size: Size | None = None) -> list[Part] | None:
             )
         return None
     with ThreadPoolExecutor() as pool:  # Pillow decodes without the interpreter's lock
-        looked_at = list(pool.map(_look, files))
-        broken = [picture for picture in looked_at if picture.broken]
-        if len(broken) > BROKEN * len(files):
-            raise fault(
-                broken[0].path,
-                f"{broken[0].broken}; {len(broken):,} of {len(files):,} pictures cannot be read, "
-                f"and at most {100 * BROKEN:g} % may be passed over: remove or mend them",
-            )
-        pictures = [picture for picture in looked_at if not picture.broken]
-        notes = _notes(broken, others, folder)
+        looked_at = yield from _watched("looking at pictures", pool.map(_look, files), len(files))
+        pictures, notes = _whole(looked_at, folder)
+        if others:
+            names = [str(path.relative_to(folder)) for path in others]
+            notes.append(f"not read, as no PNG, JPEG or BMP: {listed(names, 3)}")
         own = _one_size(folder, pictures, size, notes)
         grey = all(picture.grey for picture in pictures)
         total = len(pictures) * own[0] * own[1] * (1 if grey else 3)
@@ -93,7 +93,8 @@ def read_pictures(folder: Path, size: Size | None = None) -> list[Part] | None:
                 f"holds {len(pictures):,} pictures of {own[0]} x {own[1]} pixels, {total:,} bytes; "
                 f"at most {MAXIMUM_BYTES:,} are read: give a smaller --size",
             )
-        arrays = list(pool.map(partial(_decode, size=own, grey=grey), pictures))
+        decoded = pool.map(partial(_decode, size=own, grey=grey), pictures)
+        arrays = yield from _watched("reading pictures", decoded, len(pictures))
     notes.append(f"pictures in {'grey' if grey else 'colour'}, {own[0]} x {own[1]} pixels")
     training = [i for i, picture in enumerate(pictures) if picture.part != "test"]
     test = [i for i, picture in enumerate(pictures) if picture.part == "test"]
@@ -115,9 +116,23 @@ def read_pictures(folder: Path, size: Size | None = None) -> list[Part] | None:
     return [part(rows) for rows in (training, test) if rows]
 
 
-def read_new_pictures(
-    folder: Path, shape: Sequence[int]
-) -> tuple[NDArray[np.uint8], list[str]] | None:
+class NewPictures(NamedTuple):
+    """Pictures to predict.
+
+    Args:
+        pixels: shape (pictures, features), in the order of the paths.
+        names: paths below the folder.
+        labels: name of the folder in which each lies.
+        notes: which files were passed over, and why.
+    """
+
+    pixels: NDArray[np.uint8]
+    names: list[str]
+    labels: list[str]
+    notes: list[str]
+
+
+def read_new_pictures(folder: Path, shape: Sequence[int]) -> Steps[NewPictures | None]:
     """Read all pictures below a folder, as those that a network was trained on.
 
     Args:
@@ -125,20 +140,55 @@ def read_new_pictures(
         shape: of a training picture, (height, width) or (height, width, 3).
 
     Returns:
-        Pixels, shape (pictures, features), in the order of the paths, and the name of the folder
-        in which each lies; None where there are none.
+        Those that can be read; None where there are none at all.
 
     Raises:
-        InputError: one cannot be read.
+        InputError: too many files are broken.
     """
     paths = [path for path in _below(folder) if path.suffix.lower() in ENDINGS]
     if not paths:
         return None
-    pictures = [_Picture(path, path.parent.name, "") for path in paths]
+    files = [_Picture(path, path.parent.name, "") for path in paths]
     with ThreadPoolExecutor() as pool:
+        looked_at = yield from _watched("looking at pictures", pool.map(_look, files), len(files))
+        pictures, notes = _whole(looked_at, folder)
         decode = partial(_decode, size=tuple(shape[:2]), grey=len(shape) == 2)
-        arrays = list(pool.map(decode, pictures))
-    return np.stack(arrays).reshape(len(arrays), -1), [picture.label for picture in pictures]
+        decoded = pool.map(decode, pictures)
+        arrays = yield from _watched("reading pictures", decoded, len(pictures))
+    return NewPictures(
+        np.stack(arrays).reshape(len(arrays), -1),
+        [str(picture.path.relative_to(folder)) for picture in pictures],
+        [picture.label for picture in pictures],
+        notes,
+    )
+
+
+def _watched(task: str, results: Iterator[T], total: int) -> Steps[list[T]]:
+    """Collect results, with progress once they take longer than `SILENT` seconds."""
+    start, collected = time.monotonic(), list[T]()
+    for result in results:
+        collected.append(result)
+        if time.monotonic() - start > SILENT and (len(collected) % 100 == 0):
+            yield Progress(task, len(collected), total, f"{len(collected):,} of {total:,}")
+    return collected
+
+
+def _whole(looked_at: Sequence[_Picture], folder: Path) -> tuple[list[_Picture], list[str]]:
+    """Return the pictures that can be read, and name the others.
+
+    Raises:
+        InputError: these are too many.
+    """
+    broken = [picture for picture in looked_at if picture.broken]
+    if len(broken) > BROKEN * len(looked_at):
+        raise fault(
+            broken[0].path,
+            f"{broken[0].broken}; {len(broken):,} of {len(looked_at):,} pictures cannot be read, "
+            f"and at most {100 * BROKEN:g} % may be passed over: remove or mend them",
+        )
+    names = [f"{p.path.relative_to(folder)} {p.broken}" for p in broken]
+    notes = [f"passed over: {listed(names, 3)}"] if broken else []
+    return [picture for picture in looked_at if not picture.broken], notes
 
 
 def _files(folder: Path) -> tuple[list[_Picture], list[Path]]:
@@ -222,14 +272,3 @@ def _one_size(
     if changed := len(pictures) - sizes[size]:
         notes.append(f"{changed:,} of {len(pictures):,} pictures resized to {size[0]} x {size[1]}")
     return size
-
-
-def _notes(broken: Sequence[_Picture], others: Sequence[Path], folder: Path) -> list[str]:
-    notes: list[str] = []
-    if broken:
-        names = [f"{p.path.relative_to(folder)} {p.broken}" for p in broken]
-        notes.append(f"passed over: {listed(names, 3)}")
-    if others:
-        names = [str(path.relative_to(folder)) for path in others]
-        notes.append(f"not read, as no PNG, JPEG or BMP: {listed(names, 3)}")
-    return notes

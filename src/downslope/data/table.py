@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 
 from downslope.data.assembly import Part
-from downslope.data.columns import MISSING, UNNAMED, column_of, own_names, typed
-from downslope.data.examples import Column
+from downslope.data.columns import UNNAMED, column_of, own_names, typed
+from downslope.data.examples import Column, DecimalMark
 from downslope.data.files import MAXIMUM_BYTES, decoded, fault, open_decompressed, read_bounded
 from downslope.data.labels import Labels, is_number, left_out_notes, listed
+from downslope.data.marks import write_plain_numbers
 from downslope.errors import InputError, nearest, one_line
 
 LABEL_NAMES = ("label", "target", "class", "y")
@@ -33,11 +33,6 @@ _SEPARATORS = "\t;|,"
 """Where two fit, the first: a comma in every row beside a semicolon is a decimal comma."""
 
 _PROBED = 100  # rows, for the separator; ten times as many for the header
-
-# Numbers with a decimal comma, or with marks between thousands; both may fit, as 1,234 does.
-_COMMA = re.compile(r"[+-]?(\d{1,3}([.'\u00a0\u202f ]\d{3})+|\d+)(,\d+)?([eE][+-]?\d+)?")
-_DOTTED = re.compile(r"[+-]?([1-9]\d{0,2}(\.\d{3})+|\d+)", re.ASCII)
-_MARKED = re.compile(r"[+-]?(\d{1,3}([,'\u00a0\u202f ]\d{3})+|\d+)(\.\d+)?([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +52,9 @@ class Choice:
 
 def read_table(path: Path, choice: Choice = Choice()) -> Part:
     """Read a table from a file; see `read_frame` and `part_of_frame`."""
-    frame, notes = read_frame(path)
-    part = part_of_frame(frame, str(path), choice)
-    return replace(part, notes=(*notes, *part.notes))
+    table = read_frame(path)
+    part = part_of_frame(table.frame, str(path), choice)
+    return replace(part, notes=(*table.notes, *part.notes), decimal=table.decimal)
 
 
 def part_of_frame(frame: pd.DataFrame, at: str, choice: Choice = Choice()) -> Part:
@@ -131,20 +126,32 @@ def part_of_frame(frame: pd.DataFrame, at: str, choice: Choice = Choice()) -> Pa
     )
 
 
-def read_frame(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Read a table as it is: cells of text files as text, without a decimal comma or the like.
+class Table(NamedTuple):
+    """A table as read.
+
+    Args:
+        frame: cells of text files as text, without a decimal comma or the like.
+        notes: how it was read, a sentence each.
+        decimal: its decimal mark; empty where nothing tells.
+    """
+
+    frame: pd.DataFrame
+    notes: tuple[str, ...] = ()
+    decimal: DecimalMark = ""
+
+
+def read_frame(path: Path, decimal: DecimalMark = "") -> Table:
+    """Read a table as it is.
 
     Args:
         path: .csv, .tsv, .tab or .txt, plain, .gz or .zip (of one file); .parquet or .feather.
-
-    Returns:
-        The frame, and notes on how it was read.
+        decimal: of the table that this one is like, for numbers that may be read in two ways.
 
     Raises:
         InputError: it is missing, damaged or too large, or a row has too few or too many cells.
     """
     if read := BINARY.get(path.suffix.lower()):
-        return _read_binary(path, read), ()
+        return Table(_read_binary(path, read))
     text, encoding = decoded(_bytes_of(path), path)
     rows, separator = _split_rows(text, path)
     if not rows:
@@ -173,10 +180,11 @@ def read_frame(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
         notes.append(f"columns are separated by {separator!r}")
     if encoding not in ("utf-8", ""):
         notes.append(f"text is in {encoding}")
-    if changed := _write_plain_numbers(frame, separator):
-        how, columns = changed
-        notes.append(f"numbers with {how} in {listed([repr(names[at]) for at in columns])}")
-    return frame.set_axis(names, axis=1), tuple(notes)
+    rewritten = write_plain_numbers(frame, separator, decimal)
+    if rewritten.how:
+        columns = listed([repr(names[at]) for at in rewritten.columns])
+        notes.append(f"numbers with {rewritten.how} in {columns}")
+    return Table(frame.set_axis(names, axis=1), tuple(notes), rewritten.decimal)
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -328,48 +336,6 @@ def _with_names(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
 def _is_index(cells: pd.Series) -> bool:
     words = cells.astype(str).str.strip()
     return bool(words.str.fullmatch(r"\d{1,18}").all()) and words.astype("int64").is_unique
-
-
-def _write_plain_numbers(frame: pd.DataFrame, separator: str) -> tuple[str, list[int]] | None:
-    """Write numbers with a decimal comma or marks between thousands as Python does.
-
-    The mark is decided for the whole file, by the columns that only one of both fits, else by
-    the separator: where that is a comma, a comma in a number stands between thousands.
-
-    Returns:
-        What was rewritten, and in which columns; None where all is plain.
-    """
-    words = [_present(cast(pd.Series, frame[at])) for at in range(frame.shape[1])]
-    forms = {at: _forms(present) for at, present in enumerate(words)}
-    only_comma = any(comma and not marked for comma, marked in forms.values())
-    only_marked = any(marked and not comma for comma, marked in forms.values())
-    by_comma = only_comma or (not only_marked and separator != ",")
-    changed = [at for at, (comma, marked) in forms.items() if (comma if by_comma else marked)]
-    how = "a decimal comma" if by_comma else "marks between thousands"
-    # Beside decimal commas a dot is no decimal point: 12.345 is a whole number.
-    if only_comma and (dotted := [at for at, present in enumerate(words) if _dotted(present)]):
-        changed, how = sorted(changed + dotted), "a decimal comma or dots between thousands"
-    marks = "[.'\u00a0\u202f ]" if by_comma else "[,'\u00a0\u202f ]"
-    for at in changed:
-        cells = frame[at].str.replace(rf"(?<=\d){marks}(?=\d{{3}})", "", regex=True)
-        frame[at] = cells.str.replace(",", ".", regex=False).astype(object)
-    return (how, changed) if changed else None
-
-
-def _present(cells: pd.Series) -> list[str]:
-    return [word for word in pd.unique(cells.str.strip()) if word.lower() not in MISSING]
-
-
-def _dotted(words: Sequence[str]) -> bool:
-    """Tell whether all words are whole numbers, some with dots between thousands."""
-    return any("." in word for word in words) and all(map(_DOTTED.fullmatch, words))
-
-
-def _forms(words: Sequence[str]) -> tuple[bool, bool]:
-    """Tell whether a column has numbers with a decimal comma, and with marks between thousands."""
-    if not words or all(map(is_number, words)):
-        return False, False
-    return all(map(_COMMA.fullmatch, words)), all(map(_MARKED.fullmatch, words))
 
 
 def label_values(cells: pd.Series) -> Any:

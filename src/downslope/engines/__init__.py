@@ -20,10 +20,11 @@ from downslope.engines.native import (
     instruction_sets,
 )
 from downslope.engines.planes import losses_on_plane
-from downslope.engines.population import evaluate, run_jobs, train
+from downslope.engines.population import Records, Training, evaluate, run_jobs, train
 from downslope.engines.pytorch import predict, train_member
 from downslope.engines.runner import MakeRunner, Runner, local_runner
 from downslope.engines.schedules import learning_rates
+from downslope.engines.small_networks import Outcomes, SmallNetworks, train_small_networks
 
 __all__ = [
     "MISSING",
@@ -32,8 +33,12 @@ __all__ = [
     "EpochRecord",
     "Job",
     "MakeRunner",
+    "Outcomes",
+    "Records",
     "Runner",
+    "SmallNetworks",
     "Snapshot",
+    "Training",
     "choose_engine",
     "cores",
     "describe_engine",
@@ -54,5 +59,6 @@ __all__ = [
     "run_jobs",
     "train",
     "train_member",
+    "train_small_networks",
     "versions",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -16,6 +16,7 @@ from downslope.data import Examples
 from downslope.engines.checkpoints import Checkpoint
 from downslope.errors import InputError, one_line
 from downslope.networks import Member
+from downslope.showing import Shown
 
 Outcome = Literal["completed", "diverged", "failed"]
 
@@ -33,6 +34,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         checkpoint_every: epochs between checkpoints in the records; 0 for none.
         checkpoint: of this member, to go on from; None to begin.
         priority: of jobs that wait, the lowest starts first.
+        columns: the inputs that the member sees of each example, from the first to before the
+            second; None for all.
         corrupt: makes the inputs of an epoch of the clean ones, the member's seed and the epoch.
         penalty: of the outputs of all layers; it is added to the loss that is minimized, not to
             the one that is reported. Only the PyTorch engine has it.
@@ -48,6 +51,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_every: int = 0
     checkpoint: Checkpoint | None = None
     priority: tuple[float, ...] = ()
+    columns: tuple[int, int] | None = None
     corrupt: Callable[[NDArray[np.float32], int, int], NDArray[np.float32]] | None = None
     penalty: Callable[[Sequence[torch.Tensor]], torch.Tensor] | None = None
 
@@ -77,6 +81,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         done = 0 if self.checkpoint is None else self.checkpoint.epoch
         return range(done + 1, self.last_epoch + 1)
 
+    def seen(self, examples: Examples) -> Examples:
+        """Return examples with the inputs that the member sees, not copied."""
+        if self.columns is None:
+            return examples
+        inputs: Any = examples.inputs
+        return Examples(inputs[:, slice(*self.columns)], examples.targets)
+
     def keeps_checkpoint(self, epoch: int) -> bool:
         """Tell whether the record of an epoch that is not the member's last has a checkpoint."""
         every = self.checkpoint_every
@@ -101,7 +112,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     parameters: NDArray[np.float32]
 
 
-class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
+class EpochRecord(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """One epoch of one member.
 
     Args:

@@ -51,6 +51,11 @@ MISSING = (
 )
 
 
+def core() -> Any:
+    """Return the compiled module, where `instruction_sets` is not empty."""
+    return _native
+
+
 def instruction_sets() -> list[str]:
     """List the instruction sets that the compiled engine has and this processor runs, best first.
 
@@ -155,8 +160,9 @@ def train_member_natively(
     else:
         state.restore(job.checkpoint)
     cuts = sorted({steps, *snapshot_steps(job.snapshots_per_epoch, steps)})
+    training = job.seen(training)
     inputs, targets = _arrays(training)
-    held_out = None if validation is None else _arrays(validation)
+    held_out = None if validation is None else _arrays(job.seen(validation))
     record = None
     token.register(trainer)
     try:

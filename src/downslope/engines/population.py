@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from numpy.typing import NDArray
@@ -17,6 +18,85 @@ from downslope.engines.pytorch import evaluate_module
 from downslope.engines.runner import MakeRunner, Runner, local_runner
 from downslope.errors import InputError
 from downslope.networks import Loss, Member, NetworkSpec, build, load_state
+from downslope.progress import Progress, Steps
+from downslope.showing import Shown, to_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Records(Shown, list[EpochRecord]):
+    """All records of a population, in the order in which they came."""
+
+    def facts(self) -> Mapping[str, object]:
+        """Return how many members ended how, and the best of them on validation examples."""
+        last = self.last()
+        outcomes = Counter(record.outcome for record in last)
+        best = max((r.validation_accuracy for r in last if r.outcome == "completed"), default=None)
+        return {
+            "members": ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()),
+            "epochs": len(self),
+            "best validation accuracy": best,
+        }
+
+    def listed(self) -> Sequence[EpochRecord]:
+        """Return each member's last record."""
+        return self.last()
+
+    def last(self) -> list[EpochRecord]:
+        """Return the last record of each member that has ended, by member."""
+        return sorted((r for r in self if r.outcome is not None), key=lambda r: r.member)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a data frame with a row for each epoch of each member."""
+        return to_frame(self)
+
+
+class Training(Iterator[EpochRecord]):
+    """A population in training: an iterator of its records, which can be watched as a whole.
+
+    >>> import numpy as np
+    >>> from downslope import Examples, NetworkSpec, TrainingSpec, drain
+    >>> rows = Examples(np.eye(4, dtype=np.float32), np.arange(4))
+    >>> training = TrainingSpec(epochs=3)
+    >>> member = Member(network=NetworkSpec(widths=(4, 8, 4)), training=training, seed=541)
+    >>> records = drain(train([member], rows))  # or watch(...), which draws a bar
+    >>> records.to_frame()["epoch"].tolist()
+    [1, 2, 3]
+    """
+
+    def __init__(
+        self, records: Generator[EpochRecord], members: Sequence[Member], examples: int
+    ) -> None:
+        self._records, self._members, self._examples = records, members, examples
+
+    def __next__(self) -> EpochRecord:
+        return next(self._records)
+
+    def close(self) -> None:
+        """End the training before its end."""
+        self._records.close()
+
+    def steps(self) -> Steps[Records]:
+        """Train to the end: yield progress and return all records."""
+        costs = [member.expected_cost(self._examples) for member in self._members]
+        done = [0.0] * len(costs)
+        records, best, ended = Records(), 0.0, 0
+        yield Progress("training", 0, sum(costs))
+        try:
+            for record in self._records:
+                records.append(record)
+                index, epochs = record.member, self._members[record.member].training.epochs
+                done[index] = costs[index] * record.epoch / epochs
+                if record.outcome is not None:
+                    done[index], ended = costs[index], ended + 1
+                    if record.outcome == "completed":
+                        best = max(best, record.validation_accuracy)
+                note = f"{ended}/{len(costs)} members" + (f", best {best:.4f}" if best else "")
+                yield Progress("training", sum(done), sum(costs), note)
+        finally:
+            self.close()
+        return records
 
 
 def train(
@@ -31,7 +111,7 @@ def train(
     engine: Engine = "auto",
     device: str = "cpu",
     make_runner: MakeRunner | None = None,
-) -> Iterator[EpochRecord]:
+) -> Training:
     """Train a population and yield an `EpochRecord` per epoch of each member, as they come.
 
     The records of one member come in order and depend only on the member, the data, the engine
@@ -74,7 +154,7 @@ def train(
         runner = local_runner(training, validation, threads, engine=engine, device=device)
     else:
         runner = make_runner(training, validation, threads)
-    return run_jobs(
+    records = run_jobs(
         runner,
         [
             Job(
@@ -87,6 +167,7 @@ def train(
             for index, member in enumerate(members)
         ],
     )
+    return Training(records, members, len(training))
 
 
 def evaluate(
@@ -120,13 +201,13 @@ def evaluate(
     return evaluate_module(module, inputs, targets, loss)
 
 
-def run_jobs(runner: Runner, jobs: Iterable[Job]) -> Iterator[EpochRecord]:
+def run_jobs(runner: Runner, jobs: Iterable[Job]) -> Generator[EpochRecord]:
     """Submit jobs at once, then train them as their records are asked for; end the runner."""
     for job in jobs:
         runner.submit(job)
     return _drain(runner)
 
 
-def _drain(runner: Runner) -> Iterator[EpochRecord]:
+def _drain(runner: Runner) -> Generator[EpochRecord]:
     with runner:
         yield from runner.records()

@@ -46,8 +46,9 @@ def train_member(
     state = TorchState(job.member, module, optimizer, scheduler, generator)
     if job.checkpoint is not None:
         state.restore(job.checkpoint, job.checkpoint.epoch * steps)
+    training = job.seen(training)
     inputs, targets = _tensors(training, device)
-    held_out = None if validation is None else _tensors(validation, device)
+    held_out = None if validation is None else _tensors(job.seen(validation), device)
     snapshot_after = snapshot_steps(job.snapshots_per_epoch, steps)
     record = None
     for epoch in job.epochs:

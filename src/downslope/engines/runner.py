@@ -69,7 +69,7 @@ class Runner(ABC):
         """
         for examples in self._data:
             if examples is not None:
-                check_fit(job.member, examples)
+                check_fit(job.member, job.seen(examples))
         if job.index not in self._admitted:  # a member that goes on needs no more than before
             self._budget.add(job.member, job.snapshots_per_epoch)
             self._admitted.add(job.index)

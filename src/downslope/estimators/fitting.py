@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 import numbers
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import msgspec
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -32,8 +30,10 @@ from downslope.estimators.preparation import (
     repeated,
     seed_of,
     take,
+    warn_of_columns,
 )
 from downslope.estimators.scoring import Predicted, score
+from downslope.estimators.tags import TakesTables
 from downslope.models import Model, float64_outputs
 from downslope.networks import (
     Member,
@@ -47,8 +47,11 @@ from downslope.networks import (
 from downslope.terminal import say
 
 
-class MLP(BaseEstimator, ABC):
+class MLP(TakesTables, ABC):
     """Train one network; what it is trained on is the subclass's."""
+
+    warns_of_columns = True
+    """Whether `fit` warns of columns that it leaves out."""
 
     def __init__(
         self,
@@ -107,12 +110,6 @@ class MLP(BaseEstimator, ABC):
         self.random_state = random_state
         self.verbose = verbose
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.input_tags.allow_nan = True
-        return tags
-
     @abstractmethod
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: Any = None) -> Self:
         """Train on rows and targets."""
@@ -164,6 +161,8 @@ class MLP(BaseEstimator, ABC):
         else:
             weighty = kept if weights is None else kept[weights[kept] > 0]
             encoding = fit_encoding(take(rows, weighty), self.numbers, name)
+            if self.warns_of_columns:
+                warn_of_columns(encoding, name)
             if classes is None:
                 self._targets = fit_scaling(targets[weighty], self.numbers)
         member = self._member(
@@ -228,7 +227,7 @@ class MLP(BaseEstimator, ABC):
             checkpoint_every=0 if validation is None else 1,
             resume={} if start is None else {0: start},
         )
-        with closing(cast(Generator[EpochRecord], records)):
+        with closing(records):
             for record in records:
                 if record.outcome in ("diverged", "failed"):
                     advice = (

@@ -8,14 +8,14 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils import Tags
+from sklearn.base import ClassifierMixin
 
 from downslope.data import Encoding
 from downslope.errors import InputError
 from downslope.estimators.fitting import MLP
 from downslope.estimators.preparation import check_rows, weights_of
 from downslope.estimators.scoring import PredictedClasses, PredictedNumbers
+from downslope.estimators.tags import PredictsNumbers
 
 
 class MLPClassifier(ClassifierMixin, MLP):
@@ -130,7 +130,7 @@ class MLPClassifier(ClassifierMixin, MLP):
         return self.classes_[outputs.argmax(1)]
 
 
-class MLPRegressor(RegressorMixin, MLP):
+class MLPRegressor(PredictsNumbers, MLP):
     """Predict numbers with one dense network, one output per column of y.
 
     The parameters are those of `MLPClassifier`; label_smoothing and class_weight are for classes
@@ -142,11 +142,6 @@ class MLPRegressor(RegressorMixin, MLP):
     >>> bool(model.score(X, y) > 0.5)
     True
     """
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: Any = None) -> Self:
         """Train.

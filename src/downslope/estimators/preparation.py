@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import warnings
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 import msgspec
@@ -20,14 +21,12 @@ from sklearn.utils.validation import (
 )
 
 from downslope.data import Dataset, Encoding, Examples, NumberMethod, SealedTestSet
-from downslope.data.encoding import columns_of_array
+from downslope.data.encoding import CONSTANT, columns_of_array
+from downslope.data.labels import left_out_notes
 from downslope.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-NUMBERS = (*(method for method in get_args(NumberMethod) if method != "unit"), "none")
-"""How columns of numbers may be encoded; "none" leaves them as they are."""
 
 MOST_REPEATED = 4
 """Rows after repeating by weight, at most, as a multiple of the rows before."""
@@ -132,20 +131,30 @@ def take(rows: Any, at: NDArray[np.integer[Any]]) -> Any:
     return rows[at] if isinstance(rows, np.ndarray) else rows.iloc[at]
 
 
+def check_method(numbers: Any, name: str) -> NumberMethod:
+    """Refuse what is no encoding of numbers.
+
+    Raises:
+        InputError: the message lists what is.
+    """
+    if numbers not in get_args(NumberMethod):
+        allowed = ", ".join(map(repr, get_args(NumberMethod)))
+        raise InputError(f"{name}: numbers = {numbers!r}; it must be one of {allowed}")
+    return numbers
+
+
 def fit_encoding(rows: Any, method: str, name: str) -> Encoding:
     """Fit what brings rows before a network, on these rows alone.
 
     Args:
         rows: from `check_rows`.
-        method: one of `NUMBERS`.
+        method: a `NumberMethod`.
         name: of the estimator, for errors.
 
     Raises:
         InputError: another method, or rows that cannot be encoded.
     """
-    if method not in NUMBERS:
-        allowed = ", ".join(map(repr, NUMBERS))
-        raise InputError(f"{name}: numbers = {method!r}; it must be one of {allowed}")
+    checked = check_method(method, name)
     inputs: Any = rows
     if isinstance(rows, np.ndarray):
         columns = columns_of_array(rows.shape[1])
@@ -167,13 +176,14 @@ def fit_encoding(rows: Any, method: str, name: str) -> Encoding:
         sha256="",
         columns=columns,
     )
-    fitted = "standard" if method == "none" else method
-    encoding = Encoding.fit(dataset, numbers=cast(NumberMethod, fitted))
-    if method == "none" and encoding.numbers is not None:
-        count = len(encoding.numbers.names)
-        plain = msgspec.structs.replace(encoding.numbers, shift=[0.0] * count, spread=[1.0] * count)
-        encoding = msgspec.structs.replace(encoding, numbers=plain)
-    return encoding
+    return Encoding.fit(dataset, numbers=checked)
+
+
+def warn_of_columns(encoding: Encoding, name: str) -> None:
+    """Warn of columns that are left out for what they look like; a constant one tells nothing."""
+    left_out = {n: why for n, why in encoding.left_out.items() if why != CONSTANT}
+    for note in left_out_notes(left_out):
+        warnings.warn(f"{name}: {note}", stacklevel=4)
 
 
 def name_columns(encoding: Encoding, estimator: Any) -> Encoding:

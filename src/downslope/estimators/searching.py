@@ -5,28 +5,27 @@ from __future__ import annotations
 import numbers
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, cast, get_args
 
-import msgspec
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold, check_cv
-from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
+from downslope.bars import watch
 from downslope.checked import read
-from downslope.data import Examples
+from downslope.data import Encodings, Examples, NumberMethod
 from downslope.errors import InputError, one_line
 from downslope.estimators.ensemble import Ensemble, greedy_weights
 from downslope.estimators.fitting import fit_scaling, scaled
 from downslope.estimators.preparation import (
     check_count,
+    check_method,
     check_rows,
     fit_encoding,
     hold_out,
@@ -34,14 +33,15 @@ from downslope.estimators.preparation import (
     repeated,
     seed_of,
     take,
+    warn_of_columns,
 )
 from downslope.estimators.scoring import log_loss_or_error, score
 from downslope.estimators.space import make_space
+from downslope.estimators.tags import TakesTables
 from downslope.estimators.task import Plain, Task
 from downslope.models import Model
 from downslope.progress import Progress, Steps
 from downslope.search import Halving, Sampler, SamplerName, Settings, Space, Trial, search
-from downslope.watch import watch
 
 Fold = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -49,15 +49,7 @@ _Fitted = tuple[Plain | None, float, NDArray[np.float64]]
 """A network of a fold where an ensemble wants it, its score, its absolute residuals of numbers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """One of the best trials, with the encoding of numbers that it saw."""
-
-    trial: Trial
-    numbers: str
-
-
-class MLPSearch(BaseEstimator, ABC):
+class MLPSearch(TakesTables, ABC):
     """Search the settings of a network; what it is trained on is the subclass's."""
 
     def __init__(
@@ -95,12 +87,6 @@ class MLPSearch(BaseEstimator, ABC):
         self.n_jobs = n_jobs
         self.verbose = verbose
 
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.input_tags.allow_nan = True
-        return tags
-
     @abstractmethod
     def fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: Any = None, groups: Any = None
@@ -108,7 +94,7 @@ class MLPSearch(BaseEstimator, ABC):
         """Search, choose and train on rows and targets."""
 
     @abstractmethod
-    def make_plain(self, candidate: Candidate, seed: int) -> Plain:
+    def make_plain(self, trial: Trial, seed: int) -> Plain:
         """Make the estimator of one network."""
 
     def to_model(self, *, target: str = "") -> Model:
@@ -149,13 +135,19 @@ class MLPSearch(BaseEstimator, ABC):
             raise InputError(f"{name}: sampler = {self.sampler!r}; it must be one of {allowed}")
         seed = seed_of(self.random_state)
         loss = "mean_squared_error" if task.classes is None else "cross_entropy"
-        space = make_space(self.space, self.settings, loss, name)
+        methods = self._methods()
+        varied = None if isinstance(self.numbers, str) else methods
+        if task.classes is None and "none" in methods and len(methods) > 1:
+            raise InputError(
+                f"{name}: numbers = {self.numbers!r}; 'none' leaves y alone too, so it stands "
+                "alone for a regressor"
+            )
+        space = make_space(self.space, self.settings, loss, name, encodings=varied)
         threads = int(cast(int, effective_n_jobs(cast(int, self.n_jobs))))
         splits = self._splits(task)  # before the search: a mistake costs nothing
 
-        ranked = list(self._search(task, space, seed, threads))
-        self.trials_ = [candidate.trial for candidate in ranked]
-        best = self._best(ranked)
+        self.trials_ = self._search(task, space, seed, threads)
+        best = self._best(self.trials_)
         fitted = watch(self._on_folds(task, best, seed, splits, threads), quiet=not self.verbose)
         scores = np.array([[s for _, s, _ in folds] for folds in fitted])
         means = scores.mean(axis=1)
@@ -166,11 +158,11 @@ class MLPSearch(BaseEstimator, ABC):
             )
         self.best_index_ = int(np.nanargmax(means))
         self.best_score_ = float(means[self.best_index_])
-        varied = [self._params(candidate, space) for candidate in best]
+        varied = [self._params(trial, space) for trial in best]
         self.best_params_ = varied[self.best_index_]
         self.cv_results_ = {
             "params": varied,
-            "trial": np.array([candidate.trial.id for candidate in best]),
+            "trial": np.array([trial.id for trial in best]),
             **{f"split{k}_test_score": scores[:, k] for k in range(scores.shape[1])},
             "mean_test_score": means,
             "std_test_score": scores.std(axis=1),
@@ -180,76 +172,88 @@ class MLPSearch(BaseEstimator, ABC):
         if task.classes is None:
             self.residuals_ = np.concatenate([r for *_, r in fitted[self.best_index_]])
         self.ensemble_ = self._combine(task, fitted, splits) if self.ensemble else None
-        self.best_estimator_: Any = self.make_plain(best[self.best_index_], seed).fit(
+        self.best_estimator_: Any = self._quiet(best[self.best_index_], seed).fit(
             task.rows, task.truth, task.weights
         )
+        warn_of_columns(self.best_estimator_.encoding_, name)
 
-    def _search(self, task: Task, space: Space, seed: int, threads: int) -> Iterator[Candidate]:
-        """Train the trials, those of each encoding of numbers in turn, all on the same rows."""
+    def _search(self, task: Task, space: Space, seed: int, threads: int) -> list[Trial]:
+        """Train the trials, all on the same rows."""
         name = type(self).__name__
-        methods = [self.numbers] if isinstance(self.numbers, str) else list(self.numbers)
-        if not methods or len(set(methods)) < len(methods) or len(methods) > self.trials:
-            raise InputError(
-                f"{name}: numbers = {self.numbers!r}; it must be an encoding, or a list of at most "
-                f"{self.trials} (trials) of them, each once"
-            )
         kept, held_out = hold_out(
             len(task.truth), self.validation_fraction, seed, task.codes, task.groups
         )
         weighty = kept if task.weights is None else kept[task.weights[kept] > 0]
+        methods = self._methods()
+        rows = take(task.rows, weighty)
+        encodings = Encodings({method: fit_encoding(rows, method, name) for method in methods})
         targets = task.targets
-        outputs = targets.shape[1] if task.classes is None else len(task.classes)
-        halving = read(Halving, {"method": self.halving}, f"{name}: halving")
-        first = 0
-        for at, method in enumerate(methods):
-            trials = len(range(at, self.trials, len(methods)))
-            encoding = fit_encoding(take(task.rows, weighty), method, name)
-            if task.classes is None:
-                targets = scaled(fit_scaling(task.targets[weighty], method), task.targets)
-            examples = Examples(encoding.transform(task.rows, "X"), targets)
-            with tempfile.TemporaryDirectory(prefix="downslope-") as folder:
-                steps = search(
-                    Sampler(space, self.sampler, seed + first),
-                    examples.take(repeated(kept, task.weights, seed)),
-                    examples.take(repeated(held_out, task.weights, seed)),
-                    classes=outputs,
-                    seed=seed + first,
-                    store=Path(folder) / "trials.sqlite",
-                    trials=trials,
-                    halving=halving,
-                    threads=threads,
-                )
-                found = watch(steps, quiet=not self.verbose)
-            for trial in found.trials:
-                yield Candidate(msgspec.structs.replace(trial, id=first + trial.id), method)
-            first += trials
+        if task.classes is None:
+            targets = scaled(fit_scaling(task.targets[weighty], methods[0]), task.targets)
+        examples = Examples(encodings.transform(task.rows, "X"), targets)
+        with tempfile.TemporaryDirectory(prefix="downslope-") as folder:
+            steps = search(
+                Sampler(space, self.sampler, seed),
+                examples.take(repeated(kept, task.weights, seed)),
+                examples.take(repeated(held_out, task.weights, seed)),
+                classes=targets.shape[1] if task.classes is None else len(task.classes),
+                seed=seed,
+                store=Path(folder) / "trials.sqlite",
+                trials=self.trials,
+                halving=read(Halving, {"method": self.halving}, f"{name}: halving"),
+                threads=threads,
+                columns=None if isinstance(self.numbers, str) else encodings.columns,
+            )
+            return watch(steps, quiet=not self.verbose).trials
 
-    def _params(self, candidate: Candidate, space: Space) -> dict[str, Any]:
-        params = {name: getattr(candidate.trial.settings, name) for name in space.values}
-        return params if isinstance(self.numbers, str) else params | {"numbers": candidate.numbers}
+    def _quiet(self, trial: Trial, seed: int) -> Plain:
+        estimator = self.make_plain(trial, seed)
+        estimator.warns_of_columns = False  # once, for the chosen one, is enough
+        return estimator
 
-    def _best(self, trials: Sequence[Candidate]) -> list[Candidate]:
+    def _methods(self) -> list[NumberMethod]:
+        """List the encodings of numbers among which the search chooses."""
+        name = type(self).__name__
+        numbers = [self.numbers] if isinstance(self.numbers, str) else list(self.numbers)
+        methods: list[NumberMethod] = [check_method(method, name) for method in numbers]
+        if not methods or len(set(methods)) < len(methods):
+            raise InputError(
+                f"{name}: numbers = {self.numbers!r}; it must be an encoding, or a list of them, "
+                "each once"
+            )
+        return methods
+
+    def _numbers(self, trial: Trial) -> str:
+        """Return the encoding of numbers that a trial saw."""
+        return self.numbers if isinstance(self.numbers, str) else str(trial.settings.encoding)
+
+    def _params(self, trial: Trial, space: Space) -> dict[str, Any]:
+        params = {name: getattr(trial.settings, name) for name in space.values}
+        if not isinstance(self.numbers, str):
+            params["numbers"] = params.pop("encoding")
+        return params
+
+    def _best(self, trials: Sequence[Trial]) -> list[Trial]:
         """Return the best trials, of different settings each: completed ones, then pruned ones.
 
         Those that were pruned last, and with the best rank, make up for what halving leaves.
         """
-        if not any(each.trial.outcome == "completed" for each in trials):
+        if not any(trial.outcome == "completed" for trial in trials):
             raise InputError(
                 f"{type(self).__name__}: none of the {len(trials)} trials completed (trial "
-                f"0: {trials[0].trial.reason}); give lower learning rates in the space"
+                f"0: {trials[0].reason}); give lower learning rates in the space"
             )
 
-        def place(candidate: Candidate) -> tuple[Any, ...]:
-            trial = candidate.trial
+        def place(trial: Trial) -> tuple[Any, ...]:
             if trial.outcome == "completed":
                 score = (-(trial.validation_accuracy or 0.0), trial.validation_loss or 0.0)
                 return (0, *score, trial.id)
             return (1, -(trial.rung or 0), trial.rank or 0, trial.id)
 
-        best: dict[tuple[Settings, str], Candidate] = {}
-        for candidate in sorted(trials, key=place):
-            if candidate.trial.outcome in ("completed", "pruned"):
-                best.setdefault((candidate.trial.settings, candidate.numbers), candidate)
+        best: dict[Settings, Trial] = {}
+        for trial in sorted(trials, key=place):
+            if trial.outcome in ("completed", "pruned"):
+                best.setdefault(trial.settings, trial)
         return list(best.values())[: self.candidates]
 
     def _splits(self, task: Task) -> list[Fold]:
@@ -283,16 +287,15 @@ class MLPSearch(BaseEstimator, ABC):
     def _on_folds(
         self,
         task: Task,
-        best: Sequence[Candidate],
+        best: Sequence[Trial],
         seed: int,
         splits: Sequence[Fold],
         threads: int,
     ) -> Steps[list[list[_Fitted]]]:
         """Train each of the best trials on every fold; return by trial, then fold, what it does."""
-        jobs = [(candidate, *split) for candidate in best for split in splits]
+        jobs = [(trial, *split) for trial in best for split in splits]
         trained = Parallel(n_jobs=threads, prefer="threads", return_as="generator")(
-            delayed(task.fitted)(self.make_plain(candidate, seed), train)
-            for candidate, train, _ in jobs
+            delayed(task.fitted)(self._quiet(trial, seed), train) for trial, train, _ in jobs
         )
         fitted: list[_Fitted] = []
         for (_, _, test), estimator in zip(jobs, trained, strict=True):

@@ -28,6 +28,7 @@ def make_space(
     settings: Any,
     loss: Literal["cross_entropy", "mean_squared_error"],
     name: str,
+    encodings: Sequence[str] | None = None,
 ) -> Space:
     """Make the space of an estimator, of settings whose loss is that of the task.
 
@@ -36,6 +37,7 @@ def make_space(
         settings: what is fixed, by setting.
         loss: of the task.
         name: of the estimator, for errors.
+        encodings: of numbers, among which the search chooses; None where it does not.
 
     Raises:
         InputError: a setting is not allowed, or cannot act.
@@ -64,6 +66,8 @@ def make_space(
         for setting in {**fixed, **values}:
             if setting not in allowed:
                 raise InputError(f"{setting} has no effect on the estimators; leave it out")
+        if encodings is not None:
+            whole = Space(base=base, values={**values, "encoding": list(encodings)})
         whole.check_combinations()
         return whole
     except InputError as error:

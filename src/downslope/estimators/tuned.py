@@ -6,15 +6,16 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils import Tags
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from downslope.estimators.plain import MLPClassifier, MLPRegressor, refuse_for_numbers
 from downslope.estimators.preparation import check_rows, weights_of
-from downslope.estimators.searching import Candidate, MLPSearch
+from downslope.estimators.searching import MLPSearch
 from downslope.estimators.space import parameters_of
+from downslope.estimators.tags import PredictsNumbers
 from downslope.estimators.task import Task, all_probabilities, check_groups
+from downslope.search import Trial
 
 
 class MLPSearchClassifier(ClassifierMixin, MLPSearch):
@@ -44,8 +45,8 @@ class MLPSearchClassifier(ClassifierMixin, MLPSearch):
             they predict of the rows held out (Caruana et al. 2004), by `scoring` or, where that
             is None, by the log loss (the squared error for the regressor).
         validation_fraction: of the rows, to rank the trials on.
-        numbers: how columns of numbers are encoded, as in `MLPClassifier`; of a list, each gets
-            an equal part of the trials, and the folds decide.
+        numbers: how columns of numbers are encoded, as in `MLPClassifier`; a list of encodings
+            is searched like a setting of the space.
         class_weight: as in `MLPClassifier`.
         random_state: seed of the draws, splits and networks.
         n_jobs: networks trained at the same time; -1 for all cores.
@@ -94,10 +95,10 @@ class MLPSearchClassifier(ClassifierMixin, MLPSearch):
         self.classes_ = classes
         return self
 
-    def make_plain(self, candidate: Candidate, seed: int) -> MLPClassifier:
+    def make_plain(self, trial: Trial, seed: int) -> MLPClassifier:
         """Make the estimator of one network."""
-        parameters = parameters_of(candidate.trial.settings)
-        return MLPClassifier(**parameters, numbers=candidate.numbers, random_state=seed)
+        parameters = parameters_of(trial.settings)
+        return MLPClassifier(**parameters, numbers=self._numbers(trial), random_state=seed)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return the most probable label of each row, shape (rows,)."""
@@ -119,7 +120,7 @@ class MLPSearchClassifier(ClassifierMixin, MLPSearch):
             return np.log(self.predict_proba(X))
 
 
-class MLPSearchRegressor(RegressorMixin, MLPSearch):
+class MLPSearchRegressor(PredictsNumbers, MLPSearch):
     """Search the settings of a regressor, choose on folds, train the choice on all rows.
 
     Parameters and attributes are those of `MLPSearchClassifier`; trials are ranked on the
@@ -132,11 +133,6 @@ class MLPSearchRegressor(RegressorMixin, MLPSearch):
     >>> bool(search.fit(X, y).best_score_ > 0.3)
     True
     """
-
-    def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
 
     def fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: Any = None, groups: Any = None
@@ -159,10 +155,10 @@ class MLPSearchRegressor(RegressorMixin, MLPSearch):
         self._fit(Task(rows, targets, columns, None, weights, check_groups(rows, groups)))
         return self
 
-    def make_plain(self, candidate: Candidate, seed: int) -> MLPRegressor:
+    def make_plain(self, trial: Trial, seed: int) -> MLPRegressor:
         """Make the estimator of one network."""
-        parameters = parameters_of(candidate.trial.settings)
-        return MLPRegressor(**parameters, numbers=candidate.numbers, random_state=seed)
+        parameters = parameters_of(trial.settings)
+        return MLPRegressor(**parameters, numbers=self._numbers(trial), random_state=seed)
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return the predicted numbers, of as many dimensions as y had."""

@@ -1,5 +1,6 @@
 """Loss landscapes: trajectories, planes, surfaces and the path over them."""
 
+from downslope.landscape.callbacks import lightning_callback, trainer_callback
 from downslope.landscape.components import pca_plane, share_in_plane
 from downslope.landscape.compute import Landscape, LandscapeResult, compute_landscape
 from downslope.landscape.curvature import CurvaturePoint, curvature
@@ -10,7 +11,7 @@ from downslope.landscape.paths import PathPoint, RunPath, trace_path
 from downslope.landscape.planes import Plane, filter_normalized_plane, orthonormal
 from downslope.landscape.random_walks import NullModel, null_models
 from downslope.landscape.settings import BatchNorm, Grid
-from downslope.landscape.snapshots import read_buffers, read_snapshots
+from downslope.landscape.snapshots import read_snapshots
 from downslope.landscape.surfaces import Surface, evaluate_surface, fit_grid
 from downslope.landscape.trajectory import Trajectory
 
@@ -37,11 +38,12 @@ __all__ = [
     "fit_grid",
     "interpolate",
     "landscape_from_files",
+    "lightning_callback",
     "null_models",
     "orthonormal",
     "pca_plane",
-    "read_buffers",
     "read_snapshots",
     "share_in_plane",
     "trace_path",
+    "trainer_callback",
 ]

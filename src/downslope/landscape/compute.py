@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -13,11 +14,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from downslope.checked import Count, Seed, checked
-from downslope.data import Examples
 from downslope.errors import InputError
 from downslope.landscape.components import pca_plane, share_in_plane
 from downslope.landscape.curvature import CurvaturePoint, curvature
 from downslope.landscape.evaluation import LossOptions, evaluate
+from downslope.landscape.fitting import Arrays, LossFunction, Sample
 from downslope.landscape.interpolation import Slice, interpolate
 from downslope.landscape.paths import PathPoint, RunPath, trace_path
 from downslope.landscape.planes import Plane
@@ -27,9 +28,13 @@ from downslope.landscape.surfaces import Surface, evaluate_surface, fit_grid
 from downslope.landscape.trajectory import Trajectory, evenly
 from downslope.networks import Loss, has_batch_norm
 from downslope.progress import Steps
+from downslope.showing import Drawn, Page, page_of, to_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-class LandscapeResult(msgspec.Struct, frozen=True, kw_only=True):
+class LandscapeResult(Drawn, msgspec.Struct, frozen=True, kw_only=True):
     """What a landscape figure shows, apart from the surface itself.
 
     Args:
@@ -81,9 +86,33 @@ class LandscapeResult(msgspec.Struct, frozen=True, kw_only=True):
         """Return the first run's path."""
         return self.runs[0].path
 
+    def facts(self) -> Mapping[str, object]:
+        """Return where the plane lies, what it holds of the paths, and the losses on it."""
+        low, high = self.loss_range
+        shares = [f"{share:.1%}" for share in self.explained_variance if share == share]
+        last = self.path[-1]
+        return {
+            "network": self.module,
+            "runs": len(self.runs),
+            "snapshots": len(self.path),
+            "variance in the plane": " + ".join(shares),
+            "grid": " × ".join(map(str, self.grid)),
+            "loss": f"{self.loss}, {low:.4g} to {high:.4g} on the grid",
+            "true loss at the end": last.true_loss,
+            "projected loss at the end": last.projected_loss,
+            "examples": self.examples,
+            "batch norm": self.batch_norm,
+        }
 
-@dataclass(frozen=True, slots=True)
-class Landscape:
+    def to_frame(self) -> pd.DataFrame:
+        """Return a data frame with a row for each snapshot of each run: see `PathPoint`."""
+        frame = to_frame(point for run in self.runs for point in run.path)
+        frame.insert(0, "run", [run.label for run in self.runs for _ in run.path])
+        return frame
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Landscape(Drawn):
     """A landscape with its arrays.
 
     Args:
@@ -99,6 +128,18 @@ class Landscape:
     surface: Surface
     validation: Surface | None = None
     slice: Slice | None = None
+
+    def facts(self) -> Mapping[str, object]:
+        """Return those of the result."""
+        return self.result.facts()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the paths as a data frame; see `LandscapeResult.to_frame`."""
+        return self.result.to_frame()
+
+    def interactive(self) -> Page:
+        """Return the landscape to turn and walk through, as on a report's page, for a notebook."""
+        return page_of(self, "interactive")
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Return all arrays by name, to be written as one npz file."""
@@ -128,10 +169,10 @@ LABELS = {"cross_entropy": "cross-entropy loss (nats)", "mean_squared_error": "m
 def compute_landscape(
     module: nn.Module,
     trajectories: Trajectory | Mapping[str, Trajectory],
-    examples: Examples,
+    examples: Arrays | Sample,
     *,
-    validation: Examples | None = None,
-    loss: Loss | LossOptions = "cross_entropy",
+    validation: Arrays | Sample | None = None,
+    loss: Loss | LossFunction | LossOptions = "cross_entropy",
     plane: Plane | None = None,
     components: Components = (1, 2),
     origin: Origin = "mean",
@@ -148,9 +189,10 @@ def compute_landscape(
         module: the network; it comes back exactly as it was.
         trajectories: at least three snapshots of its parameters; or several runs by name, for
             a joint plane.
-        examples: examples to draw the subset from, as the module takes them.
+        examples: examples to draw the subset from, as the module takes them; for a loss function
+            any arrays by name or in a tuple.
         validation: examples for a second surface; a subset as large is drawn.
-        loss: what to compute, by name or as a `LossOptions`.
+        loss: what to compute, by name, as a function of module and batch, or as a `LossOptions`.
         plane: where to look; by default that of the trajectories' principal components.
         components: which of those, counted from 1.
         origin: of that plane; see `pca_plane`.
@@ -226,5 +268,5 @@ def compute_landscape(
     return Landscape(result, plane, surface, second, line)
 
 
-def _draw(examples: Examples, subset: int, seed: int) -> Examples:
-    return examples.take(np.random.default_rng(seed).permutation(len(examples))[:subset])
+def _draw(sample: Sample, subset: int, seed: int) -> Sample:
+    return sample.take(np.random.default_rng(seed).permutation(len(sample))[:subset])

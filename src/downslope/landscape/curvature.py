@@ -13,22 +13,14 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from downslope.data import Examples
 from downslope.engines.pytorch import one_thread
 from downslope.errors import InputError
 from downslope.landscape.evaluation import LossOptions, even_chunks, seed_all
-from downslope.landscape.fitting import (
-    LossFunction,
-    copy_of,
-    device_of,
-    input_tensor,
-    loss_per_example,
-    same_draws,
-    target_tensor,
-)
+from downslope.landscape.fitting import Arrays, LossFunction, Sample, copy_of, device_of, same_draws
 from downslope.landscape.trajectory import Trajectory
-from downslope.networks import Loss, pick_output, unflatten
+from downslope.networks import Loss, flatten, guarded, unflatten
 from downslope.progress import Progress, Steps
 
 Vector = NDArray[np.float64]
@@ -62,8 +54,8 @@ class CurvaturePoint(msgspec.Struct, frozen=True, kw_only=True):
 def curvature(
     module: nn.Module,
     trajectory: Trajectory,
-    examples: Examples,
-    loss: Loss | LossOptions = "cross_entropy",
+    examples: Arrays | Sample,
+    loss: Loss | LossFunction | LossOptions = "cross_entropy",
     *,
     seed: int = 0,
     rows: Sequence[int] | None = None,
@@ -117,20 +109,28 @@ def curvature(
     return points
 
 
+def without_curvature(module: nn.Module, sample: Sample, options: LossOptions) -> str:
+    """Say why a loss has no second derivatives, tried on two rows; empty where it has some."""
+    hessian = HessianOperator(module, sample.take(slice(0, 2)), options)
+    hessian.move_to(flatten(module))
+    try:
+        hessian.product(np.ones(sum(p.numel() for p in module.parameters())))
+    except InputError as error:
+        return str(error).removeprefix("landscape: ")
+    return ""
+
+
 class HessianOperator:
     """Gradients and Hessian-vector products of a copy of a module."""
 
-    def __init__(self, module: nn.Module, examples: Examples, options: LossOptions) -> None:
-        examples = options.fit(module, examples)
-        self.module = copy_of(module)
+    def __init__(self, module: nn.Module, examples: Arrays | Sample, options: LossOptions) -> None:
+        self.sample = options.fit(module, examples)
+        self.module = _MeanLoss(copy_of(module), options)
         if any(p.dtype in (torch.float16, torch.bfloat16) for p in module.parameters()):
             self.module.float()  # second derivatives of half precision would be noise
-        self.loss: Loss | LossFunction = options.loss
-        self.output = options.output
         self.device = device_of(module)
-        self.inputs = input_tensor(self.module, examples.inputs)
-        self.targets = target_tensor(examples.targets, self.device)
-        self.chunks = even_chunks(len(examples), CHUNK)
+        self.tensors = self.sample.tensors(self.module)
+        self.chunks = even_chunks(len(self.sample), CHUNK)
         self.parameters: dict[str, torch.Tensor] = {}
 
     def move_to(self, vector: NDArray[np.float32]) -> None:
@@ -175,13 +175,26 @@ class HessianOperator:
 
     def _sum(self, derive: Callable[[torch.Tensor], Sequence[torch.Tensor]]) -> Vector:
         total: Vector = np.zeros(sum(t.numel() for t in self._tensors()))
-        with one_thread(), same_draws(self.device), torch.enable_grad():
+        # The fused kernels of attention have no second derivative.
+        math_only = sdpa_kernel(SDPBackend.MATH)
+        what = guarded("landscape: the loss, differentiated twice,")
+        with one_thread(), same_draws(self.device), torch.enable_grad(), math_only, what:
             for rows in self.chunks:
                 seed_all(self.device)
-                outputs: Any = functional_call(self.module, self.parameters, (self.inputs[rows],))
-                outputs = pick_output(outputs, self.output)
-                losses = loss_per_example(self.loss, outputs, self.targets[rows])
-                share = (rows.stop - rows.start) / len(self.inputs)
-                parts = derive(losses.mean() * share)
+                size = rows.stop - rows.start
+                batch = self.sample.batch(self.tensors, rows)
+                loss: Any = functional_call(self.module, self.parameters, (batch, size))
+                parts = derive(loss * (size / len(self.sample)))
                 total += torch.cat([p.reshape(-1) for p in parts]).double().cpu().numpy()
         return total
+
+
+class _MeanLoss(nn.Module):
+    """A module whose output is another one's mean loss on a batch."""
+
+    def __init__(self, module: nn.Module, options: LossOptions) -> None:
+        super().__init__()
+        self.module, self.options = module, options
+
+    def forward(self, batch: Any, rows: int) -> torch.Tensor:
+        return self.options.losses(self.module, batch, rows)[0].mean()

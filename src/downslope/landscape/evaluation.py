@@ -19,22 +19,22 @@ from numpy.typing import NDArray
 from torch import nn
 
 from downslope.checked import Threads, check
-from downslope.data import Examples
 from downslope.engines import Engine, cores
 from downslope.engines.pytorch import one_thread
+from downslope.errors import InputError
 from downslope.landscape.fitting import (
+    Arrays,
     LossFunction,
+    Sample,
+    compute_losses,
     copy_of,
     device_of,
     fit_examples,
-    input_tensor,
-    loss_per_example,
     same_draws,
-    target_tensor,
 )
 from downslope.landscape.planes import Plane
 from downslope.landscape.settings import BatchNorm
-from downslope.networks import Loss, batch_norms, guarded, load_flat, pick_output
+from downslope.networks import Loss, batch_norms, guarded, load_flat
 from downslope.progress import Progress, Steps
 
 QUICK = 0.1
@@ -49,7 +49,9 @@ class LossOptions:
 
     Args:
         loss: "cross_entropy" of logits with classes along axis 1, "mean_squared_error", or a
-            function of outputs and targets.
+            function of the module and a batch, which is (inputs, targets) of `Examples`, a tuple
+            or a dictionary of tensors where examples are given so. It returns a loss per example,
+            or their mean.
         batch_norm: "frozen" leaves the running statistics as the module has them; "recomputed"
             takes them anew at every point from a pass over the same examples (Izmailov et al. 2018,
             section 3.2).
@@ -58,10 +60,10 @@ class LossOptions:
             depend on it.
         engine: "native" may compute the networks that it trains; "pytorch" computes all.
         output: which output, where the module returns several: the key of a dict, the name in a
-            named tuple, or the position in a tuple, such as "0".
+            named tuple, or the position in a tuple, such as "0"; a loss function picks itself.
 
     Raises:
-        InputError: a value that is not allowed.
+        InputError: a value that is not allowed, or an output beside a loss function.
     """
 
     loss: Loss | LossFunction = "cross_entropy"
@@ -77,15 +79,26 @@ class LossOptions:
         check("landscape", "batch_norm", self.batch_norm, BatchNorm)
         check("landscape", "memory", self.memory, Annotated[int, Meta(ge=1)])
         check("landscape", "threads", self.threads, Threads | None)
+        if callable(self.loss) and self.output is not None:
+            raise InputError(
+                f"landscape: output = {self.output!r} has no effect beside a loss function, which "
+                "takes from the module's outputs what it needs"
+            )
 
     @staticmethod
     def of(loss: Loss | LossFunction | LossOptions) -> LossOptions:
         """Take a loss by name or function, all else by default."""
         return loss if isinstance(loss, LossOptions) else LossOptions(loss)
 
-    def fit(self, module: nn.Module, examples: Examples) -> Examples:
+    def fit(self, module: nn.Module, examples: Arrays | Sample) -> Sample:
         """Check a module and examples together, before any work; see `fit_examples`."""
         return fit_examples(module, examples, self.loss, self.output)
+
+    def losses(
+        self, module: nn.Module, batch: Any, rows: int
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Compute a batch's losses and, of a loss by name, outputs; see `compute_losses`."""
+        return compute_losses(module, batch, rows, self.loss, self.output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +126,7 @@ def evaluate(
     module: nn.Module,
     vectors: Iterable[NDArray[np.float32]],
     count: int,
-    examples: Examples,
+    examples: Arrays | Sample,
     options: LossOptions | None = None,
     *,
     task: str = "losses",
@@ -131,7 +144,8 @@ def evaluate(
         module: the network.
         vectors: flat vectors; asked for when they are needed.
         count: how many.
-        examples: inputs as the module takes them, their first axis the examples.
+        examples: inputs as the module takes them, their first axis the examples; or, for a loss
+            function, any arrays as a dictionary or a tuple.
         options: what to compute; by default cross-entropy.
         task: the name shown with the progress.
 
@@ -162,18 +176,17 @@ def evaluate(
 class _Workers:
     """Copies of one module that evaluate side by side, a thread and a copy each."""
 
-    def __init__(self, module: nn.Module, examples: Examples, options: LossOptions) -> None:
+    def __init__(self, module: nn.Module, sample: Sample, options: LossOptions) -> None:
         self.options = options
         self.device = device = device_of(module)
-        self.inputs = input_tensor(module, examples.inputs)
-        self.targets = target_tensor(examples.targets, device)
+        self.sample, self.tensors = sample, sample.tensors(module)
         first = copy_of(module)
         with one_thread(), same_draws(device):
             before = _states()
-            per_example = _activation_bytes(first, self.inputs[:2])
+            per_example = self._activation_bytes(first)
             draws = _states() != before
         rows = max(1, options.memory // max(1, per_example))
-        self.chunks = even_chunks(len(examples), rows)
+        self.chunks = even_chunks(len(sample), rows)
         # A module that draws needs the one global generator to itself; a device is shared badly.
         threads = 1 if draws or device.type != "cpu" else (options.threads or cores())
         self.copies: queue.SimpleQueue[nn.Module] = queue.SimpleQueue()
@@ -204,59 +217,80 @@ class _Workers:
 
     def _evaluate(self, vector: NDArray[np.float32]) -> tuple[float, float, float]:
         module = self.copies.get()
+        what = "the loss function" if callable(self.options.loss) else "the module"
         try:
-            with torch.no_grad(), guarded("landscape: the module"):
+            with torch.no_grad(), guarded(f"landscape: {what}"):
                 load_flat(module, vector)
                 if self.count == 1:
                     seed_all(self.device)
                 if self.options.batch_norm == "recomputed":
-                    recompute_statistics(module, self.inputs, self.chunks)
+                    self._recompute_statistics(module)
                 return self._pass(module)
         finally:
             self.copies.put(module)
 
+    def _losses(self, module: nn.Module, rows: slice) -> tuple[torch.Tensor, torch.Tensor | None]:
+        batch = self.sample.batch(self.tensors, rows)
+        return self.options.losses(module, batch, rows.stop - rows.start)
+
     def _pass(self, module: nn.Module) -> tuple[float, float, float]:
         total = squares = right = 0.0
-        count = len(self.inputs)
+        count = len(self.sample)
+        classes = self.options.loss == "cross_entropy"
         for rows in self.chunks:
-            outputs = pick_output(module(self.inputs[rows]), self.options.output)
-            losses = loss_per_example(self.options.loss, outputs, self.targets[rows])
+            losses, outputs = self._losses(module, rows)
             size = rows.stop - rows.start
             if losses.dim() == 0:
                 total, squares = total + float(losses) * size, math.nan
             else:
                 wide = losses.double()
                 total, squares = total + float(wide.sum()), squares + float((wide**2).sum())
-            if self.options.loss == "cross_entropy":
-                hits = (outputs.argmax(dim=1) == self.targets[rows]).double()
+            if classes and outputs is not None:
+                hits = (outputs.argmax(dim=1) == self.tensors[1][rows]).double()
                 right += float(hits.reshape(size, -1).mean(dim=1).sum())
         mean = total / count
         spread = squares / count - mean**2
         known = count > 1 and math.isfinite(spread)  # max() turns a NaN into 0
         error = math.sqrt(max(spread, 0) / (count - 1)) if known else math.nan
-        return mean, right / count if self.options.loss == "cross_entropy" else math.nan, error
+        return mean, right / count if classes else math.nan, error
 
-
-def recompute_statistics(module: nn.Module, inputs: torch.Tensor, chunks: list[slice]) -> None:
-    """Replace batch norm's running statistics by those of a pass over examples, in place."""
-    norms = [norm for norm in batch_norms(module) if norm.track_running_stats]
-    if not norms:
-        return
-    momenta = [norm.momentum for norm in norms]
-    try:
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.train()
-        seen = 0
-        for rows in chunks:
-            seen += rows.stop - rows.start
+    def _recompute_statistics(self, module: nn.Module) -> None:
+        """Replace batch norm's running statistics by those of a pass over the examples."""
+        norms = [norm for norm in batch_norms(module) if norm.track_running_stats]
+        if not norms:
+            return
+        momenta = [norm.momentum for norm in norms]
+        try:
             for norm in norms:
-                norm.momentum = (rows.stop - rows.start) / seen
-            module(inputs[rows])
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-            norm.eval()
+                norm.reset_running_stats()
+                norm.train()
+            for rows in self.chunks:
+                for norm in norms:
+                    norm.momentum = (rows.stop - rows.start) / rows.stop
+                self._losses(module, rows)
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum = momentum
+                norm.eval()
+
+    def _activation_bytes(self, module: nn.Module) -> int:
+        """Measure the bytes that one example needs, from the largest output of a part."""
+        rows = slice(0, min(2, len(self.sample)))
+        largest = max(tensor[0].numel() for tensor in self.tensors)
+
+        def look(part: nn.Module, _: Any, outputs: Any) -> None:
+            nonlocal largest
+            if isinstance(outputs, torch.Tensor) and outputs.dim():
+                largest = max(largest, outputs.numel() // rows.stop)
+
+        handles = [part.register_forward_hook(look) for part in module.modules()]
+        try:
+            with torch.no_grad():
+                self._losses(module, rows)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return BYTES_PER_OUTPUT * largest
 
 
 def seed_all(device: torch.device) -> None:
@@ -273,25 +307,6 @@ def _states() -> tuple[Any, ...]:
     numpy_state: Any = np.random.get_state()  # noqa: NPY002 - modules may draw from it
     words = numpy_state[1].tobytes(), *numpy_state[2:]
     return torch.get_rng_state().numpy().tobytes(), words, random.getstate()
-
-
-def _activation_bytes(module: nn.Module, inputs: torch.Tensor) -> int:
-    """Measure the bytes that one example needs, from the largest output of a part."""
-    largest = inputs[0].numel()
-
-    def look(part: nn.Module, _: Any, outputs: Any) -> None:
-        nonlocal largest
-        if isinstance(outputs, torch.Tensor) and outputs.dim():
-            largest = max(largest, outputs.numel() // len(inputs))
-
-    handles = [part.register_forward_hook(look) for part in module.modules()]
-    try:
-        with torch.no_grad():
-            module(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return BYTES_PER_OUTPUT * largest
 
 
 def even_chunks(count: int, rows: int) -> list[slice]:

@@ -22,7 +22,7 @@ from downslope.landscape.evaluation import (
     along_plane,
     evaluate,
 )
-from downslope.landscape.fitting import input_tensor
+from downslope.landscape.fitting import Arrays, Sample, input_tensor
 from downslope.landscape.planes import Plane
 from downslope.networks import (
     Activation,
@@ -52,7 +52,7 @@ def evaluate_on_plane(
     module: nn.Module,
     plane: Plane,
     coordinates: NDArray[np.float64],
-    examples: Examples,
+    examples: Arrays | Sample,
     options: LossOptions,
     *,
     task: str,
@@ -64,22 +64,23 @@ def evaluate_on_plane(
     that begin with a wide linear layer (see `split_affine`). All else is a plain forward pass at
     each point.
     """
-    examples = options.fit(module, examples)
+    sample, loss = options.fit(module, examples), options.loss
+    vectors = along_plane(plane, coordinates)
+    if callable(loss):  # it may look at any part of the module and of the batch
+        return (yield from evaluate(module, vectors, len(coordinates), sample, options, task=task))
     spec = spec_of(module)
-    loss = options.loss
     if (
         spec is not None
-        and not callable(loss)
         and choose_engine(options.engine) == "native"
-        and _compiled_agrees(spec, examples, options)
+        and _compiled_agrees(spec, sample.arrays[0], options)
     ):
-        vectors = np.concatenate([plane.origin[None], plane.directions]).astype(np.float32)
-        inputs = np.ascontiguousarray(examples.inputs, np.float32)
+        axes = np.concatenate([plane.origin[None], plane.directions]).astype(np.float32)
+        inputs = np.ascontiguousarray(sample.arrays[0], np.float32)
         losses, accuracies = yield from losses_on_plane(
             spec,
-            vectors,
+            axes,
             coordinates,
-            Examples(inputs, examples.targets),
+            Examples(inputs, sample.arrays[1]),
             loss,
             buffers=running_statistics(module) if has_batch_norm(module) else None,
             recompute=_recomputed(spec, options),
@@ -87,12 +88,10 @@ def evaluate_on_plane(
             task=task,
         )
         return Losses(losses, accuracies, np.full(len(losses), np.nan))
-    vectors = along_plane(plane, coordinates)
-    if (split := split_affine(module, plane, coordinates, examples, options)) is not None:
+    if (split := split_affine(module, plane, coordinates, sample.arrays[0], options)) is not None:
         module, vectors = split
-        numbers: Any = np.arange(len(examples))
-        examples = Examples(numbers, examples.targets)
-    return (yield from evaluate(module, vectors, len(coordinates), examples, options, task=task))
+        sample = Sample((np.arange(len(sample)), sample.arrays[1]), examples=True)
+    return (yield from evaluate(module, vectors, len(coordinates), sample, options, task=task))
 
 
 class AffineLayer(nn.Module):
@@ -121,7 +120,7 @@ def split_affine(
     module: nn.Module,
     plane: Plane,
     coordinates: NDArray[np.float64],
-    examples: Examples,
+    inputs: NDArray[Any],
     options: LossOptions,
 ) -> tuple[nn.Module, Iterator[NDArray[np.float32]]] | None:
     """Replace a linear layer at the beginning by its outputs, which are affine in the coordinates.
@@ -144,16 +143,16 @@ def split_affine(
     if has_batch_norm(module) and options.batch_norm == "recomputed":
         return None  # the chunks would be others, and with them the statistics
     head = copy.deepcopy(nn.Sequential(*begin))
-    inputs = input_tensor(head, examples.inputs)
+    tensor = input_tensor(head, inputs)
     size = sum(p.numel() for p in head.parameters())
     outputs: list[torch.Tensor] = []
     with torch.no_grad(), one_thread():
-        if 3 * 4 * head(inputs[:1]).numel() * len(examples) > options.memory:
+        if 3 * 4 * head(tensor[:1]).numel() * len(inputs) > options.memory:
             return None
         for vector in (plane.origin, *plane.directions):
             load_flat(head, vector[:size].astype(np.float32))
             # In pieces: a convolution unfolds what it is given.
-            outputs.append(torch.cat([head(some) for some in inputs.split(256)]))
+            outputs.append(torch.cat([head(some) for some in tensor.split(256)]))
     rest = nn.Sequential(AffineLayer(outputs), *layers[at + 1 :])
     places, vectors = coordinates.astype(np.float32), along_plane(plane, coordinates)
     short = (np.concatenate([at, full[size:]]) for at, full in zip(places, vectors, strict=True))
@@ -208,13 +207,13 @@ def _special(module: nn.Module, parts: list[nn.Module]) -> bool:
     )
 
 
-def _compiled_agrees(spec: NetworkSpec, examples: Examples, options: LossOptions) -> bool:
+def _compiled_agrees(spec: NetworkSpec, inputs: NDArray[Any], options: LossOptions) -> bool:
     """Tell whether the compiled engine computes just what the forward pass would."""
-    if examples.inputs.ndim != 2 or not _recomputed(spec, options):
-        return examples.inputs.ndim == 2
+    if inputs.ndim != 2 or not _recomputed(spec, options):
+        return inputs.ndim == 2
     # Statistics of several chunks are averaged, in `evaluate` alone.
-    needed = BYTES_PER_OUTPUT * max(spec.widths) * len(examples)
-    return len(examples) > 1 and needed <= options.memory
+    needed = BYTES_PER_OUTPUT * max(spec.widths) * len(inputs)
+    return len(inputs) > 1 and needed <= options.memory
 
 
 def _recomputed(spec: NetworkSpec, options: LossOptions) -> bool:

@@ -6,9 +6,10 @@ import copy
 import inspect
 import random
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,35 +21,112 @@ from downslope.data import Examples
 from downslope.errors import InputError, one_line
 from downslope.networks import Loss, describe_outputs, guarded, pick_output
 
-LossFunction = Callable[[Any, torch.Tensor], torch.Tensor]
-"""From outputs and targets to a loss per example, shape (examples,), or their mean, a scalar."""
+LossFunction = Callable[[Any, Any], torch.Tensor]
+"""From a module and a batch to a loss per example, shape (examples,), or their mean, a scalar."""
+
+Arrays = Examples | Mapping[str, NDArray[Any]] | tuple[NDArray[Any], ...]
+"""Examples in one of the forms that `Sample` takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Examples that a module and a loss have been found to take; see `fit_examples`.
+
+    Args:
+        arrays: their first axis is the examples; (inputs, targets) where they were `Examples`.
+        names: of the arrays, where they were a mapping: batches are dictionaries, else tuples.
+        examples: whether they were `Examples`.
+    """
+
+    arrays: tuple[NDArray[Any], ...]
+    names: tuple[str, ...] | None = None
+    examples: bool = False
+
+    @staticmethod
+    def of(arrays: Arrays) -> Sample:
+        """Take arrays in any of their forms, each of numbers and as long as the others."""
+        if isinstance(arrays, Examples):
+            return Sample((np.asarray(arrays.inputs), arrays.targets), examples=True)
+        names = tuple(map(str, arrays)) if isinstance(arrays, Mapping) else None
+        values = tuple(arrays.values() if isinstance(arrays, Mapping) else arrays)
+        shown = names or tuple(f"array {i}" for i in range(len(values)))
+        for name, array in zip(shown, values, strict=True):
+            # From Python anything may come.
+            if not isinstance(cast(Any, array), np.ndarray) or array.dtype.kind not in "fiub":
+                kind = getattr(array, "dtype", type(array).__name__)
+                raise InputError(f"landscape: {name} is {kind}; it must be an array of numbers")
+        lengths = {name: len(a) if a.ndim else 0 for name, a in zip(shown, values, strict=True)}
+        if len(set(lengths.values())) > 1:
+            counts = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            raise InputError(
+                f"landscape: arrays of different lengths ({counts}); the first axis of each must "
+                "be the examples"
+            )
+        return Sample(values, names)
+
+    def __len__(self) -> int:
+        return len(self.arrays[0]) if self.arrays and self.arrays[0].ndim else 0
+
+    def take(self, rows: NDArray[np.int64] | slice) -> Sample:
+        """Return the examples of the given rows, in that order."""
+        return Sample(tuple(array[rows] for array in self.arrays), self.names, self.examples)
+
+    def tensors(self, module: nn.Module) -> tuple[torch.Tensor, ...]:
+        """Return the arrays on a module's device, floating ones in the type of its parameters.
+
+        Of `Examples`, inputs that are whole numbers become int64, and targets stay as they are.
+        """
+        device = device_of(module)
+        if self.examples:
+            return input_tensor(module, self.arrays[0]), _tensor(self.arrays[1], device)
+        return tuple(
+            input_tensor(module, array) if array.dtype.kind == "f" else _tensor(array, device)
+            for array in self.arrays
+        )
+
+    def batch(self, tensors: tuple[torch.Tensor, ...], rows: slice) -> Any:
+        """Return some rows of what `tensors` returned, as a loss function takes them."""
+        parts = tuple(tensor[rows] for tensor in tensors)
+        return parts if self.names is None else dict(zip(self.names, parts, strict=True))
 
 
 def fit_examples(
-    module: nn.Module, examples: Examples, loss: Loss | LossFunction, output: str | None
-) -> Examples:
+    module: nn.Module, arrays: Arrays | Sample, loss: Loss | LossFunction, output: str | None
+) -> Sample:
     """Check that a module and a loss take some examples, and bring targets to the outputs' shape.
 
     Two rows are run through a copy of the module; whole numbers go in as int64, others in the type
     of its parameters. Classes may be of any numeric type, of shape (rows,) or (rows, 1), or
     one-hot; they become int64 of shape (rows,). Numbers for "mean_squared_error" become floats of
     the outputs' shape, which may differ by axes of length 1 alone. A loss that is a function gets
-    targets as they are.
+    batches of the arrays as they are. What was checked before is returned as it is.
 
     >>> column = Examples(np.ones((3, 2), np.float32), np.zeros(3, np.float32))
-    >>> fit_examples(nn.Linear(2, 1), column, "mean_squared_error", None).targets.shape
+    >>> fit_examples(nn.Linear(2, 1), column, "mean_squared_error", None).arrays[1].shape
     (3, 1)
     """
-    if len(examples) < 1:
+    if isinstance(arrays, Sample):
+        return arrays
+    sample = Sample.of(arrays)
+    if len(sample) < 1:
         raise InputError("landscape: no examples to compute a loss on")
+    trial = copy_of(module)
+    if callable(loss):
+        _try_function(trial, sample.take(slice(0, 2)), loss)
+        return sample
+    if not sample.examples:
+        raise InputError(
+            f"landscape: {loss} takes inputs and targets, as Examples(inputs, targets); for "
+            "batches of another form give a loss function of module and batch"
+        )
+    inputs, targets = sample.arrays
     takes = _required(module)
     if len(takes) > 1:
         raise InputError(
             f"landscape: the module's forward takes {len(takes)} inputs ({', '.join(takes)}), and "
-            "examples have one array; wrap it in a module whose forward takes one and splits it"
+            f"{loss} gives it one; give a loss function of module and batch"
         )
-    trial = copy_of(module)
-    rows = input_tensor(trial, examples.inputs[:2])
+    rows = input_tensor(trial, inputs[:2])
     whole = not rows.is_floating_point()
     shown = f"{rows.dtype}".removeprefix("torch.")
     what = f"landscape: the module, given inputs of shape {tuple(rows.shape)} and type {shown},"
@@ -60,13 +138,6 @@ def fit_examples(
             "; if it takes real numbers, scale inputs and save them as float32" if whole else ""
         )
         raise InputError(f"{refusal}{advice}") from refusal.__cause__
-    if callable(loss):
-        with torch.no_grad(), warnings.catch_warnings():
-            # torch's own losses broadcast, with a warning.
-            warnings.filterwarnings("error", "Using a target size")
-            with guarded("landscape: the loss function"):
-                loss_per_example(loss, outputs, target_tensor(examples.targets[:2], rows.device))
-        return examples
     if not isinstance(outputs, torch.Tensor) or not outputs.is_floating_point():
         raise InputError(f"landscape: the module returns {describe_outputs(outputs)}")
     if outputs.dim() < 1 or len(outputs) != len(rows):
@@ -75,7 +146,17 @@ def fit_examples(
             "its first axis must be the examples"
         )
     fit = _classes if loss == "cross_entropy" else _numbers
-    return Examples(examples.inputs, fit(examples.targets, outputs))
+    return Sample((inputs, fit(targets, outputs)), examples=True)
+
+
+def _try_function(module: nn.Module, rows: Sample, loss: LossFunction) -> None:
+    """Check what a loss function makes of two rows."""
+    with torch.no_grad(), same_draws(device_of(module)), warnings.catch_warnings():
+        # torch's own losses broadcast, with a warning.
+        warnings.filterwarnings("error", "Using a target size")
+        with guarded("landscape: the loss function"):
+            batch = rows.batch(rows.tensors(module), slice(0, len(rows)))
+            compute_losses(module, batch, len(rows), loss, None)
 
 
 def _required(module: nn.Module) -> list[str]:
@@ -94,7 +175,7 @@ def _classes(targets: NDArray[Any], outputs: torch.Tensor) -> NDArray[np.int64]:
         raise InputError(
             f"landscape: the module returns shape {tuple(outputs.shape)}; cross_entropy needs an "
             "output for each of two classes or more; for one output take mean_squared_error, or "
-            "in Python a loss function such as binary_cross_entropy_with_logits"
+            "a loss function of module and batch, with binary_cross_entropy_with_logits"
         )
     count = outputs.shape[1]
     row = (*outputs.shape[:1], *outputs.shape[2:])
@@ -148,29 +229,39 @@ def _rows(shape: tuple[int, ...]) -> str:
     return f"({', '.join(['rows', *map(str, shape[1:])])}{',' if len(shape) == 1 else ''})"
 
 
-def loss_per_example(
-    loss: Loss | LossFunction, outputs: Any, targets: torch.Tensor
-) -> torch.Tensor:
-    """Compute a loss for each example, shape (examples,), or as a scalar if the function does so.
+def compute_losses(
+    module: nn.Module, batch: Any, rows: int, loss: Loss | LossFunction, output: str | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Compute the losses of a batch, shape (rows,), or a function's mean of them, a scalar.
+
+    Returns:
+        The losses; and the outputs that a loss by name was computed of.
+    """
+    if not callable(loss):
+        inputs, targets = batch
+        outputs = pick_output(module(inputs), output)
+        return loss_per_example(loss, outputs, targets), outputs
+    losses: Any = loss(module, batch)
+    if not isinstance(losses, torch.Tensor):
+        raise InputError(
+            f"landscape: the loss function returned {type(losses).__name__}; it must be a tensor"
+        )
+    if losses.dim() > 1 or (losses.dim() == 1 and len(losses) != rows):
+        raise InputError(
+            f"landscape: the loss function returned shape {tuple(losses.shape)}; it must be "
+            f"({rows},), a loss per example, or a scalar mean"
+        )
+    return losses, None
+
+
+def loss_per_example(loss: Loss, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Compute a loss for each example, shape (examples,).
 
     Outputs of half precision are compared in float32.
 
     >>> loss_per_example("mean_squared_error", torch.ones(2, 3), torch.zeros(2, 3)).tolist()
     [1.0, 1.0]
     """
-    if callable(loss):
-        losses: Any = loss(outputs, targets)
-        if not isinstance(losses, torch.Tensor):
-            raise InputError(
-                f"landscape: the loss function returned {type(losses).__name__}; it must be a "
-                "tensor"
-            )
-        if losses.dim() > 1 or (losses.dim() == 1 and len(losses) != len(targets)):
-            raise InputError(
-                f"landscape: the loss function returned shape {tuple(losses.shape)}; it must be "
-                f"({len(targets)},), a loss per example, or a scalar mean"
-            )
-        return losses
     classes = loss == "cross_entropy"
     if outputs.dtype in (torch.float16, torch.bfloat16):
         outputs = outputs.float()
@@ -194,9 +285,8 @@ def input_tensor(module: nn.Module, inputs: NDArray[Any]) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(inputs)).to(device, next(kinds, torch.float32))
 
 
-def target_tensor(targets: NDArray[Any], device: torch.device) -> torch.Tensor:
-    """Return targets on a device, as they are."""
-    return torch.from_numpy(np.ascontiguousarray(targets)).to(device)
+def _tensor(array: NDArray[Any], device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 
 
 def device_of(module: nn.Module) -> torch.device:

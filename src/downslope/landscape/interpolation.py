@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from downslope.data import Examples
 from downslope.errors import InputError
 from downslope.landscape.evaluation import LossOptions, evaluate
+from downslope.landscape.fitting import Arrays, LossFunction, Sample
 from downslope.networks import Loss
 from downslope.progress import Steps
 
@@ -38,8 +38,8 @@ def interpolate(
     module: nn.Module,
     start: NDArray[np.floating],
     end: NDArray[np.floating],
-    examples: Examples,
-    loss: Loss | LossOptions = "cross_entropy",
+    examples: Arrays | Sample,
+    loss: Loss | LossFunction | LossOptions = "cross_entropy",
 ) -> Steps[Slice]:
     """Compute losses along the straight line between two networks (Goodfellow et al. 2015).
 

@@ -7,9 +7,9 @@ import math
 import msgspec
 from torch import nn
 
-from downslope.data import Examples
 from downslope.landscape.evaluation import Losses, LossOptions, evaluate
 from downslope.landscape.fast_paths import evaluate_on_plane
+from downslope.landscape.fitting import Arrays, LossFunction, Sample
 from downslope.landscape.planes import Plane
 from downslope.landscape.trajectory import Trajectory
 from downslope.networks import Loss
@@ -68,19 +68,20 @@ def trace_path(
     module: nn.Module,
     plane: Plane,
     trajectory: Trajectory,
-    examples: Examples,
-    loss: Loss | LossOptions = "cross_entropy",
-    validation: Examples | None = None,
+    examples: Arrays | Sample,
+    loss: Loss | LossFunction | LossOptions = "cross_entropy",
+    validation: Arrays | Sample | None = None,
 ) -> Steps[list[PathPoint]]:
     """Place a trajectory over a plane, with both its true and its projected losses."""
     options = LossOptions.of(loss)
     vectors = trajectory.vectors
     coordinates, residuals = plane.project(vectors), plane.residuals(vectors)
 
-    def losses(rows: Examples | None, name: str) -> Steps[tuple[Losses, Losses]]:
+    def losses(rows: Arrays | Sample | None, name: str) -> Steps[tuple[Losses, Losses]]:
         """Compute the losses of the snapshots, and those of their projections."""
         if rows is None:
             return Losses.none(len(vectors)), Losses.none(len(vectors))
+        rows = options.fit(module, rows)
         true = yield from evaluate(module, vectors, len(vectors), rows, options, task=name)
         projected = yield from evaluate_on_plane(
             module, plane, coordinates, rows, options, task=f"projected {name}"

@@ -12,10 +12,11 @@ from torch import nn
 
 from downslope.errors import InputError
 from downslope.networks import flatten
+from downslope.showing import Shown
 
 
-@dataclass(frozen=True, slots=True)
-class Plane:
+@dataclass(frozen=True, slots=True, repr=False)
+class Plane(Shown):
     """An origin and two orthonormal directions in parameter space.
 
     Directions that are not orthonormal are refused, never mended in silence; `orthonormal` does it.

@@ -15,23 +15,25 @@ from numpy.typing import NDArray
 from torch import nn
 
 from downslope.checked import checked
-from downslope.data import Examples, content_digest
+from downslope.data import content_digest
 from downslope.files import write_whole
 from downslope.landscape.evaluation import LossOptions
 from downslope.landscape.fast_paths import evaluate_on_plane
+from downslope.landscape.fitting import Arrays, LossFunction, Sample
 from downslope.landscape.planes import Plane
 from downslope.landscape.refinement import refine
 from downslope.landscape.settings import Grid, Tolerance
 from downslope.landscape.trajectory import Trajectory
 from downslope.networks import Loss
 from downslope.progress import Progress, Steps
+from downslope.showing import Shown
 
 SAVE_EVERY = 5.0
 """Seconds between two writes of a surface in progress."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surface:
+@dataclass(frozen=True, slots=True, repr=False)
+class Surface(Shown):
     """Losses on a rectangular grid.
 
     Args:
@@ -87,8 +89,8 @@ def evaluate_surface(
     plane: Plane,
     x: NDArray[np.float64],
     y: NDArray[np.float64],
-    examples: Examples,
-    loss: Loss | LossOptions = "cross_entropy",
+    examples: Arrays | Sample,
+    loss: Loss | LossFunction | LossOptions = "cross_entropy",
     *,
     tolerance: Tolerance = 0.0,
     seed: int = 0,
@@ -116,10 +118,11 @@ def evaluate_surface(
         InputError: a tolerance out of range; see `evaluate`; `save` cannot be written.
     """
     options = LossOptions.of(loss)
+    sample = options.fit(module, examples)
     if tolerance:
         refined = refine(
             lambda points, task: evaluate_on_plane(
-                module, plane, points, examples, options, task=task
+                module, plane, points, sample, options, task=task
             ),
             x, y, tolerance, seed, task,
         )  # fmt: skip
@@ -128,17 +131,22 @@ def evaluate_surface(
     losses, accuracies = np.full(len(points), np.nan), np.full(len(points), np.nan)
     key, done = "", 0
     if save is not None:
-        key = _fingerprint(module, plane, points, examples, options)
+        key = _fingerprint(module, plane, points, sample, options)
         finished = _saved(save, key, len(points))
-        done = finished.shape[1]
-        losses[:done], accuracies[:done] = finished
+        if count := finished.shape[1]:
+            # Code of the user's own may have changed behind equal names.
+            last = points[count - 1 : count]
+            again = yield from evaluate_on_plane(module, plane, last, sample, options, task=task)
+            if np.allclose(again.loss, finished[0, -1], rtol=1e-5, equal_nan=True):
+                done = count
+                losses[:done], accuracies[:done] = finished
     # In one piece where nothing is saved on the way: the compiled engine goes by examples.
     yield Progress(task, done, len(points))
     piece = len(points) if save is None else 256
     written = time.monotonic()
     while done < len(points):
         part = slice(done, min(done + piece, len(points)))
-        steps = evaluate_on_plane(module, plane, points[part], examples, options, task=task)
+        steps = evaluate_on_plane(module, plane, points[part], sample, options, task=task)
         while True:
             try:
                 within = next(steps)
@@ -160,12 +168,12 @@ def _fingerprint(
     module: nn.Module,
     plane: Plane,
     points: NDArray[np.float64],
-    examples: Examples,
+    sample: Sample,
     options: LossOptions,
 ) -> str:
     name = options.loss if isinstance(options.loss, str) else getattr(options.loss, "__name__", "")
-    words = np.array(f"{module!r} {name} {options.batch_norm}")
-    arrays = (plane.origin, plane.directions, points, examples.inputs, examples.targets)
+    words = np.array(f"{module!r} {name} {options.batch_norm} {sample.names}")
+    arrays = (plane.origin, plane.directions, points, *sample.arrays)
     buffers = (buffer.detach().cpu().numpy() for buffer in module.buffers())
     return content_digest(words, *arrays, *buffers)
 

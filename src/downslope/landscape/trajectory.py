@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,10 @@ from downslope.engines import Snapshot
 from downslope.errors import InputError
 from downslope.files import inside
 from downslope.networks import flatten
+from downslope.showing import Shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def evenly(length: int, count: int) -> list[int]:
@@ -25,7 +30,7 @@ def evenly(length: int, count: int) -> list[int]:
     return np.unique(np.linspace(0, length - 1, count).round().astype(int)).tolist()
 
 
-class Trajectory:
+class Trajectory(Shown):
     """Flat parameter vectors along a training, recorded from any loop.
 
     Args:
@@ -105,6 +110,23 @@ class Trajectory:
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    def facts(self) -> Mapping[str, object]:
+        """Return how many snapshots there are, of how many parameters, from where to where."""
+        ends = (0, -1) if self.steps else ()
+        return {
+            "snapshots": len(self),
+            "parameters": f"{self._size:,}",
+            "steps": " to ".join(f"{self.steps[end]:,}" for end in ends),
+            "loss": " to ".join(f"{self.losses[end]:.4g}" for end in ends),
+            "directory": self._directory,
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a data frame with a row for each snapshot: its step and its loss."""
+        import pandas as pd
+
+        return pd.DataFrame({"step": self.steps, "loss": self.losses})
 
     def thinned(self, count: int) -> Trajectory:
         """Return at most `count` of the snapshots, evenly, the first and the last among them.

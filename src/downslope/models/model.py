@@ -31,6 +31,7 @@ from downslope.engines.pytorch import predict_module
 from downslope.errors import InputError, one_line
 from downslope.files import Sealed, inside, write_whole
 from downslope.networks import NetworkSpec, build, load_state
+from downslope.showing import Shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,8 +82,8 @@ class ModelCard(Sealed, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sha256: str = ""
 
 
-@dataclass(frozen=True)
-class Model:
+@dataclass(frozen=True, repr=False)
+class Model(Shown):
     """Networks of one shape, trained with several seeds, and what encodes their inputs.
 
     A prediction is the mean over seeds: of probabilities for classes, of values for numbers.
@@ -132,6 +133,19 @@ class Model:
         inputs = math.prod(self.encoding.shape) if not columns else len(self.encoding.features)
         if widths[0] != inputs:
             raise InputError(f"model: {label} does not have the {inputs} inputs of its encoding")
+
+    def facts(self) -> Mapping[str, object]:
+        """Return what the model is made of and what it predicts."""
+        return {
+            "network": self.network.label,
+            "activation": self.network.activation,
+            "seeds": list(self.states),
+            "task": self.encoding.task,
+            "classes": self.encoding.class_names,
+            "target": self.encoding.target,
+            "columns": self.encoding.columns,
+            "data": self.data,
+        }
 
     @cached_property
     def modules(self) -> dict[int, nn.Sequential]:

@@ -1,6 +1,6 @@
 """Specs of networks and trainings, their modules, and the flat parameter layout."""
 
-from downslope.networks.factories import load_factory, make_module
+from downslope.networks.factories import load_function, make_module
 from downslope.networks.flat import flatten, load_flat, unflatten
 from downslope.networks.guard import guarded
 from downslope.networks.modules import (
@@ -43,8 +43,8 @@ __all__ = [
     "guarded",
     "has_batch_norm",
     "initialize",
-    "load_factory",
     "load_flat",
+    "load_function",
     "load_running_statistics",
     "load_state",
     "make_module",

@@ -1,4 +1,4 @@
-"""A user's own network, named as FILE.py:function."""
+"""A user's own function, named as FILE.py:function; such as one that makes a network."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,12 +19,11 @@ from downslope.errors import InputError
 from downslope.networks.guard import guarded
 
 
-def load_factory(reference: str) -> Callable[[], object]:
-    """Load the function that makes a user's network. The file is run, as Python runs a script.
+def load_function(reference: str) -> Callable[..., Any]:
+    """Load a user's function from a file, which is run once, as Python runs a script.
 
     Args:
-        reference: "FILE.py:function"; the function takes no arguments and should return an
-            `nn.Module`; see `make_module`.
+        reference: "FILE.py:function".
 
     Raises:
         InputError: the reference is not of that form, there is no such file or function, or the
@@ -34,23 +35,31 @@ def load_factory(reference: str) -> Callable[[], object]:
     if not os.path.isfile(name):  # noqa: PTH113 - Path.is_file raises on an overlong name
         raise InputError(f"{reference!r}: there is no file {name}")
     path = Path(name).resolve()
-    spec = importlib.util.spec_from_file_location(f"downslope_user_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{reference!r}: {name} is not a Python file")
-    source = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = source  # as an import would: dataclasses look their module up there
-    with _neighbours(path.parent), guarded(f"{reference!r}: {name}"):
-        spec.loader.exec_module(source)
-    factory: Callable[[], object] | None = getattr(source, function, None)
-    if factory is None or not callable(factory):
+    with guarded(f"{reference!r}: {name}"):
+        source = _run(path, path.stat().st_mtime_ns)
+    loaded: Callable[..., Any] | None = getattr(source, function, None)
+    if loaded is None or not callable(loaded):
         raise InputError(f"{reference!r}: {name} has no function {function!r}")
 
-    @functools.wraps(factory)
-    def make() -> object:
+    @functools.wraps(loaded)
+    def call(*arguments: Any) -> Any:
         with _neighbours(path.parent):  # it may import them only when it is called
-            return factory()
+            return loaded(*arguments)
 
-    return make
+    return call
+
+
+@functools.lru_cache
+def _run(path: Path, _: int) -> ModuleType:
+    """Run a file once as it is now: two functions of it must know the same classes."""
+    spec = importlib.util.spec_from_file_location(f"downslope_user_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path}: is not a Python file")
+    source = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = source  # as an import would: dataclasses look their module up there
+    with _neighbours(path.parent):
+        spec.loader.exec_module(source)
+    return source
 
 
 @contextmanager
@@ -70,7 +79,7 @@ def make_module(factory: Callable[[], object], seed: int) -> nn.Module:
     The factory draws from torch's global generator, which is given back as it was.
 
     Args:
-        factory: takes no arguments; for example by `load_factory`.
+        factory: takes no arguments; for example by `load_function`.
         seed: of its draws.
 
     Raises:

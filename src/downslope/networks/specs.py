@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from downslope.checked import Checked, Count, Must, refused
+from downslope.showing import Shown
 
 Activation = Literal["relu", "leaky_relu", "elu", "prelu", "gelu", "tanh"]
 Normalization = Literal["none", "batch"]
@@ -148,7 +149,7 @@ class TrainingSpec(Checked, frozen=True, kw_only=True):
             yield refused("label_smoothing", self.label_smoothing, allowed)
 
 
-class Member(Checked, frozen=True, kw_only=True):
+class Member(Shown, Checked, frozen=True, kw_only=True):
     """A network, a training and a seed: the unit of all work.
 
     The seed is that of `torch.manual_seed` in the PyTorch loop that this member equals.
@@ -162,6 +163,24 @@ class Member(Checked, frozen=True, kw_only=True):
     network: NetworkSpec
     training: TrainingSpec
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+    def facts(self) -> Mapping[str, object]:
+        """Return the network, what is not as by default, and what always matters."""
+        changed = {
+            name.replace("_", " "): getattr(spec, name)
+            for spec in (self.network, self.training)
+            for name, default in zip(
+                reversed(spec.__struct_fields__), reversed(spec.__struct_defaults__), strict=False
+            )
+            if getattr(spec, name) != default
+        }
+        always = ("learning_rate", "batch_size", "epochs")
+        return {
+            "network": self.network.label,
+            **changed,
+            **{name.replace("_", " "): getattr(self.training, name) for name in always},
+            "seed": self.seed,
+        }
 
     def faults(self) -> Iterator[str]:
         """Yield what of the training does not go with the network."""

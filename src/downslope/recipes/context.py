@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from downslope.data import Dataset, Encoding, Examples, split
+from downslope.data import Dataset, Encoding, Encodings, Examples, NumberMethod, split
 from downslope.engines import MakeRunner, local_runner
 from downslope.errors import InputError
 from downslope.recipe import DataRecipe, Recipe
@@ -32,14 +33,46 @@ class Context:
     threads: int | None
     make_runner: MakeRunner
     encoding: Encoding
-    training: Examples = field(repr=False)
-    validation: Examples = field(repr=False)
+    rows: NDArray[np.int64] = field(repr=False)
+    held_out: NDArray[np.int64] = field(repr=False)
     everything: Examples = field(repr=False)
+    training: Examples = field(init=False, repr=False)
+    validation: Examples = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.training = self.everything.take(self.rows)
+        self.validation = self.everything.take(self.held_out)
 
     @property
     def outputs(self) -> int:
         """Count the outputs of a network: one a class, or the number that is predicted."""
         return 1 if self.dataset.task == "regression" else len(self.dataset.class_names)
+
+    def seeing(self, method: NumberMethod | None) -> Context:
+        """Return the same with another encoding of numbers; None for the recipe's."""
+        if method in (None, self.recipe.data.encoding):
+            return self
+        raw = self.dataset.training
+        encoding = fit_encoding(self.recipe, self.dataset, raw.take(self.rows), method)
+        return replace(self, encoding=encoding, everything=encoding.apply(raw))
+
+    def side_by_side(
+        self, methods: Sequence[NumberMethod | None]
+    ) -> tuple[Examples, Examples, Mapping[str | None, tuple[int, int]] | None]:
+        """Return training and validation examples in several encodings, and where each lies."""
+        if list(methods) == [None]:
+            return self.training, self.validation, None
+        raw = self.dataset.training
+        encodings = self.fit_encodings(methods, raw.take(self.rows))
+        everything = encodings.apply(raw)
+        return everything.take(self.rows), everything.take(self.held_out), encodings.columns
+
+    def fit_encodings(
+        self, methods: Sequence[NumberMethod | None], examples: Examples
+    ) -> Encodings:
+        """Fit several encodings of numbers to the same raw examples; None is the recipe's."""
+        recipe, dataset = self.recipe, self.dataset
+        return Encodings({m: fit_encoding(recipe, dataset, examples, m) for m in methods})
 
 
 def prepare(
@@ -90,8 +123,8 @@ def prepare(
         threads=threads,
         make_runner=make_runner,
         encoding=encoding,
-        training=everything.take(rows),
-        validation=everything.take(held_out),
+        rows=rows,
+        held_out=held_out,
         everything=everything,
     )
 
@@ -99,17 +132,28 @@ def prepare(
 def _in_words(encoding: Encoding, center: float) -> str:
     if encoding.max_pixel is not None:
         return f"pixels divided by {encoding.max_pixel:g}, minus {center:g}"
-    if encoding.numbers is None or encoding.numbers.method == "standard":
+    method = None if encoding.numbers is None else encoding.numbers.method
+    if method in (None, "standard"):
         how = "standardized with the mean and deviation of the training rows"
-    elif encoding.numbers.method == "quantile":
+    elif method == "none":
+        how = "taken as it is"
+    elif method == "quantile":
         how = "mapped by quantiles of the training rows to a normal distribution"
     else:
         how = "encoded piecewise linearly between quantiles of the training rows"
     return f"each column{' of numbers' * bool(encoding.categories)} {how}"
 
 
-def fit_encoding(recipe: Recipe, dataset: Dataset, examples: Examples) -> Encoding:
+def fit_encoding(
+    recipe: Recipe, dataset: Dataset, examples: Examples, method: NumberMethod | None = None
+) -> Encoding:
     """Fit the encoding that a recipe asks for to some training examples.
+
+    Args:
+        recipe: what to do.
+        dataset: says how the data were read.
+        examples: raw ones to fit on.
+        method: in place of the recipe's.
 
     Raises:
         InputError: the recipe centers pixels, and the data are a table.
@@ -120,9 +164,9 @@ def fit_encoding(recipe: Recipe, dataset: Dataset, examples: Examples) -> Encodi
             f"data: center = {center:g} has no effect on a table, whose columns are standardized; "
             "leave it out"
         )
-    method = recipe.data.encoding
+    method = method or recipe.data.encoding
     if not dataset.columns and method != "standard":
-        raise InputError(f"data: encoding = {method!r} has no effect on pictures; leave it out")
+        raise InputError(f"encoding = {method!r} has no effect on pictures; leave it out")
     return Encoding.fit(dataset, examples, center=center, numbers=method)
 
 

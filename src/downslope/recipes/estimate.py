@@ -14,7 +14,7 @@ from downslope.data import Dataset, Examples
 from downslope.engines import cores, train
 from downslope.networks import Member, NetworkSpec, TrainingSpec
 from downslope.recipe import Recipe, RefitRecipe, SearchRecipe, seeds_from
-from downslope.search import Settings
+from downslope.search import Settings, snapshot_bytes
 from downslope.theory import deep_networks
 from downslope.theory.measurement import INITIALIZATIONS
 
@@ -86,6 +86,17 @@ def estimate(
     shared = sum(work.shared for work in works)
     serial = sum(work.serial for work in works) + REPORT
     return (shared / (threads or cores()) + serial) / speed
+
+
+def estimate_snapshots(recipe: Recipe, dataset: Dataset, stages: Sequence[str]) -> float:
+    """Estimate the bytes of the snapshots that searches of a recipe keep of their trials."""
+    features, classes = dataset.training.inputs.shape[1], max(2, len(dataset.class_names))
+    size = 0.0
+    for stage, part in (("search", recipe.search), ("variants", recipe.variants)):
+        if stage in stages and part.snapshots_per_epoch:
+            members = [s.member(features, classes, 0) for s in part.proposals(recipe.seed)]
+            size += snapshot_bytes(members, len(members), part.snapshots_per_epoch)
+    return size
 
 
 def _work(recipe: Recipe, dataset: Dataset, stage: str) -> Work:

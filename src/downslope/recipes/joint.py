@@ -29,8 +29,10 @@ def why_not_joint(results: Mapping[str, Results]) -> str:
             return f"their networks differ: {networks[0].label} and {network.label}" + (
                 "" if network.label != networks[0].label else " of other settings"
             )
+    encodings = [refit.encoding for refit in trained]
     ways = {(r.data.sha256, r.data.scaling) for r in results.values()}
-    return "" if len(ways) == 1 else "their data or scaling differ"
+    same = len(ways) == 1 == len({*encodings})
+    return "" if same else "their data or scaling differ"
 
 
 def joint_landscape(runs: Mapping[str, Run]) -> Steps[Landscape]:
@@ -54,8 +56,8 @@ def joint_landscape(runs: Mapping[str, Run]) -> Steps[Landscape]:
     if dataset.sha256 != first.data.sha256:
         raise InputError(f"landscape: {dataset.name}: the data have changed since the runs")
     run = next(iter(runs.values()))
-    context = prepare(recipe, dataset, run, None)
     assert first.refit is not None
+    context = prepare(recipe, dataset, run, None).seeing(first.refit.encoding)
     asked = recipe.landscape
     return (
         yield from compute_landscape(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from downslope.data import Examples
@@ -25,7 +27,7 @@ from downslope.networks import Member, build, flatten, load_state
 from downslope.progress import Progress, Steps
 from downslope.recipes.context import Context
 from downslope.runs import Run
-from downslope.search import RefitResult, Trial
+from downslope.search import Refit, RefitResult, Trial
 
 JOINT = 26
 """Snapshots of each run in a joint plane, at most."""
@@ -40,6 +42,7 @@ def draw_landscapes(context: Context) -> Steps[None]:
     recipe = context.recipe.landscape
     refit = context.results.refit
     assert refit is not None
+    context = context.seeing(refit.encoding)
     module = trained_module(context.run, refit.member)
     context.results.landscape = yield from _draw(
         context,
@@ -131,12 +134,34 @@ def _paths_of_seeds(context: Context, refit: RefitResult) -> dict[str, Trajector
     }
 
 
+def write_seeds(context: Context, done: Refit, first: Trajectory) -> None:
+    """Keep some snapshots of every seed's path for their joint plane."""
+    member = done.result.member
+    paths: dict[str, NDArray[np.generic]] = {}
+    of_seeds = {
+        seed: {s.step: s.parameters for s in snapshots} for seed, snapshots in done.others.items()
+    }
+    if context.recipe.landscape.start:
+        for seed, path in of_seeds.items():
+            start = flatten(untrained_module(msgspec.structs.replace(member, seed=seed)))
+            of_seeds[seed] = {0: start, **path}
+    of_seeds[member.seed] = dict(zip(first.steps, first.vectors, strict=True))
+    for seed in filter(of_seeds.__contains__, done.result.seeds):
+        path = of_seeds[seed]
+        steps = np.array(list(path), np.int64)
+        thinned = Trajectory.from_arrays(steps, np.stack([*path.values()])).thinned(JOINT)
+        paths[f"steps-{seed}"] = np.array(thinned.steps, np.int64)
+        paths[f"vectors-{seed}"] = thinned.vectors
+    context.run.write_arrays("refit/seeds.npz", paths)
+
+
 def _draw_trials(context: Context) -> Steps[None]:
     """Draw the best trials of the search in their joint plane, if two of one network completed."""
     search = context.results.search
     trials = comparable(search.trials if search else [])[: context.recipe.landscape.trials]
     if len(trials) < 2:
         return
+    context = context.seeing(trials[0].settings.encoding)
     # A search keeps no paths: its members are trained once more, to the same bits.
     members = {f"trial {trial.id}": trial.member for trial in trials}
     paths = {name: Trajectory() for name in members}
@@ -175,10 +200,11 @@ def _draw_trials(context: Context) -> Steps[None]:
 
 
 def comparable(trials: list[Trial]) -> list[Trial]:
-    """Return the completed trials that have the best one's network, the best first.
+    """Return the completed trials of the best one's network and encoding, the best first.
 
-    A plane holds parameter vectors of one network alone.
+    A plane holds parameter vectors of one network alone, and of one kind of inputs.
     """
     completed = [trial for trial in trials if trial.outcome == "completed"]
     completed.sort(key=lambda trial: (-(trial.validation_accuracy or 0), trial.id))
-    return [trial for trial in completed if trial.member.network == completed[0].member.network]
+    same = [(trial.member.network, trial.settings.encoding) for trial in completed]
+    return [trial for trial, one in zip(completed, same, strict=True) if one == same[0]]

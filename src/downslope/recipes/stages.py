@@ -20,8 +20,8 @@ from downslope.landscape import Trajectory
 from downslope.networks import flatten
 from downslope.progress import Steps
 from downslope.recipe import Recipe, RefitRecipe, seeds_from
-from downslope.recipes.context import Context, built_on, fit_encoding, open_run, prepare
-from downslope.recipes.landscapes import JOINT, draw_landscapes, untrained_module
+from downslope.recipes.context import Context, built_on, open_run, prepare
+from downslope.recipes.landscapes import draw_landscapes, untrained_module, write_seeds
 from downslope.recipes.models import write_model
 from downslope.results import Results, SealResult, VariantsResult
 from downslope.runs import Run
@@ -195,10 +195,12 @@ def _search(context: Context) -> Steps[None]:
 def _search_part(context: Context, part: str) -> Steps[SearchResult]:
     recipe = context.recipe.search if part == "search" else context.recipe.variants
     seed = context.recipe.seed
-    ranking, second = _halves(context.validation, recipe.choice.second, seed)
+    methods = recipe.whole_space(context.dataset.task).possible("encoding")
+    training, validation, columns = context.side_by_side(methods)
+    ranking, second = _halves(validation, recipe.choice.second, seed)
     found = yield from search(
         recipe.make_sampler(seed, context.dataset.task),
-        context.training,
+        training,
         ranking,
         trials=recipe.trials,
         halving=recipe.halving,
@@ -208,6 +210,8 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
         threads=context.threads,
         task=part,
         make_runner=context.make_runner,
+        snapshots_per_epoch=recipe.snapshots_per_epoch,
+        columns=columns,
     )
     context.run.record(f"{part}/trials.sqlite")
     found = msgspec.structs.replace(
@@ -222,11 +226,12 @@ def _search_part(context: Context, part: str) -> Steps[SearchResult]:
             context.dataset.training,
             choice.folds,
             seed,
-            lambda rows: fit_encoding(context.recipe, context.dataset, rows),
+            lambda rows: context.fit_encodings(methods, rows),
         )
     else:
         evidence = "second" if choice.second else "validation"
-        rounds = [Round(context.training, second if choice.second else ranking, choice.seeds)]
+        held_out = second if choice.second else ranking
+        rounds = [Round(training, held_out, choice.seeds, columns)]
     first = seed + recipe.trials  # seeds that no trial had
     again = context.run.file(f"{part}/choice.sqlite")
     for number in range(len(rounds)):
@@ -275,7 +280,7 @@ def _refit(context: Context) -> Steps[None]:
         found = context.results.search
         assert found is not None and found.chosen is not None  # else `_blocked`
         winner = found.chosen.settings
-    done = yield from _refit_part(context, context.recipe.refit, winner, "refit")
+    context, done = yield from _refit_part(context, context.recipe.refit, winner, "refit")
     context.results.refit = done.result
     if done.states:
         yield from write_model(context, done)
@@ -294,34 +299,18 @@ def _refit(context: Context) -> Steps[None]:
         },
     )
     if context.recipe.landscape.seeds and done.others:
-        _write_seeds(context, done, trajectory)
+        write_seeds(context, done, trajectory)
 
 
-def _write_seeds(context: Context, done: Refit, first: Trajectory) -> None:
-    """Keep some snapshots of every seed's path for their joint plane."""
-    member = done.result.member
-    paths: dict[str, NDArray[np.generic]] = {}
-    of_seeds = {
-        seed: {s.step: s.parameters for s in snapshots} for seed, snapshots in done.others.items()
-    }
-    if context.recipe.landscape.start:
-        for seed, path in of_seeds.items():
-            start = flatten(untrained_module(msgspec.structs.replace(member, seed=seed)))
-            of_seeds[seed] = {0: start, **path}
-    of_seeds[member.seed] = dict(zip(first.steps, first.vectors, strict=True))
-    for seed in filter(of_seeds.__contains__, done.result.seeds):
-        path = of_seeds[seed]
-        steps = np.array(list(path), np.int64)
-        thinned = Trajectory.from_arrays(steps, np.stack([*path.values()])).thinned(JOINT)
-        paths[f"steps-{seed}"] = np.array(thinned.steps, np.int64)
-        paths[f"vectors-{seed}"] = thinned.vectors
-    context.run.write_arrays("refit/seeds.npz", paths)
-
-
-def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: str) -> Steps[Refit]:
-    features = context.everything.inputs.shape[1]
+def _refit_part(
+    context: Context, recipe: RefitRecipe, winner: Settings, part: str
+) -> Steps[tuple[Context, Refit]]:
+    """Train finally; return the data as those networks see them, too."""
     task = context.dataset.task
-    member = recipe.resolved(winner, task).member(features, context.outputs, context.recipe.seed)
+    settings = recipe.resolved(winner, task)
+    context = context.seeing(settings.encoding)
+    features = context.everything.inputs.shape[1]
+    member = settings.member(features, context.outputs, context.recipe.seed)
     done = yield from refit(
         member,
         seeds_from(recipe.seeds, context.recipe.seed),
@@ -335,6 +324,7 @@ def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: s
         task=part,
         make_runner=context.make_runner,
     )
+    done = replace(done, result=msgspec.structs.replace(done.result, encoding=settings.encoding))
     folder = part.partition(" ")[0]
     context.run.write_arrays(
         f"{folder}/predictions.npz",
@@ -347,7 +337,7 @@ def _refit_part(context: Context, recipe: RefitRecipe, winner: Settings, part: s
             "mistake_inputs": done.mistake_inputs,
         },
     )
-    return done
+    return context, done
 
 
 def _variants(context: Context) -> Steps[None]:
@@ -355,7 +345,7 @@ def _variants(context: Context) -> Steps[None]:
     refitted: RefitResult | None = None
     comparison = None
     if found.chosen is not None:
-        done = yield from _refit_part(
+        _, done = yield from _refit_part(
             context, context.recipe.variants.refit, found.chosen.settings, "variants refit"
         )
         refitted = done.result

@@ -223,7 +223,10 @@ class Section(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A report: what comes first, and its sections."""
+    """A report: what comes first, and its sections.
+
+    Without a title it is a figure for another page to show, and has neither head nor foot.
+    """
 
     title: str
     lead: str

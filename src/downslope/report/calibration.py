@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.formats import percent, percent_interval
-from downslope.report.style import INDIGO, INK, TEAL, WIDTH, legend_above
+from downslope.report.style import INDIGO, INK, TEAL, WIDTH, HouseFigure, legend_above
 from downslope.statistics import Reliability
 
 
@@ -34,7 +34,7 @@ class Calibration(Display):
         return Frame(columns, rows)
 
     def draw(self, frame: Frame) -> Figure:
-        figure = Figure(figsize=(WIDTH, 3.9), layout="constrained")
+        figure = HouseFigure(figsize=(WIDTH, 3.9), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.6, 1])
         columns = ("from", "to", "confidence", "accuracy", "low", "high")
         left, right, sure, accuracy, low, high = (100 * frame.numbers(name) for name in columns)

@@ -9,15 +9,17 @@ import csv
 import gc
 import io
 from abc import ABC, abstractmethod
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from downslope.report.style import draw_missing, house_style, svg
+from downslope.report.style import draw_missing, house_style, png, svg
 from downslope.runs import Run
 
 Cell = str | int | float | None
@@ -154,6 +156,11 @@ class Display(ABC):
         """Draw the figure in the house style."""
         with house_style():
             return self.draw(self.frame())
+
+    def _repr_html_(self) -> str:
+        title, caption, alt = map(escape, (self.title, *self.texts()))
+        picture = f"data:image/png;base64,{b64encode(png(self.plot())).decode()}"
+        return f'<p>{title}</p><img src="{picture}" alt="{alt}" width="450"><p>{caption}</p>'
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,7 @@ def configuration(refit: RefitResult) -> str:
     always = ("activation", "optimizer", "learning_rate", "batch_size", "epochs")
     values = {"hidden_layers": len(hidden), "units": hidden[0] if hidden else defaults["units"]}
     values |= {k: v for k, v in fields.items() if k in always or v != defaults[k]}
+    values |= {} if refit.encoding is None else {"encoding": refit.encoding}
     return f"[refit.choice]\n{write_toml(values)}".strip()
 
 

@@ -34,6 +34,7 @@ from downslope.report.style import (
     MUTED,
     TEAL,
     WIDTH,
+    HouseFigure,
     count_along,
     fit_scale,
     legend_above,
@@ -71,7 +72,7 @@ class Losses(Display):
         return Frame(columns, rows)
 
     def draw(self, frame: Frame) -> Figure:
-        figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+        figure = HouseFigure(figsize=(WIDTH, 4.2), layout="constrained")
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.4, 1])
         steps, name = frame["step"], frame.columns[1]
         true, projected = frame.numbers(name), frame.numbers("projected loss")

@@ -22,7 +22,17 @@ from downslope.report.images import (
     sheet,
     shown,
 )
-from downslope.report.style import INDIGO, INK, MARKERS, MUTED, SERIES, TEAL, WIDTH, plain
+from downslope.report.style import (
+    INDIGO,
+    INK,
+    MARKERS,
+    MUTED,
+    SERIES,
+    TEAL,
+    WIDTH,
+    HouseFigure,
+    plain,
+)
 
 PAIRS = 2
 """The first examples of the arrays are the labelled pairs, the rest is the grid."""
@@ -68,7 +78,7 @@ class Pairs(_Pictures):
 
     def draw(self, frame: Frame) -> Figure:
         pictures = pictures_of(frame)
-        figure = Figure(figsize=(WIDTH, WIDTH), layout="constrained")
+        figure = HouseFigure(figsize=(WIDTH, WIDTH), layout="constrained")
         cells = figure.subplots(2, max(1, len(pictures) // 2), squeeze=False)
         for i, (about, image) in enumerate(pictures):
             axes: Any = cells[i % 2, i // 2]
@@ -115,7 +125,7 @@ class Grid(_Pictures):
         height, width = pictures[0][1].shape[:2]
         proportion = max(0.35, min(1.5, height / width))
         tall = 0.7 + rows * proportion * 0.69 * WIDTH / len(groups)
-        figure = Figure(figsize=(WIDTH, tall))
+        figure = HouseFigure(figsize=(WIDTH, tall))
         axes = sheet(figure, (0.21, 0.01, 0.9, 1 - 0.66 / tall), len(groups), rows * proportion)
         for column, (name, examples) in enumerate(groups.items()):
             for place, example in enumerate(examples):
@@ -160,7 +170,7 @@ class Ranked(_Pictures):
         pictures = pictures_of(frame)
         count = len(pictures) // 6
         tall = 0.3 + 7.2 * 0.86 * WIDTH / max(count, 1)
-        figure = Figure(figsize=(WIDTH, tall))
+        figure = HouseFigure(figsize=(WIDTH, tall))
         axes = sheet(figure, (0.14, 0.01, 0.99, 1 - 0.26 / tall), count, 7.2)
         for i, (about, image) in enumerate(pictures):
             band, column, row = i // (2 * count), i // 2 % count, i % 2
@@ -201,7 +211,7 @@ class CodeMap(_Pictures):
         return Frame(frame.columns, [*frame.rows, *rest])
 
     def draw(self, frame: Frame) -> Figure:
-        figure = Figure(figsize=(WIDTH, 4.9), layout="constrained")
+        figure = HouseFigure(figsize=(WIDTH, 4.9), layout="constrained")
         axes = figure.add_subplot()
         names = sorted({str(name) for name in frame["class"]})
         colours = {name: _CLASSES[i % len(_CLASSES)] for i, name in enumerate(names)}

@@ -34,6 +34,7 @@ from downslope.report.style import (
     MUTED,
     ROSE,
     WIDTH,
+    HouseFigure,
     count_along,
     fit_scale,
     heat,
@@ -90,7 +91,7 @@ class Losses(Display):
     def draw(self, frame: Frame) -> Figure:
         epochs = frame["epoch"]
         monitored = "test accuracy" in frame.columns
-        figure = Figure(figsize=(WIDTH, 4.4 if monitored else 3.1), layout="constrained")
+        figure = HouseFigure(figsize=(WIDTH, 4.4 if monitored else 3.1), layout="constrained")
         axes, *below = np.ravel(figure.subplots(1 + monitored, 1, sharex=True))
         axes.set_ylabel("training loss")
         for lower in below:
@@ -261,7 +262,7 @@ class Mistakes(Display):
         low, high = (float(end([end(image) for _, image in mistakes])) for end in (np.min, np.max))
         tall = 1.17
         rows = math.ceil(len(mistakes) / ACROSS)
-        figure = Figure(figsize=(WIDTH, WIDTH / ACROSS * tall * rows))
+        figure = HouseFigure(figsize=(WIDTH, WIDTH / ACROSS * tall * rows))
         axes = sheet(figure, (0, 0, 1, 1), ACROSS, tall * rows)
         for i, (about, image) in enumerate(mistakes):
             x, y = i % ACROSS, tall * (i // ACROSS) + 0.38

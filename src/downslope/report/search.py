@@ -25,6 +25,7 @@ from downslope.report.style import (
     MUTED,
     ROSE,
     WIDTH,
+    HouseFigure,
     count_along,
     legend_above,
     panel,
@@ -139,7 +140,7 @@ class Slices(Display):
     def draw(self, frame: Frame) -> Figure:
         names = frame.columns[4:][:PANELS]
         columns, rows = min(2, len(names)), math.ceil(len(names) / 2)
-        figure = Figure(figsize=(WIDTH, 0.4 + 1.75 * rows), layout="constrained")
+        figure = HouseFigure(figsize=(WIDTH, 0.4 + 1.75 * rows), layout="constrained")
         trials, errors = np.array(frame["trial"]), _errors(frame.numbers("validation accuracy"))
         completed = np.isfinite(errors)
         stopped = np.array([outcome in STOPPED for outcome in frame["outcome"]])
@@ -278,14 +279,7 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
     if not trials:
         return
     yield Finder("search", len(trials))
-    displays: list[Display] = []
-    if any(p.validation_accuracy is not None for trial in trials for p in trial.curve):
-        displays.append(Curves(search))
-    if search.best is not None and varied(trials):
-        displays.append(Slices(search))
-    if search.importances:
-        displays.append(Importances(search))
-    yield Figures(displays)
+    yield Figures(displays(search))
     yield trial_table(search, "search")
     if search.choice is not None:
         yield Details("The best trials retrained", [
@@ -298,6 +292,18 @@ def blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
         ])  # fmt: skip
     if any(len(trial.curve) < trial.settings.epochs for trial in trials):
         yield Details("What the search cost", [budget_table(search)])
+
+
+def displays(search: SearchResult) -> list[Display]:
+    """List the figures of a search."""
+    shown: list[Display] = []
+    if any(p.validation_accuracy is not None for trial in search.trials for p in trial.curve):
+        shown.append(Curves(search))
+    if search.best is not None and varied(search.trials):
+        shown.append(Slices(search))
+    if search.importances:
+        shown.append(Importances(search))
+    return shown
 
 
 def at_chance(search: SearchResult, counts: Sequence[int]) -> str:

@@ -37,6 +37,9 @@ from numpy.typing import NDArray
 WIDTH: Final = 4.5
 """Inches of a figure."""
 
+DPI: Final = 144
+"""Pixels an inch of a picture in a notebook."""
+
 INK: Final = "#22303c"
 MUTED: Final = "#5f6b76"
 GRID: Final = "#dfe4e8"
@@ -111,6 +114,13 @@ _STYLE: Final[Any] = {
 }
 
 
+class HouseFigure(Figure):
+    """A figure that a notebook shows, with or without pyplot, on paper whatever the theme."""
+
+    def _repr_png_(self) -> bytes:
+        return png(self)
+
+
 @contextmanager
 def house_style() -> Generator[None]:
     """Draw in the house style within, and leave matplotlib's settings alone."""
@@ -120,7 +130,7 @@ def house_style() -> Generator[None]:
 
 def panel(xlabel: str, ylabel: str, *, height: float = 3.1) -> tuple[Figure, Axes]:
     """Make a figure of one panel, some inches high; labels of axes have their unit."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = HouseFigure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
@@ -236,7 +246,7 @@ def plain(text: str, longest: int = 18) -> str:
 
 def draw_missing(text: str) -> Figure:
     """Draw a line in place of a figure."""
-    figure = Figure(figsize=(6.2, 0.6))
+    figure = HouseFigure(figsize=(6.2, 0.6))
     figure.text(0.5, 0.5, text, ha="center", va="center", color=ROSE, parse_math=False)
     return figure
 
@@ -258,6 +268,14 @@ def svg(figure: Figure) -> str:
             figure.set_layout_engine("none")
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return _PLACES.sub(_shortened, buffer.getvalue().decode())
+
+
+def png(figure: Figure) -> bytes:
+    """Write a figure as the picture that a notebook shows."""
+    buffer = io.BytesIO()
+    with house_style():
+        figure.savefig(buffer, format="png", dpi=DPI, facecolor=PAPER, bbox_inches="tight")
+    return buffer.getvalue()
 
 
 def _shortened(places: re.Match[str]) -> str:

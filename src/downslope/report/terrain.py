@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 from downslope.landscape import LandscapeResult
 from downslope.report.display import Cell, Display, Frame, Source, Texts
 from downslope.report.formats import number
-from downslope.report.style import MUTED, RUN_COLOURS, WIDTH, panel, plain, slope_colours
+from downslope.report.style import (
+    MUTED,
+    RUN_COLOURS,
+    WIDTH,
+    HouseFigure,
+    panel,
+    plain,
+    slope_colours,
+)
 
 PROJECTED, STEM, EDGE = "#5058d0", "#3b4650", "#fdfdfd"
 """Over a surface, lines keep their colour in both themes, as the surface does."""
@@ -188,7 +196,7 @@ class Surface(_OfTerrain):
     def draw(self, frame: Frame) -> Figure:
         terrain = _Terrain(frame)
         height = np.log10 if terrain.logarithmic else np.asarray
-        figure = Figure(figsize=(WIDTH, 4.0))
+        figure = HouseFigure(figsize=(WIDTH, 4.0))
         axes: Any = figure.add_axes((0, 0, 0.9, 1), projection="3d", computed_zorder=False)
         if np.isfinite(terrain.loss).any():
             axes.add_collection3d(_cells(terrain, height(terrain.loss)))

@@ -34,6 +34,7 @@ from downslope.report.style import (
     SERIES,
     TEAL,
     WIDTH,
+    HouseFigure,
     count_along,
     heat,
     legend_above,
@@ -74,7 +75,7 @@ class Moments(Display):
         return Frame(columns, rows)
 
     def draw(self, frame: Frame) -> Figure:
-        figure = Figure(figsize=(WIDTH, 5.0), layout="constrained")
+        figure = HouseFigure(figsize=(WIDTH, 5.0), layout="constrained")
         panels = figure.subplots(2, 1, sharex=True)
         labels = {"forward": "E[x²] of activations", "backward": "E[d²] of gradients"}
         for axes, (direction, label) in zip(panels, labels.items(), strict=True):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -29,8 +29,11 @@ from downslope.data import Opening
 from downslope.engines import engine_name, hardware, versions
 from downslope.errors import InputError
 from downslope.files import PART, inside, sha256_of, write_whole
+from downslope.landscape import Trajectory
 from downslope.results import Results, decode
 from downslope.runs.manifest import Manifest, is_derived, stage_of
+from downslope.search import trial_snapshots
+from downslope.showing import Drawn, Page, page_of
 from downslope.toml import write_toml
 
 if sys.platform == "win32":
@@ -43,15 +46,15 @@ LONGEST_NAME = 100
 """Characters of a file's name below a run, unfinished ones included: paths are to have room."""
 
 
-class Run:
+class Run(Drawn):
     """One run directory, to read and to write.
 
     Args:
         path: the directory.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
         self.written: dict[str, str] = {}
         """SHA-256 by path of what was written here and is not in the manifest on disk yet."""
         self._directory: tuple[int, int] | None = None
@@ -60,6 +63,26 @@ class Run:
     def exists(self) -> bool:
         """Tell whether the directory holds a run."""
         return os.path.isfile(self.path / "results.json")  # noqa: PTH113 - raises on no name
+
+    def facts(self) -> Mapping[str, object]:
+        """Return where the run is, and what `Results` says of it."""
+        try:
+            results = self.read_results().facts() if self.exists else {}
+        except InputError as error:
+            results = {"damaged": error}
+        return {"path": self.path, **results}
+
+    def trajectory(self, trial: int, part: Literal["search", "variants"] = "search") -> Trajectory:
+        """Read the path of a trial, which the recipe kept (`search.snapshots_per_epoch`).
+
+        Raises:
+            InputError: it kept none; see `trial_snapshots`.
+        """
+        return Trajectory.of(trial_snapshots(inside(self.path, f"{part}/trials.sqlite"), trial))
+
+    def report(self) -> Page:
+        """Return the run's report, for a notebook to show inline; no file is written."""
+        return page_of(self, "report")
 
     def check_name(self) -> None:
         """Refuse a directory whose name is too long, before any work is done.

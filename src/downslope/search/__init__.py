@@ -7,6 +7,7 @@ from downslope.search.refit import Refit, RefitResult, refit
 from downslope.search.result import Candidate, Choice, SearchResult, best_of
 from downslope.search.samplers import Sampler, SamplerName, propose
 from downslope.search.settings import Settings
+from downslope.search.snapshots import snapshot_bytes, trial_snapshots
 from downslope.search.spaces import Range, Space
 from downslope.search.study import search
 from downslope.search.trials import PausedTrial, Trial, TrialEpoch, TrialStore
@@ -36,4 +37,6 @@ __all__ = [
     "refit",
     "round_store",
     "search",
+    "snapshot_bytes",
+    "trial_snapshots",
 ]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from downslope.data import Encoder, Examples
+from downslope.data import Encoder, Encodings, Examples
 from downslope.engines import MakeRunner, local_runner
 from downslope.progress import Steps
 from downslope.search.result import Candidate, Choice, Evidence, SearchResult, objective, ranked
@@ -20,11 +20,16 @@ from downslope.statistics import mean_interval
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One pair of training and held-out examples, and how often each candidate trains."""
+    """One pair of training and held-out examples, and how often each candidate trains.
+
+    Args:
+        columns: as in `search`.
+    """
 
     training: Examples
     held_out: Examples
     repeats: int = 1
+    columns: Mapping[str | None, tuple[int, int]] | None = None
 
 
 def choose(
@@ -67,6 +72,7 @@ def choose(
             threads=threads,
             task=f"{task}, round {number + 1} of {len(rounds)}" if len(rounds) > 1 else task,
             make_runner=make_runner,
+            columns=one.columns,
         )
         seed += len(proposals)
         for trial in trained.trials:
@@ -97,7 +103,7 @@ def folds(
     everything: Examples,
     count: int,
     seed: int,
-    fit: Callable[[Examples], Encoder] | None = None,
+    fit: Callable[[Examples], Encoder | Encodings] | None = None,
 ) -> list[Round]:
     """Split examples into folds: each is held out once and trained on otherwise.
 
@@ -118,10 +124,12 @@ def folds(
     for i, part in enumerate(parts):
         training = everything.take(np.sort(np.concatenate([*parts[:i], *parts[i + 1 :]])))
         held_out = everything.take(np.sort(part))
+        columns = None
         if fit is not None:
             encoding = fit(training)
             training, held_out = encoding.apply(training), encoding.apply(held_out)
-        rounds.append(Round(training, held_out))
+            columns = encoding.columns if isinstance(encoding, Encodings) else None
+        rounds.append(Round(training, held_out, columns=columns))
     return rounds
 
 

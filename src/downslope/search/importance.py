@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.trial import TrialState
 
+from downslope.search.optuna import optuna
 from downslope.search.samplers import quiet_study
 from downslope.search.settings import Settings, Value
 from downslope.search.spaces import Range, Space
@@ -45,7 +43,7 @@ def importances(trials: Sequence[Trial], space: Space) -> dict[str, float]:
         shown = {name: _coordinate(trial.settings, name, v) for name, v in varied.items()}
         study.add_trial(
             optuna.trial.create_trial(
-                state=TrialState.COMPLETE,
+                state=optuna.trial.TrialState.COMPLETE,
                 value=trial.validation_accuracy,
                 params={name: value for name, (value, _) in shown.items()},
                 distributions={name: kind for name, (_, kind) in shown.items()},
@@ -60,14 +58,20 @@ def importances(trials: Sequence[Trial], space: Space) -> dict[str, float]:
 
 def _coordinate(
     settings: Settings, name: str, values: list[Value] | Range
-) -> tuple[Value, BaseDistribution]:
+) -> tuple[Value, optuna.distributions.BaseDistribution]:
     value: Value = getattr(settings, name)
     if isinstance(value, str | bool):
         choices: list[Value] = values if isinstance(values, list) else [value]
-        return value, CategoricalDistribution([*dict.fromkeys([*choices, value])])
+        return value, optuna.distributions.CategoricalDistribution(
+            [*dict.fromkeys([*choices, value])]
+        )
     if isinstance(values, Range):
         low, high = min(values.low, value), max(values.high, value)
-        return float(value), FloatDistribution(low, high, log=values.log and low > 0)
+        return float(value), optuna.distributions.FloatDistribution(
+            low, high, log=values.log and low > 0
+        )
     numbers = [float(v) for v in [*values, value]]
     low, high = min(numbers), max(numbers)
-    return float(value), FloatDistribution(low, high, log=low > 0 and high >= 10 * low)
+    return float(value), optuna.distributions.FloatDistribution(
+        low, high, log=low > 0 and high >= 10 * low
+    )

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from downslope.data import Encoder, Examples, SealedTestSet
+from downslope.data import Encoder, Examples, NumberMethod, SealedTestSet
 from downslope.engines import EpochRecord, MakeRunner, Snapshot, local_runner, predict, train
 from downslope.errors import InputError
 from downslope.networks import Member
 from downslope.progress import Progress, Steps
 from downslope.search.baseline import DEGENERATE, ChanceLevel
+from downslope.showing import Shown, to_frame
 from downslope.statistics import (
     Accuracy,
     RegressionScore,
     accuracy_of,
+    class_scores,
     confidence_of,
     confident_mistakes,
     regression_score,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LAST = 20  # the assignment asks for the training loss of the last 20 iterations
 
@@ -55,7 +60,7 @@ class Minibatch(msgspec.Struct, frozen=True, kw_only=True):
     train_loss: float | None
 
 
-class RefitResult(msgspec.Struct, frozen=True, kw_only=True):
+class RefitResult(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """A final training.
 
     Args:
@@ -68,6 +73,7 @@ class RefitResult(msgspec.Struct, frozen=True, kw_only=True):
         test_error: of numbers to predict, on the sealed test set, in their units.
         confusion: of the first completed seed, rows true classes, columns predicted ones.
         stopped: a line for each seed that diverged or failed.
+        encoding: of a table's numbers, where the settings name one; else None, for the recipe's.
     """
 
     member: Member
@@ -79,6 +85,34 @@ class RefitResult(msgspec.Struct, frozen=True, kw_only=True):
     test_error: RegressionScore | None = None
     confusion: list[list[int]]
     stopped: list[str]
+    encoding: NumberMethod | None = None
+
+    def facts(self) -> Mapping[str, object]:
+        """Return what was trained, and what it reached on the test set."""
+        accuracy, reached = self.test_accuracy, ""
+        if accuracy is not None:
+            low, high = accuracy.interval
+            reached = f"{accuracy.mean:.4f} (95 % {low:.4f} to {high:.4f})"
+        return {
+            **self.member.facts(),
+            "seed": "",
+            "seeds": self.seeds,
+            "examples": self.examples,
+            "test accuracy": reached,
+            "test error": self.test_error,
+            "stopped": "; ".join(self.stopped),
+        }
+
+    def to_frame(self, class_names: Sequence[str] = ()) -> pd.DataFrame:
+        """Return the test scores of each class, of the first completed seed; see `class_scores`.
+
+        Args:
+            class_names: as `results.data.class_names` has them; by default numbers from 0.
+        """
+        frame = to_frame(class_scores(self.confusion))
+        if class_names:
+            frame.insert(0, "class", list(class_names)[: len(frame)])
+        return frame
 
     @property
     def completed(self) -> bool:

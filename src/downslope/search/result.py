@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from downslope.search.trials import Trial, TrialEpoch
+from downslope.showing import Drawn, to_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 Evidence = Literal["validation", "second", "folds"]
 
@@ -62,7 +68,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     selection_bias_interval: tuple[float, float] | None = None
 
 
-class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
+class SearchResult(Drawn, msgspec.Struct, frozen=True, kw_only=True):
     """All trials of a search and the best one.
 
     Args:
@@ -80,6 +86,32 @@ class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
     validation_examples: int
     choice: Choice | None = None
     importances: dict[str, float] = {}
+
+    def facts(self) -> Mapping[str, object]:
+        """Return how many trials ended how, and the best of them."""
+        outcomes = Counter(trial.outcome for trial in self.trials)
+        ended = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
+        best, chosen = self.best, self.chosen
+        score = best and (best.validation_accuracy or best.validation_loss)
+        return {
+            "trials": f"{len(self.trials)} ({ended})" if ended else "0",
+            "best": best and f"trial {best.id}, {objective_name(best)} {score:.4g}",
+            "chosen": chosen and f"trial {chosen.id}, {chosen.member.network.label}",
+            "validation examples": self.validation_examples,
+        }
+
+    def listed(self) -> Sequence[Trial]:
+        """Return the trials, the best first."""
+        best = ranked(self.trials)
+        return [*best, *(trial for trial in self.trials if trial.outcome != "completed")]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a data frame with a row for each trial, by id: what it was, what it reached."""
+        return to_frame(self.trials)
+
+    def plot_history(self) -> Figure:
+        """Draw how each trial learned: its validation accuracy after each epoch."""
+        return self.plot("curves")
 
     @property
     def chosen(self) -> Trial | None:
@@ -100,6 +132,12 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
     return sorted(
         completed, key=lambda t: score(t.validation_accuracy, t.validation_loss, t.id), reverse=True
     )
+
+
+def objective_name(trial: Trial) -> str:
+    """Say what trials were ranked on."""
+    ranked_on = "loss" if trial.validation_accuracy is None else "accuracy"
+    return f"validation {ranked_on}"
 
 
 def objective(point: TrialEpoch) -> float:

@@ -10,12 +10,10 @@ from math import exp, log, prod
 from typing import Literal, get_args
 
 import numpy as np
-import optuna
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.trial import TrialState
 from scipy.stats import qmc
 
 from downslope.errors import InputError
+from downslope.search.optuna import optuna
 from downslope.search.settings import Settings, Value
 from downslope.search.spaces import Range, Space
 
@@ -78,7 +76,7 @@ class Sampler:
             if self.space.allows(settings):
                 self._asked.append(trial)
                 return settings
-            self._study.tell(trial, state=TrialState.FAIL)
+            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
         raise InputError(_OUT_OF_REACH.format(f"{MOST_REDRAWS:,}"))
 
     def tell(self, number: int, scores: Sequence[float], outcome: str) -> None:
@@ -95,22 +93,22 @@ class Sampler:
         elif outcome == "pruned":
             for rung, score in enumerate(scores):
                 trial.report(score, rung)
-            self._study.tell(trial, state=TrialState.PRUNED)
+            self._study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         elif outcome == "diverged":
             self._study.tell(trial, -math.inf)
         else:
-            self._study.tell(trial, state=TrialState.FAIL)
+            self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
 
-    def _seeded(self, attempt: int) -> BaseSampler:
+    def _seeded(self, attempt: int) -> optuna.samplers.BaseSampler:
         """Make the sampler of the next trial, seeded with the search's seed and its number."""
         words = np.random.SeedSequence([self._seed, len(self._asked), attempt])
         seed = int(words.generate_state(1)[0])
         if not self.adaptive:
-            return RandomSampler(seed)
+            return optuna.samplers.RandomSampler(seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # older versions call constant_liar experimental
             # Trials still in training count as bad ones: neighbours in a cohort keep a distance.
-            return TPESampler(seed=seed, constant_liar=True)
+            return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
 
     def _draw(self, trial: optuna.Trial) -> Settings:
         settings = self.space.base

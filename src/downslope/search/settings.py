@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from downslope.checked import Checked, refused, rules_of
+from downslope.data import NumberMethod
 from downslope.errors import InputError, nearest
 from downslope.networks import Member, NetworkSpec, TrainingSpec
 from downslope.networks.specs import Width
@@ -35,12 +36,13 @@ _Fields: Any = msgspec.defstruct(
 class Settings(Checked if TYPE_CHECKING else _Fields, frozen=True, kw_only=True):
     """Everything about a member that a search may vary, with its default.
 
-    Besides the two fields below it has those of `NetworkSpec` (but for the widths) and of
+    Besides the fields below it has those of `NetworkSpec` (but for the widths) and of
     `TrainingSpec`, with their bounds, defaults and meanings.
 
     Args:
         hidden_layers: how many.
         units: in each of them.
+        encoding: of a table's numbers, as in `data.encoding`, which None leaves it at.
 
     >>> Settings(hidden_layers=3, units=40).member(784, 10, seed=541).network.label
     '784-40-40-40-10'
@@ -48,6 +50,7 @@ class Settings(Checked if TYPE_CHECKING else _Fields, frozen=True, kw_only=True)
 
     hidden_layers: Annotated[int, Meta(ge=0, le=MOST_LAYERS)] = 3
     units: Width = 40
+    encoding: NumberMethod | None = None
 
     if TYPE_CHECKING:  # the fields that come from the specs
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import product
+from typing import Any
 
 import msgspec
 
@@ -155,6 +156,16 @@ class Space(Checked, frozen=True, kw_only=True):
             return
         for combination in product(*varied.values()):
             self.settings(dict(zip(varied, combination, strict=True))).member(1, 2, seed=0)
+
+    def possible(self, name: str) -> list[Any]:
+        """List what a setting may be in a proposal, that of the base last where it may."""
+        base = getattr(self.base, name)
+        values = self.values.get(name)
+        assert not isinstance(values, Range)
+        if values is None:
+            return [base]
+        certain = name not in self.conditions
+        return list(dict.fromkeys(values if certain else [*values, base]))
 
     def varies(self, name: str, so_far: Settings) -> bool:
         """Tell whether a setting is varied beside what was drawn before it."""

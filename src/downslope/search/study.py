@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from downslope.data import Examples
 from downslope.engines import Checkpoint, EpochRecord, Job, MakeRunner, Runner, local_runner
@@ -20,6 +22,7 @@ from downslope.search.halving import Cohort, Halving, Pruned
 from downslope.search.result import SearchResult, best_of, objective, score
 from downslope.search.samplers import Sampler
 from downslope.search.settings import Settings
+from downslope.search.snapshots import check_room, pack, snapshot_bytes, unpack
 from downslope.search.trials import Outcome, PausedTrial, Trial, TrialEpoch, TrialStore
 
 NO_HALVING = Halving()
@@ -53,6 +56,8 @@ def search(
     threads: int | None = None,
     task: str = "search",
     make_runner: MakeRunner = local_runner,
+    snapshots_per_epoch: int = 0,
+    columns: Mapping[str | None, tuple[int, int]] | None = None,
 ) -> Steps[SearchResult]:
     """Train every proposal and choose the best on validation examples.
 
@@ -72,21 +77,37 @@ def search(
         threads: members trained at the same time.
         task: the name shown with the progress.
         make_runner: makes what trains, here or on a cluster.
+        snapshots_per_epoch: parameters to keep of every trial, in `store`, as differences in
+            float16; `trial_snapshots` reads them. The trials are the same bits with and without.
+        columns: of the inputs, those that a trial sees by the encoding in its settings; None where
+            there is one encoding, and all see everything. See `Encodings`.
 
     Raises:
-        InputError: no proposals, examples that do not fit them, or a store that holds other trials
-            than these.
+        InputError: no proposals, examples that do not fit them, no room for the snapshots, or a
+            store that holds other trials than these.
     """
     sampler = proposals if isinstance(proposals, Sampler) else _ListSampler(proposals)
     if not isinstance(proposals, Sampler):
         trials = len(proposals)
     if not trials:
         raise InputError("search: trials = 0; at least one is needed")
+    if snapshots_per_epoch < 0:
+        raise InputError(f"search: snapshots_per_epoch = {snapshots_per_epoch} is below 0")
     with TrialStore(store) as trial_store, make_runner(training, validation, threads) as runner:
         scheduler = _TrialScheduler(
-            sampler, trials, halving, trial_store, runner, training, classes, seed
+            sampler,
+            trials,
+            halving,
+            trial_store,
+            runner,
+            training,
+            classes,
+            seed,
+            snapshots_per_epoch,
+            columns,
         )
-        yield scheduler.progress(task)
+        note = scheduler.check_room() if snapshots_per_epoch else ""
+        yield scheduler.progress(task, note)
         for record in runner.records():
             scheduler.take(record)
             yield scheduler.progress(task)
@@ -109,6 +130,8 @@ class _Course:
     seconds: float = 0.0
     stored: Trial | None = None
     worked: float = 0.0
+    parameters: NDArray[np.float32] | None = None
+    """As the snapshots kept so far have them; None where there are none."""
 
     def ended(self, outcome: Outcome, reason: str) -> Trial:
         last = self.curve[-1] if self.curve else None
@@ -150,8 +173,12 @@ class _TrialScheduler:
         training: Examples,
         classes: int,
         seed: int,
+        snapshots_per_epoch: int,
+        columns: Mapping[str | None, tuple[int, int]] | None,
     ) -> None:
+        self._columns = columns
         self._sampler, self._store, self._runner = sampler, store, runner
+        self._snapshots_per_epoch = snapshots_per_epoch
         self._training = training
         self._unfinished = 0  # jobs
         self._classes, self._seed = classes, seed
@@ -171,9 +198,17 @@ class _TrialScheduler:
         self.done: dict[int, Trial] = {}
         self._open_cohorts()
 
-    def progress(self, task: str) -> Progress:
+    def check_room(self) -> str:
+        """Say how much the snapshots take; refuse what the disk has no room for."""
+        members = [course.member for course in self._courses.values()]
+        size = snapshot_bytes(members, self._planned, self._snapshots_per_epoch)
+        return check_room(size, self._store.path)
+
+    def progress(self, task: str, note: str = "") -> Progress:
         """Say how much is done; what is not proposed yet counts as the mean of the rest."""
         total = self._cost * self._planned / max(1, len(self._courses))
+        if note:
+            return Progress(task, self._worked, total, note)
         text = f"{len(self.done)}/{self._planned} trials"
         if self._best is not None:
             text += f", best {self._best:.4f}"
@@ -184,6 +219,8 @@ class _TrialScheduler:
         course = self._courses[record.member]
         course.seconds += record.seconds
         self._work(course, course.cost / course.member.training.epochs)
+        if record.snapshots:
+            self._keep(course, record)
         if record.outcome != "failed":
             course.curve.append(
                 TrialEpoch(
@@ -211,6 +248,17 @@ class _TrialScheduler:
             self._arrived(course.id)
         self._open_cohorts()
 
+    def _keep(self, course: _Course, record: EpochRecord) -> None:
+        """Store an epoch's snapshots: at the next commit with the trial, or before it."""
+        if course.parameters is None and record.epoch > 1:  # it goes on from before a kill
+            before = unpack(self._store.kept(course.id, record.epoch - 1))
+            if not before:  # by a search that kept none: the path of this trial has no beginning
+                return
+            course.parameters = before[-1].parameters
+        content = pack(record.snapshots, course.parameters)
+        course.parameters = unpack([content], course.parameters)[-1].parameters
+        self._store.keep(course.id, record.epoch, content)
+
     def _open_cohorts(self) -> None:
         """Propose as many cohorts as keep all cores busy."""
         while len(self._cohorts) < len(self._sizes):
@@ -228,7 +276,6 @@ class _TrialScheduler:
     def _propose(self, number: int) -> None:
         size, shares = self._sizes[number]
         first = len(self._courses)
-        features = self._training.inputs.shape[1]
         for i in range(first, first + size):
             settings = self._sampler.ask()
             if settings is None:  # a grid has ended
@@ -237,7 +284,8 @@ class _TrialScheduler:
                 if not self._planned:
                     raise InputError("search: no point of the grid meets the constraints")
                 break
-            member = settings.member(features, self._classes, self._seed + i)
+            first_input, end = self._seen(settings) or (0, self._training.inputs.shape[1])
+            member = settings.member(end - first_input, self._classes, self._seed + i)
             for stored in (self._held.get(i), self._paused.get(i)):
                 if stored is not None and stored.member != member:
                     raise self._another(i)
@@ -259,6 +307,9 @@ class _TrialScheduler:
                 self._work(course, done)
         for i in ids:
             self._advance(i)
+
+    def _seen(self, settings: Settings) -> tuple[int, int] | None:
+        return None if self._columns is None else self._columns[settings.encoding]
 
     def _advance(self, number: int) -> None:
         """Train a trial to where it is compared next, unless the store knows what comes of it."""
@@ -287,8 +338,10 @@ class _TrialScheduler:
                 member=course.member,
                 index=number,
                 until=until,
+                snapshots_per_epoch=self._snapshots_per_epoch,
                 checkpoint=checkpoint,
                 priority=(course.cohort, -left),
+                columns=self._seen(course.settings),
             )
         )
 
@@ -335,6 +388,7 @@ class _TrialScheduler:
 
     def _finish(self, course: _Course, trial: Trial) -> None:
         self.done[trial.id] = trial
+        course.parameters = None
         self._work(course, course.cost - course.worked)  # what is left of it will not be done
         if trial.outcome == "completed" and trial.validation_accuracy is not None:
             self._best = max(self._best or 0.0, trial.validation_accuracy)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -16,6 +16,7 @@ from downslope.errors import InputError
 from downslope.files import inside
 from downslope.networks import Member
 from downslope.search.settings import Settings
+from downslope.showing import Shown
 
 # A table's name that is no UTF-8 any more ends in Python's own error, within SQLite's.
 _SQLITE = (sqlite3.Error, UnicodeDecodeError)
@@ -31,6 +32,11 @@ _TABLES = (
     "TABLE paused (id INTEGER PRIMARY KEY, trial TEXT NOT NULL, sha256 TEXT NOT NULL, "
     "state BLOB NOT NULL, state_sha256 TEXT NOT NULL)",
 )
+# Made only where a search keeps paths; each row is what `snapshots.pack` wrote of an epoch.
+_SNAPSHOTS = (
+    "TABLE snapshots (id INTEGER NOT NULL, epoch INTEGER NOT NULL, content BLOB NOT NULL, "
+    "sha256 TEXT NOT NULL, PRIMARY KEY (id, epoch))"
+)
 
 Outcome = Literal["completed", "pruned", "diverged", "failed"]
 
@@ -44,7 +50,7 @@ class TrialEpoch(msgspec.Struct, frozen=True, kw_only=True):
     validation_accuracy: float | None
 
 
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
+class Trial(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """A member that a search proposed, with its outcome.
 
     Args:
@@ -77,6 +83,31 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     cohort: int = 0
     rung: int | None = None
     rank: int | None = None
+
+    def facts(self) -> Mapping[str, object]:
+        """Return what became of the trial and what it was."""
+        measured = ("validation_accuracy", "validation_loss")
+        return {
+            "id": self.id,
+            "outcome": self.outcome,
+            **{name.replace("_", " "): getattr(self, name) for name in measured},
+            **self.member.facts(),
+            "epochs": f"{len(self.curve)} of {self.settings.epochs}",
+            "seconds": self.seconds,
+            "reason": self.reason,
+        }
+
+    def row(self) -> dict[str, Any]:
+        """Return the trial's row of a data frame, with a column for each hyperparameter."""
+        measured = ("outcome", "validation_accuracy", "validation_loss", "train_loss", "seconds")
+        return {
+            "id": self.id,
+            **{name: getattr(self, name) for name in measured},
+            "seed": self.member.seed,
+            "trained_epochs": len(self.curve),
+            **msgspec.structs.asdict(self.settings),
+            "reason": self.reason,
+        }
 
 
 class PausedTrial(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +166,7 @@ class TrialStore:
         """Refuse views and triggers: they compute when they are read or written, maybe for ever."""
         rows = self._connection.execute("SELECT type, name, sql FROM sqlite_master")
         for kind, name, text in rows:
-            if text not in {f"CREATE {table}" for table in _TABLES}:
+            if text is not None and text not in {f"CREATE {t}" for t in (*_TABLES, _SNAPSHOTS)}:
                 raise sqlite3.DatabaseError(f"it has a {kind} {name!r} that we did not make")
 
     def add(self, trial: Trial) -> None:
@@ -162,6 +193,41 @@ class TrialStore:
         with self._storing(f"trial {trial.id}"):
             self._connection.execute("INSERT OR REPLACE INTO paused VALUES (?, ?, ?, ?, ?)", row)
         self._commit_soon()
+
+    def keep(self, number: int, epoch: int, content: bytes) -> None:
+        """Store the snapshots of an epoch of a trial, before what says that the epoch was trained.
+
+        Raises:
+            InputError: as `add`.
+        """
+        with self._storing(f"snapshots of trial {number}"):
+            self._connection.execute(f"CREATE {_SNAPSHOTS.replace(' ', ' IF NOT EXISTS ', 1)}")
+            row = (number, epoch, content, _sha256(content))
+            self._connection.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?, ?)", row)
+
+    def kept(self, number: int, epochs: int) -> list[bytes]:
+        """Read the snapshots of a trial's first epochs; empty where none were kept.
+
+        Raises:
+            InputError: they are damaged, or those of an epoch are missing.
+        """
+        contents: list[bytes] = []
+        with self._reading():
+            known = "SELECT name FROM sqlite_master WHERE name = 'snapshots'"
+            if not self._connection.execute(known).fetchone():
+                return []
+            rows = self._connection.execute(
+                "SELECT epoch, content, sha256 FROM snapshots WHERE id = ? AND epoch <= ? "
+                "ORDER BY epoch",
+                (number, epochs),
+            )
+            for epoch, content, digest in rows:
+                if digest != _sha256(content) or epoch != len(contents) + 1:
+                    raise InputError(f"the snapshots of trial {number}, epoch {epoch}, differ")
+                contents.append(content)
+        if contents and len(contents) < epochs:
+            raise InputError(f"{self.path}: trial {number} lacks the snapshots of its last epochs")
+        return contents
 
     def commit(self) -> None:
         """Bring all that was stored to the disk, a power cut included.

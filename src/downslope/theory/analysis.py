@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Final
 import msgspec
 
 from downslope.engines.environment import fingerprint
-from downslope.errors import InputError
-from downslope.files import cache_folder, write_whole
+from downslope.files import keep, key_of, read_kept
 from downslope.progress import Progress, Steps
+from downslope.showing import Shown
 from downslope.theory.activations import ACTIVATIONS
 from downslope.theory.gains import Gain, compute_gain
 from downslope.theory.refutations import CounterExample, Mutation, counterexamples, mutations
@@ -24,7 +23,7 @@ FILE: Final = "theory.json"
 """The name of the result in the program's cache."""
 
 
-class Analysis(msgspec.Struct, frozen=True, kw_only=True):
+class Analysis(Shown, msgspec.Struct, frozen=True, kw_only=True):
     """The verified derivation, and the gains of the activations known by name.
 
     Args:
@@ -49,7 +48,7 @@ def analyse() -> Steps[Analysis]:
     package and the versions that compute. One of another key, or a damaged one, is worked out
     again; a cache that cannot be written is done without.
     """
-    if (kept := _read(cache_folder() / FILE)) is not None:
+    if (kept := _read()) is not None:
         yield Progress("verifying the derivation", 1, 1, "done before by this version")
         return kept
     total = 3 + len(ACTIVATIONS)
@@ -67,31 +66,19 @@ def analyse() -> Steps[Analysis]:
     analysis = Analysis(
         steps=steps, counterexamples=examples, mutations=wrong, gains=gains, edges=edges
     )
-    content = msgspec.json.encode(analysis)
-    with suppress(OSError, InputError):
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        write_whole(cache_folder() / FILE, f"{_digest(content)}\n".encode() + content)
+    keep(FILE, _key(), msgspec.json.encode(analysis))
     return analysis
 
 
-def _read(path: Path) -> Analysis | None:
+def _read() -> Analysis | None:
     """Read a kept result; None where there is none that is whole and of this installation."""
-    with suppress(OSError, msgspec.DecodeError):
-        digest, _, content = path.read_bytes().partition(b"\n")
-        if digest == _digest(content).encode():
-            return msgspec.json.decode(content, type=Analysis)
+    content = read_kept(FILE, _key())
+    with suppress(msgspec.DecodeError):
+        return None if content is None else msgspec.json.decode(content, type=Analysis)
     return None
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(_key() + content).hexdigest()
 
 
 @cache
 def _key() -> bytes:
     """Gather what decides the result: the source of this package, and what computes."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    return msgspec.json.encode(
-        [fingerprint(), [hashlib.sha256(s.read_bytes()).hexdigest() for s in sources]],
-        order="sorted",
-    )
+    return key_of(Path(__file__).parent, fingerprint())

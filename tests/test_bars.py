@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from downslope import watch as watching
+from downslope import bars
+from downslope.bars import watch
 from downslope.progress import Progress, Steps
-from downslope.watch import watch
 
 
 def steps() -> Steps[int]:
@@ -37,7 +37,7 @@ def test_a_line_for_each_stage_where_there_is_no_terminal(monkeypatch: pytest.Mo
 
 
 def test_a_long_stage_says_once_a_minute_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "HEARTBEAT", 0)
+    monkeypatch.setattr(bars, "HEARTBEAT", 0)
     lines = watched(monkeypatch, terminal=False).splitlines()
     assert lines[:2] == ["[1/2] search: 33 %; 1/3 trials", "[1/2] search: 100 %; 3/3 trials"]
 
