@@ -35,6 +35,7 @@ from downslope.statistics import (
     class_scores,
     compare,
     mean_interval,
+    pseudovalues,
     regression_score,
     reliability,
     wilson_interval,
@@ -346,6 +347,22 @@ def _mean_interval(draws: int) -> Iterator[Case]:
         yield Case(f"{seeds} seeds", covered, draws)
 
 
+def _pseudovalues(draws: int) -> Iterator[Case]:
+    # What a pair has in common with others that share a seed, and what is its own; true mean 0.
+    for seeds in (5, 20):
+        for own in (0.0, 1.0):
+            random, covered = np.random.default_rng(0), 0
+            for _ in range(draws):
+                pairs = random.normal(0, own, (seeds, seeds))
+                of_seeds = random.normal(size=seeds)
+                pairs = pairs + pairs.T + of_seeds + of_seeds[:, None]
+                values = pseudovalues({"of": pairs}, lambda of: float(of.mean()))
+                low, high = mean_interval(values) or (0.0, 0.0)
+                covered += low <= 0 <= high
+            what = f"all pairs of {seeds} seeds, a pair's own deviation {own:g}, a seed's 1"
+            yield Case(what, covered / draws, draws)
+
+
 def _wilson_interval(draws: int) -> Iterator[Case]:
     del draws  # exact: the sum over all numbers of hits
     for accuracy in (0.6, 0.88, 0.99):
@@ -419,6 +436,7 @@ SIMULATIONS: dict[str, Callable[[int], Iterator[Case]]] = {
     "class_scores": _class_scores,
     "compare": _compare,
     "mean_interval": _mean_interval,
+    "pseudovalues": _pseudovalues,
     "regression_score": _regression_score,
     "reliability": _reliability,
     "wilson_interval": _wilson_interval,

@@ -129,6 +129,7 @@ def test_frames_have_a_row_for_each(finished_results: Results, records: Records)
     assert trials["id"].tolist() == [trial.id for trial in search.trials]
     rates = [trial.settings.learning_rate for trial in search.trials]
     assert trials["learning_rate"].tolist() == rates
+    assert "label_smoothing" in to_frame(search.trials) and "label_smoothing" not in trials
     epochs = to_frame(list(records))
     assert epochs.equals(records.to_frame())
     assert epochs["train_loss"].tolist() == [record.train_loss for record in records]

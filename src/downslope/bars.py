@@ -209,7 +209,8 @@ class _Row:
         return harmless("  ".join(filter(None, self._cells())))
 
     def html(self) -> str:
-        label, *rest = (f"<td>{escape(cell)}</td>" for cell in self._cells())
+        style = "white-space: nowrap"
+        label, *rest = (f'<td style="{style}">{escape(cell)}</td>' for cell in self._cells())
         bar = f'<progress value="{self.share:.4f}" aria-label="{escape(self.label)}"></progress>'
         return f"<tr>{label}<td>{bar}</td>{''.join(rest)}</tr>"
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from downslope.autoencoders import AutoencoderResult
-from downslope.data import Opening, Task
+from downslope.data import NumberMethod, Opening, Task
 from downslope.landscape import LandscapeResult
 from downslope.networks import Member
 from downslope.recipe import Recipe
@@ -169,13 +169,17 @@ def _disagreements(results: Results) -> Iterator[str]:
             yield f"data.{name} = {getattr(data, name)}: must not be below 0"
     if min(data.class_counts, default=0) < 0:
         yield f"data.class_counts has {min(data.class_counts)}: must not be below 0"
-    for place, member in _members(results):
-        own = place == "autoencoder.member" and len(data.shape) == 1  # it encodes a table itself
-        if member.network.widths[0] != features and not own:
-            yield (
-                f"data.shape = {data.shape} has {features} values, but {place} has "
-                f"{member.network.widths[0]} inputs; they must agree"
-            )
+    inputs: dict[str | None, int] = {None: features}
+    for place, member, encoding in _members(results):
+        if place == "autoencoder.member" and len(data.shape) == 1:  # it encodes a table itself
+            continue
+        width = member.network.widths[0]
+        known = inputs.setdefault(encoding if len(data.shape) == 1 else None, width)
+        if width != known:
+            what = f"data.shape = {data.shape} has {features} values"
+            if encoding is not None:
+                what = f"other networks of {encoding} encoding have {known} inputs"
+            yield f"{what}, but {place} has {width} inputs; they must agree"
     searches = {"search": results.search, "variants.search": variants and variants.search}
     for place, search in searches.items():
         if search is not None:
@@ -189,16 +193,17 @@ def _disagreements(results: Results) -> Iterator[str]:
             yield f"{place}.runs: must be at least one, each with a path"
 
 
-def _members(results: Results) -> Iterator[tuple[str, Member]]:
+def _members(results: Results) -> Iterator[tuple[str, Member, NumberMethod | None]]:
+    """Yield where each member stands, it, and the encoding that its settings name."""
     if results.search is not None:
         for i, trial in enumerate(results.search.trials):
-            yield f"search.trials[{i}]", trial.member
+            yield f"search.trials[{i}]", trial.member, trial.settings.encoding
     if results.refit is not None:
-        yield "refit.member", results.refit.member
-    if results.variants is not None and results.variants.refit is not None:
-        yield "variants.refit.member", results.variants.refit.member
+        yield "refit.member", results.refit.member, results.refit.encoding
+    if results.variants is not None and (refit := results.variants.refit) is not None:
+        yield "variants.refit.member", refit.member, refit.encoding
     if results.autoencoder is not None:
-        yield "autoencoder.member", results.autoencoder.member
+        yield "autoencoder.member", results.autoencoder.member, None
 
 
 def _search_disagreements(place: str, search: SearchResult) -> Iterator[str]:

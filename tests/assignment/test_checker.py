@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from downslope.assignment.catalogue import catalogue, code_of, reference_source
 from downslope.assignment.checker import Checker, small_data
 from downslope.assignment.oracle import Oracle
-from downslope.assignment.records import Record, Request
+from downslope.assignment.records import Limits, Record, Request
 from downslope.assignment.submission import FUNCTIONS, OPTIONAL, read_submission
 from downslope.assignment.verdicts import Check
 from downslope.errors import InputError
@@ -21,6 +21,7 @@ MISTAKES = runpy.run_path(str(Path(__file__).with_name("seeds.py")))["MISTAKES"]
 VARIATIONS = runpy.run_path(str(Path(__file__).with_name("variations.py")))
 CORRECT, SEVERAL = VARIATIONS["CORRECT"], VARIATIONS["SEVERAL"]
 SOLUTIONS = Path(__file__).parent / "solutions"
+LIMITS = Limits(seconds=120.0)  # a busy machine takes as long as it takes
 # `make mistakes` checks all of them, which takes minutes; otherwise every third is checked.
 EVERY = 1 if os.environ.get("DOWNSLOPE_MISTAKES") == "full" else 3
 

@@ -48,7 +48,7 @@ def digest(folder: Path) -> dict[str, str]:
 
 
 def child(request: dict[str, Any], report: int) -> None:
-    recipe, data = load_recipe(request["recipe"]), load("digits")
+    recipe, data = load_recipe(request["recipe"]), load(Path(request["recipe"]).with_suffix(".npz"))
     if request.get("user"):
         os.setuid(request["user"])
     path = Path(request["out"])

@@ -17,7 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 HERE = Path(__file__).parent
 FULL = os.environ.get("DOWNSLOPE_KILLS") == "full"
@@ -25,8 +27,8 @@ STAGES = ["search", "refit", "variants", "landscape", "autoencoder"]
 TINY = """
 seed = 7
 [data]
-name = "digits"
-validation = 1237
+name = "tiny.npz"
+validation = 40
 [search]
 trials = 4
 [search.halving]
@@ -65,6 +67,7 @@ epochs = 2
 grid = [4, 3]
 examples = 50
 snapshots_per_epoch = 2
+curvature = 1
 [autoencoder]
 hidden = [16, 8, 16]
 [autoencoder.training]
@@ -119,6 +122,9 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
     compiler = ["cc", "-O1", "-shared", "-fPIC", "-Wall", "-Werror"]
     subprocess.run([*compiler, "-o", library, HERE / "faults.c", "-ldl"], check=True)
     recipe.write_text(TINY)
+    inputs, targets = load_digits(return_X_y=True)
+    part = {"x_train": inputs[:240], "y_train": targets[:240]}
+    np.savez(recipe.with_suffix(".npz"), **part, x_test=inputs[240:300], y_test=targets[240:300])
     made = [Server(library, recipe) for _ in range(2)]
     yield made
     for server in made:

@@ -37,7 +37,7 @@ def losses_of_a_loop(task: SmallNetworks, rates: np.ndarray, steps: int) -> list
         with torch.no_grad():
             for weight, gradient, rate in zip(weights, gradients, rates, strict=True):
                 weight -= rate * gradient
-        losses.append(float(loss))
+        losses.append(loss.item())
     return losses
 
 
@@ -45,8 +45,8 @@ def losses_of_a_loop(task: SmallNetworks, rates: np.ndarray, steps: int) -> list
     ("rates", "steps"),
     [
         pytest.param([0.5, 0.5], 200, id="converges"),
-        pytest.param([30.0, 2.0], 200, id="saturates"),
-        pytest.param([300.0, 40.0], 8, id="wild, before rounding grows"),
+        pytest.param([5.0, 1.0], 200, id="converges fast"),
+        pytest.param([10.0, 4.0], 12, id="wild, before rounding grows"),
     ],
 )
 def test_a_network_equals_a_loop_of_pytorch(rates: list[float], steps: int) -> None:
@@ -55,9 +55,9 @@ def test_a_network_equals_a_loop_of_pytorch(rates: list[float], steps: int) -> N
     relative = np.array(losses) / losses[0]
     found = drain(train_small_networks(task, np.array([rates]), steps=steps, tail=5))
     assert found.steps[0] == steps
-    np.testing.assert_allclose(found.losses[0], relative.sum(), rtol=1e-10)
-    np.testing.assert_allclose(found.inverses[0], (1 / relative).sum(), rtol=1e-10)
-    np.testing.assert_allclose(found.last[0], relative[-5:].mean(), rtol=1e-10)
+    np.testing.assert_allclose(found.losses[0], relative.sum(), rtol=1e-13)
+    np.testing.assert_allclose(found.inverses[0], (1 / relative).sum(), rtol=1e-13)
+    np.testing.assert_allclose(found.last[0], relative[-5:].mean(), rtol=1e-13)
 
 
 def test_a_network_ends_at_the_step_at_which_the_loop_passes_the_limit() -> None:

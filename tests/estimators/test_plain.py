@@ -383,6 +383,18 @@ def test_a_scorer_may_decide_when_to_stop() -> None:
     assert numbers.best_epoch_ == 1 + int(np.argmax(numbers.validation_scores_))
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        MLPClassifier(**QUICK, early_stopping=True, scoring=lambda *_: np.nan),
+        MLPSearchClassifier(trials=2, cv=2, settings={"epochs": 2}, scoring=lambda *_: np.nan),
+    ],
+)
+def test_a_score_that_is_not_defined_chooses_nothing(model: Any) -> None:
+    with pytest.raises(InputError, match=r"is not defined on the .* rows held out"):
+        model.fit(X, Y)
+
+
 def test_several_labels_a_row_are_refused_and_wrapped() -> None:
     both = np.column_stack([Y == 0, Y == 1])
     with pytest.raises(ValueError, match="y should be a 1d array"):

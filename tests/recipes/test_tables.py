@@ -17,6 +17,7 @@ from downslope.recipes import load_recipe, run_recipe
 from downslope.recipes.context import prepare
 from downslope.report import summary, write_report
 from downslope.report.headline import configuration
+from downslope.report.statements import describe
 from downslope.results import Results
 from downslope.runs import Run
 
@@ -146,11 +147,16 @@ def test_a_search_over_encodings_trains_what_each_alone_would(tmp_path: Path, fo
         assert alone.validation_loss == trial.validation_loss
     chosen = search.chosen.settings.encoding
     assert results.refit.encoding == chosen
+    assert run.read_results().refit.encoding == chosen
     model = load_model(run.path)
     assert model.encoding.numbers.method == chosen
     context = prepare(load_recipe("quick", small | {"data.encoding": chosen}), dataset, run, 1)
     np.testing.assert_array_equal(model.encode(frame), context.encoding.transform(frame))
     assert f'encoding = "{chosen}"' in configuration(results.refit)
+    assert describe(results.refit).endswith(f", {chosen} encoding")
+    assert describe(search.chosen) == describe(results.refit).replace(
+        f"{results.refit.member.training.epochs} epochs", "2 epochs"
+    )
 
 
 def test_pictures_have_no_encoding_to_search(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ table = importlib.util.module_from_spec(_spec)
 sys.modules["coverage_table"] = table
 _spec.loader.exec_module(table)
 
-# These return no interval.
-PLAIN = {"confidence_of", "confident_mistakes"}
+# These return no interval, or that of `mean_interval`.
+PLAIN = {"confidence_of", "confident_mistakes", "effect", "verdict_of"}
 
 
 def at_least(share: float, draws: int) -> float:

@@ -207,7 +207,11 @@ class Checker:
             notes.insert(0, f"{len(texts) - SHOWN} more observations differ.")
         wrong = [v.function for v in before.values() if v.function in code_of(name) and not v.right]
         if wrong:
-            notes.append(f"This may follow from {', '.join(wrong)}; correct that first.")
+            called = ", ".join(wrong)
+            notes.append(
+                f"This may follow from {called}, or there may be more that is not right; correct "
+                f"{called} first."
+            )
         return Verdict(function=name, status="different", lines=[*texts[:SHOWN], *notes])
 
     def _fits(self, mistakes: Sequence[Mistake], name: str, record: Record) -> bool:
@@ -229,8 +233,7 @@ class Checker:
             for more in [[], *([mistake] for mistake in own)]:
                 if called and self._fits([*called, *more], name, record):
                     return _verdict(name, [*called, *more])
-            one = self._partly(own, called, name, record) if called else None
-            return one and _verdict(name, [*called, one], more=True)
+            return None
         accepted = [[m] for m in catalogue() if m.function == name and m.accepted]
         for beside in [[], *accepted]:
             for mistake in own:
@@ -246,7 +249,7 @@ class Checker:
             for order in (pair, pair[::-1]):
                 if self._fits(order, name, record):
                     return _verdict(name, list(pair))
-        one = self._partly(own, [], name, record)
+        one = self._partly(own, name, record)
         return one and _verdict(name, [one], more=True)
 
     def _shares(self, mistake: Mistake, name: str, record: Record, departed: list[str]) -> bool:
@@ -254,22 +257,19 @@ class Checker:
         theirs = self._reference(name, [mistake])
         return theirs is not None and any(_agree(key, theirs, record) for key in departed)
 
-    def _partly(
-        self, own: list[Mistake], called: list[Mistake], name: str, record: Record
-    ) -> Mistake | None:
-        """Find a mistake that explains a part of what departs, beside those in what it calls.
+    def _partly(self, own: list[Mistake], name: str, record: Record) -> Mistake | None:
+        """Find a mistake that explains a part of what departs.
 
         Everything that it changes is so in what was observed, or it is the only one that makes
         some observation what it is.
         """
-        right = self._reference(name, called)
-        if right is None or record.error is not None:
-            return None
+        right = self._reference(name)
+        assert right is not None
         departed, _ = departures(right.values, record.values)
         explain: dict[str, list[Mistake]] = {key: [] for key in departed}
         whole: list[Mistake] = []
         for mistake in own:
-            theirs = self._reference(name, [*called, mistake])
+            theirs = self._reference(name, [mistake])
             if theirs is None:
                 continue
             changed, _ = departures(right.values, theirs.values)

@@ -107,11 +107,13 @@ def _answer(request: Request, data: dict[str, Any], parent: int) -> dict[str, Re
         deadline = read + (limits.seconds + 2) * len(request.probes)
 
         def late() -> bool:
+            if os.getppid() != parent:  # not every system tells a child of that
+                _end(0, None)  # the reader sees in turn that this process is gone
             now = time.monotonic()
             return now > deadline or (now > read and not (folder / "out" / MODULE).exists())
 
         reader = _fork(lambda: _read(request, data, folder, server))
-        end = _wait(reader, late, parent)
+        end = _wait(reader, late)
         _end_all()
         records: dict[str, Record] = {}
         for path in (folder / "out").glob("*.msgpack"):
@@ -140,12 +142,8 @@ def _fork(work: Callable[[], None]) -> int:
         os._exit(0)
 
 
-def _wait(process: int, late: Callable[[], bool], parent: int) -> str | None:
-    """Wait for a process, end what it started, and say how it ended, if not by itself.
-
-    It is killed when it is late, and when this process's own parent is gone: not every system
-    tells a child of that.
-    """
+def _wait(process: int, late: Callable[[], bool]) -> str | None:
+    """Wait for a process, end what it started, and say how it ended, if not by itself."""
     pause = 0.001
     while True:
         done, status = os.waitpid(process, os.WNOHANG)
@@ -154,13 +152,10 @@ def _wait(process: int, late: Callable[[], bool], parent: int) -> str | None:
             if os.WIFSIGNALED(status):
                 return _ENDS.get(signal.Signals(os.WTERMSIG(status)), "crashed")
             return None
-        orphaned = os.getppid() != parent
-        if orphaned or late():
+        if late():
             os.kill(process, signal.SIGKILL)
             _end_group(process)
             os.waitpid(process, 0)
-            if orphaned:
-                sys.exit(1)
             return "time"
         time.sleep(pause)
         pause = min(0.02, pause * 1.5)
@@ -216,7 +211,12 @@ def _read(request: Request, data: dict[str, Any], folder: Path, server: int) -> 
     for name in request.probes:
         process = _fork(lambda name=name: _probe(name, namespace, data, guard, limits, out))
         deadline = time.monotonic() + limits.seconds + 1
-        end = _wait(process, lambda deadline=deadline: time.monotonic() > deadline, server)
+        end = _wait(
+            process,
+            lambda deadline=deadline: time.monotonic() > deadline or os.getppid() != server,
+        )
+        if os.getppid() != server:
+            return
         if end is not None:
             _write(out, name, Record(end=end, **guard.marks()))
 

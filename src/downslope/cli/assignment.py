@@ -42,7 +42,7 @@ def check(
     not right.
     """
     from downslope.assignment import Checker, Limits, read_rubric, read_submission
-    from downslope.watch import watch
+    from downslope.bars import watch
 
     written = {"json": "check.json", "gradescope": "results.json", "html": "check.html"}
     wanted = [] if formats is None else names_of(formats, tuple(written), "--format")

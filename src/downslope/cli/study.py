@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from downslope.bars import watch
 from downslope.cli.options import QuietOption, ThreadsOption, number, parse_changes, place
 from downslope.errors import InputError
 from downslope.terminal import say, show
-from downslope.watch import watch
 
 
 def study(

@@ -88,7 +88,7 @@ def train_small_networks(
     >>> task = SmallNetworks(draw(size=(16, 2)), draw(size=16), draw(size=(8, 2)), draw(size=8))
     >>> slow_and_fast = np.array([[0.1, 0.1], [1e6, 1e6]])
     >>> outcomes = drain(train_small_networks(task, slow_and_fast, steps=50))
-    >>> bool(outcomes.last[0] < 1), outcomes.last[1]
+    >>> bool(outcomes.last[0] < 1), float(outcomes.last[1])
     (True, inf)
     """
     if not instruction_sets():

@@ -65,9 +65,24 @@ def score(predicted: Predicted, scoring: Any, truth: NDArray[Any], name: str) ->
     """
     try:
         scorer: Any = check_scoring(predicted, scoring)
-        return float(scorer(predicted, np.zeros((len(truth), 1)), truth))
+        value = float(scorer(predicted, np.zeros((len(truth), 1)), truth))
     except (ValueError, TypeError) as error:
         raise InputError(f"{name}: scoring = {scoring!r}: {one_line(error)}") from None
+    return defined(value, scoring, len(truth), name)
+
+
+def defined(value: float, scoring: Any, rows: int, name: str) -> float:
+    """Return a score that can be compared.
+
+    Raises:
+        InputError: it is not a number: no choice can rest on it.
+    """
+    if np.isnan(value):
+        raise InputError(
+            f"{name}: scoring = {scoring!r} is not defined on the {rows} rows held out; hold out "
+            "more of them, or give another scorer"
+        )
+    return value
 
 
 def log_loss_or_error(predicted: Predicted, truth: NDArray[Any]) -> float:

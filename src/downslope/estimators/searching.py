@@ -35,7 +35,7 @@ from downslope.estimators.preparation import (
     take,
     warn_of_columns,
 )
-from downslope.estimators.scoring import log_loss_or_error, score
+from downslope.estimators.scoring import defined, log_loss_or_error, score
 from downslope.estimators.space import make_space
 from downslope.estimators.tags import TakesTables
 from downslope.estimators.task import Plain, Task
@@ -298,16 +298,20 @@ class MLPSearch(TakesTables, ABC):
             delayed(task.fitted)(self._quiet(trial, seed), train) for trial, train, _ in jobs
         )
         fitted: list[_Fitted] = []
+        undefined = 0
         for (_, _, test), estimator in zip(jobs, trained, strict=True):
             score, residuals = np.nan, np.empty(0)
             if estimator is not None:
                 rows = take(task.rows, test)
                 scorer: Any = check_scoring(estimator, self.scoring)
                 score = float(scorer(estimator, rows, task.truth[test]))
+                undefined = len(test) if np.isnan(score) else undefined
                 if task.classes is None:
                     residuals = np.abs(estimator.predict(rows) - task.truth[test])
             fitted.append((estimator if self.ensemble else None, score, residuals))
             yield Progress("choice", len(fitted), len(jobs), f"{len(best)} best trials on folds")
+        if undefined:
+            defined(np.nan, self.scoring, undefined, type(self).__name__)
         folds = len(splits)
         return [fitted[i : i + folds] for i in range(0, len(fitted), folds)]
 

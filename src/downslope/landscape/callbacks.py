@@ -47,6 +47,8 @@ def lightning_callback(trajectory: Trajectory, *, every: Count = 100, part: str 
         ) -> None:
             loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
             self.loss = float(loss) if isinstance(loss, torch.Tensor) else float("nan")
+            if pl_module.automatic_optimization:  # Lightning divides by what it accumulates
+                self.loss *= trainer.accumulate_grad_batches
             if trainer.global_step % every == 0:
                 self._record(trainer, pl_module)
 

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from downslope.errors import InputError, one_line
-from downslope.landscape.ordering import KEYS
+from downslope.landscape.ordering import KEYS, whole_number
 
 ENDINGS = (".pt", ".pth", ".ckpt", ".bin", ".tar", ".safetensors")
 INDEX = ".index.json"
@@ -53,7 +53,7 @@ class SavedState:
     path: Path
     weights: Path
 
-    def counts(self) -> dict[str, Any]:
+    def counts(self) -> dict[str, int]:
         """Read how far training had come, without keeping the weights.
 
         Raises:
@@ -70,7 +70,8 @@ class SavedState:
             saved = {key: int(text) for key, text in written.items() if text.isdecimal()}
         else:
             saved = _load(self.weights)
-        return {key: saved[key] for key in KEYS if key in saved}
+        counts = {key: whole_number(saved.get(key)) for key in KEYS}
+        return {key: count for key, count in counts.items() if count is not None}
 
     def read(self) -> dict[str, Any]:
         """Read the whole checkpoint; weights are mapped into memory where the format allows.

@@ -79,12 +79,13 @@ def _unclear(
 def _held(states: Sequence[Mapping[str, Any]]) -> Readings:
     """Return what all files hold, by key."""
     readings = {
-        f'"{key}" in the files': [_whole(state.get(key)) for state in states] for key in KEYS
+        f'"{key}" in the files': [whole_number(state.get(key)) for state in states] for key in KEYS
     }
     return _complete(readings)
 
 
-def _whole(value: object) -> int | None:
+def whole_number(value: object) -> int | None:
+    """Return a count as people save it, a tensor too; None if it is none."""
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, int | float):

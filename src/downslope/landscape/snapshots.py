@@ -46,7 +46,7 @@ def read_snapshots(
             not finite, or an order that is not clear.
     """
     states = find_states(folder)
-    counted: list[tuple[SavedState, dict[str, Any]]] = []
+    counted: list[tuple[SavedState, dict[str, int]]] = []
     for state in states:
         counted.append((state, state.counts()))
         yield Progress("reading snapshots", len(counted) / 2, len(states))
@@ -81,9 +81,12 @@ def read_snapshots(
 
 
 def _without_copies(
-    counted: list[tuple[SavedState, dict[str, Any]]], layout: Layout, notes: dict[str, None]
-) -> list[tuple[SavedState, dict[str, Any]]]:
-    """Leave out states without a number in their name that repeat a numbered one."""
+    counted: list[tuple[SavedState, dict[str, int]]], layout: Layout, notes: dict[str, None]
+) -> list[tuple[SavedState, dict[str, int]]]:
+    """Leave out states without a number in their name that repeat a numbered one.
+
+    Those with the same counts are compared first, so that few are read.
+    """
 
     def vector(state: SavedState) -> NDArray[np.float32]:
         return _vector(layout.extract(state.path, state.read())[0], layout)
@@ -94,8 +97,8 @@ def _without_copies(
         if (state, counts) in numbered:
             continue
         own = vector(state)
-        alike = (s for s, c in numbered if not counts or c == counts)
-        if twin := next((s for s in alike if np.array_equal(vector(s), own)), None):
+        likely = [s for s, _ in sorted(numbered, key=lambda pair: pair[1] != counts)]
+        if twin := next((s for s in likely if np.array_equal(vector(s), own)), None):
             notes[f"{state.path}: the same as {twin.path.name}; left out"] = None
         else:
             kept.append((state, counts))

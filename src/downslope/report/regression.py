@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from downslope.report import formats
@@ -29,7 +30,7 @@ from downslope.report.refit import Losses, epoch_table, minibatch_table
 from downslope.report.statements import describe, is_chosen, outcomes, standing
 from downslope.report.style import INDIGO, INK, MUTED, panel, plain
 from downslope.results import DataResult, Results
-from downslope.search import RefitResult, SearchResult
+from downslope.search import RefitResult, SearchResult, Trial
 from downslope.statistics import RegressionScore
 
 MOST_SHOWN = 4000
@@ -43,63 +44,72 @@ ERROR = Source(
 
 
 @dataclass(frozen=True)
-class Predictions(Display):
-    """Predicted numbers against the true ones, of the first completed seed."""
+class _Points(Display):
+    """A point for each test example, of the first completed seed."""
 
     predictions: Sequence[float]
     truth: Sequence[float]
     target: str
-    name = "refit-predictions"
-    title = "How close are the predictions?"
     source = Source("refit/predictions.npz", "the first completed seed on the test set")
 
-    def frame(self) -> Frame:
+    @property
+    def _shown(self) -> list[tuple[float, float]]:
+        """Pairs of truth and prediction."""
         order = np.linspace(0, len(self.truth) - 1, min(MOST_SHOWN, len(self.truth))).astype(int)
-        return Frame(("truth", "prediction"), [(self.truth[i], self.predictions[i]) for i in order])
+        return [(self.truth[i], self.predictions[i]) for i in order]
+
+    def _panel(self, frame: Frame, labels: tuple[str, str], height: float) -> tuple[Figure, Axes]:
+        """Draw the second column of a frame against the first; labels name the target."""
+        name = plain(self.target, 40)
+        figure, axes = panel(*(label.format(name) for label in labels), height=height)
+        x, y = (frame.numbers(column) for column in frame.columns)
+        axes.plot(x, y, ".", color=INDIGO, ms=4, alpha=0.5, rasterized=True)
+        return figure, axes
+
+
+@dataclass(frozen=True)
+class Predictions(_Points):
+    """Predicted numbers against the true ones."""
+
+    name = "refit-predictions"
+    title = "How close are the predictions?"
+
+    def frame(self) -> Frame:
+        return Frame(("truth", "prediction"), self._shown)
 
     def draw(self, frame: Frame) -> Figure:
-        truth, predictions = frame.numbers("truth"), frame.numbers("prediction")
-        name = plain(self.target, 40)
-        figure, axes = panel(f"true {name}", f"predicted {name}", height=4.4)
+        figure, axes = self._panel(frame, ("true {}", "predicted {}"), 4.4)
+        truth = frame.numbers("truth")
         ends = [float(truth.min()), float(truth.max())]
         axes.plot(ends, ends, color=INK, lw=1, label="prediction = truth")
-        axes.plot(truth, predictions, ".", color=INDIGO, ms=4, alpha=0.5, rasterized=True)
         axes.legend(loc="upper left")
         return figure
 
     def texts(self) -> Texts:
-        correlation = np.corrcoef(self.truth, self.predictions)[0, 1]
+        alt = "Predictions against the truth"
+        if np.ptp(self.predictions) > 0 and np.ptp(self.truth) > 0:
+            correlation = np.corrcoef(self.truth, self.predictions)[0, 1]
+            alt += f"; their correlation is {correlation:.3f}"
         return Texts(
             "Each point is a test example; on the line the prediction is right. The first "
             "completed seed.",
-            f"Predictions against the truth; their correlation is {correlation:.3f}.",
+            f"{alt}.",
         )
 
 
 @dataclass(frozen=True)
-class Residuals(Display):
-    """Prediction minus truth against the prediction, of the first completed seed."""
+class Residuals(_Points):
+    """Prediction minus truth against the prediction."""
 
-    predictions: Sequence[float]
-    truth: Sequence[float]
-    target: str
     name = "refit-residuals"
     title = "Where are the predictions off?"
-    source = Predictions.source
 
     def frame(self) -> Frame:
-        pairs = Predictions(self.predictions, self.truth, self.target).frame().rows
-        return Frame(("prediction", "residual"), [(p, p - t) for t, p in pairs])
+        return Frame(("prediction", "residual"), [(p, p - t) for t, p in self._shown])
 
     def draw(self, frame: Frame) -> Figure:
-        name = plain(self.target, 40)
-        figure, axes = panel(f"predicted {name}", "prediction minus truth", height=3.4)
+        figure, axes = self._panel(frame, ("predicted {}", "prediction minus truth"), 3.4)
         axes.axhline(0, color=MUTED, lw=1)
-        residuals = frame.numbers("residual")
-        axes.plot(
-            frame.numbers("prediction"), residuals, ".", color=INDIGO, ms=4, alpha=0.5,
-            rasterized=True,
-        )  # fmt: skip
         return figure
 
     def texts(self) -> Texts:
@@ -185,7 +195,11 @@ def refit_blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
 
 
 def _score_table(refit: RefitResult, score: RegressionScore) -> Table:
-    completed = [s for s in refit.seeds if not any(f"seed {s} " in x for x in refit.stopped)]
+    completed = [
+        seed
+        for seed in refit.seeds
+        if not any(line.startswith(f"seed {seed} ") for line in refit.stopped)
+    ]
     rows = [
         Row([f"seed {seed}", number(rmse)])
         for seed, rmse in zip(completed, score.rmse, strict=True)
@@ -222,7 +236,11 @@ def variants_blocks(results: Results, arrays: Arrays) -> Iterator[Block]:
 
 
 def _trials(search: SearchResult, data: DataResult, part: str) -> Iterator[Block]:
-    trials = sorted(search.trials, key=lambda t: (t.validation_loss or math.inf, t.id))
+    def order(trial: Trial) -> tuple[float, int]:
+        loss = trial.validation_loss
+        return (math.inf if loss is None else loss), trial.id
+
+    trials = sorted(search.trials, key=order)
     yield Paragraph(
         formats.capitalized(
             f"{plural(len(trials), 'trial')}, {outcomes(trials)}; {validated(search, data)}."

@@ -210,6 +210,7 @@ def describe(trained: Trained) -> str:
         rate += f" ({training.schedule.replace('_', '-')})"
     momentum = "Nesterov momentum" if training.nesterov else "momentum"
     initialization = network.initialization
+    encoding = getattr(getattr(trained, "settings", trained), "encoding", None)
     texts = {
         f"{shape}, {architecture[0]}": True,
         f"{initialization} initialization": initialization != "pytorch",
@@ -221,6 +222,7 @@ def describe(trained: Trained) -> str:
         f"label smoothing {training.label_smoothing:g}": training.label_smoothing,
         f"gradients clipped at {training.clip_norm:g}": training.clip_norm,
         f"batch {training.batch_size}, {plural(training.epochs, 'epoch')}": True,
+        f"{encoding} encoding": encoding,
     }
     return ", ".join(text for text, used in texts.items() if used)
 

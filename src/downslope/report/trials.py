@@ -83,6 +83,7 @@ def trial_table(search: SearchResult, part: Part) -> Table:
 
     trials = sorted(search.trials, key=order)
     optional = {
+        Column("encoding", False): [t.settings.encoding or "" for t in trials],
         Column("init.", False): [t.settings.initialization for t in trials],
         Column("activation", False): [t.settings.activation for t in trials],
         Column("norm.", False): [t.settings.normalization for t in trials],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from downslope.search.settings import Settings
 from downslope.search.trials import Trial, TrialEpoch
 from downslope.showing import Drawn, to_frame
 
@@ -106,8 +107,13 @@ class SearchResult(Drawn, msgspec.Struct, frozen=True, kw_only=True):
         return [*best, *(trial for trial in self.trials if trial.outcome != "completed")]
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a data frame with a row for each trial, by id: what it was, what it reached."""
-        return to_frame(self.trials)
+        """Return a data frame with a row for each trial, by id, and what it reached.
+
+        Of the settings it has those in which trials differ; `to_frame(search.trials)` has all.
+        """
+        frame = to_frame(self.trials)
+        names = set(Settings.__struct_fields__) & set(frame.columns)
+        return frame.drop(columns=[name for name in names if len({*frame[name].tolist()}) < 2])
 
     def plot_history(self) -> Figure:
         """Draw how each trial learned: its validation accuracy after each epoch."""

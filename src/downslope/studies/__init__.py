@@ -2,6 +2,7 @@
 
 from downslope.studies.barriers import Barriers
 from downslope.studies.catalogue import STUDIES, study_named
+from downslope.studies.edge_of_stability import EdgeOfStability
 from downslope.studies.running import StudyResult, run_study
 from downslope.studies.study import Analysis, Part, Study
 from downslope.studies.trainability import Trainability
@@ -10,6 +11,7 @@ __all__ = [
     "STUDIES",
     "Analysis",
     "Barriers",
+    "EdgeOfStability",
     "Part",
     "Study",
     "StudyResult",

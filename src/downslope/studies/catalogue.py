@@ -8,10 +8,13 @@ from typing import Any, Final
 from downslope.checked import read
 from downslope.errors import InputError, nearest
 from downslope.studies.barriers import Barriers
+from downslope.studies.edge_of_stability import EdgeOfStability
 from downslope.studies.study import Study
 from downslope.studies.trainability import Trainability
 
-STUDIES: Final[Mapping[str, type[Study]]] = {kind.name: kind for kind in (Trainability, Barriers)}
+STUDIES: Final[Mapping[str, type[Study]]] = {
+    kind.name: kind for kind in (Trainability, Barriers, EdgeOfStability)
+}
 
 
 def study_named(name: str, settings: Mapping[str, Any] | None = None) -> Study:

@@ -94,7 +94,7 @@ def run_study(study: Study, run: Run, *, threads: int | None = None) -> Steps[St
     dataset = study.dataset()
     fresh = StudyResult(
         study=study.name,
-        settings=msgspec.to_builtins(study),
+        settings=msgspec.json.decode(msgspec.json.encode(study)),  # lists for tuples, as in JSON
         data_sha256="" if dataset is None else dataset.sha256,
         downslope=metadata.version("downslope"),
         versions=versions(),
@@ -201,16 +201,16 @@ def effects_table(result: StudyResult) -> Table:
                 number(effect.estimate, 3),
                 f"{number(effect.interval[0], 3)} to {number(effect.interval[1], 3)}",
                 f"{effect.claimed} {effect.bound:g}",
-                effect.verdict,
                 number(effect.detectable, 2),
                 str(effect.seeds),
+                effect.verdict,
             ],
             marks[effect.verdict],
         )
         for effect in result.effects
     ]
     columns = [Column("quantity", False), Column("mean"), Column("95 % interval")]
-    columns += [Column("claim"), Column("verdict", False), Column("power"), Column("seeds")]
+    columns += [Column("claim"), Column("power"), Column("seeds"), Column("verdict", False)]
     how = "Student's interval of the mean over seeds"
     caption = (
         "What the claim consists of. The interval decides; power: how far from the bound a true "

@@ -48,7 +48,7 @@ class Trainability(Study, frozen=True, kw_only=True):
         "the boundary between learning rates that train a small network and those that do not is "
         "a fractal: its box-counting dimension is above 1."
     )
-    core_minutes: ClassVar = 9.0
+    core_minutes: ClassVar = 7.1
 
     rectangle: tuple[float, float, float, float] = (3.0, 6.0, 1.0, 2.5)
     size: Sixteens = 512
@@ -169,7 +169,7 @@ class RateMap(Display):
 
     def texts(self) -> Texts:
         return Texts(
-            "Each pixel is a network, all of one start. Blue: trained, the darker the faster; "
+            "Each pixel is a network, all of one start. Blue: trained, the darker the slower; "
             "rose: did not, the darker the later it diverged. Colours go by rank. The CSV has "
             "minus the sum of relative losses of those that trained, and for the others the sum of "
             "one over each.",
