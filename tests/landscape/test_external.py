@@ -295,9 +295,9 @@ def once(module, batch):
 @pytest.mark.parametrize("named", [True, False])
 def test_a_loss_and_batches_of_ones_own_from_files(tmp_path: Path, named: bool) -> None:
     (tmp_path / "net.py").write_text(SEQUENCES, "utf-8")
-    draw = np.random.default_rng(0)
-    arrays = {"tokens": draw.integers(0, 9, (20, 5)), "weights": draw.normal(size=(20, 5)),
-              "tags": draw.integers(0, 3, (20, 5))}  # fmt: skip
+    numbers = np.random.default_rng(0)
+    arrays = {"tokens": numbers.integers(0, 9, (20, 5)), "weights": numbers.normal(size=(20, 5)),
+              "tags": numbers.integers(0, 3, (20, 5))}  # fmt: skip
     if named:
         np.savez(tmp_path / "data.npz", **arrays)
     else:

@@ -70,8 +70,8 @@ class Cluster:
         if not self._ray.cluster_resources().get("CPU"):  # Ray would wait for ever, silently
             self._ray.shutdown()
             raise InputError(
-                f"executor ray: the cluster at {where} has no cores; start a node: "
-                f"ray start --address={self._head}"
+                f"executor ray: the cluster at {where} has no cores; start a node: ray start, "
+                f"with its address {self._head}"
             )
         # No retries by Ray: only here is it known which epochs have arrived.
         task = self._ray.remote(num_cpus=1, max_retries=0, num_returns="streaming")

@@ -25,7 +25,7 @@ from downslope.landscape.refinement import refine
 from downslope.landscape.settings import Grid, Tolerance
 from downslope.landscape.trajectory import Trajectory
 from downslope.networks import Loss
-from downslope.progress import Progress, Steps
+from downslope.progress import Progress, Steps, drain
 from downslope.showing import Shown
 
 SAVE_EVERY = 5.0
@@ -136,7 +136,7 @@ def evaluate_surface(
         if count := finished.shape[1]:
             # Code of the user's own may have changed behind equal names.
             last = points[count - 1 : count]
-            again = yield from evaluate_on_plane(module, plane, last, sample, options, task=task)
+            again = drain(evaluate_on_plane(module, plane, last, sample, options, task=task))
             if np.allclose(again.loss, finished[0, -1], rtol=1e-5, equal_nan=True):
                 done = count
                 losses[:done], accuracies[:done] = finished
