@@ -19,8 +19,6 @@ from downslope.report.blocks import (
     Document,
     Facts,
     Figures,
-    Item,
-    Items,
     Paragraph,
     Row,
     Section,
@@ -179,10 +177,7 @@ def _write_page(study: Study, run: Run, result: StudyResult, analysis: Analysis)
             Section(
                 "method",
                 "How it was measured",
-                [
-                    Items([Item(note) for note in analysis.notes], numbered=False),
-                    Facts(_facts(result)),
-                ],
+                [*map(Paragraph, analysis.notes), Facts(_facts(result))],
             ),
         ],
     )
@@ -209,12 +204,12 @@ def effects_table(result: StudyResult) -> Table:
         )
         for effect in result.effects
     ]
-    columns = [Column("quantity", False), Column("mean"), Column("95 % interval")]
-    columns += [Column("claim"), Column("power"), Column("seeds"), Column("verdict", False)]
+    numbers = ("mean", "95 % interval", "claim", "detectable effect", "seeds")
+    columns = [Column("quantity", False), *map(Column, numbers), Column("verdict", False)]
     how = "Student's interval of the mean over seeds"
     caption = (
-        "What the claim consists of. The interval decides; power: how far from the bound a true "
-        "mean must be to be told from it in 80 % of repetitions"
+        "What the claim consists of. The interval decides; detectable effect: how far from the "
+        "bound a true mean must be to be told from it with a power of 80 %"
     )
     return Table(caption, columns, rows, Source(f"{RECORD}: effects", how))
 
