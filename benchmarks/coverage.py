@@ -356,7 +356,7 @@ def _pseudovalues(draws: int) -> Iterator[Case]:
                 pairs = random.normal(0, own, (seeds, seeds))
                 of_seeds = random.normal(size=seeds)
                 pairs = pairs + pairs.T + of_seeds + of_seeds[:, None]
-                values = pseudovalues({"of": pairs}, lambda of: float(of.mean()))
+                values = pseudovalues({"of": pairs}, lambda each: float(each["of"].mean()))
                 low, high = mean_interval(values) or (0.0, 0.0)
                 covered += low <= 0 <= high
             what = f"all pairs of {seeds} seeds, a pair's own deviation {own:g}, a seed's 1"

@@ -100,7 +100,8 @@ def verdict_of(effects: Sequence[Effect]) -> Verdict:
 
 
 def pseudovalues(
-    pairs: Mapping[str, NDArray[np.float64]], statistic: Callable[..., float]
+    pairs: Mapping[str, NDArray[np.float64]],
+    statistic: Callable[[Mapping[str, NDArray[np.float64]]], float],
 ) -> list[float]:
     """Turn a quantity of all pairs of seeds into a value for each seed (Tukey's jackknife, 1958).
 
@@ -113,14 +114,14 @@ def pseudovalues(
             name.
 
     >>> distances = {"of": np.array([[0.0, 1, 2], [1, 0, 3], [2, 3, 0]])}
-    >>> pseudovalues(distances, lambda of: float(of.mean()))
+    >>> pseudovalues(distances, lambda pairs: float(pairs["of"].mean()))
     [0.0, 2.0, 4.0]
     """
     count = len(next(iter(pairs.values())))
 
     def of(seeds: NDArray[np.int64]) -> float:
         upper = np.triu_indices(len(seeds), 1)
-        return statistic(**{k: v[np.ix_(seeds, seeds)][upper] for k, v in pairs.items()})
+        return statistic({k: v[np.ix_(seeds, seeds)][upper] for k, v in pairs.items()})
 
     everyone = np.arange(count)
     whole = of(everyone)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Annotated, ClassVar
 
@@ -66,7 +67,7 @@ class Barriers(Study, frozen=True, kw_only=True):
         inputs = dataset.training.inputs.shape[1]
         costs = {w: inputs * w + w * w for w in self.widths}
         return [
-            Part(f"width-{w:04}", costs[w], lambda w=w: self._pairs(dataset, w, threads))
+            Part(f"width-{w:04}", costs[w], partial(self._pairs, dataset, w, threads))
             for w in self.widths
         ]
 
@@ -114,11 +115,11 @@ class Barriers(Study, frozen=True, kw_only=True):
         narrow, wide = min(self.widths), max(self.widths)
         left = pseudovalues(
             {"before": arrays[wide]["before"], "after": arrays[wide]["after"]},
-            lambda before, after: float(after.mean() / before.mean()),
+            lambda pairs: float(pairs["after"].mean() / pairs["before"].mean()),
         )
         falls = pseudovalues(
             {"narrow": arrays[narrow]["after"], "wide": arrays[wide]["after"]},
-            lambda narrow, wide: float(wide.mean() - narrow.mean()),
+            lambda pairs: float(pairs["wide"].mean() - pairs["narrow"].mean()),
         )
         upper = np.triu_indices(self.seeds, 1)
         loss = float(arrays[wide]["ends"][upper].mean())
@@ -155,7 +156,7 @@ class BarriersByWidth(Display):
         rows: list[tuple[object, ...]] = []
         for width, arrays in self.arrays.items():
             for kind in ("before", "after"):
-                values = pseudovalues({"of": arrays[kind]}, lambda of: float(of.mean()))
+                values = pseudovalues({"of": arrays[kind]}, lambda pairs: float(pairs["of"].mean()))
                 low, high = mean_interval(values) or (np.nan, np.nan)
                 rows.append((width, f"{kind} matching", np.mean(values), low, high))
         return Frame(("width", "units", "barrier", "low", "high"), rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -71,14 +72,12 @@ class EdgeOfStability(Study, frozen=True, kw_only=True):
     def parts(self, dataset: Dataset | None, threads: int | None) -> Sequence[Part]:
         assert dataset is not None
         drawn = split_examples(dataset, self.examples, 1, self.seed).training
-        targets = np.eye(len(dataset.class_names), dtype=np.float32)[drawn.targets]
+        targets = np.eye(len(dataset.class_names), dtype=np.float32)[drawn.targets.astype(np.int64)]
         examples = Examples(drawn.inputs, targets)
         runs = [(f"rate-{i}", rate, self.examples) for i, rate in enumerate(self.learning_rates)]
         runs.append(("minibatches", self.learning_rates[-1], self.batch_size))
         return [
-            Part(
-                name, 1.0, lambda rate=rate, size=size: self._curves(examples, rate, size, threads)
-            )
+            Part(name, 1.0, partial(self._curves, examples, rate, size, threads))
             for name, rate, size in runs
         ]
 
