@@ -232,7 +232,6 @@ def test_a_price_is_predicted_in_its_units_with_an_interval(tmp_path: Path) -> N
     rng = np.random.default_rng(0)
     homes = pd.DataFrame({"area": rng.normal(100, 30, 600), "city": rng.choice(["A", "B"], 600)})
     homes["price"] = 3000 * homes["area"] + 5e4 * (homes["city"] == "A") + rng.normal(0, 2e4, 600)
-    homes[:400].to_csv(tmp_path / "homes.csv", index=False)
     homes["size"] = (1000 * homes["area"]).round()
     as_written = {"index": False, "sep": ";", "decimal": ","}
     homes[:400].to_csv(tmp_path / "homes.csv", **as_written)

@@ -21,6 +21,12 @@ def write(tmp_path: Path):
     return write
 
 
+def test_a_file_is_read_the_same_when_its_own_mark_is_known(write) -> None:
+    for text in ("a;b\n1,234;2.345\n", "a;b\n1 234;2.345\n", "a;b\n3,50;12.345\n", "a,b\n1.5,2\n"):
+        read = read_frame(write(text))
+        assert read_frame(write(text), read.decimal).frame.equals(read.frame), text
+
+
 def used(part) -> tuple[str, ...]:
     return tuple(column.name for column in part.columns if not column.left_out)
 

@@ -152,5 +152,5 @@ def test_what_cannot_be_kept_or_read_is_one_line(
         trial_snapshots(damaged, 1)
     full = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
-    with pytest.raises(InputError, match=r"take up to .* MB, and .* room for 0.0 MB"):
+    with pytest.raises(InputError, match=r"take about .* MB, and .* room for 0.0 MB"):
         found(parts, tmp_path / "full.sqlite", snapshots_per_epoch=3)

@@ -10,6 +10,7 @@ from downslope import InputError
 from downslope.engines import instruction_sets
 from downslope.progress import drain
 from downslope.runs import Run
+from downslope.statistics import effect, verdict_of
 from downslope.studies import StudyResult, Trainability, run_study
 
 pytestmark = pytest.mark.skipif(not instruction_sets(), reason="needs the compiled engine")
@@ -82,6 +83,15 @@ def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="holds files but no study"):
         drain(run_study(SMALL, Run(tmp_path)))
+
+
+def test_one_effect_refutes_a_claim_and_all_must_hold() -> None:
+    holds = effect("a", [1.1, 1.2, 1.3], "above", 0.5)
+    open_ = effect("b", [0.9, 1.2, 1.3], "above", 1.0)
+    refuted = effect("c", [1.1, 1.2, 1.3], "below", 0.5)
+    assert verdict_of([holds, holds]) == "reproduced"
+    assert verdict_of([holds, open_]) == "undecided"
+    assert verdict_of([holds, open_, refuted]) == "not reproduced"
 
 
 def test_a_rectangle_that_is_none_is_refused() -> None:

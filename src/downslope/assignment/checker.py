@@ -90,7 +90,8 @@ class Checker:
         _traceback: TracebackType | None,
     ) -> None:
         """End the server, and keep what is known of the reference."""
-        self._oracle.keep(self._key)
+        if self._key:  # else the server was restarted and has not spoken
+            self._oracle.keep(self._key)
         self._end()
         if self._folder is not None:
             self._folder.cleanup()
@@ -114,19 +115,22 @@ class Checker:
         server = self._server
         assert server is not None and server.stdin, "use it as a context"
         self._key = self._key or self._hear()
-        server.stdin.write(msgspec.json.encode(request) + b"\n")
-        server.stdin.flush()
+        with suppress(BrokenPipeError):  # `_hear` says so
+            server.stdin.write(msgspec.json.encode(request) + b"\n")
+            server.stdin.flush()
         return unpack(self._hear(), dict[str, Record])
 
     def _hear(self) -> bytes:
         """Read what the server says next."""
         assert self._server is not None and self._server.stdout
         length = self._server.stdout.read(8)
-        if len(length) < 8:
+        size = int.from_bytes(length, "big")
+        content = self._server.stdout.read(size) if len(length) == 8 else b""
+        if len(length) < 8 or len(content) < size:
             raise ServerEndedError(
                 "check: the process that runs solutions has ended; repeat the command"
             )
-        return self._server.stdout.read(int.from_bytes(length, "big"))
+        return content
 
     def _reference(self, probe: str, mistakes: Sequence[Mistake] = ()) -> Record | None:
         """Observe the reference, with some mistakes in it; None where they exclude each other."""
@@ -147,7 +151,7 @@ class Checker:
             self._key = self._key or self._hear()
             try:
                 records = self._observe(submission)
-            except (ServerEndedError, BrokenPipeError):
+            except ServerEndedError:
                 assert self._folder is not None
                 self._end()
                 self._start(self._folder.name)
@@ -296,7 +300,7 @@ def _missing(name: str, submission: Submission) -> Verdict:
     near = submission.near.get(name, "")
     lines: list[str] = []
     if name in submission.found:
-        lines.append("could not be run, as code outside of functions ends the process")
+        lines.append("could not be run, as the process ended before it")
     elif near:
         lines.append(f"not found; is it {near}? Then rename it")
     elif submission.source:

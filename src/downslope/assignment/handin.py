@@ -231,6 +231,8 @@ def _classifier(results: Results, engine: str) -> Iterator[Block]:
 
 def _space(recipe: SearchRecipe) -> str:
     """Say from which values a run drew its trials, and whether it stopped weak ones early."""
+    if not recipe.space:
+        return "All trials of the run have the same settings."
     several: list[str] = []
     for name, values in recipe.space.items():
         if isinstance(values, Range):
@@ -240,11 +242,17 @@ def _space(recipe: SearchRecipe) -> str:
             several.append(f"{word(name)} {', '.join(map(str, values))}")
     drawn = _DRAWN.get(recipe.sampler, f"by {recipe.sampler.replace('_', '-')} sampling")
     text = f"The run drew its trials {drawn} from {'; '.join(several)}"
+    if recipe.conditions or recipe.constraints:
+        text += "; some only under conditions of the recipe"
     early = recipe.halving.method != "none"
     return f"{text}; weak trials were stopped early." if early else f"{text}."
 
 
-_DRAWN = {"random": "at random", "published": "as the code does", "tpe": "by TPE"}
+_DRAWN = {
+    "random": "at random",
+    "published": "at random, in the order of the published code,",
+    "tpe": "by TPE",
+}
 
 
 def _best_trials(search: SearchResult, part: Any) -> Table:

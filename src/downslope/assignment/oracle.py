@@ -76,7 +76,7 @@ class Oracle:
 
     def _of(self, probe: str, key: bytes) -> dict[str, Record]:
         if probe not in self._known:
-            self._known[probe] = _read(probe, key)
+            self._known.setdefault(probe, _read(probe, key))
         return self._known[probe]
 
     def keep(self, key: bytes) -> None:

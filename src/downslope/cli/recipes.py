@@ -171,7 +171,7 @@ def _estimate(
         "networks and the speed of this machine now"
     )
     if size := estimate_snapshots(recipe, dataset, stages):
-        yield f"snapshots of trials: up to {size / 1e6:,.1f} MB"
+        yield f"snapshots of trials: about {size / 1e6:,.1f} MB"
 
 
 @contextmanager

@@ -49,7 +49,10 @@ def study(
     run = Run(Path("runs") / f"study-{name}" if out is None else out)
     if not quiet:
         again = " (resuming)" if (run.path / "study.json").is_file() else ""
-        say(f"study: {run.path}{again}, about {chosen.core_minutes:g} core-minutes", stderr=True)
+        say(
+            f"study: {run.path}{again}, {chosen.core_minutes:g} core-minutes at default settings",
+            stderr=True,
+        )
     try:
         result = watch(run_study(chosen, run, threads=threads), quiet)
     except SystemExit:

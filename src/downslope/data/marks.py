@@ -57,17 +57,19 @@ def write_plain_numbers(frame: pd.DataFrame, separator: str, known: DecimalMark 
         by_comma = separator != ","
     changed = [at for at, (comma, marked) in forms.items() if (comma if by_comma else marked)]
     how = "a decimal comma" if by_comma else "marks between thousands"
+    # 1 234 and 1'234 are written beside either mark; a comma tells.
+    commas = any("," in word for at in changed for word in words[at])
     # Beside decimal commas a dot is no decimal point: 12.345 is a whole number.
-    certain = only_comma or (known == "," and not only_marked and not points)
+    certain = by_comma and (only_comma or commas or known == ",")
     if certain and (dotted := [at for at, present in enumerate(words) if _dotted(present)]):
         changed, how = sorted(changed + dotted), "a decimal comma or dots between thousands"
     marks = "[.'\u00a0\u202f ]" if by_comma else "[,'\u00a0\u202f ]"
     for at in changed:
         cells = frame[at].str.replace(rf"(?<=\d){marks}(?=\d{{3}})", "", regex=True)
         frame[at] = cells.str.replace(",", ".", regex=False).astype(object)
-    if changed:
-        return Rewritten("," if by_comma else ".", how, changed)
-    return Rewritten("." if points else known)
+    decided = only_comma or only_marked or commas
+    mark: DecimalMark = ("," if by_comma else ".") if decided else "." if points else known
+    return Rewritten(mark, how, changed) if changed else Rewritten(mark)
 
 
 def _present(cells: pd.Series) -> list[str]:

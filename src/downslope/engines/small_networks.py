@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from downslope.engines.environment import cores
 from downslope.engines.native import MISSING, core, instruction_set, instruction_sets
-from downslope.errors import InputError
+from downslope.errors import InputError, one_line
 from downslope.progress import Progress, Steps
 
 Values = NDArray[np.float64]
@@ -99,6 +99,10 @@ def train_small_networks(
         for name in ("inputs", "targets", "first", "second")
     }
     rates = np.ascontiguousarray(rates, np.float64)
+    if rates.ndim != 2 or rates.shape[1] != 2:
+        raise InputError(f"small networks: rates of shape {rates.shape}; it must be (networks, 2)")
+    if threads is not None and threads < 1:
+        raise InputError(f"small networks: threads = {threads}; it must be 1 or above")
     outcomes = np.zeros((len(rates), 4))
 
     def compute(start: int) -> None:
@@ -119,7 +123,7 @@ def train_small_networks(
         for done, _ in enumerate(pool.map(compute, starts), 1):
             yield Progress("small networks", done, len(starts))
     except (TypeError, ValueError) as error:  # the core's own words about shapes
-        raise InputError(f"small networks: {error}") from None
+        raise InputError(f"small networks: {one_line(error)}") from None
     finally:
         pool.shutdown(cancel_futures=True)
     return Outcomes(

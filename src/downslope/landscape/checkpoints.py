@@ -282,6 +282,13 @@ def _load(path: Path) -> dict[str, Any]:
     return dict(cast(Mapping[str, Any], saved))
 
 
+_UNREADABLE = (
+    *(OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError, AttributeError),
+    SafetensorError,
+)
+"""What reading a file that is no checkpoint may raise: its bytes are taken for instructions."""
+
+
 @contextmanager
 def _readable(path: Path) -> Generator[None]:
     """Say in one line why a file cannot be read."""
@@ -289,12 +296,14 @@ def _readable(path: Path) -> Generator[None]:
         yield
     except UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+) was not", str(error))
+        if named is None:
+            raise InputError(f"{path}: cannot be read ({one_line(error)})") from None
         raise InputError(
-            f"{path}: holds more than tensors and plain values{f' ({named[1]})' if named else ''}, "
+            f"{path}: holds more than tensors and plain values ({named[1]}), "
             "which would run code when read; save the state dict alone: "
             "torch.save(module.state_dict(), path)"
         ) from None
-    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError) as error:
+    except _UNREADABLE as error:
         raise InputError(f"{path}: cannot be read ({one_line(error)})") from None
 
 

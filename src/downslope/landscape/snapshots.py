@@ -55,6 +55,7 @@ def read_snapshots(
     weights = {state.path: state for state, _ in counted}
     order = order_by_step(folder, [(state.path, counts) for state, counts in counted])
     trajectory, last = Trajectory(directory), dict[str, torch.Tensor]()
+    read: set[int] = set()
     for done, (step, path) in enumerate(order, 1):
         saved = weights[path].read()
         state, note = layout.extract(path, saved)
@@ -63,17 +64,27 @@ def read_snapshots(
             if not skip_not_finite:
                 raise InputError(
                     f"{path}: {place}; the network had diverged by then: move this and those after "
-                    "it out of the folder, or leave them out: --skip-not-finite, in Python "
-                    "skip_not_finite=True"
+                    "it out of the folder, or have them left out (skip_not_finite)"
                 )
             notes[f"{path}: {place}; left out"] = None
         else:
+            vector = _vector(state, layout)
             if step not in trajectory.steps:  # one on disk is gone on with
-                trajectory.add(_vector(state, layout), step=step, loss=_loss(saved))
+                trajectory.add(vector, step=step, loss=_loss(saved))
+            elif not np.array_equal(trajectory.vectors[trajectory.steps.index(step)], vector):
+                raise InputError(
+                    f"{path}: is another state of step {step} than the one in {directory}; remove "
+                    f"{directory}"
+                )
+            read.add(step)
             last = state
         yield Progress("reading snapshots", (len(states) + done) / 2, len(states))
     if not last:
         raise InputError(f"{folder}: no snapshot is finite")
+    if gone := sorted({*trajectory.steps} - read):
+        raise InputError(
+            f"{folder}: has no state of step {gone[0]}, which {directory} holds; remove {directory}"
+        )
     module.load_state_dict(last, strict=False)  # `extract` is as strict, but for tied weights
     for note in notes:
         warnings.warn(note, stacklevel=2)

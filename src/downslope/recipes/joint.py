@@ -29,9 +29,9 @@ def why_not_joint(results: Mapping[str, Results]) -> str:
             return f"their networks differ: {networks[0].label} and {network.label}" + (
                 "" if network.label != networks[0].label else " of other settings"
             )
-    encodings = [refit.encoding for refit in trained]
+    encodings = {r.refit.encoding or r.recipe.data.encoding for r in results.values() if r.refit}
     ways = {(r.data.sha256, r.data.scaling) for r in results.values()}
-    same = len(ways) == 1 == len({*encodings})
+    same = len(ways) == 1 == len(encodings)
     return "" if same else "their data or scaling differ"
 
 

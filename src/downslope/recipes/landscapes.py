@@ -27,7 +27,7 @@ from downslope.networks import Member, build, flatten, load_state
 from downslope.progress import Progress, Steps
 from downslope.recipes.context import Context
 from downslope.runs import Run
-from downslope.search import Refit, RefitResult, Trial
+from downslope.search import Refit, RefitResult, Trial, ranked
 
 JOINT = 26
 """Snapshots of each run in a joint plane, at most."""
@@ -162,7 +162,7 @@ def _draw_trials(context: Context) -> Steps[None]:
     if len(trials) < 2:
         return
     context = context.seeing(trials[0].settings.encoding)
-    # A search keeps no paths: its members are trained once more, to the same bits.
+    # Whether or not the search kept paths, its members are trained once more, to the same bits.
     members = {f"trial {trial.id}": trial.member for trial in trials}
     paths = {name: Trajectory() for name in members}
     if context.recipe.landscape.start:
@@ -204,7 +204,6 @@ def comparable(trials: list[Trial]) -> list[Trial]:
 
     A plane holds parameter vectors of one network alone, and of one kind of inputs.
     """
-    completed = [trial for trial in trials if trial.outcome == "completed"]
-    completed.sort(key=lambda trial: (-(trial.validation_accuracy or 0), trial.id))
+    completed = ranked(trials)
     same = [(trial.member.network, trial.settings.encoding) for trial in completed]
     return [trial for trial, one in zip(completed, same, strict=True) if one == same[0]]

@@ -77,6 +77,9 @@ def _data(results: Results) -> Iterator[tuple[str, Text]]:
     counts = f"{data.training:,} training, {data.validation:,} validation, {data.test:,} test"
     yield "Examples", counts
     yield "One example", f"{' × '.join(map(str, data.shape))} values; {data.scaling}"
+    if results.refit is not None and results.refit.encoding is not None:
+        inputs = results.refit.member.network.widths[0]
+        yield "Final model's inputs", f"{inputs:,}, numbers in {results.refit.encoding} encoding"
     if data.notes:
         yield "Read as", "; ".join(data.notes)
     if data.class_names:

@@ -4,7 +4,7 @@ from downslope.search.choice import Round, choose, folds, round_store
 from downslope.search.halving import Halving
 from downslope.search.importance import importances
 from downslope.search.refit import Refit, RefitResult, refit
-from downslope.search.result import Candidate, Choice, SearchResult, best_of
+from downslope.search.result import Candidate, Choice, SearchResult, best_of, ranked
 from downslope.search.samplers import Sampler, SamplerName, propose
 from downslope.search.settings import Settings
 from downslope.search.snapshots import snapshot_bytes, trial_snapshots
@@ -34,6 +34,7 @@ __all__ = [
     "folds",
     "importances",
     "propose",
+    "ranked",
     "refit",
     "round_store",
     "search",

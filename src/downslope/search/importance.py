@@ -27,11 +27,7 @@ def importances(trials: Sequence[Trial], space: Space) -> dict[str, float]:
         space: what varied.
     """
     done = [t for t in trials if t.outcome == "completed" and t.validation_accuracy is not None]
-    varied = {
-        name: values
-        for name, values in space.values.items()
-        if len({getattr(t.settings, name) for t in done}) > 1
-    }
+    varied = [name for name in space.values if len({getattr(t.settings, name) for t in done}) > 1]
     accuracies = {t.validation_accuracy for t in done}
     if len(done) < FEWEST or len(accuracies) < 2 or not varied:
         return {}
@@ -40,7 +36,7 @@ def importances(trials: Sequence[Trial], space: Space) -> dict[str, float]:
 
     study = quiet_study()
     for trial in done:
-        shown = {name: _coordinate(trial.settings, name, v) for name, v in varied.items()}
+        shown = {name: _coordinate(trial.settings, name, space) for name in varied}
         study.add_trial(
             optuna.trial.create_trial(
                 state=optuna.trial.TrialState.COMPLETE,
@@ -57,14 +53,11 @@ def importances(trials: Sequence[Trial], space: Space) -> dict[str, float]:
 
 
 def _coordinate(
-    settings: Settings, name: str, values: list[Value] | Range
+    settings: Settings, name: str, space: Space
 ) -> tuple[Value, optuna.distributions.BaseDistribution]:
-    value: Value = getattr(settings, name)
-    if isinstance(value, str | bool):
-        choices: list[Value] = values if isinstance(values, list) else [value]
-        return value, optuna.distributions.CategoricalDistribution(
-            [*dict.fromkeys([*choices, value])]
-        )
+    value, values = getattr(settings, name), space.values[name]
+    if isinstance(values, list) and isinstance(values[0], str | bool):
+        return value, optuna.distributions.CategoricalDistribution(space.possible(name))
     if isinstance(values, Range):
         low, high = min(values.low, value), max(values.high, value)
         return float(value), optuna.distributions.FloatDistribution(

@@ -93,7 +93,9 @@ class SearchResult(Drawn, msgspec.Struct, frozen=True, kw_only=True):
         outcomes = Counter(trial.outcome for trial in self.trials)
         ended = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
         best, chosen = self.best, self.chosen
-        score = best and (best.validation_accuracy or best.validation_loss)
+        score = best and (
+            best.validation_loss if best.validation_accuracy is None else best.validation_accuracy
+        )
         return {
             "trials": f"{len(self.trials)} ({ended})" if ended else "0",
             "best": best and f"trial {best.id}, {objective_name(best)} {score:.4g}",

@@ -88,7 +88,7 @@ def _unpacked(one: _Stored, last: NDArray[np.float32] | None) -> NDArray[np.floa
 
 
 def snapshot_bytes(members: Sequence[Member], trials: int, snapshots_per_epoch: int) -> float:
-    """Return how much the snapshots of a search take at most.
+    """Return how much the snapshots of a search take, about.
 
     Args:
         members: the trials that are known; their mean stands for the others.
@@ -114,12 +114,13 @@ def check_room(size: float, store: Path) -> str:
         InputError: the disk of the store has less room.
     """
     free = shutil.disk_usage(store.parent).free
+    free += store.stat().st_size if store.is_file() else 0  # what was kept before
     if size > free:
         raise InputError(
-            f"search: snapshots of all trials take up to {_megabytes(size)}, and {store.parent} "
+            f"search: snapshots of all trials take about {_megabytes(size)}, and {store.parent} "
             f"has room for {_megabytes(free)}; set snapshots_per_epoch lower, or to 0"
         )
-    return f"keeps up to {_megabytes(size)} of snapshots"
+    return f"keeps about {_megabytes(size)} of snapshots"
 
 
 def trial_snapshots(store: Path, trial: int) -> list[Snapshot]:

@@ -91,7 +91,8 @@ def effect(
 def verdict_of(effects: Sequence[Effect]) -> Verdict:
     """Judge a claim that consists of several effects: all must hold, and one refutes it.
 
-    That all intervals must agree needs no correction for their number (Berger 1982).
+    "reproduced" needs no correction for the number of effects (Berger 1982). "not reproduced" has
+    none: where a claim holds, each effect refutes it with a chance of up to 2.5 %.
     """
     verdicts = {each.verdict for each in effects}
     if "not reproduced" in verdicts:

@@ -25,8 +25,10 @@ def split_examples(dataset: Dataset, training: int, validation: int, seed: int) 
     """Draw so many examples to train on, and others to look at; the test set stays sealed.
 
     Raises:
-        InputError: the data have fewer.
+        InputError: the data have fewer, or no classes.
     """
+    if not dataset.class_names:
+        raise InputError(f"{dataset.name}: has no classes; this study needs some")
     if training + validation > len(dataset.training):
         raise InputError(
             f"{dataset.name}: has {len(dataset.training):,} examples that are not test examples; "
@@ -55,13 +57,22 @@ def train_all(
     epochs = sum(member.training.epochs for member in members)
     last: dict[int, EpochRecord] = {}
     for done, record in enumerate(train(members, training, validation, threads=threads), 1):
-        if record.outcome not in (None, "completed"):
-            seed = members[record.member].seed
-            raise InputError(f"seed {seed}: {record.outcome} ({record.reason}); change a setting")
+        check_trained(record, members)
         if record.outcome is not None:
             last[record.member] = record
         yield Progress("training", done, epochs)
     return [last[i] for i in range(len(members))]
+
+
+def check_trained(record: EpochRecord, members: Sequence[Member]) -> None:
+    """Refuse to go on with a member that diverged or failed: a study needs all of them.
+
+    Raises:
+        InputError: it did; the message names its seed.
+    """
+    if record.outcome not in (None, "completed"):
+        seed = members[record.member].seed
+        raise InputError(f"seed {seed}: {record.outcome} ({record.reason}); change a setting")
 
 
 def flat(record: EpochRecord) -> np.ndarray[tuple[int], np.dtype[np.float32]]:

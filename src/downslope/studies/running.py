@@ -9,7 +9,14 @@ from typing import Any
 
 import msgspec
 
-from downslope.engines import engine_name, fingerprint, hardware, instruction_set, versions
+from downslope.engines import (
+    engine_name,
+    fingerprint,
+    first_difference,
+    hardware,
+    instruction_set,
+    versions,
+)
 from downslope.errors import InputError
 from downslope.files import Sealed, inside, sha256_of
 from downslope.progress import Progress, Steps
@@ -156,11 +163,12 @@ def _resumed(run: Run, fresh: StudyResult) -> StudyResult:
         raise InputError(f"{path}: {error}; begin in another directory") from None
     for key in ("study", "settings", "data_sha256"):
         if different := differences(getattr(result, key), getattr(fresh, key), key):
-            raise InputError(f"{run.path}: holds another study ({different}); choose another --out")
-    made = fingerprint(result.versions, result.engine, result.hardware)
-    if different := differences(made, fingerprint()):
+            raise InputError(f"{run.path}: holds another study ({different}); choose a new folder")
+    if different := first_difference(
+        fingerprint(result.versions, result.engine, result.hardware), fingerprint()
+    ):
         raise InputError(
-            f"{run.path}: was begun with other versions ({different}); choose another --out"
+            f"{run.path}: was begun with other versions ({different}); choose a new folder"
         )
     return result
 

@@ -28,6 +28,9 @@ BANDS = 16
 
 Sixteens = Annotated[int, Meta(ge=16, le=4096), Must(lambda n: n % 16 == 0, "a multiple of 16")]
 
+Side = Annotated[int, Meta(ge=32, le=4096), Must(lambda n: n % 16 == 0, "a multiple of 16")]
+"""Of a map; a smaller one has boxes of one size alone."""
+
 
 class Trainability(Study, frozen=True, kw_only=True):
     """The map of learning rates.
@@ -36,7 +39,7 @@ class Trainability(Study, frozen=True, kw_only=True):
         rectangle: of the map, in powers of ten: from and to for the rate of the hidden weights,
             then for the rate of the output weights. A smaller one zooms in.
         size: networks along each side of the map.
-        start_size: likewise of the maps of the other starts, one for each seed.
+        start_size: likewise of the small maps, one for the start of each seed.
         examples: drawn, as inputs and targets, from a normal distribution.
         steps: of full-batch gradient descent.
     """
@@ -51,8 +54,8 @@ class Trainability(Study, frozen=True, kw_only=True):
     core_minutes: ClassVar = 7.1
 
     rectangle: tuple[float, float, float, float] = (3.0, 6.0, 1.0, 2.5)
-    size: Sixteens = 512
-    start_size: Sixteens = 96
+    size: Side = 512
+    start_size: Side = 96
     examples: Sixteens = 64
     steps: Annotated[int, Meta(ge=20, le=10**6)] = 500
 
@@ -80,7 +83,7 @@ class Trainability(Study, frozen=True, kw_only=True):
         return np.stack(grid, axis=-1).reshape(-1, 2)
 
     def parts(self, dataset: Dataset | None, threads: int | None) -> Sequence[Part]:
-        """List the bands of the map, then the maps of the other starts."""
+        """List the bands of the map, then the small maps, one for each start."""
 
         def train(start: int, rates: NDArray[np.float64]) -> Steps[Arrays]:
             outcomes = yield from train_small_networks(
@@ -174,7 +177,7 @@ class RateMap(Display):
             "minus the sum of relative losses of those that trained, and for the others the sum of "
             "one over each.",
             f"Map of {self.measure.size:,} networks by two learning rates; "
-            f"{np.mean(self.measure < 0):.0%} trained, and the boundary is ragged.",
+            f"{np.mean(self.measure < 0):.0%} trained.",
         )
 
 
@@ -217,7 +220,7 @@ class BoxCounts(Display):
                 axes.plot(sides, boxes, "o-", color=INDIGO, ms=4, zorder=3, label=name)
                 axes.plot(sides, boxes[-1] * sides[-1] / sides, "--", color=ROSE, label="a line")
             else:
-                label = "other starts" if i == 1 else ""
+                label = "small maps, one a start" if i == 1 else ""
                 axes.plot(sides, boxes, color=MUTED, alpha=0.5, linewidth=0.8, label=label)
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -230,5 +233,5 @@ class BoxCounts(Display):
         return Texts(
             "The steeper, the more there is to see at each finer scale; the slope is minus the "
             "dimension. A line would follow the dashes.",
-            "Boxes on the boundary by their side, on logarithmic axes, steeper than for a line.",
+            "Boxes on the boundary by their side, on logarithmic axes, beside a line's.",
         )
