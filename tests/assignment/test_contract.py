@@ -154,7 +154,7 @@ def test_nothing_runs_on_after_an_interrupt(
     )
     (tmp_path / "slow.py").write_text(source)
     marker = f"MARKER={tmp_path.name}-{os.getpid()}"
-    code = "from downslope.assignment import checker\nfrom downslope.cli import main\n"
+    code = "from downslope.assignment import checker\nfrom downslope.__main__ import main\n"
     if not linux:  # as on a system that does not tell a child of its parent's end
         server = "from downslope.assignment import server; server.LINUX = False; server.main()"
         code += f"checker.SERVER = ('-c', {server!r})\n"

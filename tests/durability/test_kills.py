@@ -122,9 +122,10 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Server]]:
     compiler = ["cc", "-O1", "-shared", "-fPIC", "-Wall", "-Werror"]
     subprocess.run([*compiler, "-o", library, HERE / "faults.c", "-ldl"], check=True)
     recipe.write_text(TINY)
-    inputs, targets = load_digits(return_X_y=True)
-    part = {"x_train": inputs[:240], "y_train": targets[:240]}
-    np.savez(recipe.with_suffix(".npz"), **part, x_test=inputs[240:300], y_test=targets[240:300])
+    digits = load_digits()
+    images, targets = (digits.images * 15).astype(np.uint8), digits.target
+    part = {"x_train": images[:240], "y_train": targets[:240]}
+    np.savez(recipe.with_suffix(".npz"), **part, x_test=images[240:300], y_test=targets[240:300])
     made = [Server(library, recipe) for _ in range(2)]
     yield made
     for server in made:
