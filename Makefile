@@ -15,7 +15,7 @@ help: ## say what each target does
 	  | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
 
 demo: .venv/run ## set up, get Fashion-MNIST, run the main job, write the report
-	@echo "==> downslope run fashion-mnist (about ten minutes on two cores; it says what this machine needs; Ctrl-C is safe, repeat to go on)"
+	@echo "==> downslope run fashion-mnist (three to ten minutes on two cores; it says what this machine needs; Ctrl-C is safe, repeat to go on)"
 	@$(BIN)/downslope run fashion-mnist
 
 test: .venv/dev ## set up and run the fast tests, the doctests and the documents' blocks
