@@ -182,7 +182,7 @@ def test_trials_are_listed_best_first_and_stopped_last() -> None:
     table = trial_table(searched(trial(0, None), trial(1, 0.3), trial(2, 0.9)), "search")
     assert [row.cells[0] for row in table.rows] == ["2", "1", "0"]
     assert [row.mark for row in table.rows] == ["best", "", "stopped"]
-    assert table.rows[2].cells[-1] == "diverged (after 0 of 20 epochs)"
+    assert table.rows[2].cells[-1] == "diverged (epoch 0 of 20)"
     assert [row.trial for row in table.rows] == ["search-2", "search-1", "search-0"]
 
 
@@ -213,7 +213,7 @@ def test_variants_are_ranked() -> None:
 def test_a_pruned_trial_says_when_and_on_selection_why() -> None:
     pruned = msgspec.structs.replace(stopped(0, "pruned", 0.5), reason="rank 2 of 2")
     *_, row = trial_table(searched(trial(1, 0.9), pruned), "search").rows
-    assert row.cells[-1] == "pruned (after 1 of 20 epochs)"
+    assert row.cells[-1] == "pruned (epoch 1 of 20)"
     assert row.about.endswith("; rank 2 of 2")
 
 
@@ -274,7 +274,7 @@ def test_the_choice_tells_what_retraining_shows() -> None:
 def test_tables_tell_what_stopped_and_what_it_cost() -> None:
     whole = searched(stopped(0, "pruned", 0.5), stopped(1, "diverged", 0.2), trial(2, 0.7))
     outcomes = {row.cells[0]: row.cells[-1] for row in trial_table(whole, "search").rows}
-    assert outcomes["1"] == "diverged: why (after 1 of 20 epochs)"
+    assert outcomes["1"] == "diverged: why (epoch 1 of 20)"
     assert [row.cells[:4] for row in budget_table(whole).rows] == [
         ["completed", "1", "0", "20"],
         ["pruned", "1", "1", "20"],

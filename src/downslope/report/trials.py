@@ -135,8 +135,7 @@ def _outcome(trial: Trial) -> str:
     if trial.outcome == "completed":
         return trial.outcome
     why = f": {trial.reason}" if trial.reason and trial.outcome in STOPPED else ""
-    epochs = plural(trial.settings.epochs, "epoch")
-    return f"{trial.outcome}{why} (after {len(trial.curve)} of {epochs})"
+    return f"{trial.outcome}{why} (epoch {len(trial.curve)} of {trial.settings.epochs})"
 
 
 def candidate_table(search: SearchResult, part: Part) -> Table:
