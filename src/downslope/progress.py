@@ -1,6 +1,6 @@
 """How a long computation says where it is: it yields `Progress` and returns its result."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -74,6 +74,24 @@ def begin(steps: Steps[T]) -> Steps[T]:
             steps.close()
 
     return rest()
+
+
+def retold(steps: Steps[T], tell: Callable[[Progress], Progress]) -> Steps[T]:
+    """Run a computation as a part of another: yield its progress as that of the whole.
+
+    >>> def count():
+    ...     yield Progress("counting", 1, 2)
+    ...     return 42
+    >>> whole = retold(count(), lambda step: Progress("all", step.done, 2 * step.total))
+    >>> next(whole).total
+    4
+    """
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            return end.value
+        yield tell(step)
 
 
 def drain(work: Steps[T] | Watchable[T]) -> T:

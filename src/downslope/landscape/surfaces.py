@@ -25,7 +25,7 @@ from downslope.landscape.refinement import refine
 from downslope.landscape.settings import Grid, Tolerance
 from downslope.landscape.trajectory import Trajectory
 from downslope.networks import Loss
-from downslope.progress import Progress, Steps, drain
+from downslope.progress import Progress, Steps, drain, retold
 from downslope.showing import Shown
 
 SAVE_EVERY = 5.0
@@ -146,15 +146,13 @@ def evaluate_surface(
     written = time.monotonic()
     while done < len(points):
         part = slice(done, min(done + piece, len(points)))
-        steps = evaluate_on_plane(module, plane, points[part], sample, options, task=task)
-        while True:
-            try:
-                within = next(steps)
-            except StopIteration as end:
-                values = end.value
-                break
-            share = within.done / within.total
-            yield Progress(task, done + share * (part.stop - done), len(points))
+        size = part.stop - done
+        values = yield from retold(
+            evaluate_on_plane(module, plane, points[part], sample, options, task=task),
+            lambda step, start=done, size=size: Progress(
+                task, start + step.done / step.total * size, len(points)
+            ),
+        )
         losses[part], accuracies[part] = values.loss, values.accuracy
         done = part.stop
         if save is not None and (done == len(points) or time.monotonic() - written > SAVE_EVERY):

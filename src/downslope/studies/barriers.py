@@ -17,7 +17,7 @@ from downslope.checked import NONE_TWICE, Count
 from downslope.data import Dataset, load
 from downslope.engines import losses_on_plane
 from downslope.networks import Member, NetworkSpec, TrainingSpec
-from downslope.progress import Progress, Steps, drain
+from downslope.progress import Progress, Steps, drain, retold
 from downslope.report.display import Display, Frame, Source, Texts
 from downslope.report.style import INDIGO, ROSE, legend_above, log_ticks, panel
 from downslope.statistics import effect, mean_interval, pseudovalues
@@ -82,14 +82,11 @@ class Barriers(Study, frozen=True, kw_only=True):
         members = [
             Member(network=network, training=spec, seed=self.seed + i) for i in range(self.seeds)
         ]
-        steps = train_all(members, training, threads=threads)
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                vectors = [flat(record) for record in end.value]
-                break
-            yield Progress("training", step.done, 2 * step.total)
+        records = yield from retold(
+            train_all(members, training, threads=threads),
+            lambda step: Progress("training", step.done, 2 * step.total),
+        )
+        vectors = [flat(record) for record in records]
         examples = training.take(np.arange(min(self.evaluated, len(training))))
         barriers = np.zeros((2, self.seeds, self.seeds))
         ends = np.zeros((self.seeds, self.seeds))

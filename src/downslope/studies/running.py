@@ -19,7 +19,7 @@ from downslope.engines import (
 )
 from downslope.errors import InputError
 from downslope.files import Sealed, inside, sha256_of
-from downslope.progress import Progress, Steps
+from downslope.progress import Progress, Steps, retold
 from downslope.recipes.context import differences
 from downslope.report.blocks import (
     Column,
@@ -115,15 +115,16 @@ def run_study(study: Study, run: Run, *, threads: int | None = None) -> Steps[St
             path = inside(run.path, name)
             if not (path.is_file() and sha256_of(path) == result.files.get(name)):
                 before = time.process_time()
-                steps = part.compute()
-                while True:
-                    try:
-                        step = next(steps)
-                    except StopIteration as end:
-                        run.write_arrays(name, end.value)
-                        break
-                    share = step.done / step.total if step.total else 0.0
-                    yield Progress(study.name, done + part.cost * share, total, part.name)
+                arrays = yield from retold(
+                    part.compute(),
+                    lambda step, start=done, part=part: Progress(
+                        study.name,
+                        start + part.cost * (step.done / step.total if step.total else 0.0),
+                        total,
+                        part.name,
+                    ),
+                )
+                run.write_arrays(name, arrays)
                 openings = [] if dataset is None else [o.reason for o in dataset.test.openings]
                 seconds = time.process_time() - before
                 result = msgspec.structs.replace(
